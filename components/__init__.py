@@ -1,0 +1,1 @@
+"""Pulumi components: each declares its part of the migration network, and does nothing else."""

@@ -1,0 +1,40 @@
+"""The HyperConverged patch: the live migration settings that this stack owns, and no other field.
+
+Creates
+- a server-side apply of `kubevirt-hyperconverged` in KubeVirt's namespace (hco.kubevirt.io)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+from pulumi_kubernetes.apiextensions import CustomResourcePatch
+
+from components.ownership import directives
+
+
+class HyperConvergedPatch(pulumi.ComponentResource):
+    """The fields of the HyperConverged that the stack owns. Destroying it gives them back; the object stays."""
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        namespace: str,
+        name: str,
+        api_version: str,
+        spec: dict[str, Any],
+        take_over: bool,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("migration-network:index:HyperConvergedPatch", resource_name, None, opts)
+        self.patch = CustomResourcePatch(
+            resource_name,
+            api_version=f"hco.kubevirt.io/{api_version}",
+            kind="HyperConverged",
+            metadata={"name": name, "namespace": namespace, "annotations": directives(force=take_over)},
+            spec=spec,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.register_outputs({})

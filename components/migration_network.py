@@ -1,0 +1,74 @@
+"""The migration network of one cluster.
+
+Creates
+- a Kubernetes provider for the stack's cluster
+- NetworkAttachment (NetworkAttachmentDefinition)
+- HyperConvergedPatch (server-side apply of the HyperConverged), last to come and first to go
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from components.hyperconverged_patch import HyperConvergedPatch
+from components.network_attachment import NetworkAttachment
+from config.hyperconverged import NAME
+
+if TYPE_CHECKING:
+    from config.stack import Stack
+
+
+class MigrationNetwork(pulumi.ComponentResource):
+    """The whole of what one stack declares on its cluster.
+
+    Outputs: `network` (the name that the HyperConverged refers to), `namespace`, `cni_config` (JSON), `slice` (an
+    inclusive range) and `demand` (addresses needed, or None when the number of nodes is not given).
+    """
+
+    network: pulumi.Output[str]
+    namespace: pulumi.Output[str]
+    cni_config: pulumi.Output[str]
+    slice: pulumi.Output[str]
+    demand: pulumi.Output[int | None]
+
+    def __init__(self, resource_name: str, stack: Stack, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("migration-network:index:MigrationNetwork", resource_name, None, opts)
+        provider = kubernetes.Provider(
+            "cluster",
+            # Not None: the SDK would put the value of $KUBECONFIG into the state, where the next user's differs.
+            kubeconfig=stack.cluster.kubeconfig or "",
+            context=stack.cluster.context,
+            # Without it, an edited kubeconfig replaces the provider and with it every object.
+            cluster_identifier=stack.name,
+            enable_server_side_apply=True,
+            # An object of ours whose creation was interrupted is taken up again; foreign ones the guards refuse.
+            upsert_existing_objects=True,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        child = pulumi.ResourceOptions(parent=self, provider=provider)
+        attachment = NetworkAttachment(
+            "attachment",
+            stack=stack.name,
+            namespace=stack.cluster.namespace,
+            name=stack.attachment.name,
+            cni_json=stack.cni_json,
+            opts=child,
+        )
+        HyperConvergedPatch(
+            "hyperconverged",
+            namespace=stack.cluster.namespace,
+            name=NAME,
+            api_version=stack.hyper_converged.api_version,
+            spec=stack.hyper_converged.spec(stack.attachment.name),
+            take_over=stack.hyper_converged.on_conflict == "take-over",
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[attachment])),
+        )
+        self.network = attachment.network
+        self.namespace = pulumi.Output.from_input(stack.cluster.namespace)
+        self.cni_config = attachment.cni_config
+        self.slice = pulumi.Output.from_input(str(stack.span))
+        self.demand = pulumi.Output.from_input(stack.demand)
+        self.register_outputs({"network": self.network, "namespace": self.namespace, "slice": self.slice})

@@ -1,0 +1,140 @@
+"""How pods attach to the segment: one model for each CNI plugin, each with that plugin's keys and no others.
+
+Sources: the documentation of the CNI plugins `macvlan` and `bridge`, and the OpenShift Virtualization documents.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from config.ipam import Ipam, Slice, Whereabouts
+from config.model import Broken, Model
+from config.names import CniName, DnsLabel, InterfaceName, Mtu
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from config.segment import Segment
+
+_NOT_CNI = {"name", "cni_name", "adopt", "ipam", "mtu"}
+
+
+class Attachment(Model):
+    """What every attachment has: the NetworkAttachmentDefinition's name, the CNI version and the IPAM.
+
+    `name` is the object's name and the value of the HyperConverged's `network`; `cniName` is the name inside the CNI
+    configuration (default: `name`). `mtu` is in bytes (default: the segment's). `adopt: true` consents to taking over a
+    NetworkAttachmentDefinition of that name that somebody else made.
+    """
+
+    name: DnsLabel
+    cni_name: CniName | None = None
+    cni_version: Literal["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"] = "0.3.1"
+    mtu: Mtu | None = None
+    adopt: bool = False
+    ipam: Ipam = Whereabouts(type="whereabouts")
+
+    def cni_config(self, segment: Segment, slice_: Slice | None) -> dict[str, Any]:
+        """Return the CNI configuration of this attachment to `segment`."""
+        config = self.model_dump(by_alias=True, exclude_none=True, exclude=_NOT_CNI)
+        config |= {"name": self.cni_name or self.name, "ipam": self.ipam.render(segment, slice_)}
+        mtu = self.mtu or segment.mtu
+        return config if mtu is None else config | {"mtu": mtu}
+
+
+class Macvlan(Attachment):
+    """A macvlan interface on the NIC `master`.
+
+    `master` has no default here: the plugin's own is the NIC of the default route, which is never the one to use.
+    """
+
+    type: Literal["macvlan"]
+    master: InterfaceName
+    mode: Literal["bridge", "private", "vepa", "passthru"] = "bridge"
+
+
+class VlanTrunkItem(Model):
+    """One VLAN (`id`), or an inclusive range of them (`minID` to `maxID`)."""
+
+    id: int | None = Field(default=None, ge=1, le=4094)
+    min_id: int | None = Field(default=None, ge=1, le=4094, alias="minID")
+    max_id: int | None = Field(default=None, ge=1, le=4094, alias="maxID")
+
+    def rules(self) -> Iterator[Broken]:
+        """Either an id, or both ends of a range in order (bridge plugin, collectVlanTrunk)."""
+        given = (self.id is not None, self.min_id is not None, self.max_id is not None)
+        if given not in {(True, False, False), (False, True, True)}:
+            yield Broken(
+                "vlan-trunk-item",
+                "id",
+                self.id,
+                "is neither a single VLAN nor a range",
+                "Write {id: 100}, or {minID: 100, maxID: 110}",
+            )
+        elif self.min_id is not None and self.max_id is not None and self.max_id < self.min_id:
+            yield Broken("vlan-trunk-order", "maxID", self.max_id, f"is below minID {self.min_id}", "Swap them")
+
+
+class Bridge(Attachment):
+    """A veth pair into the Linux bridge `bridge` of the node (the plugin's default: `cni0`).
+
+    `vlan` is the tag on the host end of the veth pair; `vlanTrunk` the tags that it lets through. Both turn on
+    `vlan_filtering` at the bridge, and the bridge's uplink must carry them too.
+    """
+
+    type: Literal["bridge"]
+    bridge: InterfaceName | None = None
+    is_gateway: bool | None = None
+    is_default_gateway: bool | None = None
+    force_address: bool | None = None
+    ip_masq: bool | None = None
+    ip_masq_backend: Literal["iptables", "nftables"] | None = None
+    hairpin_mode: bool | None = None
+    promisc_mode: bool | None = None
+    vlan: int | None = Field(default=None, ge=0, le=4094)
+    preserve_default_vlan: bool | None = None
+    vlan_trunk: tuple[VlanTrunkItem, ...] | None = Field(default=None, min_length=1)
+    enabledad: bool | None = None
+    macspoofchk: bool | None = None
+    port_isolation: bool | None = None
+
+    def rules(self) -> Iterator[Broken]:
+        """What the bridge plugin demands between its keys."""
+        if self.hairpin_mode and self.promisc_mode:
+            yield Broken(
+                "bridge-hairpin-promisc",
+                "promiscMode",
+                True,
+                "cannot be combined with hairpinMode true; the plugin refuses every pod",
+                "Keep one of them",
+            )
+        if self.is_default_gateway and self.is_gateway is False:
+            yield Broken(
+                "bridge-default-gateway",
+                "isGateway",
+                False,
+                "contradicts isDefaultGateway true, which makes the bridge a gateway",
+                "Leave isGateway out",
+            )
+        if self.ip_masq_backend is not None and not self.ip_masq:
+            yield Broken(
+                "bridge-masq-backend",
+                "ipMasqBackend",
+                self.ip_masq_backend,
+                "has no effect without ipMasq true",
+                "Remove it",
+            )
+
+
+AnyAttachment = Annotated[Macvlan | Bridge, Field(discriminator="type")]
+
+
+def canonical_json(config: dict[str, Any]) -> str:
+    """Write a CNI configuration the one way this project writes it: sorted keys, no blanks.
+
+    A NetworkAttachmentDefinition holds it as a string, so any other spelling would count as a change.
+    """
+    return json.dumps(config, sort_keys=True, separators=(",", ":"))

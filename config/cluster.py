@@ -1,0 +1,39 @@
+"""The cluster of a stack: how it is reached, and where KubeVirt lives in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from config.model import Model, refuse
+from config.names import DnsLabel
+
+
+def _path(value: str) -> str:
+    # A kubeconfig's contents would end up in the state and in `pulumi preview --json`, in plain text.
+    if "\n" in value or value.lstrip().startswith("{") or "apiVersion" in value:
+        refuse("kubeconfig-contents", "is the contents of a kubeconfig", "Write the path of the file")
+    if not value.strip():
+        refuse("kubeconfig-empty", "is empty", "Write the path of the file, or leave the key out to use $KUBECONFIG")
+    return value
+
+
+class Cluster(Model):
+    """How to reach one cluster.
+
+    `context` is a context of the kubeconfig at `kubeconfig` (default: `$KUBECONFIG`, else `~/.kube/config`); a leading
+    `~/` is the home folder, other relative paths start at the project's folder. `namespace` is KubeVirt's own:
+    `openshift-cnv`, or `kubevirt-hyperconverged` upstream. `nodes` is the number of nodes that run virt-handler, when
+    the demand for addresses shall be known.
+    """
+
+    context: str = Field(min_length=1)
+    kubeconfig: Annotated[str, AfterValidator(_path)] | None = None
+    namespace: DnsLabel = "openshift-cnv"
+    nodes: int | None = Field(default=None, ge=1, le=5000)
+
+    def kubeconfig_path(self, base: Path) -> Path | None:
+        """Return the kubeconfig's path as the file system knows it, or None when the stack names none."""
+        return None if self.kubeconfig is None else base / Path(self.kubeconfig).expanduser()

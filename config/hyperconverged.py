@@ -1,0 +1,92 @@
+"""The live migration settings of the HyperConverged: what this stack owns of it, and how.
+
+Source: the HyperConverged CRD of the releases 1.17 to main (hco.kubevirt.io).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from config.model import Broken, Model, refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NAME = "kubevirt-hyperconverged"
+"""The one HyperConverged that the operator acts on; it ignores any other name."""
+
+_FACTORS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+
+
+def _bandwidth(value: str) -> str:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(k|M|G|T|Ki|Mi|Gi|Ti)?", value)
+    if match is None:
+        refuse("bandwidth-quantity", "is not a quantity of bytes per second", "Write it as 2048Mi")
+    if float(match[1]) * _FACTORS[match[2] or ""] < 2**20:
+        refuse(
+            "bandwidth-small",
+            "is less than 1Mi bytes per second; no migration would end",
+            "Add the unit, such as 2048Mi",
+        )
+    return value
+
+
+Bandwidth = Annotated[str, AfterValidator(_bandwidth)]
+
+
+class LiveMigration(Model):
+    """Limits of live migrations in this cluster. Only keys that are set here are owned by the stack.
+
+    The schema on the cluster has no bounds; the ones here are what makes sense: 0 migrations or 0 seconds stop every
+    migration. `network` is no key: it is the attachment's name.
+    """
+
+    parallel_migrations_per_cluster: int | None = Field(default=None, ge=1, le=1000)
+    """Migrations at a time in the cluster."""
+    parallel_outbound_migrations_per_node: int | None = Field(default=None, ge=1, le=100)
+    """Migrations at a time that leave one node."""
+    bandwidth_per_migration: Bandwidth | None = None
+    """Bytes per second as a quantity, at least 1Mi; unlimited when left out."""
+    completion_timeout_per_gib: int | None = Field(default=None, ge=1, le=86400, alias="completionTimeoutPerGiB")
+    """Seconds for each GiB of memory, after which a migration is cancelled."""
+    progress_timeout: int | None = Field(default=None, ge=1, le=86400)
+    """Seconds without progress, after which a migration is cancelled."""
+    allow_auto_converge: bool | None = None
+    """Slow the guest down so that its memory stops changing faster than it is copied."""
+    allow_post_copy: bool | None = None
+    """Switch to post-copy: the guest runs on the target before its memory is there."""
+    allow_workload_disruption: bool | None = None
+    """Pause the guest, or switch to post-copy, rather than cancel. Only HCO releases after 1.18 know it."""
+
+    def rules(self) -> Iterator[Broken]:
+        """One node cannot send more migrations than the whole cluster."""
+        node, cluster = self.parallel_outbound_migrations_per_node, self.parallel_migrations_per_cluster
+        if node is not None and cluster is not None and node > cluster:
+            yield Broken(
+                "migrations-node-cluster",
+                "parallelOutboundMigrationsPerNode",
+                node,
+                f"is above parallelMigrationsPerCluster {cluster}, which is then the limit",
+                f"Lower it to at most {cluster}, or raise parallelMigrationsPerCluster",
+            )
+
+
+class HyperConverged(Model):
+    """How the HyperConverged of the cluster is patched.
+
+    `apiVersion` chooses the API and with it the path: v1beta1 (served by every release) or v1. `onConflict` says what
+    happens to a field that another field manager owns: `take-over` (shown, with its old value and owner), or `fail`.
+    """
+
+    api_version: Literal["v1beta1", "v1"] = "v1beta1"
+    on_conflict: Literal["take-over", "fail"] = "take-over"
+    live_migration: LiveMigration = LiveMigration()
+
+    def spec(self, network: str) -> dict[str, Any]:
+        """Return the part of the HyperConverged's spec that the stack owns, at the path of its API version."""
+        limits = self.live_migration.model_dump(by_alias=True, exclude_none=True)
+        settings = {"liveMigrationConfig": limits | {"network": network}}
+        return settings if self.api_version == "v1beta1" else {"virtualization": settings}

@@ -1,0 +1,185 @@
+"""The base of every model, and how a broken rule becomes a finding.
+
+A model forbids unknown keys, coerces nothing (`"5"` is not 5) and is immutable. What must hold between several keys of
+one model stands in its method `rules`, which yields `Broken`; all of them are reported together.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+
+from config.findings import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A rule that does not hold inside one model: at which key, the rule, the remedy."""
+
+    code: str
+    key: str
+    value: object
+    rule: str
+    remedy: str
+
+
+class Model(BaseModel):
+    """Base of all models: camelCase keys, no unknown keys, strict types, immutable."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, alias_generator=to_camel, arbitrary_types_allowed=True
+    )
+
+    def rules(self) -> Iterator[Broken]:
+        """Yield what does not hold between the keys of this model."""
+        yield from ()
+
+    @model_validator(mode="after")
+    def _hold(self) -> Self:
+        errors = [
+            InitErrorDetails(
+                type=_custom_error(broken.code, broken.rule, broken.remedy), loc=(broken.key,), input=broken.value
+            )
+            for broken in self.rules()
+        ]
+        if errors:
+            raise ValidationError.from_exception_data(type(self).__name__, errors)
+        return self
+
+
+def refuse(code: str, rule: str, remedy: str) -> NoReturn:
+    """Refuse the value that a field validator looks at: the rule completes "<key> <value> …"."""
+    raise _custom_error(code, rule, remedy)
+
+
+def _custom_error(code: str, rule: str, remedy: str) -> PydanticCustomError:
+    # The sentences travel as context: pydantic's message templates would trip over braces in them.
+    return PydanticCustomError("rule", "a rule is broken", {"code": code, "rule": rule, "remedy": remedy})
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def parse(model: type[M], raw: object, *, stack: str, key: str) -> M | tuple[Finding, ...]:
+    """Read one section of a stack file; what is wrong with it comes back as findings, all at once."""
+    try:
+        return model.model_validate_json(json.dumps(raw, default=str))
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+        # A list whose items are wrong is not too short for it as well.
+        items = {details["loc"][:-2] for details in errors} | {details["loc"][:-1] for details in errors}
+        return tuple(
+            _finding(model, details, stack=stack, key=key)
+            for details in errors
+            if details["type"] != "too_short" or details["loc"] not in items
+        )
+
+
+def _finding(model: type[BaseModel], details: ErrorDetails, *, stack: str, key: str) -> Finding:
+    context: Mapping[str, Any] = details.get("ctx", {})
+    keys, owner = _path(model, details["loc"])
+    path = ".".join((key, *keys))
+    value = details["input"]
+    if details["type"] == "rule":
+        return Finding("error", context["code"], stack, path, value, context["rule"], context["remedy"])
+    if details["type"] == "union_tag_not_found":
+        return Finding("error", "key-missing", stack, f"{path}.type", None, "is required", "Add it")
+    if details["type"] == "union_tag_invalid":
+        rule, remedy = "is not a type that is known here", f"Choose {context['expected_tags']}"
+        return Finding("error", "type-unknown", stack, f"{path}.type", context["tag"], rule, remedy)
+    if details["type"] == "missing":
+        return Finding("error", "key-missing", stack, path, None, "is required", "Add it")
+    if details["type"] == "extra_forbidden":
+        known = _keys_of(owner)
+        near = difflib.get_close_matches(str(keys[-1]), known, n=1)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        kind = _type_of(owner)
+        return Finding(
+            "error", "key-unknown", stack, path, value, f"is not a key of {kind}", f"{hint}Its keys: {', '.join(known)}"
+        )
+    rule, remedy = _plain(details["type"], context)
+    return Finding("error", f"value-{details['type'].replace('_', '-')}", stack, path, value, rule, remedy)
+
+
+_PLAIN: dict[str, tuple[str, str]] = {
+    "int_type": ("is not a whole number", "Write a number without quotes"),
+    "int_from_float": ("is not a whole number", "Write a number without a fraction"),
+    "bool_type": ("is neither true nor false", "Write true or false, without quotes"),
+    "string_type": ("is not text", "Put it in quotes"),
+    "list_type": ("is not a list", "Write it as a YAML list"),
+    "tuple_type": ("is not a list", "Write it as a YAML list"),
+    "dict_type": ("is not a mapping", "Write it as key: value lines"),
+    "model_type": ("is not a mapping", "Write it as key: value lines"),
+    "model_attributes_type": ("is not a mapping", "Write it as key: value lines"),
+    "string_too_short": ("is empty", "Write a value, or leave the key out"),
+    "too_short": ("is an empty list", "Write at least one, or leave the key out"),
+}
+
+
+def _plain(kind: str, context: Mapping[str, Any]) -> tuple[str, str]:
+    match kind:
+        case "greater_than_equal":
+            return f"is below {context['ge']}", f"The least is {context['ge']}"
+        case "less_than_equal":
+            return f"is above {context['le']}", f"The most is {context['le']}"
+        case "literal_error" | "enum":
+            return "is not a choice here", f"Choose {context['expected']}"
+        case _:
+            return _PLAIN.get(kind, (f"is not valid ({kind.replace('_', ' ')})", "See the reference of config keys"))
+
+
+def _path(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[tuple[str, ...], type[BaseModel]]:
+    """Turn pydantic's location into the keys a user wrote, and find the model that the last key belongs to.
+
+    Pydantic puts the tag of a discriminated union (`macvlan`) between the keys; a user has not written it there.
+    """
+    keys: list[str] = []
+    owner: type[BaseModel] = model
+    root = model.model_fields.get("root")
+    choices = {} if root is None else {_tag(choice): choice for choice in _models(root.annotation)}
+    for part in loc:
+        if isinstance(part, int):
+            keys[-1] += f"[{part}]"
+        elif part in choices:
+            owner, choices = choices[part], {}
+        else:
+            keys.append(part)
+            field = next((f for name, f in owner.model_fields.items() if part in (f.alias, name)), None)
+            nested = [] if field is None else list(_models(field.annotation))
+            choices = {_tag(choice): choice for choice in nested}
+            if len(nested) == 1 and part != loc[-1]:
+                owner = nested[0]
+    return tuple(keys), owner
+
+
+def _models(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+        return
+    for argument in getattr(annotation, "__args__", ()):
+        yield from _models(argument)
+    origin = getattr(annotation, "__origin__", None)
+    if origin is not None and not isinstance(origin, type):
+        yield from _models(origin)
+
+
+def _tag(model: type[BaseModel]) -> str:
+    field = model.model_fields.get("type")
+    return str(getattr(field.annotation, "__args__", ("",))[0]) if field else model.__name__
+
+
+def _keys_of(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _type_of(model: type[BaseModel]) -> str:
+    return f"type {_tag(model)}" if "type" in model.model_fields else model.__name__

@@ -1,0 +1,1 @@
+"""mignet: the operator's tool around the Pulumi program."""

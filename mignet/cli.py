@@ -1,0 +1,213 @@
+"""The command line: `mignet --help`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+
+import typer
+from rich.console import Console
+
+from config.findings import ConfigError, Finding
+from config.project_files import Project, ProjectNotFoundError
+from mignet.lab.commands import app as lab
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from config.stack import Stack
+    from mignet.changes import Report
+    from mignet.run import Verb
+
+FAILED, CONFIGURATION, CHANGES = 1, 2, 7
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A dedicated live-migration network for OpenShift Virtualization clusters.\n\n"
+    "Exit codes: 0 fine, 1 failed, 2 configuration, 7 changes or drift where none were expected.",
+)
+app.add_typer(lab, name="lab")
+
+Stacks = Annotated[list[str] | None, typer.Argument(metavar="[STACK]...", help="Stacks to work on.")]
+All = Annotated[bool, typer.Option("--all", help="Work on every stack that has a file.")]
+EngineChoice = Annotated[
+    Literal["auto", "pulumi", "direct"],
+    typer.Option("--engine", help="auto takes Pulumi when its CLI is on PATH."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the reports as JSON.")]
+Cwd = Annotated[Path, typer.Option("--cwd", "-C", help="The project's folder, or one below it.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before changing anything.")]
+
+_out = Console(highlight=False)
+_err = Console(highlight=False, stderr=True)
+
+
+def main() -> None:
+    """Run the command line; configuration mistakes end it with one line each and exit code 2."""
+    try:
+        app()
+    except ConfigError as error:
+        _fail(str(error), CONFIGURATION)
+    except ProjectNotFoundError as error:
+        _fail(f"mignet: {error}", CONFIGURATION)
+
+
+@app.command()
+def preview(
+    stacks: Stacks = None,
+    *,
+    all_: All = False,
+    engine: EngineChoice = "auto",
+    as_json: AsJson = False,
+    cwd: Cwd = Path(),
+    expect_no_changes: Annotated[bool, typer.Option("--expect-no-changes", help="Exit 7 if there are any.")] = False,
+) -> None:
+    """Show what up would do, field by field, from a dry run of the API server."""
+    reports = _run("preview", stacks, all_=all_, engine=engine, as_json=as_json, cwd=cwd)
+    _finish(reports, changes_code=CHANGES if expect_no_changes else 0)
+
+
+@app.command()
+def up(
+    stacks: Stacks = None,
+    *,
+    all_: All = False,
+    engine: EngineChoice = "auto",
+    as_json: AsJson = False,
+    cwd: Cwd = Path(),
+    yes: Yes = False,
+) -> None:
+    """Make the clusters hold what the stacks declare, and read it back."""
+    _finish(_run("up", stacks, all_=all_, engine=engine, as_json=as_json, cwd=cwd, yes=yes))
+
+
+@app.command()
+def drift(
+    stacks: Stacks = None,
+    *,
+    all_: All = False,
+    engine: EngineChoice = "auto",
+    as_json: AsJson = False,
+    cwd: Cwd = Path(),
+) -> None:
+    """Show what differs on the clusters from what the stacks declare; exit 7 if anything does."""
+    _finish(_run("drift", stacks, all_=all_, engine=engine, as_json=as_json, cwd=cwd), changes_code=CHANGES)
+
+
+@app.command()
+def destroy(
+    stacks: Stacks = None,
+    *,
+    all_: All = False,
+    engine: EngineChoice = "auto",
+    as_json: AsJson = False,
+    cwd: Cwd = Path(),
+    yes: Yes = False,
+) -> None:
+    """Delete what is ours, and give back the fields of the HyperConverged."""
+    _finish(_run("destroy", stacks, all_=all_, engine=engine, as_json=as_json, cwd=cwd, yes=yes))
+
+
+@app.command()
+def render(
+    stacks: Stacks = None,
+    *,
+    all_: All = False,
+    cwd: Cwd = Path(),
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write one file a stack into this folder.")
+    ] = None,
+) -> None:
+    """Write the manifests for GitOps: apply them server-side, with field manager migration-network."""
+    from mignet import manifests, run
+
+    project = Project.find(cwd.resolve())
+    for stack in run.load(project, _names(project, stacks, all_=all_)):
+        text = manifests.as_yaml(stack.name, run.declare(project, stack))
+        if output is None:
+            sys.stdout.write(text)
+        else:
+            output.mkdir(parents=True, exist_ok=True)
+            path = output / f"{stack.name}.yaml"
+            path.write_text(text, encoding="utf-8")
+            _out.print(f"wrote {path}", markup=False, soft_wrap=True)
+
+
+def _run(
+    verb: Verb,
+    names: Sequence[str] | None,
+    *,
+    all_: bool,
+    engine: str,
+    as_json: bool,
+    cwd: Path,
+    yes: bool = False,
+) -> list[Report]:
+    from mignet import run
+    from mignet.render import show
+
+    project = Project.find(cwd.resolve())
+    stacks: list[Stack] = run.load(project, _names(project, names, all_=all_))
+    chosen, remark = run.choose_engine(engine)
+    if remark:
+        _err.print(remark, markup=False, soft_wrap=True)
+
+    def confirm(reports: list[Report]) -> bool:
+        if yes:
+            return True
+        if not sys.stdin.isatty():
+            _fail(f"mignet: {verb} asks before it changes anything; say --yes where nobody can answer", CONFIGURATION)
+        for report in reports:
+            show(report, _err)
+        if not any(report.changed for report in reports):
+            return True
+        return typer.confirm(f"{verb}?", err=True)
+
+    if chosen == "direct":
+        reports = asyncio.run(run.direct(project, stacks, verb, confirm=confirm))
+    else:
+        from mignet.engines import pulumi_engine
+
+        # What the API server says of the fields; nothing is changed by it.
+        plans = asyncio.run(run.direct(project, stacks, verb, confirm=lambda _: False))
+        reports = pulumi_engine.run(project, stacks, verb, plans, confirm=None if yes else confirm)
+    if as_json:
+        sys.stdout.write(json.dumps([report.as_json() for report in reports], indent=2) + "\n")
+    else:
+        for report in reports:
+            show(report, _out)
+    return reports
+
+
+def _names(project: Project, names: Sequence[str] | None, *, all_: bool) -> list[str]:
+    known = project.stack_names()
+    if all_ and names:
+        _mistake("--all", "and names of stacks exclude each other", "Give one of them")
+    if all_:
+        return known
+    if names:
+        return list(dict.fromkeys(names))
+    if len(known) == 1:
+        return known
+    _mistake("STACK", "is required", f"Name one of: {', '.join(known) or 'none has a file yet'}; or --all")
+
+
+def _mistake(key: str, rule: str, remedy: str) -> NoReturn:
+    raise ConfigError([Finding("error", "usage", "mignet", key, None, rule, remedy)])
+
+
+def _finish(reports: Sequence[Report], *, changes_code: int = 0) -> None:
+    if any(report.error for report in reports):
+        raise typer.Exit(FAILED)
+    if any(report.changed for report in reports):
+        raise typer.Exit(changes_code)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    _err.print(message, style="red", markup=False, soft_wrap=True)
+    sys.exit(code)

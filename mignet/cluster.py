@@ -1,0 +1,264 @@
+"""The one door to a cluster's API server. Objects go in and come out as plain dicts."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import httpx2
+import yaml
+from lightkube import ApiError, AsyncClient, KubeConfig
+from lightkube.core.exceptions import ConfigError as KubeConfigError
+from lightkube.generic_resource import create_global_resource, create_namespaced_resource
+from lightkube.types import CascadeType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from lightkube.config.kubeconfig import SingleConfig
+
+    from config.cluster import Cluster as ClusterConfig
+
+Object = dict[str, Any]
+
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of object: where the API server serves it."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        """`group/version`, or the version alone for the core group."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def __str__(self) -> str:
+        return f"{self.kind} ({self.api_version})"
+
+
+NETWORK_ATTACHMENT = Kind("k8s.cni.cncf.io", "v1", "NetworkAttachmentDefinition", "network-attachment-definitions")
+HYPERCONVERGED_V1BETA1 = Kind("hco.kubevirt.io", "v1beta1", "HyperConverged", "hyperconvergeds")
+HYPERCONVERGED_V1 = Kind("hco.kubevirt.io", "v1", "HyperConverged", "hyperconvergeds")
+NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
+
+DECLARED_KINDS = (NETWORK_ATTACHMENT, HYPERCONVERGED_V1BETA1, HYPERCONVERGED_V1)
+
+
+def kind_of(manifest: Object) -> Kind:
+    """Return the kind of an object that this project declares. Raises KeyError for any other."""
+    by_name = {(kind.api_version, kind.kind): kind for kind in DECLARED_KINDS}
+    return by_name[manifest["apiVersion"], manifest["kind"]]
+
+
+class ClusterError(Exception):
+    """The cluster did not do what was asked of it: one sentence that says what, and what to do.
+
+    `reason` is one of `kubeconfig`, `unreachable`, `unauthorized`, `forbidden`, `not-served`, `refused`.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A field that another field manager owns, so that a server-side apply without force is refused."""
+
+    path: str
+    owner: str
+
+
+class ConflictError(Exception):
+    """A server-side apply met fields of other field managers."""
+
+    def __init__(self, conflicts: tuple[Conflict, ...]) -> None:
+        self.conflicts = conflicts
+        super().__init__(", ".join(f"{conflict.path} ({conflict.owner})" for conflict in conflicts))
+
+
+class Cluster:
+    """An open connection to one cluster. Use it as an asynchronous context manager.
+
+    Every method raises ClusterError when the API server cannot be reached, or refuses.
+    """
+
+    def __init__(self, config: ClusterConfig, *, base: Path) -> None:
+        self._config = config
+        self._base = base
+
+    async def __aenter__(self) -> Self:
+        single = _select(self._config, self._base)
+        self._server = single.cluster.server
+        timeout = httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
+        try:
+            self._client = AsyncClient(single, timeout=timeout, field_manager=None)
+        except (KubeConfigError, OSError, ssl.SSLError, ValueError) as error:
+            raise ClusterError("kubeconfig", f"the credentials of context {self._config.context} {error}") from error
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.close()
+
+    async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
+        """Read one object, or None when it is not there. Raises ClusterError `not-served` when its API is not."""
+        with self._errors(f"read {kind.kind} {name}", kind):
+            try:
+                return _plain(await self._client.get(_resource(kind), name, namespace=namespace))
+            except ApiError as error:
+                if error.status.code == 404:
+                    return None
+                raise
+        return None
+
+    async def list(self, kind: Kind, *, labels: dict[str, str] | None = None) -> list[Object]:
+        """Read the objects of a kind in all namespaces, those with all of `labels` when given."""
+        with self._errors(f"list {kind.kind}", kind):
+            found = self._client.list(_resource(kind), namespace="*", labels=dict(labels or {}))
+            return [_plain(item) | {"apiVersion": kind.api_version, "kind": kind.kind} async for item in found]
+        return []
+
+    async def apply(self, manifest: Object, *, manager: str, force: bool, dry_run: bool) -> Object:
+        """Apply an object server-side and return what the API server holds, or would hold after a dry run.
+
+        Raises ConflictError when other field managers own fields of it and `force` is False.
+        """
+        kind = kind_of(manifest)
+        name, namespace = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
+        resource = _resource(kind)
+        with self._errors(f"apply {kind.kind} {name}", kind):
+            try:
+                applied = await self._client.apply(
+                    resource(manifest), name, namespace=namespace, field_manager=manager, force=force, dry_run=dry_run
+                )
+            except ApiError as error:
+                if error.status.code == 409 and (conflicts := _conflicts(error)):
+                    raise ConflictError(conflicts) from error
+                raise
+            return _plain(applied)
+        return {}
+
+    async def delete(self, kind: Kind, name: str, namespace: str) -> None:
+        """Delete an object in the background; one that is gone already counts as deleted."""
+        with self._errors(f"delete {kind.kind} {name}", kind):
+            try:
+                await self._client.delete(_resource(kind), name, namespace=namespace, cascade=CascadeType.BACKGROUND)
+            except ApiError as error:
+                if error.status.code != 404:
+                    raise
+
+    @contextlib.contextmanager
+    def _errors(self, action: str, kind: Kind) -> Iterator[None]:
+        where = f"context {self._config.context} ({self._server})"
+        try:
+            yield
+        except ApiError as error:
+            reason = {401: "unauthorized", 403: "forbidden"}.get(error.status.code or 0, "refused")
+            hint = {
+                "unauthorized": "; log in again",
+                "forbidden": "; ask the cluster's administrator for that right",
+            }.get(reason, "")
+            raise ClusterError(reason, f"{where} refused to {action}: {error.status.message}{hint}") from error
+        except httpx2.HTTPStatusError as error:
+            # An API that is not served answers with plain text, not with a Status.
+            if error.response.status_code == 404:
+                message = f"{where} does not serve {kind}; install its operator, or correct the version"
+                raise ClusterError("not-served", message) from error
+            if error.response.status_code == 401:
+                raise ClusterError("unauthorized", f"{where} does not accept the credentials; log in again") from error
+            message = f"{where} answered {error.response.status_code} to: {action}"
+            raise ClusterError("refused", message) from error
+        except httpx2.TimeoutException as error:
+            message = f"{where} is unreachable: no answer within {CONNECT_SECONDS:.0f} to {READ_SECONDS:.0f} seconds"
+            raise ClusterError("unreachable", message) from error
+        except httpx2.TransportError as error:
+            raise ClusterError("unreachable", f"{where} is unreachable: {error or type(error).__name__}") from error
+        except (KubeConfigError, OSError, json.JSONDecodeError, KeyError) as error:
+            # Only an exec credential plugin fails in these ways here.
+            raise ClusterError("kubeconfig", f"{where}: the credential plugin failed: {error}") from error
+
+
+def _select(config: ClusterConfig, base: Path) -> SingleConfig:
+    paths = _kubeconfig_paths(config, base)
+    for path in paths:
+        try:
+            kubeconfig = KubeConfig.from_file(path)
+        except KubeConfigError:
+            continue
+        except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+            first_line = str(error).partition("\n")[0]
+            raise ClusterError("kubeconfig", f"kubeconfig {path} cannot be read: {first_line}") from error
+        if config.context in kubeconfig.contexts:
+            try:
+                single = kubeconfig.get(config.context)
+            except (KubeConfigError, KeyError) as error:
+                message = f"context {config.context} of kubeconfig {path} is not complete: {error}"
+                raise ClusterError("kubeconfig", message) from error
+            if single is not None:
+                return _with_current_exec(single)
+    searched = ", ".join(str(path) for path in paths)
+    if not any(path.is_file() for path in paths):
+        raise ClusterError("kubeconfig", f"kubeconfig {searched} does not exist; set cluster.kubeconfig or $KUBECONFIG")
+    raise ClusterError("kubeconfig", f"context {config.context} is not in kubeconfig {searched}; log in, or correct it")
+
+
+def _kubeconfig_paths(config: ClusterConfig, base: Path) -> list[Path]:
+    named = config.kubeconfig_path(base)
+    if named is not None:
+        return [named]
+    listed = [Path(part) for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
+    return listed or [Path("~/.kube/config").expanduser()]
+
+
+def _with_current_exec(single: SingleConfig) -> SingleConfig:
+    """Let credential plugins of the current API version run: for a token, v1 differs from v1beta1 in its name only."""
+    user = single.user
+    if user is None or user.exec is None or user.exec.apiVersion != "client.authentication.k8s.io/v1":
+        return single
+    user.exec.apiVersion = "client.authentication.k8s.io/v1beta1"
+    return single
+
+
+_resources: dict[Kind, Any] = {}
+
+
+def _resource(kind: Kind) -> Any:
+    if kind not in _resources:
+        create = create_namespaced_resource if kind.namespaced else create_global_resource
+        _resources[kind] = create(kind.group, kind.version, kind.kind, kind.plural)
+    return _resources[kind]
+
+
+def _plain(found: Any) -> Object:
+    return dict(found.to_dict())
+
+
+def _conflicts(error: ApiError) -> tuple[Conflict, ...]:
+    causes = (error.status.details.causes if error.status.details else None) or ()
+    return tuple(
+        Conflict((cause.field or "").lstrip("."), _owner(cause.message or ""))
+        for cause in causes
+        if cause.reason == "FieldManagerConflict"
+    )
+
+
+def _owner(message: str) -> str:
+    # 'conflict with "kubectl-create" using hco.kubevirt.io/v1beta1'
+    parts = message.split('"')
+    return parts[1] if len(parts) > 2 else message

@@ -1,0 +1,183 @@
+"""The direct engine: what the program declares, applied server-side, for where the Pulumi CLI is not.
+
+It keeps no state. What is ours on the cluster is found by labels and by field manager; what is ours and no longer
+declared is removed. Every verb asks the API server by dry runs first, so that a preview shows what an apply would do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from components.ownership import FIELD_MANAGER, labels
+from mignet import guards
+from mignet.changes import FieldChange, ObjectChange, Operation, declared_differences, differences
+from mignet.cluster import NETWORK_ATTACHMENT, Cluster, ConflictError, Object, kind_of
+from mignet.ownership import owned_paths
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from config.stack import Stack
+    from mignet.engines.evaluation import Declaration, Declared
+
+_SERVER_SIDE = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp")
+
+
+class ReadBackError(Exception):
+    """The API server accepted an object and holds something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One object's change, and what carries it out."""
+
+    change: ObjectChange
+    manifest: Object
+    declared: Declared | None
+    """None when the object is ours and no longer declared."""
+
+
+async def plan(stack: Stack, declaration: Declaration, cluster: Cluster) -> list[Step]:
+    """Return the steps that make the cluster hold what is declared, in order; nothing is changed.
+
+    Raises GuardError when the cluster is not fit, or a field is somebody else's and is not to be taken over.
+    """
+    await guards.prerequisites(stack, cluster)
+    steps = [await _plan_one(stack, declared, cluster) for declared in declaration.objects]
+    names = {declared.manifest["metadata"]["name"] for declared in declaration.objects if not declared.patch}
+    leftovers = [live for live in await _ours(stack, cluster) if live["metadata"]["name"] not in names]
+    return steps + [Step(_change("delete", live, _removal(live)), live, None) for live in leftovers]
+
+
+async def _plan_one(stack: Stack, declared: Declared, cluster: Cluster) -> Step:
+    manifest = declared.manifest
+    kind, metadata = kind_of(manifest), manifest["metadata"]
+    live = await cluster.get(kind, metadata["name"], metadata["namespace"])
+    if live is None:
+        # The dry run asks whether the API server would take it.
+        await cluster.apply(manifest, manager=FIELD_MANAGER, force=True, dry_run=True)
+        return Step(_change("create", manifest, differences({}, _content(manifest))), manifest, declared)
+    owners: dict[str, str] = {}
+    try:
+        applied = await cluster.apply(manifest, manager=FIELD_MANAGER, force=False, dry_run=True)
+    except ConflictError as error:
+        owners = {conflict.path: conflict.owner for conflict in error.conflicts}
+        if not declared.force:
+            refused = [
+                FieldChange(path, guards.value_at(live, path), guards.value_at(manifest, path), owner)
+                for path, owner in owners.items()
+            ]
+            raise guards.GuardError(stack.name, map(guards.refused_take_over, refused)) from error
+        applied = await cluster.apply(manifest, manager=FIELD_MANAGER, force=True, dry_run=True)
+    fields = [
+        FieldChange(each.path, each.old, each.new, owners.get(each.path.partition("{")[0]))
+        for each in differences(_content(live), _content(applied))
+    ]
+    seen = {each.path for each in fields}
+    # What a dry run cannot show: items that somebody appended to a list of ours stay where they are.
+    fields += [each for each in declared_differences(_content(manifest), _content(applied)) if each.path not in seen]
+    gained = owned_paths(applied, FIELD_MANAGER) - owned_paths(live, FIELD_MANAGER) - seen
+    fields += [
+        FieldChange(path, guards.value_at(live, path), guards.value_at(live, path), owners.get(path))
+        for path in sorted(gained)
+        if not path.startswith("metadata.") and not any(each.startswith(f"{path}{{") for each in seen)
+    ]
+    return Step(_change("update" if fields else "same", manifest, fields), manifest, declared)
+
+
+async def carry_out(steps: Iterable[Step], cluster: Cluster) -> None:
+    """Apply and delete what the steps say, then read each object back.
+
+    Raises ReadBackError when the API server holds something else than what was applied.
+    """
+    for step in steps:
+        metadata, kind = step.manifest["metadata"], kind_of(step.manifest)
+        if step.declared is None:
+            await cluster.delete(kind, metadata["name"], metadata["namespace"])
+            continue
+        if step.change.operation == "same":
+            continue
+        manifest = step.manifest
+        if step.declared.patch:
+            manifest = await _pinned(manifest, cluster)
+        await cluster.apply(manifest, manager=FIELD_MANAGER, force=step.declared.force, dry_run=False)
+        live = await cluster.get(kind, metadata["name"], metadata["namespace"])
+        lost = [] if live is None else list(declared_differences(_content(step.manifest), _content(live)))
+        if live is None or lost:
+            what = (
+                "the object is gone" if live is None else "; ".join(f"{c.path} is {c.old}, not {c.new}" for c in lost)
+            )
+            msg = f"{kind.kind} {metadata['name']} was applied, but the API server holds something else: {what}"
+            raise ReadBackError(msg)
+
+
+async def _pinned(manifest: Object, cluster: Cluster) -> Object:
+    """Pin a patch to the object that exists: an apply without its uid would create one that is gone meanwhile."""
+    metadata = manifest["metadata"]
+    live = await cluster.get(kind_of(manifest), metadata["name"], metadata["namespace"])
+    if live is None:
+        msg = f"{manifest['kind']} {metadata['name']} is gone since the preview; nothing was created in its place"
+        raise ReadBackError(msg)
+    return manifest | {"metadata": metadata | {"uid": live["metadata"]["uid"]}}
+
+
+async def plan_removal(stack: Stack, declaration: Declaration, cluster: Cluster) -> list[Step]:
+    """Return the steps that take everything of this stack off the cluster: dependents first; nothing is changed."""
+    steps: list[Step] = []
+    for declared in reversed(declaration.objects):
+        metadata = declared.manifest["metadata"]
+        if not declared.patch:
+            continue
+        live = await cluster.get(kind_of(declared.manifest), metadata["name"], metadata["namespace"])
+        if live is not None and owned_paths(live, FIELD_MANAGER):
+            empty = _relinquishing(live)
+            left = await cluster.apply(empty, manager=FIELD_MANAGER, force=False, dry_run=True)
+            change = _change("relinquish", live, differences(_content(live), _content(left)))
+            steps.append(Step(change, empty, declared))
+    ours = await _ours(stack, cluster)
+    return steps + [Step(_change("delete", live, _removal(live)), live, None) for live in ours]
+
+
+async def carry_out_removal(steps: Iterable[Step], cluster: Cluster) -> None:
+    """Give patched fields back and delete what is ours."""
+    for step in steps:
+        metadata = step.manifest["metadata"]
+        if step.declared is None:
+            await cluster.delete(kind_of(step.manifest), metadata["name"], metadata["namespace"])
+        else:
+            await cluster.apply(step.manifest, manager=FIELD_MANAGER, force=False, dry_run=False)
+
+
+def _relinquishing(live: Object) -> Object:
+    """Write the apply that owns nothing: fields without another owner fall back to their defaults.
+
+    With the uid in it, the API server refuses rather than creates when the object is gone meanwhile.
+    """
+    keep = ("name", "namespace", "uid")
+    metadata = {key: live["metadata"][key] for key in keep}
+    return {"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": metadata}
+
+
+async def _ours(stack: Stack, cluster: Cluster) -> list[Object]:
+    """Find the attachments that carry this stack's labels, in every namespace."""
+    found = await cluster.list(NETWORK_ATTACHMENT, labels=labels(stack.name))
+    return [live for live in found if owned_paths(live, FIELD_MANAGER)]
+
+
+def _content(manifest: Object) -> Object:
+    """Return what somebody declared, without what the API server writes itself."""
+    metadata = {key: value for key, value in manifest["metadata"].items() if key not in _SERVER_SIDE}
+    return {key: value for key, value in manifest.items() if key != "status"} | {"metadata": metadata}
+
+
+def _removal(live: Object) -> Iterator[FieldChange]:
+    return differences(_content(live).get("spec", {}), {}, "spec")
+
+
+def _change(operation: Operation, manifest: Object, fields: Iterable[FieldChange]) -> ObjectChange:
+    metadata = manifest["metadata"]
+    # Names and versions identify the object; they are no change of it.
+    identity = {"apiVersion", "kind", "metadata.name", "metadata.namespace"}
+    kept = tuple(each for each in fields if each.path not in identity)
+    return ObjectChange(operation, manifest["kind"], metadata["namespace"], metadata["name"], kept)

@@ -1,0 +1,120 @@
+"""Run the Pulumi program in process, without the Pulumi CLI and without a cluster, and keep what it declares."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+from pulumi.runtime import mocks, rpc
+from pulumi.runtime.config import set_all_config
+from pulumi.runtime.settings import get_root_resource
+
+from mignet import program
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from config.project_files import Project
+    from mignet.cluster import Object
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One object that the program declares. `patch` means: some fields of an object that is not ours."""
+
+    manifest: Object
+    patch: bool
+
+    @property
+    def force(self) -> bool:
+        """Whether fields of other field managers are taken over."""
+        return bool(self.manifest["metadata"].get("annotations", {}).get("pulumi.com/patchForce") == "true")
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What the program declares for one stack: the objects, dependencies first, and the outputs."""
+
+    objects: tuple[Declared, ...]
+    outputs: Mapping[str, Any]
+
+
+class _Monitor(mocks.MockMonitor):
+    """Pulumi's own test monitor, keeping what each registration asks for."""
+
+    def __init__(self) -> None:
+        super().__init__(_Echo())
+        self.objects: dict[str, Declared] = {}
+        self.dependencies: dict[str, list[str]] = {}
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 (the name of the RPC)
+        response = super().RegisterResource(request)  # type: ignore[no-untyped-call]
+        kind = request.type.removeprefix("kubernetes:")
+        if request.custom and kind != request.type:
+            manifest = _with_integers(rpc.deserialize_properties(request.object))
+            self.objects[response.urn] = Declared(manifest, patch=kind.endswith("Patch"))
+            self.dependencies[response.urn] = list(request.dependencies)
+        return response
+
+    def ordered(self) -> tuple[Declared, ...]:
+        """Return the objects so that each stands behind those it depends on."""
+        done: dict[str, Declared] = {}
+
+        def visit(urn: str) -> None:
+            if urn in self.objects and urn not in done:
+                for dependency in self.dependencies[urn]:
+                    visit(dependency)
+                done[urn] = self.objects[urn]
+
+        for urn in self.objects:
+            visit(urn)
+        return tuple(done.values())
+
+
+def _with_integers(value: Any) -> Any:
+    """Undo what the wire format does to numbers: it knows floating-point ones only."""
+    if isinstance(value, dict):
+        return {key: _with_integers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_integers(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+class _Echo(mocks.Mocks):
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
+        msg = f"the program calls {args.token}; the direct engine has no providers to answer that"
+        raise pulumi.RunError(msg)
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
+        return args.name, args.inputs
+
+
+def evaluate(project: Project, stack: str, values: Mapping[str, object]) -> Declaration:
+    """Run the project's `__main__.py` for one stack with these config values, and return what it declares.
+
+    Raises pulumi.RunError when the program refuses.
+    """
+    monitor = _Monitor()
+    mocks.set_mocks(_Echo(), project=project.name, stack=stack, monitor=monitor, preview=False)
+    set_all_config(
+        {
+            f"{project.name}:{key}": value if isinstance(value, str) else json.dumps(value)
+            for key, value in values.items()
+        }
+    )
+
+    outputs: dict[str, Any] = {}
+    root: Any = get_root_resource()
+    root.outputs = {}
+
+    @mocks.test  # type: ignore[untyped-decorator]
+    def run() -> pulumi.Output[None]:
+        runpy.run_path(str(project.directory / "__main__.py"), run_name="__main__")
+        return pulumi.Output.from_input(root.outputs).apply(outputs.update)
+
+    with program.unguarded():
+        run()
+    return Declaration(monitor.ordered(), outputs)

@@ -1,0 +1,139 @@
+"""Guards: what must be true of a cluster before anything is declared on it. They read, and change nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from components.ownership import FIELD_MANAGER
+from config.hyperconverged import NAME
+from mignet.changes import FieldChange
+from mignet.cluster import (
+    HYPERCONVERGED_V1,
+    HYPERCONVERGED_V1BETA1,
+    NAMESPACE,
+    NETWORK_ATTACHMENT,
+    Cluster,
+    ClusterError,
+    ConflictError,
+    Kind,
+    Object,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from config.stack import Stack
+
+
+class GuardError(Exception):
+    """The cluster is not fit for what the stack declares: one sentence for each reason."""
+
+    def __init__(self, stack: str, sentences: Iterable[str]) -> None:
+        self.sentences = tuple(sentences)
+        super().__init__("\n".join(f"{stack}: {sentence}" for sentence in self.sentences))
+
+
+def hyperconverged_kind(stack: Stack) -> Kind:
+    """Return the HyperConverged's kind in the API version that the stack names."""
+    return HYPERCONVERGED_V1 if stack.hyper_converged.api_version == "v1" else HYPERCONVERGED_V1BETA1
+
+
+async def prerequisites(stack: Stack, cluster: Cluster) -> Object:
+    """Return the live HyperConverged when the cluster is fit for the stack.
+
+    The namespace and the HyperConverged exist, both APIs are served in the wanted version, and a
+    NetworkAttachmentDefinition of the wanted name is ours or may be adopted. Raises GuardError otherwise.
+    """
+    namespace, kind = stack.cluster.namespace, hyperconverged_kind(stack)
+    found = await asyncio.gather(
+        cluster.get(NAMESPACE, namespace),
+        cluster.get(NETWORK_ATTACHMENT, stack.attachment.name, namespace),
+        cluster.get(kind, NAME, namespace),
+        return_exceptions=True,
+    )
+    sentences: list[str] = []
+    for outcome in found:
+        if isinstance(outcome, ClusterError):
+            if outcome.reason in {"unreachable", "unauthorized", "kubeconfig"}:
+                raise GuardError(stack.name, [str(outcome)])
+            # Reading a namespace is a right of its own, and its absence shows in the other two as well.
+            if outcome is found[0] and outcome.reason == "forbidden":
+                continue
+            sentences.append(str(outcome))
+        elif isinstance(outcome, BaseException):
+            raise outcome
+    where, attachment, hyperconverged = (None if isinstance(each, BaseException) else each for each in found)
+    if where is None and not isinstance(found[0], BaseException):
+        sentences.append(
+            f"namespace {namespace} does not exist; install OpenShift Virtualization, or correct cluster.namespace"
+        )
+    elif hyperconverged is None and not isinstance(found[2], BaseException):
+        sentences.append(
+            f"HyperConverged {NAME} does not exist in namespace {namespace}; create it with the operator's own"
+            " default first (this program never creates one), or correct cluster.namespace"
+        )
+    if attachment is not None and not stack.attachment.adopt:
+        sentences.extend(_foreign(stack, attachment))
+    if sentences or hyperconverged is None:
+        raise GuardError(stack.name, sentences)
+    return hyperconverged
+
+
+def _foreign(stack: Stack, attachment: Object) -> Iterable[str]:
+    metadata = attachment["metadata"]
+    managers = [entry.get("manager", "unknown") for entry in metadata.get("managedFields", [])]
+    instance = metadata.get("labels", {}).get("app.kubernetes.io/instance", stack.name)
+    name = f"NetworkAttachmentDefinition {metadata['namespace']}/{metadata['name']}"
+    if FIELD_MANAGER not in managers:
+        made_by = ", ".join(dict.fromkeys(managers)) or "unknown"
+        yield (
+            f"{name} exists and was made by somebody else (field manager {made_by}); set attachment.adopt: true to"
+            " take it over, or choose another attachment.name"
+        )
+    elif instance != stack.name:
+        yield f"{name} belongs to stack {instance}; choose another attachment.name, or destroy that stack first"
+
+
+async def take_overs(stack: Stack, cluster: Cluster, live: Object) -> tuple[FieldChange, ...]:
+    """Return the fields of the HyperConverged that an apply takes from other field managers.
+
+    Asks the API server by a dry run. Raises GuardError when there are some and the stack says `onConflict: fail`, and
+    when the API server refuses the patch for another reason.
+    """
+    kind = hyperconverged_kind(stack)
+    manifest = {
+        "apiVersion": kind.api_version,
+        "kind": kind.kind,
+        "metadata": {"name": NAME, "namespace": stack.cluster.namespace, "uid": live["metadata"]["uid"]},
+        "spec": stack.hyper_converged.spec(stack.attachment.name),
+    }
+    try:
+        await cluster.apply(manifest, manager=FIELD_MANAGER, force=False, dry_run=True)
+    except ClusterError as error:
+        raise GuardError(stack.name, [str(error)]) from error
+    except ConflictError as error:
+        taken = tuple(
+            FieldChange(each.path, value_at(live, each.path), value_at(manifest, each.path), each.owner)
+            for each in error.conflicts
+        )
+        if stack.hyper_converged.on_conflict == "fail":
+            raise GuardError(stack.name, [refused_take_over(change) for change in taken]) from error
+        return taken
+    return ()
+
+
+def refused_take_over(change: FieldChange) -> str:
+    """Say why a field is not taken over."""
+    return (
+        f"HyperConverged {change.path} is {change.old} and owned by {change.owner}, and the stack wants {change.new};"
+        " agree on one value, or set hyperConverged.onConflict: take-over"
+    )
+
+
+def value_at(manifest: Object, path: str) -> object:
+    """Return the value at a dotted path, or None when there is none."""
+    value: object = manifest
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value

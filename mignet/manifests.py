@@ -1,0 +1,35 @@
+"""The declared objects as YAML manifests, for GitOps tools that apply server-side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import yaml
+
+from components.ownership import FIELD_MANAGER
+
+if TYPE_CHECKING:
+    from mignet.cluster import Object
+    from mignet.engines.evaluation import Declaration
+
+
+def as_yaml(stack: str, declaration: Declaration) -> str:
+    """Write the objects of one stack, dependencies first, without the directives for Pulumi's provider."""
+    head = (
+        f"# Stack {stack}, written by mignet render.\n"
+        f"# Apply it with: kubectl apply --server-side --field-manager={FIELD_MANAGER} -f FILE\n"
+        "# The HyperConverged is a patch: it must exist, and a conflict names the owner of a field.\n"
+    )
+    documents = [_without_directives(declared.manifest) for declared in declaration.objects]
+    return head + yaml.safe_dump_all(documents, explicit_start=True, sort_keys=False, width=10_000)
+
+
+def _without_directives(manifest: Object) -> Object:
+    metadata = dict(manifest["metadata"])
+    annotations = metadata.pop("annotations", {})
+    kept = {key: value for key, value in annotations.items() if not key.startswith("pulumi.com/")}
+    if kept:
+        metadata["annotations"] = kept
+    order = ("apiVersion", "kind")
+    rest = {key: value for key, value in manifest.items() if key not in {*order, "metadata"}}
+    return {key: manifest[key] for key in order} | {"metadata": dict(sorted(metadata.items()))} | rest

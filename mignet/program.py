@@ -1,0 +1,80 @@
+"""What the Pulumi program needs around its components: its config, and the guards, in Pulumi's own terms."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pulumi
+from pulumi.runtime import config as pulumi_config
+
+from config.findings import ConfigError
+from config.stack import Stack, load_stack, warnings
+from mignet import guards
+from mignet.cluster import Cluster, ClusterError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mignet.changes import FieldChange
+
+_guarded = True
+
+
+@contextlib.contextmanager
+def unguarded() -> Iterator[None]:
+    """Evaluate the program without a cluster: rendering needs none, and the direct engine has guards of its own."""
+    global _guarded  # noqa: PLW0603
+    _guarded = False
+    try:
+        yield
+    finally:
+        _guarded = True
+
+
+def load() -> Stack:
+    """Return this stack, from the config that the engine passes. Mistakes become the program's error, line by line."""
+    prefix = f"{pulumi.get_project()}:"
+    values = {**pulumi_config.get_config_env(), **pulumi_config.CONFIG.get()}
+    own = {key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)}
+    try:
+        return load_stack(pulumi.get_stack(), own)
+    except ConfigError as error:
+        raise pulumi.RunError(_lines("the configuration has mistakes; nothing was changed", str(error))) from error
+
+
+def guard(stack: Stack) -> None:
+    """Stop the program unless the cluster is fit for the stack, and show what will be taken over.
+
+    Plain `pulumi preview` is green on an unreachable cluster, a missing API or a field of somebody else; with this it
+    is not.
+    """
+    if not _guarded:
+        return
+    for finding in warnings(stack):
+        pulumi.log.warn(str(finding))
+    try:
+        # The program runs inside an event loop already; the guards get one of their own.
+        with ThreadPoolExecutor(max_workers=1) as executor:
+            taken = executor.submit(lambda: asyncio.run(_check(stack))).result()
+    except (guards.GuardError, ClusterError) as error:
+        message = str(error) if isinstance(error, guards.GuardError) else f"{stack.name}: {error}"
+        raise pulumi.RunError(_lines("the cluster is not fit for this stack; nothing was changed", message)) from error
+    for change in taken:
+        pulumi.log.warn(
+            f"{stack.name}: takes over HyperConverged {change.path}: {change.old} (owned by {change.owner})"
+            f" becomes {change.new}"
+        )
+
+
+async def _check(stack: Stack) -> tuple[FieldChange, ...]:
+    async with Cluster(stack.cluster, base=Path.cwd()) as cluster:
+        live = await guards.prerequisites(stack, cluster)
+        return await guards.take_overs(stack, cluster, live)
+
+
+def _lines(head: str, body: str) -> str:
+    return f"{head}\n{body}"
