@@ -31,15 +31,21 @@ class Attachment(Model):
     """
 
     name: DnsLabel
+    """The NetworkAttachmentDefinition's name, and the HyperConverged's `network`."""
     cni_name: CniName | None = None
+    """The name inside the CNI configuration; `name` when left out."""
     cni_version: Literal["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"] = "0.3.1"
+    """The version of the CNI specification."""
     mtu: Mtu | None = None
+    """Bytes, at most the segment's; the segment's when left out."""
     adopt: bool = False
+    """Consent to take over a NetworkAttachmentDefinition of that name that somebody else made."""
     ipam: Ipam = Whereabouts(type="whereabouts")
+    """How pods get their addresses."""
 
     def cni_config(self, segment: Segment, slice_: Slice | None) -> dict[str, Any]:
         """Return the CNI configuration of this attachment to `segment`."""
-        config = self.model_dump(by_alias=True, exclude_none=True, exclude=_NOT_CNI)
+        config = self.model_dump(by_alias=True, exclude_none=True, exclude=_NOT_CNI, mode="json")
         config |= {"name": self.cni_name or self.name, "ipam": self.ipam.render(segment, slice_)}
         mtu = self.mtu or segment.mtu
         return config if mtu is None else config | {"mtu": mtu}
@@ -53,15 +59,20 @@ class Macvlan(Attachment):
 
     type: Literal["macvlan"]
     master: InterfaceName
+    """The NIC for migration: an interface of that name on every node."""
     mode: Literal["bridge", "private", "vepa", "passthru"] = "bridge"
+    """How macvlan interfaces on one NIC see each other."""
 
 
 class VlanTrunkItem(Model):
     """One VLAN (`id`), or an inclusive range of them (`minID` to `maxID`)."""
 
     id: int | None = Field(default=None, ge=1, le=4094)
+    """One VLAN."""
     min_id: int | None = Field(default=None, ge=1, le=4094, alias="minID")
+    """The first VLAN of a range."""
     max_id: int | None = Field(default=None, ge=1, le=4094, alias="maxID")
+    """The last VLAN of a range, inclusive."""
 
     def rules(self) -> Iterator[Broken]:
         """Either an id, or both ends of a range in order (bridge plugin, collectVlanTrunk)."""
@@ -87,19 +98,33 @@ class Bridge(Attachment):
 
     type: Literal["bridge"]
     bridge: InterfaceName | None = None
+    """The Linux bridge that has the migration NIC as its port; cni0 when left out."""
     is_gateway: bool | None = None
+    """Give the bridge an address. No migration needs it."""
     is_default_gateway: bool | None = None
+    """Make the bridge the pods' default route. No migration needs it."""
     force_address: bool | None = None
+    """Replace the bridge's address when it differs."""
     ip_masq: bool | None = None
+    """Rewrite the source of traffic that leaves the node. No migration needs it."""
     ip_masq_backend: Literal["iptables", "nftables"] | None = None
+    """What rewrites it; only with ipMasq."""
     hairpin_mode: bool | None = None
+    """Let a pod reach itself through the bridge; not with promiscMode."""
     promisc_mode: bool | None = None
+    """Put the bridge into promiscuous mode; not with hairpinMode."""
     vlan: int | None = Field(default=None, ge=0, le=4094)
+    """The tag on the host end of the veth pair, the segment's VLAN; 0 means none."""
     preserve_default_vlan: bool | None = None
+    """Whether the port stays on the bridge's default VLAN too; the default differs between versions."""
     vlan_trunk: tuple[VlanTrunkItem, ...] | None = Field(default=None, min_length=1)
+    """The tags that the host end lets through."""
     enabledad: bool | None = None
+    """Wait for duplicate address detection."""
     macspoofchk: bool | None = None
+    """Refuse frames from a pod with another MAC address than its own."""
     port_isolation: bool | None = None
+    """Keep pods on one bridge from reaching each other."""
 
     def rules(self) -> Iterator[Broken]:
         """What the bridge plugin demands between its keys."""

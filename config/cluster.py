@@ -30,9 +30,13 @@ class Cluster(Model):
     """
 
     context: str = Field(min_length=1)
+    """A context of the kubeconfig."""
     kubeconfig: Annotated[str, AfterValidator(_path)] | None = None
+    """The kubeconfig's path; `$KUBECONFIG`, else `~/.kube/config`, when left out. Never its contents."""
     namespace: DnsLabel = "openshift-cnv"
+    """KubeVirt's own namespace; `kubevirt-hyperconverged` upstream."""
     nodes: int | None = Field(default=None, ge=1, le=5000)
+    """Nodes that run virt-handler, when the demand for addresses shall be known."""
 
     def kubeconfig_path(self, base: Path) -> Path | None:
         """Return the kubeconfig's path as the file system knows it, or None when the stack names none."""

@@ -82,8 +82,11 @@ class HyperConverged(Model):
     """
 
     api_version: Literal["v1beta1", "v1"] = "v1beta1"
+    """The API version, and with it the path; every release serves v1beta1."""
     on_conflict: Literal["take-over", "fail"] = "take-over"
+    """What happens to a field that another field manager owns."""
     live_migration: LiveMigration = LiveMigration()
+    """The limits that this stack sets."""
 
     def spec(self, network: str) -> dict[str, Any]:
         """Return the part of the HyperConverged's spec that the stack owns, at the path of its API version."""

@@ -42,7 +42,9 @@ class Slice(Model):
     """The part of the segment's subnet that one cluster hands out. Both ends are inclusive."""
 
     range_start: IPAddress
+    """The first address of this cluster."""
     range_end: IPAddress
+    """The last address of this cluster, inclusive."""
 
     @property
     def span(self) -> AddressRange:
@@ -80,8 +82,11 @@ class Whereabouts(Model):
 
     type: Literal["whereabouts"]
     exclude: tuple[Subnet, ...] = ()
+    """Further subnets that are never given."""
     network_name: CniName | None = None
+    """Books of its own: attachments with the same range and another name do not know of each other."""
     enable_overlapping_ranges: bool | None = None
+    """Whether whereabouts checks addresses across ranges (its own default: true)."""
 
     def render(self, segment: Segment, slice_: Slice | None) -> dict[str, Any]:
         """Return the `ipam` object of the CNI configuration, as whereabouts reads it."""
@@ -113,6 +118,7 @@ class Dhcp(Model):
 
     type: Literal["dhcp"]
     daemon_socket_path: str | None = Field(default=None, pattern=r"^/")
+    """The dhcp daemon's socket, an absolute path."""
 
     def render(self, segment: Segment, slice_: Slice | None) -> dict[str, Any]:  # noqa: ARG002
         """Return the `ipam` object of the CNI configuration."""
@@ -123,14 +129,18 @@ class Route(Model):
     """A route that the pod gets; `gw` defaults to the gateway of the address."""
 
     dst: Subnet
+    """The destination."""
     gw: IPAddress | None = None
+    """The next hop; the gateway of the address when left out."""
 
 
 class StaticAddress(Model):
     """One fixed address with its prefix length."""
 
     address: InterfaceAddress
+    """The address with its prefix length, such as 10.200.5.10/24."""
     gateway: IPAddress | None = None
+    """The gateway that goes with it."""
 
 
 class Static(Model):
@@ -138,7 +148,9 @@ class Static(Model):
 
     type: Literal["static"]
     addresses: tuple[StaticAddress, ...] = Field(min_length=1)
+    """The addresses that every pod gets."""
     routes: tuple[Route, ...] = ()
+    """Routes that the pod gets."""
 
     def render(self, segment: Segment, slice_: Slice | None) -> dict[str, Any]:  # noqa: ARG002
         """Return the `ipam` object of the CNI configuration."""
@@ -152,8 +164,11 @@ class HostLocal(Model):
 
     type: Literal["host-local"]
     routes: tuple[Route, ...] = ()
+    """Routes that the pod gets."""
     resolv_conf: str | None = Field(default=None, pattern=r"^/")
+    """A resolv.conf on the node that becomes the DNS part of the result, an absolute path."""
     data_dir: str | None = Field(default=None, pattern=r"^/")
+    """Where the node keeps its books, an absolute path."""
 
     def render(self, segment: Segment, slice_: Slice | None) -> dict[str, Any]:
         """Return the `ipam` object of the CNI configuration: one range set, without gateway and reserved addresses."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
@@ -36,7 +37,13 @@ class Model(BaseModel):
     """Base of all models: camelCase keys, no unknown keys, strict types, immutable."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, alias_generator=to_camel, arbitrary_types_allowed=True
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        alias_generator=to_camel,
+        # Parsing the source for them takes a third of the start: only for who writes the reference.
+        use_attribute_docstrings="MIGNET_FIELD_DOCS" in os.environ,
+        arbitrary_types_allowed=True,
     )
 
     def rules(self) -> Iterator[Broken]:

@@ -20,10 +20,15 @@ class Segment(Model):
     """
 
     subnet: Subnet
+    """The subnet in CIDR form, the same for every cluster."""
     vlan: VlanId | None = None
+    """The VLAN that carries it, when it has one."""
     mtu: Mtu | None = None
+    """Bytes. It goes into every attachment that names none of its own; the kernel's default when left out."""
     gateway: IPAddress | None = None
+    """The router's address, when the segment is routed. Never handed out."""
     reserved: tuple[InclusiveRange, ...] = ()
+    """Addresses, and ranges with both ends inclusive, that are never handed out."""
 
     @property
     def usable(self) -> AddressRange:

@@ -97,7 +97,8 @@ def load_stack(name: str, values: Mapping[str, object]) -> Stack:
     """
     findings: list[Finding] = list(_stack_name(name))
     parts: dict[str, Any] = {}
-    for key, raw in values.items():
+    # In one order, whoever passes the values: the CLI sorts them, a file does not.
+    for key, raw in sorted(values.items(), key=lambda item: [*_SECTIONS, item[0]].index(item[0])):
         section = _SECTIONS.get(key)
         if section is None:
             near = difflib.get_close_matches(key, _SECTIONS, n=1)
@@ -192,7 +193,7 @@ def _slice_inside(name: str, parts: Mapping[str, Any]) -> Iterator[Finding]:
 def _slice_spares_reserved(name: str, parts: Mapping[str, Any]) -> Iterator[Finding]:
     """A slice contains neither the gateway nor a reserved address: whereabouts would give them to pods."""
     segment, slice_ = parts.get("segment"), parts.get("slice")
-    if segment is None or slice_ is None:
+    if segment is None or slice_ is None or any(_slice_inside(name, parts)):
         return
     for kept_free in segment.kept_free:
         if kept_free.overlaps(slice_.span):
@@ -240,7 +241,7 @@ def _exclude_inside(name: str, parts: Mapping[str, Any]) -> Iterator[Finding]:
                 "Remove it",
             )
     slice_ = parts.get("slice")
-    if slice_ is not None and any(end not in segment.usable for end in (slice_.range_start, slice_.range_end)):
+    if any(_slice_inside(name, parts)):
         return
     if attachment.ipam.hands_out(segment, slice_) == 0:
         yield Finding(

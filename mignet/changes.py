@@ -71,13 +71,13 @@ def differences(old: object, new: object, path: str = "") -> Iterator[FieldChang
     if old == new:
         return
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in [*old, *(key for key in new if key not in old)]:
+        for key in sorted({*old, *new}):
             yield from differences(old.get(key, _ABSENT), new.get(key, _ABSENT), f"{path}.{key}" if path else str(key))
     elif isinstance(old, Mapping) and new is _ABSENT:
-        for key, value in old.items():
+        for key, value in sorted(old.items()):
             yield from differences(value, _ABSENT, f"{path}.{key}")
     elif isinstance(new, Mapping) and old is _ABSENT:
-        for key, value in new.items():
+        for key, value in sorted(new.items()):
             yield from differences(_ABSENT, value, f"{path}.{key}")
     elif isinstance(old, str) and isinstance(new, str) and (inside := _both_json(old, new)):
         inner = list(differences(*inside))

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
+gc.disable()
+# Looking for plugins of pydantic reads the metadata of everything that is installed.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
 import typer
-from rich.console import Console
 
 from config.findings import ConfigError, Finding
 from config.project_files import Project, ProjectNotFoundError
@@ -42,9 +47,6 @@ EngineChoice = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print the reports as JSON.")]
 Cwd = Annotated[Path, typer.Option("--cwd", "-C", help="The project's folder, or one below it.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before changing anything.")]
-
-_out = Console(highlight=False)
-_err = Console(highlight=False, stderr=True)
 
 
 def main() -> None:
@@ -135,7 +137,7 @@ def render(
             output.mkdir(parents=True, exist_ok=True)
             path = output / f"{stack.name}.yaml"
             path.write_text(text, encoding="utf-8")
-            _out.print(f"wrote {path}", markup=False, soft_wrap=True)
+            typer.echo(f"wrote {path}")
 
 
 def _run(
@@ -151,11 +153,14 @@ def _run(
     from mignet import run
     from mignet.render import show
 
+    # What was imported stays to the end; a collector that looks at all of it again and again only costs time.
+    gc.freeze()
+    gc.enable()
     project = Project.find(cwd.resolve())
     stacks: list[Stack] = run.load(project, _names(project, names, all_=all_))
     chosen, remark = run.choose_engine(engine)
     if remark:
-        _err.print(remark, markup=False, soft_wrap=True)
+        typer.echo(remark, err=True)
 
     def confirm(reports: list[Report]) -> bool:
         if yes:
@@ -163,7 +168,7 @@ def _run(
         if not sys.stdin.isatty():
             _fail(f"mignet: {verb} asks before it changes anything; say --yes where nobody can answer", CONFIGURATION)
         for report in reports:
-            show(report, _err)
+            show(report, err=True)
         if not any(report.changed for report in reports):
             return True
         return typer.confirm(f"{verb}?", err=True)
@@ -180,7 +185,7 @@ def _run(
         sys.stdout.write(json.dumps([report.as_json() for report in reports], indent=2) + "\n")
     else:
         for report in reports:
-            show(report, _out)
+            show(report)
     return reports
 
 
@@ -209,5 +214,5 @@ def _finish(reports: Sequence[Report], *, changes_code: int = 0) -> None:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    _err.print(message, style="red", markup=False, soft_wrap=True)
+    typer.secho(message, fg="red", err=True)
     sys.exit(code)

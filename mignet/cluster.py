@@ -201,7 +201,7 @@ def _select(config: ClusterConfig, base: Path) -> SingleConfig:
             kubeconfig = KubeConfig.from_file(path)
         except KubeConfigError:
             continue
-        except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
             first_line = str(error).partition("\n")[0]
             raise ClusterError("kubeconfig", f"kubeconfig {path} cannot be read: {first_line}") from error
         if config.context in kubeconfig.contexts:

@@ -39,8 +39,8 @@ def hyperconverged_kind(stack: Stack) -> Kind:
     return HYPERCONVERGED_V1 if stack.hyper_converged.api_version == "v1" else HYPERCONVERGED_V1BETA1
 
 
-async def prerequisites(stack: Stack, cluster: Cluster) -> Object:
-    """Return the live HyperConverged when the cluster is fit for the stack.
+async def prerequisites(stack: Stack, cluster: Cluster) -> tuple[Object | None, Object]:
+    """Return the live attachment (None when there is none) and HyperConverged of a cluster fit for the stack.
 
     The namespace and the HyperConverged exist, both APIs are served in the wanted version, and a
     NetworkAttachmentDefinition of the wanted name is ours or may be adopted. Raises GuardError otherwise.
@@ -77,7 +77,7 @@ async def prerequisites(stack: Stack, cluster: Cluster) -> Object:
         sentences.extend(_foreign(stack, attachment))
     if sentences or hyperconverged is None:
         raise GuardError(stack.name, sentences)
-    return hyperconverged
+    return attachment, hyperconverged
 
 
 def _foreign(stack: Stack, attachment: Object) -> Iterable[str]:

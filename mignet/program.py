@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pulumi
 from pulumi.runtime import config as pulumi_config
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mignet.changes import FieldChange
+
+_ERROR_ALREADY_SHOWN = 32
+"""The exit code by which Pulumi's Python language host knows that the user has seen the reason."""
 
 _guarded = True
 
@@ -43,7 +47,7 @@ def load() -> Stack:
     try:
         return load_stack(pulumi.get_stack(), own)
     except ConfigError as error:
-        raise pulumi.RunError(_lines("the configuration has mistakes; nothing was changed", str(error))) from error
+        _refuse(f"the configuration has mistakes; nothing was changed\n{error}")
 
 
 def guard(stack: Stack) -> None:
@@ -62,7 +66,7 @@ def guard(stack: Stack) -> None:
             taken = executor.submit(lambda: asyncio.run(_check(stack))).result()
     except (guards.GuardError, ClusterError) as error:
         message = str(error) if isinstance(error, guards.GuardError) else f"{stack.name}: {error}"
-        raise pulumi.RunError(_lines("the cluster is not fit for this stack; nothing was changed", message)) from error
+        _refuse(f"the cluster is not fit for this stack; nothing was changed\n{message}")
     for change in taken:
         pulumi.log.warn(
             f"{stack.name}: takes over HyperConverged {change.path}: {change.old} (owned by {change.owner})"
@@ -72,9 +76,11 @@ def guard(stack: Stack) -> None:
 
 async def _check(stack: Stack) -> tuple[FieldChange, ...]:
     async with Cluster(stack.cluster, base=Path.cwd()) as cluster:
-        live = await guards.prerequisites(stack, cluster)
+        _, live = await guards.prerequisites(stack, cluster)
         return await guards.take_overs(stack, cluster, live)
 
 
-def _lines(head: str, body: str) -> str:
-    return f"{head}\n{body}"
+def _refuse(message: str) -> NoReturn:
+    """End the program with this error and no other: a RunError would add a line about an unhandled one."""
+    pulumi.log.error(message)
+    sys.exit(_ERROR_ALREADY_SHOWN)

@@ -1,26 +1,24 @@
-"""Reports and findings as text for a terminal."""
+"""Reports as text for a terminal; colours go where there is no terminal."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.text import Text
+import typer
 
 from config.findings import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rich.console import Console
-
     from mignet.changes import FieldChange, ObjectChange, Report
 
-_SIGNS = {
+_SIGNS: dict[str, tuple[str, str | None]] = {
     "create": ("+", "green"),
     "update": ("~", "yellow"),
     "delete": ("-", "red"),
     "relinquish": ("-", "yellow"),
-    "same": (" ", "dim"),
+    "same": (" ", None),
 }
 _DONE = {"create": "created", "update": "updated", "delete": "deleted", "relinquish": "given back", "same": "unchanged"}
 _TO_DO = {
@@ -32,21 +30,25 @@ _TO_DO = {
 }
 
 
-def show(report: Report, console: Console) -> None:
+def show(report: Report, *, err: bool = False) -> None:
     """Print one stack's report: each object, each field old → new, and whom a field is taken from."""
-    console.print(Text(f"{report.stack}: {report.verb} ({report.engine} engine)", style="bold"))
+    for line in _lines(report):
+        typer.echo(line, err=err)
+
+
+def _lines(report: Report) -> Iterable[str]:
+    yield typer.style(f"{report.stack}: {report.verb} ({report.engine} engine)", bold=True)
     for warning in report.warnings:
-        console.print(Text(f"  warning: {warning}", style="yellow"), soft_wrap=True)
+        yield typer.style(f"  warning: {warning}", fg="yellow")
     for change in report.changes:
-        for line in _change_lines(change):
-            console.print(line, soft_wrap=True)
+        yield from _change_lines(change)
     if report.error:
         for sentence in report.error.splitlines():
-            console.print(Text(f"  error: {sentence}", style="red"), soft_wrap=True)
+            yield typer.style(f"  error: {sentence}", fg="red")
     elif report.changes:
-        console.print(Text(f"  {summary(report)}"))
+        yield f"  {summary(report)}"
     else:
-        console.print(Text("  nothing of this stack is on the cluster"))
+        yield "  nothing of this stack is on the cluster"
 
 
 def summary(report: Report) -> str:
@@ -56,11 +58,14 @@ def summary(report: Report) -> str:
     return ", ".join(f"{count} {words[operation]}" for operation, count in counts.items() if count)
 
 
-def _change_lines(change: ObjectChange) -> Iterable[Text]:
-    sign, style = _SIGNS[change.operation]
-    yield Text(f"  {sign} {change.operation:<10} {change.kind} {change.namespace}/{change.name}", style=style)
+def _change_lines(change: ObjectChange) -> Iterable[str]:
+    sign, colour = _SIGNS[change.operation]
+    yield typer.style(f"  {sign} {change.operation:<10} {change.kind} {change.namespace}/{change.name}", fg=colour)
     for each in change.fields:
-        yield Text(f"      {_field(change, each)}")
+        # Labels and annotations of a whole object are the same for every stack; the JSON has them.
+        if change.operation in {"create", "delete"} and each.path.startswith("metadata."):
+            continue
+        yield f"      {_field(change, each)}"
 
 
 def _field(change: ObjectChange, each: FieldChange) -> str:

@@ -6,6 +6,7 @@ declared is removed. Every verb asks the API server by dry runs first, so that a
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -43,17 +44,18 @@ async def plan(stack: Stack, declaration: Declaration, cluster: Cluster) -> list
 
     Raises GuardError when the cluster is not fit, or a field is somebody else's and is not to be taken over.
     """
-    await guards.prerequisites(stack, cluster)
-    steps = [await _plan_one(stack, declared, cluster) for declared in declaration.objects]
-    names = {declared.manifest["metadata"]["name"] for declared in declaration.objects if not declared.patch}
-    leftovers = [live for live in await _ours(stack, cluster) if live["metadata"]["name"] not in names]
-    return steps + [Step(_change("delete", live, _removal(live)), live, None) for live in leftovers]
+    found = {_identity(live): live for live in await guards.prerequisites(stack, cluster) if live}
+    planned = (
+        _plan_one(stack, declared, found.get(_identity(declared.manifest)), cluster) for declared in declaration.objects
+    )
+    steps, ours = await asyncio.gather(asyncio.gather(*planned), _ours(stack, cluster))
+    keep = {_identity(declared.manifest) for declared in declaration.objects}
+    leftovers = [live for live in ours if _identity(live) not in keep]
+    return [*steps, *(Step(_change("delete", live, _removal(live)), live, None) for live in leftovers)]
 
 
-async def _plan_one(stack: Stack, declared: Declared, cluster: Cluster) -> Step:
+async def _plan_one(stack: Stack, declared: Declared, live: Object | None, cluster: Cluster) -> Step:
     manifest = declared.manifest
-    kind, metadata = kind_of(manifest), manifest["metadata"]
-    live = await cluster.get(kind, metadata["name"], metadata["namespace"])
     if live is None:
         # The dry run asks whether the API server would take it.
         await cluster.apply(manifest, manager=FIELD_MANAGER, force=True, dry_run=True)
@@ -163,6 +165,11 @@ async def _ours(stack: Stack, cluster: Cluster) -> list[Object]:
     """Find the attachments that carry this stack's labels, in every namespace."""
     found = await cluster.list(NETWORK_ATTACHMENT, labels=labels(stack.name))
     return [live for live in found if owned_paths(live, FIELD_MANAGER)]
+
+
+def _identity(manifest: Object) -> tuple[str, str, str]:
+    metadata = manifest["metadata"]
+    return manifest["kind"], metadata["namespace"], metadata["name"]
 
 
 def _content(manifest: Object) -> Object:

@@ -1,0 +1,50 @@
+PYTHON ?= python3
+BIN := .venv/bin
+# The stack files of the lab name its kubeconfig under ~/.local/state.
+unexport XDG_STATE_HOME
+
+.PHONY: up down test check format bench lock
+.DEFAULT_GOAL := test
+
+up: .venv/.runtime  ## The main job: two clusters on this machine, preview, up, no drift.
+	$(BIN)/mignet lab up
+	$(BIN)/mignet preview --all
+	$(BIN)/mignet up --all --yes
+	$(BIN)/mignet drift --all
+	@echo
+	@echo 'Done. Look around: eval "$$($(BIN)/mignet lab env)"; mignet and kubectl find the clusters then, pulumi its state.'
+	@echo 'Tidy up:           make down'
+
+down:  ## End what `make up` started.
+	$(BIN)/mignet lab down
+
+test: check  ## Everything that CI runs.
+	$(BIN)/pytest -n 2 --dist worksteal
+
+check: .venv/.dev  ## Format, lint, types, import contracts, code blocks of the documents.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/pytest -q --no-header --noconftest tests/unit/test_docs.py
+
+format: .venv/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/.dev  ## Measure, side by side with kubectl, and rewrite docs/benchmarks.md.
+	$(BIN)/python bench/bench.py
+
+lock: .venv/.dev  ## Pin what pyproject.toml asks for.
+	$(BIN)/uv pip compile -q pyproject.toml --generate-hashes --universal --python-version 3.11 -o requirements.txt
+	$(BIN)/uv pip compile -q pyproject.toml --group dev -c requirements.txt --generate-hashes --universal --python-version 3.11 -o requirements-dev.txt
+
+.venv/.runtime: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+.venv/.dev: .venv/.runtime requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,102 @@
+"""Write the documents that are generated from the code: `python docs/generate.py`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+os.environ["MIGNET_FIELD_DOCS"] = "1"
+
+from config.attachment import Bridge, Macvlan, VlanTrunkItem
+from config.cluster import Cluster
+from config.hyperconverged import HyperConverged, LiveMigration
+from config.ipam import Dhcp, HostLocal, Route, Slice, Static, StaticAddress, Whereabouts
+from config.segment import Segment
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+DOCS = Path(__file__).parent
+
+_HEAD = """# Configuration
+
+What a stack file may say, generated from the models (`python docs/generate.py`). Keys stand under `config:`, with the
+project's name before them: `migration-network:cluster`. Unknown keys are refused. `segment` stands in `Pulumi.yaml`, so
+that all stacks share it.
+
+`migration-network:otherNetworks` is a mapping of names to subnets (or lists of them) that the segment must not overlap,
+such as `machine: 10.0.0.0/16`: the cluster's machine, pod and service networks.
+"""
+
+_SECTIONS: list[tuple[str, type[BaseModel]]] = [
+    ("segment", Segment),
+    ("cluster", Cluster),
+    ("attachment, type: macvlan", Macvlan),
+    ("attachment, type: bridge", Bridge),
+    ("attachment.vlanTrunk, an item", VlanTrunkItem),
+    ("attachment.ipam, type: whereabouts", Whereabouts),
+    ("attachment.ipam, type: dhcp", Dhcp),
+    ("attachment.ipam, type: static", Static),
+    ("attachment.ipam.addresses, an item", StaticAddress),
+    ("attachment.ipam.routes, an item", Route),
+    ("attachment.ipam, type: host-local", HostLocal),
+    ("slice", Slice),
+    ("hyperConverged", HyperConverged),
+    ("hyperConverged.liveMigration", LiveMigration),
+]
+
+
+def configuration() -> str:
+    """Return the reference of all config keys."""
+    parts = [_HEAD]
+    for title, model in _SECTIONS:
+        about = " ".join((model.__doc__ or "").split())
+        parts.append(f"\n## {title}\n\n{about}\n\n| key | value | default | |\n|---|---|---|---|\n")
+        parts.extend(_row(name, field) for name, field in _fields(model))
+    return "".join(parts)
+
+
+def _fields(model: type[BaseModel]) -> list[tuple[str, dict[str, Any]]]:
+    schema = model.model_json_schema(by_alias=True)
+    required = schema.get("required", ())
+    return [(key, field | {"required": key in required}) for key, field in schema["properties"].items()]
+
+
+def _row(key: str, field: dict[str, Any]) -> str:
+    default = "required" if field["required"] else _default(field.get("default"))
+    about = " ".join(field.get("description", "").split())
+    return f"| `{key}` | {_value(field)} | {default} | {about} |\n"
+
+
+def _default(value: object) -> str:
+    match value:
+        case None | [] | dict():
+            return ""
+        case bool():
+            return str(value).lower()
+        case _:
+            return f"`{value}`"
+
+
+def _value(field: dict[str, Any]) -> str:
+    choices = [each for each in field.get("anyOf", [field]) if each.get("type") != "null"]
+    return " or ".join(_one(each) for each in choices)
+
+
+def _one(schema: dict[str, Any]) -> str:
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if "enum" in schema:
+        return ", ".join(f"`{each}`" for each in schema["enum"])
+    if schema.get("type") == "integer":
+        return f"{schema['minimum']} to {schema['maximum']}"
+    if schema.get("type") == "boolean":
+        return "true or false"
+    if schema.get("type") == "array":
+        return "list"
+    return "text" if schema.get("type") == "string" else "mapping"
+
+
+if __name__ == "__main__":
+    (DOCS / "configuration.md").write_text(configuration(), encoding="utf-8")

@@ -1,0 +1,86 @@
+"""`mignet lab`: the lab's commands."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mignet.lab.errors import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mignet.lab.lab import Lab
+
+app = typer.Typer(
+    help="Two clusters for development on this machine: real API servers, with nodes and a HyperConverged to work on.",
+    no_args_is_help=True,
+)
+
+
+@contextlib.contextmanager
+def _reported() -> Iterator[None]:
+    """Turn a LabError into its one line and exit code 1."""
+    try:
+        yield
+    except LabError as error:
+        typer.echo(f"mignet lab: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+def _lab() -> Lab:
+    # Only here: `mignet --help` need not wait for what starts servers.
+    from mignet.lab.lab import Lab
+
+    return Lab()
+
+
+@app.command()
+def up() -> None:
+    """Bring the lab up, or repair it; does nothing when all of it runs.
+
+    MIGNET_LAB_CRDS names a folder of real CustomResourceDefinitions to serve; else slim ones are served.
+    KUBEBUILDER_ASSETS names a folder with etcd and kube-apiserver; else they are built once, which takes minutes.
+    """
+    with _reported():
+        lab = _lab()
+        lab.up(lambda line: typer.echo(line, err=True))
+        typer.echo(f"export KUBECONFIG={shlex.quote(str(lab.kubeconfig))}  # contexts: {', '.join(lab.clusters)}")
+
+
+@app.command()
+def down(
+    *,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the clusters' data for the next `up`.")] = False,
+) -> None:
+    """End the lab's processes and remove its data."""
+    with _reported():
+        _lab().down(keep=keep)
+
+
+@app.command()
+def status() -> None:
+    """Show each process; exit with 1 unless all of them are ready."""
+    with _reported():
+        processes = _lab().status()
+    for process in processes:
+        state = "ready" if process.ready else "running, not ready" if process.running else "down"
+        typer.echo(f"{process.name:<12} {state:<20} pid {process.pid or '-':<9} port {process.port or '-'}")
+    if not all(process.ready for process in processes):
+        raise typer.Exit(1)
+
+
+@app.command()
+def kubeconfig() -> None:
+    """Print the path of the kubeconfig."""
+    typer.echo(_lab().kubeconfig)
+
+
+@app.command()
+def env() -> None:
+    """Print what a shell needs to work on the lab with kubectl and Pulumi: eval "$(mignet lab env)"."""
+    for name, value in _lab().pulumi_environment().items():
+        typer.echo(f"export {name}={shlex.quote(value)}")

@@ -1,0 +1,53 @@
+"""Where the lab keeps its things, and how: XDG folders, modes 0700 and 0600, and a lock between processes."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+
+def state_folder() -> Path:
+    """Return the lab's default folder: `$XDG_STATE_HOME` (else `~/.local/state`) `/migration-network/lab`."""
+    return _xdg("XDG_STATE_HOME", ".local/state") / "migration-network" / "lab"
+
+
+def cache_folder() -> Path:
+    """Return the folder of what can be built again: `$XDG_CACHE_HOME` (else `~/.cache`) `/migration-network`."""
+    return _xdg("XDG_CACHE_HOME", ".cache") / "migration-network"
+
+
+def _xdg(variable: str, fallback: str) -> Path:
+    value = os.environ.get(variable, "")
+    # The XDG specification: a relative path in these variables is invalid and is ignored.
+    return Path(value) if Path(value).is_absolute() else Path.home() / fallback
+
+
+def private_folder(path: Path) -> Path:
+    """Make the folder `path`, and those above it, unless it exists; only its owner may enter it (mode 0700)."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write `path`, mode 0600, in one step: a reader sees the old content or the new one."""
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
+    new.replace(path)
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock file `path`; wait for another process that holds it, after calling `on_wait` once.
+
+    The kernel frees the lock when its holder ends, however it ends.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "wb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_wait()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,304 @@
+"""The lab as a whole: bring it up, see how it is, take it down. The package's docstring says what it consists of."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mignet.lab import binaries, kubeconfig, processes, servers
+from mignet.lab.certificates import issue_all
+from mignet.lab.clients import connect, is_ready
+from mignet.lab.definitions import SLIM, Definition, folder_from_environment, load
+from mignet.lab.errors import LabError
+from mignet.lab.folders import locked, private_folder, state_folder, write_private
+from mignet.lab.processes import EndedEarlyError, Process
+from mignet.lab.record import Record
+from mignet.lab.seeding import seed
+from mignet.lab.seeds import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import httpx2
+
+__all__ = ["Lab", "LabError", "ProcessStatus"]
+
+ETCD = "etcd"
+
+START_TIMEOUT = 60.0
+"""Seconds within which a started server must be ready."""
+
+POLL_INTERVAL = 0.03
+"""Seconds between two questions whether a server is ready."""
+
+START_ATTEMPTS = 3
+"""How often servers are started when somebody takes a port between its choice and its use."""
+
+SEEDABLE = "/readyz/poststarthook/crd-informer-synced"
+"""Answers well before /readyz, which waits for the built-in roles; an admin needs none of those."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ProcessStatus:
+    """How one server is. `pid` is None unless it runs; `port` is its last one, None when it never ran."""
+
+    name: str
+    pid: int | None
+    port: int | None
+    running: bool
+    ready: bool
+
+
+class Lab:
+    """Clusters for development, all of one folder; any number of objects and programs may stand for the same folder.
+
+    `directory` is the lab's folder (default: the user's state folder); `crds` a folder of real
+    CustomResourceDefinitions (default: what `MIGNET_LAB_CRDS` names, else the slim ones); `hco_release` which
+    HyperConverged of several in that folder.
+    """
+
+    def __init__(
+        self,
+        directory: Path | None = None,
+        *,
+        clusters: Sequence[str] = ("dev", "dev-peer"),
+        crds: Path | None = None,
+        hco_release: str = "v1.18.1",
+    ) -> None:
+        self.directory = (directory or state_folder()).absolute()
+        self.clusters = tuple(clusters)
+        self.kubeconfig = self.directory / "kubeconfig"
+        self._crds = crds or folder_from_environment()
+        self._hco_release = hco_release
+        self._certificates = self.directory / "certificates"
+        self._record = self.directory / "lab.json"
+        # Beside the folder, not in it: the lock must outlive the folder's removal.
+        self._lock = self.directory.with_name(f"{self.directory.name}.lock")
+
+    def up(self, progress: Callable[[str], None]) -> None:
+        """Bring the lab up, or what of it is down, and return when all of it is ready; what runs is left alone.
+
+        The first time, the clusters are seeded, and the servers' programs may have to be built. `progress` gets a line
+        for each step. Raises LabError.
+        """
+        with self._locked(progress):
+            record = self._known() or Record(
+                clusters=list(self.clusters),
+                crds=str((self._crds or SLIM).absolute()),
+                hco_release=self._hco_release,
+            )
+            if self._is_whole(record):
+                progress("the lab is up already")
+                return
+            unseeded = [cluster for cluster in self.clusters if cluster not in record.seeded]
+            # Before anything starts, so that a wrong folder leaves nothing behind.
+            definitions = load(Path(record.crds), hco_release=record.hco_release) if unseeded else []
+            programs = binaries.find(progress)
+            private_folder(self.directory)
+            issue_all(self._certificates, clusters=self.clusters)
+            self._start_until_ready(record, programs, definitions, progress)
+
+    def down(self, *, keep: bool = False) -> None:
+        """End the lab's processes and remove its data; with `keep`, the next `up` finds the data again.
+
+        Raises LabError when a process does not end.
+        """
+        with self._locked(lambda _: None):
+            record = Record.read(self._record)
+            if record is not None:
+                # etcd last: without it, the others cannot end in order.
+                etcd = record.processes.pop(ETCD, None)
+                processes.stop(record.processes.values())
+                processes.stop([etcd] if etcd else [])
+            if not keep:
+                self._remove()
+
+    def status(self) -> list[ProcessStatus]:
+        """Return how each server is, etcd first. Raises LabError when the lab's own notes are damaged."""
+        record = Record.read(self._record)
+        known = record.processes if record else {}
+        return [self._status(name, known.get(name)) for name in (ETCD, *(record.clusters if record else self.clusters))]
+
+    def pulumi_environment(self) -> dict[str, str]:
+        """Return the environment variables with which Pulumi works on the lab, its state in the lab's folder.
+
+        Makes the folder of that state: Pulumi does not.
+        """
+        return {
+            "KUBECONFIG": str(self.kubeconfig),
+            "PULUMI_BACKEND_URL": f"file://{private_folder(private_folder(self.directory) / 'pulumi')}",
+            "PULUMI_CONFIG_PASSPHRASE": "",
+            "PULUMI_SKIP_UPDATE_CHECK": "1",
+        }
+
+    def _locked(self, progress: Callable[[str], None]) -> contextlib.AbstractContextManager[None]:
+        return locked(self._lock, on_wait=lambda: progress("waiting: another mignet lab is at work on this lab"))
+
+    def _known(self) -> Record | None:
+        """Return what is recorded of this lab, once it is sure that it was made as it is wanted now."""
+        record = Record.read(self._record)
+        if record is None:
+            return None
+        wanted = dataclasses.replace(
+            record,
+            clusters=list(self.clusters),
+            crds=str(self._crds.absolute()) if self._crds else record.crds,
+            hco_release=self._hco_release if self._crds else record.hco_release,
+        )
+        if wanted != record:
+            msg = (
+                f"the lab in {self.directory} was made with clusters {', '.join(record.clusters)}, definitions from "
+                f"{record.crds} and HyperConverged {record.hco_release}; to change that, run `mignet lab down` first"
+            )
+            raise LabError(msg)
+        return record
+
+    def _status(self, name: str, process: Process | None) -> ProcessStatus:
+        if process is None:
+            return ProcessStatus(name, pid=None, port=None, running=False, ready=False)
+        running = process.running
+        return ProcessStatus(
+            name,
+            pid=process.pid if running else None,
+            port=process.port,
+            running=running,
+            ready=running and self._is_ready(process),
+        )
+
+    def _is_ready(self, process: Process) -> bool:
+        try:
+            with self._client(process) as client:
+                return is_ready(client)
+        except OSError:
+            return False  # Somebody removed the certificates.
+
+    def _is_whole(self, record: Record) -> bool:
+        return (
+            self.kubeconfig.exists()
+            and set(record.seeded) == set(self.clusters)
+            and all(self._status(name, record.processes.get(name)).ready for name in (ETCD, *self.clusters))
+        )
+
+    def _client(self, process: Process) -> httpx2.Client:
+        name = "client" if process.name == ETCD else "admin"
+        return connect(process.port, self._certificates / process.name, name=name)
+
+    def _start_until_ready(
+        self,
+        record: Record,
+        programs: binaries.Programs,
+        definitions: Sequence[Definition],
+        progress: Callable[[str], None],
+    ) -> None:
+        for attempt in range(1, START_ATTEMPTS + 1):
+            self._start_missing(record, programs, progress)
+            try:
+                self._finish(record, definitions, progress)
+            except EndedEarlyError as error:
+                if not error.port_taken or attempt == START_ATTEMPTS:
+                    raise
+                progress(f"{error.name}: somebody took its port meanwhile, trying another")
+            else:
+                return
+
+    def _start_missing(self, record: Record, programs: binaries.Programs, progress: Callable[[str], None]) -> None:
+        """Start every server that does not run, all at once: an API server waits for its etcd by itself."""
+        known = record.processes
+        if not (ETCD in known and known[ETCD].running):
+            port = _port(record, ETCD)
+            if ETCD in known and port != known[ETCD].port:
+                # They know etcd by its old port.
+                processes.stop(known[cluster] for cluster in self.clusters if cluster in known)
+            command = servers.etcd_command(
+                programs.etcd, certificates=self._certificates / ETCD, data=self.directory / "etcd", port=port
+            )
+            self._start(record, ETCD, command, port=port, progress=progress)
+        for number, cluster in enumerate(self.clusters):
+            if cluster in known and known[cluster].running:
+                continue
+            port = _port(record, cluster)
+            if cluster in known and port != known[cluster].port:
+                # Before the new port is recorded: whoever is interrupted now finds that the file is to be written.
+                self.kubeconfig.unlink(missing_ok=True)
+            command = servers.apiserver_command(
+                programs.kube_apiserver,
+                cluster=cluster,
+                certificates=self._certificates / cluster,
+                service_network=Site(cluster, number).service_network,
+                etcd_certificates=self._certificates / ETCD,
+                etcd_port=known[ETCD].port,
+                port=port,
+            )
+            self._start(record, cluster, command, port=port, progress=progress)
+        # An existing one is left as it is: the user may have chosen another context in it.
+        if not self.kubeconfig.exists():
+            ports = {cluster: known[cluster].port for cluster in self.clusters}
+            write_private(self.kubeconfig, kubeconfig.render(ports, certificates=self._certificates))
+
+    def _start(
+        self, record: Record, name: str, command: Sequence[str], *, port: int, progress: Callable[[str], None]
+    ) -> None:
+        progress(f"{name}: starting on 127.0.0.1:{port}")
+        record.processes[name] = processes.start(name, command, port=port, log=self._log(name))
+        # At once: whatever happens to this program now, the process is not forgotten.
+        record.write(self._record)
+
+    def _finish(self, record: Record, definitions: Sequence[Definition], progress: Callable[[str], None]) -> None:
+        """Wait for the servers, and seed the clusters that are not; raises the first error, after all have ended."""
+        begin = time.monotonic()
+        etcd = record.processes[ETCD]
+
+        def finish(number: int, cluster: str) -> None:
+            needed = (etcd, record.processes[cluster])
+            with self._client(needed[-1]) as client:
+                if cluster not in record.seeded:
+                    self._wait(client, SEEDABLE, needed)
+                    seed(client, Site(cluster, number), definitions)
+                self._wait(client, "/readyz", needed)
+            progress(f"{cluster}: ready after {time.monotonic() - begin:.1f} s")
+
+        with ThreadPoolExecutor(len(self.clusters)) as pool:
+            for cluster, done in [(c, pool.submit(finish, n, c)) for n, c in enumerate(self.clusters)]:
+                done.result()
+                record.seeded = sorted({*record.seeded, cluster})
+                record.write(self._record)
+
+    def _wait(self, client: httpx2.Client, path: str, needed: Sequence[Process]) -> None:
+        deadline = time.monotonic() + START_TIMEOUT
+        while not is_ready(client, path):
+            ended = [process.name for process in needed if not process.running]
+            if ended:
+                raise EndedEarlyError(ended[0], self._log(ended[0]))
+            if time.monotonic() > deadline:
+                name = needed[-1].name
+                msg = (
+                    f"{name} runs but is not ready after {START_TIMEOUT:.0f} s, see {self._log(name)}; "
+                    "`mignet lab down` ends it"
+                )
+                raise LabError(msg)
+            time.sleep(POLL_INTERVAL)
+
+    def _log(self, name: str) -> Path:
+        return self.directory / "logs" / f"{name}.log"
+
+    def _remove(self) -> None:
+        """Remove what the lab wrote, and the folder unless there is something else in it."""
+        for folder in (self.directory / "etcd", self._certificates, self.directory / "logs", self.directory / "pulumi"):
+            shutil.rmtree(folder, ignore_errors=True)
+        # The record last: as long as it is there, another `down` finishes the job.
+        for file in (self.kubeconfig, self._record):
+            file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.directory.rmdir()
+
+
+def _port(record: Record, name: str) -> int:
+    """Return the port for `name`: its last one while it is free, and never that of another of the lab's servers."""
+    known = record.processes.get(name)
+    others = {process.port for process in record.processes.values() if process.name != name}
+    return processes.free_port(known.port if known else None, avoid=others)

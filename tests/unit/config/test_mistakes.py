@@ -1,0 +1,225 @@
+"""Every mistake gets one line: stack, key path, value, rule, remedy. All of a file are reported at once."""
+
+import json
+from typing import Any
+
+import pytest
+
+from config.findings import ConfigError
+from config.stack import load_stack, warnings
+
+GOOD: dict[str, Any] = {
+    "segment": {
+        "subnet": "10.200.5.0/24",
+        "vlan": 2001,
+        "mtu": 9000,
+        "gateway": "10.200.5.1",
+        "reserved": ["10.200.5.250-10.200.5.254"],
+    },
+    "cluster": {"context": "dev"},
+    "attachment": {"type": "macvlan", "name": "migration", "master": "eth1"},
+    "slice": {"rangeStart": "10.200.5.10", "rangeEnd": "10.200.5.60"},
+    "hyperConverged": {"liveMigration": {"progressTimeout": 150}},
+    "otherNetworks": {"machine": "10.0.0.0/16", "cluster": ["10.128.0.0/14"]},
+}
+BRIDGE = {"type": "bridge", "name": "migration", "bridge": "br-mig"}
+
+
+def with_(section: str, **keys: Any) -> dict[str, Any]:
+    return GOOD | {section: {**GOOD.get(section, {}), **keys}}
+
+
+def mistakes(values: dict[str, Any]) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_stack("dev", values)
+    return str(caught.value).splitlines()
+
+
+def test_the_good_configuration_is_accepted() -> None:
+    stack = load_stack("dev", GOOD)
+    assert str(stack.span) == "10.200.5.10-10.200.5.60"
+    assert stack.capacity == 51
+    assert not list(warnings(stack))
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        (
+            with_("slice", rangeEnd="10.200.5.9"),
+            "dev: slice.rangeEnd 10.200.5.9 comes before rangeStart 10.200.5.10; whereabouts ignores such an end and"
+            " hands out addresses up to the end of the subnet. Swap them",
+        ),
+        (
+            with_("slice", rangeEnd="10.200.6.9"),
+            "dev: slice.rangeEnd 10.200.6.9 is not a usable address of subnet 10.200.5.0/24; whereabouts ignores it and"
+            " hands out addresses of other clusters. Use addresses of 10.200.5.1-10.200.5.254",
+        ),
+        (
+            with_("slice", rangeStart="10.200.5.0"),
+            "dev: slice.rangeStart 10.200.5.0 is not a usable address of subnet 10.200.5.0/24",
+        ),
+        (
+            with_("slice", rangeStart="10.200.5.1"),
+            "dev: slice 10.200.5.1-10.200.5.60 contains the segment's gateway 10.200.5.1. Move rangeStart or rangeEnd",
+        ),
+        (
+            with_("slice", rangeEnd="10.200.5.251"),
+            "dev: slice 10.200.5.10-10.200.5.251 contains the segment's reserved part 10.200.5.250-10.200.5.254",
+        ),
+        (with_("slice", rangeEnd="fd00::9"), "dev: slice.rangeEnd fd00::9 is IPv6 and rangeStart 10.200.5.10 is IPv4"),
+        (with_("slice", rangeEnd="10.200.5.060"), "dev: slice.rangeEnd 10.200.5.060 is not an IP address."),
+        (
+            with_("segment", subnet="10.200.5.1/24"),
+            "dev: segment.subnet 10.200.5.1/24 has bits set behind its prefix length. The subnet is 10.200.5.0/24",
+        ),
+        (with_("segment", subnet="10.200.5.0"), "dev: segment.subnet 10.200.5.0 is not a subnet in CIDR form."),
+        (with_("segment", vlan=4095), "dev: segment.vlan 4095 is above 4094. The most is 4094"),
+        (with_("segment", vlan="5"), 'dev: segment.vlan "5" is not a whole number. Write a number without quotes'),
+        (with_("segment", vlan=True), "dev: segment.vlan true is not a whole number."),
+        (with_("segment", mtu=9000.5), "dev: segment.mtu 9000.5 is not a whole number."),
+        (with_("segment", gateway="10.1.1.1"), "dev: segment.gateway 10.1.1.1 is not a usable address of subnet"),
+        (with_("segment", reserved=["10.1.1.1"]), "dev: segment.reserved[0] 10.1.1.1 is not inside subnet"),
+        (
+            with_("segment", reserved=["10.200.5.9-10.200.5.2"]),
+            "dev: segment.reserved[0] 10.200.5.9-10.200.5.2 is neither an address nor a range that ends at or after",
+        ),
+        (
+            GOOD
+            | {
+                "segment": {"subnet": "169.254.5.0/24"},
+                "slice": {"rangeStart": "169.254.5.1", "rangeEnd": "169.254.5.9"},
+            },
+            "dev: segment.subnet 169.254.5.0/24 is not a unicast subnet",
+        ),
+        (
+            with_("otherNetworks", machine="10.200.0.0/16"),
+            "dev: segment.subnet 10.200.5.0/24 overlaps otherNetworks.machine 10.200.0.0/16. Choose a subnet",
+        ),
+        (with_("cluster", kubeconfig="apiVersion: v1\nkind: Config"), "dev: cluster.kubeconfig apiVersion: v1 kind"),
+        (with_("cluster", namespace="Not.A.Label"), "dev: cluster.namespace Not.A.Label is not a DNS-1123 label"),
+        (with_("cluster", nodes=100), "dev: slice 10.200.5.10-10.200.5.60 has 51 addresses, and the cluster needs 103"),
+        (with_("attachment", name="my.net"), "dev: attachment.name my.net is not a DNS-1123 label"),
+        (with_("attachment", master="ens1f0.100.verylong"), "dev: attachment.master ens1f0.100.verylong is not an"),
+        (with_("attachment", mtu=9001), "dev: attachment.mtu 9001 is above segment.mtu 9000. Leave it out"),
+        (with_("attachment", bridge="br0"), "dev: attachment.bridge br0 is not a key of type macvlan. Its keys: name,"),
+        (with_("attachment", mastr="e"), "dev: attachment.mastr e is not a key of type macvlan. Did you mean master?"),
+        (GOOD | {"attachment": {"type": "macvlan", "name": "x"}}, "dev: attachment.master is required. Add it"),
+        (GOOD | {"attachment": {"name": "x"}}, "dev: attachment.type is required. Add it"),
+        (with_("attachment", type="sriov"), "dev: attachment.type sriov is not a type that is known here. Choose"),
+        (with_("attachment", ipam={"type": "dhcp"}), "dev: slice 10.200.5.10-10.200.5.60 has no effect with"),
+        (
+            with_("attachment", ipam={"type": "whereabouts", "exclude": ["10.200.5.1/24"]}),
+            "dev: attachment.ipam.exclude[0] 10.200.5.1/24 has bits set behind its prefix length.",
+        ),
+        (
+            with_("attachment", ipam={"type": "whereabouts", "exclude": ["10.200.5.0/26"]}),
+            "dev: attachment.ipam leaves no address: gateway, reserved and excluded ones take the whole range.",
+        ),
+        (GOOD | {"attachment": BRIDGE | {"vlan": 7}}, "dev: attachment.vlan 7 is not segment.vlan 2001; this cluster"),
+        (GOOD | {"attachment": BRIDGE | {"vlan": 4095}}, "dev: attachment.vlan 4095 is above 4094."),
+        (
+            GOOD | {"attachment": BRIDGE | {"hairpinMode": True, "promiscMode": True}},
+            "dev: attachment.promiscMode true cannot be combined with hairpinMode true; the plugin refuses every pod.",
+        ),
+        (
+            GOOD | {"attachment": BRIDGE | {"isDefaultGateway": True, "isGateway": False}},
+            "dev: attachment.isGateway false contradicts isDefaultGateway true",
+        ),
+        (
+            GOOD | {"attachment": BRIDGE | {"ipMasqBackend": "nftables"}},
+            "dev: attachment.ipMasqBackend nftables has no effect without ipMasq true.",
+        ),
+        (
+            GOOD | {"attachment": BRIDGE | {"vlanTrunk": [{"id": 5}, {"minID": 5}]}},
+            "dev: attachment.vlanTrunk[1].id is neither a single VLAN nor a range. Write {id: 100}, or {minID: 100,",
+        ),
+        (
+            GOOD | {"attachment": BRIDGE | {"vlanTrunk": [{"minID": 9, "maxID": 5}]}},
+            "dev: attachment.vlanTrunk[0].maxID 5 is below minID 9. Swap them",
+        ),
+        (
+            with_("hyperConverged", onConflict="force"),
+            "dev: hyperConverged.onConflict force is not a choice here. Choose 'take-over' or 'fail'",
+        ),
+        (
+            with_("hyperConverged", liveMigration={"network": "x"}),
+            "dev: hyperConverged.liveMigration.network x is not a key of LiveMigration.",
+        ),
+        (
+            with_("hyperConverged", liveMigration={"progressTimeout": 0}),
+            "dev: hyperConverged.liveMigration.progressTimeout 0 is below 1. The least is 1",
+        ),
+        (
+            with_("hyperConverged", liveMigration={"bandwidthPerMigration": "64"}),
+            'dev: hyperConverged.liveMigration.bandwidthPerMigration "64" is less than 1Mi bytes per second',
+        ),
+        (
+            with_("hyperConverged", liveMigration={"bandwidthPerMigration": "64 MB"}),
+            "dev: hyperConverged.liveMigration.bandwidthPerMigration 64 MB is not a quantity of bytes per second.",
+        ),
+        (
+            with_(
+                "hyperConverged",
+                liveMigration={"parallelMigrationsPerCluster": 2, "parallelOutboundMigrationsPerNode": 3},
+            ),
+            "dev: hyperConverged.liveMigration.parallelOutboundMigrationsPerNode 3 is above parallelMigrations",
+        ),
+        (GOOD | {"attachmnt": {}}, "dev: attachmnt is not a config key. Did you mean attachment? Keys: segment,"),
+        (GOOD | {"cluster": "prod"}, "dev: cluster prod is not a mapping. Write it as key: value lines"),
+        (
+            {key: value for key, value in GOOD.items() if key != "segment"},
+            "dev: segment is required. Set it in Pulumi.yaml under config.segment.default, so that all stacks share it",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_with_its_place_the_rule_and_the_remedy(values: dict[str, Any], line: str) -> None:
+    (only,) = mistakes(values)
+    assert only.startswith(line)
+
+
+def test_all_mistakes_of_a_stack_are_reported_at_once() -> None:
+    lines = mistakes(
+        {
+            "segmnt": {},
+            "segment": {"subnet": "10.200.5.1/24", "vlan": 0},
+            "cluster": {"context": ""},
+            "slice": {"rangeStart": "10.200.5.9", "rangeEnd": "10.200.5.1"},
+            "attachment": {"type": "bridge", "name": "UPPER", "vlan": -1},
+            "hyperConverged": {"apiVersion": "v2", "liveMigration": {"progressTimeout": 0}},
+        }
+    )
+    assert [line.split()[1] for line in lines] == [
+        "segment.subnet",
+        "segment.vlan",
+        "cluster.context",
+        "attachment.name",
+        "attachment.vlan",
+        "slice.rangeEnd",
+        "hyperConverged.apiVersion",
+        "hyperConverged.liveMigration.progressTimeout",
+        "segmnt",
+    ]
+
+
+def test_values_reach_the_models_as_json_text_too() -> None:
+    """The Pulumi engine passes structured values as JSON text."""
+    assert load_stack("dev", {key: json.dumps(value) for key, value in GOOD.items()}) == load_stack("dev", GOOD)
+
+
+@pytest.mark.parametrize(
+    ("attachment", "codes"),
+    [
+        ({"ipam": {"type": "static", "addresses": [{"address": "10.200.5.9/24"}]}}, ["ipam-duplicates"]),
+        ({"ipam": {"type": "host-local"}}, ["ipam-duplicates"]),
+        (BRIDGE | {"vlan": 2001}, ["bridge-default-vlan"]),
+        (BRIDGE | {"vlan": 2001, "preserveDefaultVlan": False}, []),
+        ({"type": "bridge", "name": "x"}, ["bridge-default"]),
+        (BRIDGE | {"isGateway": True, "ipMasq": True}, ["bridge-gateway", "bridge-gateway"]),
+    ],
+)
+def test_what_is_allowed_and_likely_not_meant_is_a_warning(attachment: dict[str, Any], codes: list[str]) -> None:
+    macvlan = {"type": "macvlan", "name": "m", "master": "eth1"}
+    values = {"segment": GOOD["segment"], "cluster": GOOD["cluster"]}
+    whole = attachment if "type" in attachment else macvlan | attachment
+    assert [finding.code for finding in warnings(load_stack("dev", values | {"attachment": whole}))] == codes

@@ -1,0 +1,88 @@
+"""The command line: one line for each mistake, and the documented exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[3]
+
+
+def mignet(*arguments: str, cwd: Path = ROOT, path: str = "/usr/bin:/bin") -> subprocess.CompletedProcess[str]:
+    executable = str(Path(sys.executable).parent / "mignet")
+    return subprocess.run(
+        [executable, *arguments],
+        cwd=cwd,
+        env={"PATH": path, "HOME": str(cwd)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["preview"], "mignet: STACK is required. Name one of: dev, dev-peer; or --all"),
+        (["preview", "dev", "--all"], "mignet: --all and names of stacks exclude each other. Give one of them"),
+        (["preview", "nope"], "nope: Pulumi.nope.yaml does not exist. Stacks with a file: dev, dev-peer"),
+        (
+            ["preview", "dev", "--engine", "pulumi"],
+            "mignet: --engine pulumi is not on PATH. Install it (https://www.pulumi.com/docs/install/), or use",
+        ),
+        (
+            ["up", "dev", "--engine", "direct"],
+            "mignet: up asks before it changes anything; say --yes where nobody can answer",
+        ),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_line_and_exit_code_2(arguments: list[str], line: str) -> None:
+    result = mignet(*arguments)
+    assert result.returncode == 2, result.stderr
+    (only,) = result.stderr.splitlines()
+    assert only.startswith(line)
+
+
+def test_an_unknown_option_is_exit_code_2_without_a_traceback() -> None:
+    result = mignet("preview", "--engin", "direct")
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+
+
+def test_all_mistakes_of_all_stacks_are_reported_before_anything_is_done(tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.yaml").write_text(
+        "name: migration-network\nconfig: {segment: {default: {subnet: 10.0.0.0/24}}}\n"
+    )
+    for name in ("a", "b"):
+        (tmp_path / f"Pulumi.{name}.yaml").write_text(f"config: {{cluster: {{contxt: {name}}}}}\n")
+    result = mignet("up", "--all", "--yes", cwd=tmp_path)
+    assert result.returncode == 2
+    assert [line.split(" ")[:2] for line in result.stderr.splitlines()] == [
+        [f"{name}:", key] for name in ("a", "b") for key in ("cluster.context", "cluster.contxt", "attachment")
+    ]
+
+
+def test_render_needs_no_cluster(tmp_path: Path) -> None:
+    result = mignet("render", "dev")
+    assert result.returncode == 0, result.stderr
+    kinds = [document["kind"] for document in yaml.safe_load_all(result.stdout)]
+    assert kinds == ["NetworkAttachmentDefinition", "HyperConverged"]
+    result = mignet("render", "--all", "--output", str(tmp_path / "out"))
+    assert result.returncode == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["dev-peer.yaml", "dev.yaml"]
+
+
+def test_auto_says_that_it_takes_the_direct_engine_when_pulumi_is_not_there() -> None:
+    result = mignet("preview", "dev")
+    assert result.stderr.startswith("the Pulumi CLI is not on PATH: using the direct engine")
+
+
+def test_the_exit_codes_are_in_the_help() -> None:
+    text = " ".join(mignet("--help").stdout.split())
+    assert "0 fine, 1 failed, 2 configuration, 7 changes or drift where none were expected" in text

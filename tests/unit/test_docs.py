@@ -1,0 +1,70 @@
+"""What the documents show is true: files that are generated are fresh, examples are valid, commands exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+
+from config.stack import load_stack
+from mignet.cli import app
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def blocks(language: str) -> Iterator[tuple[str, str]]:
+    for path in DOCUMENTS:
+        for indent, text in re.findall(rf"^( *)```{language}\n(.*?)^ *```$", path.read_text(), re.MULTILINE | re.DOTALL):
+            yield path.name, "\n".join(line.removeprefix(indent) for line in text.splitlines())
+
+
+COMMANDS = [
+    (name, line[2:])
+    for name, text in blocks("console")
+    for line in text.splitlines()
+    if line.startswith("$ ") and not line.startswith("$ eval")
+]
+
+
+@pytest.mark.parametrize(("name", "text"), [each for each in blocks("yaml") if "migration-network:" in each[1]])
+def test_a_stack_file_that_is_shown_is_valid(name: str, text: str) -> None:
+    config = yaml.safe_load(text)["config"]
+    values = {key.removeprefix("migration-network:"): value for key, value in config.items()}
+    load_stack("prod-1", {"segment": {"subnet": "10.200.5.0/24"}} | values)
+
+
+@pytest.mark.parametrize(("name", "command"), COMMANDS)
+def test_a_command_that_is_shown_exists_with_its_options(name: str, command: str) -> None:
+    program, *arguments = shlex.split(command)
+    if program == "make":
+        assert re.search(rf"^{arguments[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), command
+        return
+    assert program in {".venv/bin/mignet", "pulumi"}, command
+    if program == "pulumi":
+        return
+    command_line = typer.main.get_command(app)
+    while hasattr(command_line, "commands"):
+        command_line = command_line.commands[arguments.pop(0)]
+    known = {option for parameter in command_line.params for option in parameter.opts}
+    for argument in arguments:
+        assert not argument.startswith("-") or argument in known, command
+
+
+def test_links_between_the_documents_lead_somewhere() -> None:
+    for path in DOCUMENTS:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text()):
+            assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_the_reference_of_config_keys_is_what_the_models_say() -> None:
+    script = "import sys; sys.path.insert(0, 'docs'); import generate; sys.stdout.write(generate.configuration())"
+    fresh = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert (ROOT / "docs/configuration.md").read_text() == fresh, "run: python docs/generate.py"
