@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import json
 import os
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx2
 import yaml
@@ -18,7 +18,7 @@ from lightkube.generic_resource import create_global_resource, create_namespaced
 from lightkube.types import CascadeType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
 
     from lightkube.config.kubeconfig import SingleConfig
@@ -26,9 +26,12 @@ if TYPE_CHECKING:
     from config.cluster import Cluster as ClusterConfig
 
 Object = dict[str, Any]
+T = TypeVar("T")
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
+ATTEMPTS = 8
+"""Times that a request is made while the API server answers that it is busy; it says how long to wait in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,21 +121,25 @@ class Cluster:
 
     async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
         """Read one object, or None when it is not there. Raises ClusterError `not-served` when its API is not."""
-        with self._errors(f"read {kind.kind} {name}", kind):
+
+        async def read() -> Object | None:
             try:
                 return _plain(await self._client.get(_resource(kind), name, namespace=namespace))
             except ApiError as error:
                 if error.status.code == 404:
                     return None
                 raise
-        return None
+
+        return await self._ask(f"read {kind.kind} {name}", kind, read)
 
     async def list(self, kind: Kind, *, labels: dict[str, str] | None = None) -> list[Object]:
         """Read the objects of a kind in all namespaces, those with all of `labels` when given."""
-        with self._errors(f"list {kind.kind}", kind):
+
+        async def read() -> list[Object]:
             found = self._client.list(_resource(kind), namespace="*", labels=dict(labels or {}))
             return [_plain(item) | {"apiVersion": kind.api_version, "kind": kind.kind} async for item in found]
-        return []
+
+        return await self._ask(f"list {kind.kind}", kind, read)
 
     async def apply(self, manifest: Object, *, manager: str, force: bool, dry_run: bool) -> Object:
         """Apply an object server-side and return what the API server holds, or would hold after a dry run.
@@ -141,57 +148,76 @@ class Cluster:
         """
         kind = kind_of(manifest)
         name, namespace = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
-        resource = _resource(kind)
-        with self._errors(f"apply {kind.kind} {name}", kind):
+
+        async def write() -> Object:
+            wanted = _resource(kind)(manifest)
             try:
                 applied = await self._client.apply(
-                    resource(manifest), name, namespace=namespace, field_manager=manager, force=force, dry_run=dry_run
+                    wanted, name, namespace=namespace, field_manager=manager, force=force, dry_run=dry_run
                 )
             except ApiError as error:
                 if error.status.code == 409 and (conflicts := _conflicts(error)):
                     raise ConflictError(conflicts) from error
                 raise
             return _plain(applied)
-        return {}
+
+        return await self._ask(f"apply {kind.kind} {name}", kind, write)
 
     async def delete(self, kind: Kind, name: str, namespace: str) -> None:
         """Delete an object in the background; one that is gone already counts as deleted."""
-        with self._errors(f"delete {kind.kind} {name}", kind):
+
+        async def remove() -> None:
             try:
                 await self._client.delete(_resource(kind), name, namespace=namespace, cascade=CascadeType.BACKGROUND)
             except ApiError as error:
                 if error.status.code != 404:
                     raise
 
-    @contextlib.contextmanager
-    def _errors(self, action: str, kind: Kind) -> Iterator[None]:
-        where = f"context {self._config.context} ({self._server})"
-        try:
-            yield
-        except ApiError as error:
-            reason = {401: "unauthorized", 403: "forbidden"}.get(error.status.code or 0, "refused")
-            hint = {
-                "unauthorized": "; log in again",
-                "forbidden": "; ask the cluster's administrator for that right",
-            }.get(reason, "")
-            raise ClusterError(reason, f"{where} refused to {action}: {error.status.message}{hint}") from error
-        except httpx2.HTTPStatusError as error:
+        await self._ask(f"delete {kind.kind} {name}", kind, remove)
+
+    async def _ask(self, action: str, kind: Kind, request: Callable[[], Awaitable[T]]) -> T:
+        """Make a request, and make it again while the API server asks for patience."""
+        for attempts_left in reversed(range(ATTEMPTS)):
+            try:
+                return await request()
+            except ApiError as error:
+                if error.status.code != 429 or not attempts_left:
+                    raise self._refusal(action, error) from error
+                details = error.status.details
+                await asyncio.sleep((details.retryAfterSeconds if details else None) or 1)
+            except (httpx2.HTTPError, KubeConfigError, OSError, json.JSONDecodeError, KeyError) as error:
+                raise self._failure(action, kind, error) from error
+        raise AssertionError
+
+    @property
+    def _where(self) -> str:
+        return f"context {self._config.context} ({self._server})"
+
+    def _refusal(self, action: str, error: ApiError) -> ClusterError:
+        reason, hint = {
+            401: ("unauthorized", "; log in again"),
+            403: ("forbidden", "; ask the cluster's administrator for that right"),
+        }.get(error.status.code or 0, ("refused", ""))
+        return ClusterError(reason, f"{self._where} refused to {action}: {error.status.message}{hint}")
+
+    def _failure(self, action: str, kind: Kind, error: Exception) -> ClusterError:
+        match error:
             # An API that is not served answers with plain text, not with a Status.
-            if error.response.status_code == 404:
-                message = f"{where} does not serve {kind}; install its operator, or correct the version"
-                raise ClusterError("not-served", message) from error
-            if error.response.status_code == 401:
-                raise ClusterError("unauthorized", f"{where} does not accept the credentials; log in again") from error
-            message = f"{where} answered {error.response.status_code} to: {action}"
-            raise ClusterError("refused", message) from error
-        except httpx2.TimeoutException as error:
-            message = f"{where} is unreachable: no answer within {CONNECT_SECONDS:.0f} to {READ_SECONDS:.0f} seconds"
-            raise ClusterError("unreachable", message) from error
-        except httpx2.TransportError as error:
-            raise ClusterError("unreachable", f"{where} is unreachable: {error or type(error).__name__}") from error
-        except (KubeConfigError, OSError, json.JSONDecodeError, KeyError) as error:
-            # Only an exec credential plugin fails in these ways here.
-            raise ClusterError("kubeconfig", f"{where}: the credential plugin failed: {error}") from error
+            case httpx2.HTTPStatusError(response=httpx2.Response(status_code=404)):
+                hint = "install its operator, or correct the version"
+                return ClusterError("not-served", f"{self._where} does not serve {kind}; {hint}")
+            case httpx2.HTTPStatusError(response=httpx2.Response(status_code=401)):
+                return ClusterError("unauthorized", f"{self._where} does not accept the credentials; log in again")
+            case httpx2.HTTPStatusError(response=response):
+                return ClusterError("refused", f"{self._where} answered {response.status_code} to: {action}")
+            case httpx2.TimeoutException():
+                seconds = f"{CONNECT_SECONDS:.0f} s to connect, {READ_SECONDS:.0f} s to answer"
+                return ClusterError("unreachable", f"{self._where} is unreachable: no answer in time ({seconds})")
+            case httpx2.HTTPError():
+                return ClusterError("unreachable", f"{self._where} is unreachable: {error or type(error).__name__}")
+            case _:
+                # Nothing else fails here but a credential plugin of the kubeconfig.
+                return ClusterError("kubeconfig", f"{self._where}: the credential plugin failed: {error}")
 
 
 def _select(config: ClusterConfig, base: Path) -> SingleConfig:

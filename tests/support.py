@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import yaml
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
+REAL_CRDS = ROOT.parent / "shared" / "crds"
 HCO = "hco.kubevirt.io/v1beta1"
 LIMITS = {
     "completionTimeoutPerGiB": 800,
@@ -54,6 +56,9 @@ class Kube:
 
     def call(self, method: str, path: str, **kwargs: Any) -> Any:
         response = self.http.request(method, path, **kwargs)
+        while response.status_code == 429:
+            time.sleep(0.2)
+            response = self.http.request(method, path, **kwargs)
         if response.status_code == 404:
             return None
         assert response.is_success, f"{method} {path}: {response.status_code} {response.text}"

@@ -22,7 +22,9 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 def blocks(language: str) -> Iterator[tuple[str, str]]:
     for path in DOCUMENTS:
-        for indent, text in re.findall(rf"^( *)```{language}\n(.*?)^ *```$", path.read_text(), re.MULTILINE | re.DOTALL):
+        for indent, text in re.findall(
+            rf"^( *)```{language}\n(.*?)^ *```$", path.read_text(), re.MULTILINE | re.DOTALL
+        ):
             yield path.name, "\n".join(line.removeprefix(indent) for line in text.splitlines())
 
 

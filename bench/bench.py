@@ -1,0 +1,206 @@
+"""Measure the main job as whole processes, side by side in one run, and write docs/benchmarks.md: `make bench`.
+
+Peers: kubectl (`diff` and `apply`, server-side, same manifests), from PATH or built from tools/go.mod; Pulumi, where it
+is on PATH. Memory is the largest single process that a command ran.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from support import BIN, REAL_CRDS, Kube, Site, Workspace, pulumi_there
+
+from mignet.lab.lab import Lab
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+RUNS = int(os.environ.get("BENCH_RUNS", "9"))
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What a command took: seconds of wall clock (median, least, most) and MB of its largest process."""
+
+    median: float
+    least: float
+    most: float
+    megabytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One way to do the job: a command for each operation. `codes` are the exit codes that are no failure."""
+
+    name: str
+    preview: list[str]
+    up: list[str]
+    drift: list[str]
+    codes: tuple[int, ...] = (0,)
+
+
+def measure(command: list[str], workspace: Workspace, *, codes: tuple[int, ...], before: Callable[[], None]) -> Figure:
+    """Run a command RUNS times, after one run that does not count; `before` puts the cluster in order each time."""
+    seconds, memory = [], []
+    for index in range(RUNS + 1):
+        before()
+        begin = time.perf_counter()
+        process = subprocess.Popen(
+            command,
+            cwd=workspace.folder,
+            env=workspace.environment | {"KUBECONFIG": str(workspace.site.kubeconfig)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        elapsed = time.perf_counter() - begin
+        code = os.waitstatus_to_exitcode(status)
+        if code not in codes:
+            msg = f"{' '.join(command)} exited with {code}"
+            raise SystemExit(msg)
+        if index:
+            seconds.append(elapsed)
+            memory.append(usage.ru_maxrss / 1024)
+    return Figure(statistics.median(seconds), min(seconds), max(seconds), statistics.median(memory))
+
+
+def kubectl(cache: Path) -> str | None:
+    """Return a kubectl: the one on PATH, else one built from tools/go.mod, else None."""
+    found = shutil.which("kubectl")
+    if found or not shutil.which("go"):
+        return found
+    target = cache / "kubectl"
+    if not target.exists():
+        print("building kubectl ...", file=sys.stderr)
+        command = ["go", "build", "-trimpath", f"-o={target}", "k8s.io/kubernetes/cmd/kubectl"]
+        subprocess.run(command, cwd=ROOT / "tools", env=os.environ | {"CGO_ENABLED": "0"}, check=True)
+    return str(target)
+
+
+def tools(workspace: Workspace, cache: Path) -> list[Tool]:
+    """Return the ways to do the job that are here, the one that ratios refer to first."""
+    mignet, stack = str(BIN / "mignet"), workspace.stack
+    rendered = workspace.run("mignet", "render", stack)
+    manifest = workspace.folder / "manifest.yaml"
+    manifest.write_text(rendered.out)
+    found: list[Tool] = []
+    client = kubectl(cache)
+    if client:
+        on_it = ["-f", str(manifest), "--server-side", "--force-conflicts", "--field-manager=migration-network"]
+        diff = [client, "diff", *on_it]
+        found.append(Tool("kubectl", diff, [client, "apply", *on_it], diff, codes=(0, 1)))
+    direct = ["--engine", "direct"]
+    found.append(
+        Tool(
+            "mignet, direct engine",
+            [mignet, "preview", stack, *direct],
+            [mignet, "up", stack, "--yes", *direct],
+            [mignet, "drift", stack, *direct],
+            codes=(0, 7),
+        )
+    )
+    if pulumi_there:
+        workspace.run("pulumi", "stack", "init", stack)
+        at = ["--stack", stack, "--non-interactive"]
+        found.append(
+            Tool(
+                "pulumi",
+                ["pulumi", "preview", *at],
+                ["pulumi", "up", "--yes", "--skip-preview", *at],
+                ["pulumi", "preview", "--expect-no-changes", *at],
+                codes=(0, 7),
+            )
+        )
+    return found
+
+
+def run(workspace: Workspace, found: list[Tool]) -> dict[str, dict[str, Figure]]:
+    """Measure each operation with each tool."""
+    site = workspace.site
+    direct = ["--engine", "direct"]
+
+    def clean() -> None:
+        engine = "pulumi" if current.name == "pulumi" else "direct"
+        workspace.mignet("destroy", engine)
+
+    def nothing() -> None:
+        pass
+
+    def by_hand() -> None:
+        site.kube.merge(
+            site.hyperconverged, {"spec": {"liveMigrationConfig": {"completionTimeoutPerGiB": 99}}}, "kubectl-edit"
+        )
+
+    figures: dict[str, dict[str, Figure]] = {}
+    for current in found:
+        clean()
+        print(f"measuring {current.name} ...", file=sys.stderr)
+        row: dict[str, Figure] = {}
+        row["first preview"] = measure(current.preview, workspace, codes=current.codes, before=nothing)
+        row["up"] = measure(current.up, workspace, codes=(0,), before=clean)
+        row["preview, nothing changed"] = measure(current.preview, workspace, codes=current.codes, before=nothing)
+        row["drift seen"] = measure(current.drift, workspace, codes=current.codes, before=by_hand)
+        figures[current.name] = row
+        clean()
+    workspace.run("mignet", "destroy", workspace.stack, "--yes", *direct)
+    return figures
+
+
+def table(figures: dict[str, dict[str, Figure]]) -> str:
+    """Write the document."""
+    names = list(figures)
+    machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+    lines = [
+        "# Benchmarks\n",
+        "One stack (two objects) against an API server on the same machine; whole processes, start to exit; median of",
+        f"{RUNS} runs after one that does not count (least to most in brackets), all in one run of `make bench` on",
+        f"{machine}. The ratio is to {names[0]}. Memory is the largest single process that the command ran.\n",
+    ]
+    for operation in next(iter(figures.values())):
+        lines += [f"## {operation}\n", "| | seconds | ratio | MB |", "|---|---|---|---|"]
+        base = figures[names[0]][operation].median
+        for name in names:
+            each = figures[name][operation]
+            spread = f"{each.median:.2f} ({each.least:.2f} to {each.most:.2f})"
+            lines.append(f"| {name} | {spread} | {each.median / base:.1f} | {each.megabytes:.0f} |")
+        lines.append("")
+    if "pulumi" not in figures:
+        lines.append("Pulumi was not there in this run.")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def main() -> None:
+    """Bring a lab up, measure, write docs/benchmarks.md."""
+    from mignet.lab.folders import cache_folder
+
+    with tempfile.TemporaryDirectory(prefix="mignet-bench-") as scratch:
+        lab = Lab(Path(scratch) / "lab", clusters=("dev",), crds=REAL_CRDS if REAL_CRDS.is_dir() else None)
+        lab.up(lambda line: print(line, file=sys.stderr))
+        try:
+            site = Site(Kube(lab.kubeconfig, "dev"), lab.kubeconfig, "dev", "bench")
+            site.create()
+            workspace = Workspace(Path(scratch) / "project", site)
+            workspace.create()
+            figures = run(workspace, tools(workspace, cache_folder()))
+        finally:
+            lab.down()
+    (ROOT / "docs" / "benchmarks.md").write_text(table(figures), encoding="utf-8")
+    print(table(figures))
+
+
+if __name__ == "__main__":
+    main()

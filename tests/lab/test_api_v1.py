@@ -1,0 +1,66 @@
+"""A release that stores the HyperConverged as v1: the same fields at that version's path, nobody's gates touched."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import REAL_CRDS, Kube, Site, Workspace
+
+from mignet.lab.lab import Lab
+
+
+@pytest.fixture(scope="module")
+def newest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    if not REAL_CRDS.is_dir():
+        pytest.skip("no real CRDs in ../shared/crds")
+    lab = Lab(tmp_path_factory.mktemp("newest") / "lab", clusters=("newest",), crds=REAL_CRDS, hco_release="main")
+    lab.up(lambda _: None)
+    yield lab
+    lab.down()
+
+
+@pytest.fixture
+def workspace(newest: Lab, tmp_path: Path) -> Iterator[Workspace]:
+    kube = Kube(newest.kubeconfig, "newest")
+    site = Site(kube, newest.kubeconfig, "newest", f"t-{uuid.uuid4().hex[:8]}", "hco.kubevirt.io/v1")
+    site.create()
+    one = Workspace(tmp_path / "project", site)
+    one.create()
+    yield one
+    site.remove()
+
+
+def test_the_limits_are_applied_seen_and_given_back_at_the_path_of_v1(workspace: Workspace, engine: str) -> None:
+    site = workspace.site
+    gates = [{"name": "videoConfig", "state": "Disabled"}]
+    site.kube.merge(site.hyperconverged, {"spec": {"featureGates": gates}}, "Mozilla")
+    before = site.live()["hyperconverged"]["spec"]
+    workspace.config["hyperConverged"]["liveMigration"]["allowWorkloadDisruption"] = True
+    workspace.write()
+
+    preview = workspace.mignet("preview", engine)
+    assert preview.code == 0, preview.out
+    fields = preview.changes["HyperConverged"][1]
+    path = "spec.virtualization.liveMigrationConfig"
+    assert fields[f"{path}.completionTimeoutPerGiB"] == (20, 800, "kubectl-create")
+    assert fields[f"{path}.network"] == (None, "migration", None)
+    assert workspace.mignet("up", engine).code == 0
+    assert workspace.mignet("drift", engine).code == 0
+    live = site.live()["hyperconverged"]["spec"]
+    assert live["virtualization"]["liveMigrationConfig"]["allowWorkloadDisruption"] is True
+    assert live["featureGates"] == gates
+
+    site.kube.merge(
+        site.hyperconverged,
+        {"spec": {"virtualization": {"liveMigrationConfig": {"progressTimeout": 7}}}},
+        "kubectl-edit",
+    )
+    drift = workspace.mignet("drift", engine)
+    assert drift.code == 7
+    assert drift.changes["HyperConverged"] == ("update", {f"{path}.progressTimeout": (7, 150, "kubectl-edit")})
+    assert workspace.mignet("up", engine).code == 0
+    assert workspace.mignet("destroy", engine).code == 0
+    assert site.live()["hyperconverged"]["spec"] == before
