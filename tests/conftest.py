@@ -1,10 +1,14 @@
 """What several kinds of test share."""
 
 import os
-from collections.abc import Iterator
+import time
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+import support
 
 from mignet.lab.definitions import SLIM, VARIABLE
 from mignet.lab.folders import locked
@@ -34,3 +38,81 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             me.unlink()
             if not any(users.iterdir()):
                 lab.down()
+
+
+# Shared machines are slow at times; a property is not false for that.
+hypothesis.settings.register_profile("default", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("default")
+
+
+@pytest.fixture
+def engine(request: pytest.FixtureRequest) -> str:
+    """Each engine in turn; the Pulumi half needs the CLI and its Kubernetes plugin."""
+    return str(request.param)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "engine" in metafunc.fixturenames:
+        pulumi = pytest.param("pulumi", marks=pytest.mark.pulumi)
+        metafunc.parametrize("engine", ["direct", pulumi], indirect=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not support.pulumi_there:
+        for item in items:
+            if item.get_closest_marker("pulumi"):
+                item.add_marker(pytest.mark.skip(reason=support.NO_PULUMI))
+
+
+@pytest.fixture
+def site(lab: Lab) -> Iterator[support.Site]:
+    """A namespace of its own, with a HyperConverged as the operator leaves it."""
+    one = support.Site(support.Kube(lab.kubeconfig, "dev"), lab.kubeconfig, "dev", f"t-{uuid.uuid4().hex[:8]}")
+    one.create()
+    yield one
+    one.remove()
+
+
+@pytest.fixture
+def workspace(site: support.Site, tmp_path: Path) -> support.Workspace:
+    """A user's project folder with one stack for `site`."""
+    one = support.Workspace(tmp_path / "project", site)
+    one.create()
+    return one
+
+
+@pytest.fixture
+def workspaces(lab: Lab, tmp_path: Path) -> Iterator[Callable[[], support.Workspace]]:
+    """Make as many of them as a test wants."""
+    made: list[support.Site] = []
+
+    def make() -> support.Workspace:
+        kube = support.Kube(lab.kubeconfig, "dev")
+        made.append(support.Site(kube, lab.kubeconfig, "dev", f"t-{uuid.uuid4().hex[:8]}"))
+        made[-1].create()
+        one = support.Workspace(tmp_path / f"project-{len(made)}", made[-1])
+        one.create()
+        return one
+
+    yield make
+    for one in made:
+        one.remove()
+
+
+@pytest.fixture
+def bare(lab: Lab) -> support.Kube:
+    """The cluster dev-peer without the definitions of the attachment and the HyperConverged. No other test uses it."""
+    kube = support.Kube(lab.kubeconfig, "dev-peer")
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    kube.merge(
+        "/apis/hco.kubevirt.io/v1beta1/namespaces/openshift-cnv/hyperconvergeds/kubevirt-hyperconverged",
+        {"metadata": {"finalizers": None}},
+        "test",
+    )
+    for name in ("network-attachment-definitions.k8s.cni.cncf.io", "hyperconvergeds.hco.kubevirt.io"):
+        kube.call("DELETE", f"{definitions}/{name}")
+    while any(
+        kube.call("GET", path) is not None for path in ("/apis/k8s.cni.cncf.io/v1", "/apis/hco.kubevirt.io/v1beta1")
+    ):
+        time.sleep(0.02)
+    return kube

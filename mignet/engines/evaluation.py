@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import runpy
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
     from config.project_files import Project
     from mignet.cluster import Object
+
+
+_LOOP = asyncio.new_event_loop()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,8 @@ def evaluate(project: Project, stack: str, values: Mapping[str, object]) -> Decl
 
     Raises pulumi.RunError when the program refuses.
     """
+    # Pulumi's root resource lives as long as this process, on one event loop; asyncio.run leaves none behind.
+    asyncio.set_event_loop(_LOOP)
     monitor = _Monitor()
     mocks.set_mocks(_Echo(), project=project.name, stack=stack, monitor=monitor, preview=False)
     set_all_config(

@@ -11,6 +11,7 @@ import dataclasses
 import os
 import socket
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 from mignet.lab.errors import LabError
@@ -27,6 +28,9 @@ SAME_START = 1.0
 
 STOP_TIMEOUT = 15.0
 """Seconds between the request to stop and the end by force."""
+
+POLL_INTERVAL = 0.02
+"""Seconds between two looks whether a process has ended."""
 
 LOG_TAIL = 5
 """Lines of a log that an error quotes."""
@@ -92,14 +96,19 @@ def stop(processes: Iterable[Process]) -> None:
     """
     import psutil
 
-    left = [process for process in map(_find, processes) if process is not None]
+    left = [process for process in processes if process.running]
     for end in (psutil.Process.terminate, psutil.Process.kill):
         for process in left:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                end(process)
-        _, left = psutil.wait_procs(left, timeout=STOP_TIMEOUT)
+            if found := _find(process):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    end(found)
+        deadline = time.monotonic() + STOP_TIMEOUT
+        # Not psutil.wait_procs: to it, a process that ended still runs until the program that started it has noticed.
+        while any(process.running for process in left) and time.monotonic() < deadline:
+            time.sleep(POLL_INTERVAL)
+        left = [process for process in left if process.running]
     if left:
-        msg = f"these processes do not end: {', '.join(str(process.pid) for process in left)}"
+        msg = f"these processes do not end: {', '.join(f'{process.name} ({process.pid})' for process in left)}"
         raise LabError(msg)
 
 
@@ -108,10 +117,16 @@ def _find(process: Process) -> psutil.Process | None:
 
     try:
         found = psutil.Process(process.pid)
-        ours = abs(found.create_time() - process.created) < SAME_START and found.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return None
-    return found if ours else None
+        if abs(found.create_time() - process.created) > SAME_START:
+            return None
+        # With threads left, it only looks ended: they hold its port and its files until they are gone, too.
+        if found.status() != psutil.STATUS_ZOMBIE or found.num_threads() > 1:
+            return found
+        # Ended. If it is a child of this program, its number is given back now.
+        found.wait(0)
+    except (psutil.NoSuchProcess, psutil.TimeoutExpired):
+        pass
+    return None
 
 
 def free_port(remembered: int | None, *, avoid: Collection[int]) -> int:

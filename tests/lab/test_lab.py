@@ -442,8 +442,9 @@ def test_a_server_that_ends_at_once_is_one_line_with_the_end_of_its_log(
         lab.up(quiet)
     lab.down()
     assert "\n" not in str(error.value)
-    assert "etcd ended before it was ready" in str(error.value)
-    assert str(error.value).endswith("first | etcd has no room")
+    assert " ended before it was ready" in str(error.value)
+    # All servers start at once; whichever is seen to end first is named.
+    assert str(error.value).endswith(("first | etcd has no room", "first | kube-apiserver has no room"))
 
 
 def test_the_commands_work_on_the_users_lab_and_tell_how_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

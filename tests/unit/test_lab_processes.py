@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import stat
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,25 @@ def test_a_process_that_does_not_heed_the_request_is_killed(tmp_path: Path, monk
     stop([deaf])
     assert not deaf.running
     assert not psutil.pid_exists(deaf.pid)
+
+
+def test_a_process_that_another_program_started_and_never_waited_for_counts_as_ended(tmp_path: Path) -> None:
+    starter = """
+import dataclasses, json, sys
+from pathlib import Path
+from mignet.lab.processes import start
+process = start("it", [sys.executable, "-c", "import signal; signal.pause()"], port=1, log=Path("it.log").absolute())
+print(json.dumps(dataclasses.asdict(process)), flush=True)
+input()
+"""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", starter], cwd=tmp_path, text=True, **pipes) as other:
+        assert other.stdout is not None
+        process = Process(**json.loads(other.stdout.readline()))
+        stop([process])
+        assert psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE
+        assert not process.running
+        other.communicate("\n")
 
 
 def test_a_port_is_kept_while_nobody_listens_there() -> None:
