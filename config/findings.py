@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 Severity = Literal["error", "warning", "info"]
+Subject = TypeVar("Subject")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +30,18 @@ class Finding:
     value: object
     rule: str
     remedy: str
+    waived: str | None = None
+    """The reason why it is accepted all the same, when the stack says so."""
+
+    @property
+    def blocks(self) -> bool:
+        """Whether nothing may be done before it is mended."""
+        return self.severity == "error" and self.waived is None
 
     def __str__(self) -> str:
         subject = f"{self.key} {shown(self.value)}" if self.value is not None else self.key
-        return f"{self.stack}: {subject} {self.rule.rstrip('.')}. {self.remedy}".rstrip()
+        text = f"{self.stack}: {subject} {self.rule.rstrip('.')}. {self.remedy}".rstrip()
+        return text if self.waived is None else f"{text} (waived: {self.waived})"
 
 
 class ConfigError(Exception):
@@ -40,6 +50,57 @@ class ConfigError(Exception):
     def __init__(self, findings: Iterable[Finding]) -> None:
         self.findings = tuple(findings)
         super().__init__("\n".join(str(finding) for finding in self.findings))
+
+
+@dataclass(frozen=True, slots=True)
+class Rule(Generic[Subject]):
+    """A named rule over a stack or a fleet: its codes, why it holds, and the function that finds what breaks it."""
+
+    codes: tuple[str, ...]
+    why: str
+    find: Callable[[Subject], Iterator[Finding]]
+
+    def __call__(self, subject: Subject) -> Iterator[Finding]:
+        """Yield what breaks the rule."""
+        return self.find(subject)
+
+
+def rule(*codes: str) -> Callable[[Callable[[Subject], Iterator[Finding]]], Rule[Subject]]:
+    """Name the codes that a function finds; its docstring says why. Only what is named so can be waived."""
+
+    def named(find: Callable[[Subject], Iterator[Finding]]) -> Rule[Subject]:
+        return Rule(codes, " ".join((find.__doc__ or "").split()), find)
+
+    return named
+
+
+def apply_waivers(
+    stack: str, findings: Iterable[Finding], waivers: Mapping[str, str], *, known: Collection[str]
+) -> Iterator[Finding]:
+    """Yield the findings, those with a waived code with the reason; and what is wrong with the waivers themselves.
+
+    `waivers` maps a rule's code to the reason; `known` are the codes that can be waived at all.
+    """
+    used = set()
+    for finding in findings:
+        if finding.stack == stack and finding.code in waivers:
+            used.add(finding.code)
+            yield replace(finding, waived=waivers[finding.code])
+        else:
+            yield finding
+    for code in waivers:
+        if code not in known:
+            near = difflib.get_close_matches(code, known, n=1)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            yield Finding(
+                "error",
+                "waiver-unknown",
+                stack,
+                "waivers",
+                code,
+                "is no rule that can be waived",
+                f"{hint}See docs/rules.md",
+            )
 
 
 def shown(value: object, *, limit: int = 80) -> str:

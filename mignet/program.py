@@ -13,7 +13,7 @@ import pulumi
 from pulumi.runtime import config as pulumi_config
 
 from config.findings import ConfigError
-from config.stack import Stack, load_stack, warnings
+from config.stack import Stack, load_stack
 from mignet import guards
 from mignet.cluster import Cluster, ClusterError
 
@@ -58,7 +58,7 @@ def guard(stack: Stack) -> None:
     """
     if not _guarded:
         return
-    for finding in warnings(stack):
+    for finding in stack.findings:
         pulumi.log.warn(str(finding))
     try:
         # The program runs inside an event loop already; the guards get one of their own.

@@ -7,7 +7,7 @@ import shutil
 from typing import TYPE_CHECKING, Literal
 
 from config.findings import ConfigError, Finding
-from config.stack import Stack, load_stack, warnings
+from config.stack import Stack, load_stack
 from mignet.changes import ObjectChange, Report
 from mignet.cluster import Cluster, ClusterError, ConflictError
 from mignet.engines import direct_engine
@@ -115,7 +115,7 @@ def _report(
         verb=verb,
         engine="direct",
         changes=changes,
-        warnings=tuple(str(finding) for finding in warnings(stack)),
+        warnings=tuple(str(finding) for finding in stack.findings),
         outputs=outputs or {},
         error=error,
     )

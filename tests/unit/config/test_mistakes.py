@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from config.findings import ConfigError
-from config.stack import load_stack, warnings
+from config.stack import load_stack
 
 GOOD: dict[str, Any] = {
     "segment": {
@@ -39,7 +39,7 @@ def test_the_good_configuration_is_accepted() -> None:
     stack = load_stack("dev", GOOD)
     assert str(stack.span) == "10.200.5.10-10.200.5.60"
     assert stack.capacity == 51
-    assert not list(warnings(stack))
+    assert not stack.findings
 
 
 @pytest.mark.parametrize(
@@ -222,4 +222,4 @@ def test_what_is_allowed_and_likely_not_meant_is_a_warning(attachment: dict[str,
     macvlan = {"type": "macvlan", "name": "m", "master": "eth1"}
     values = {"segment": GOOD["segment"], "cluster": GOOD["cluster"]}
     whole = attachment if "type" in attachment else macvlan | attachment
-    assert [finding.code for finding in warnings(load_stack("dev", values | {"attachment": whole}))] == codes
+    assert [finding.code for finding in load_stack("dev", values | {"attachment": whole}).findings] == codes
