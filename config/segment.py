@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from config.addressing import AddressRange, InclusiveRange, IPAddress, Subnet
+from config.addressing import AddressRange, InclusiveRange, IPAddress, Network, Subnet
 from config.model import Broken, Model
 from config.names import Mtu, VlanId
 
@@ -29,6 +29,11 @@ class Segment(Model):
     """The router's address, when the segment is routed. Never handed out."""
     reserved: tuple[InclusiveRange, ...] = ()
     """Addresses, and ranges with both ends inclusive, that are never handed out."""
+
+    @property
+    def subnets(self) -> tuple[Network, ...]:
+        """The subnets, one for each address family, the family that virt-handler uses first."""
+        return (self.subnet,)
 
     @property
     def usable(self) -> AddressRange:

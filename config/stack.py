@@ -72,6 +72,11 @@ class Stack:
         return self.segment.usable if self.slice is None else self.slice.span
 
     @property
+    def spans(self) -> tuple[AddressRange, ...]:
+        """The same for each address family, in the order of the segment's subnets."""
+        return (self.span,)
+
+    @property
     def cni_config(self) -> dict[str, Any]:
         """The CNI configuration of the NetworkAttachmentDefinition."""
         return self.attachment.cni_config(self.segment, self.slice)
