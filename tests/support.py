@@ -116,6 +116,26 @@ class Site:
             "attachments": {item["metadata"]["name"]: item for item in attachments},
         }
 
+    def others(self) -> dict[str, Any]:
+        """Return everything in the namespace that is not ours: all but our fields, and who owns them."""
+        live = self.live()
+        live["attachments"].pop("migration", None)
+        metadata = live["hyperconverged"]["metadata"]
+        for key in ("managedFields", "resourceVersion", "generation"):
+            metadata.pop(key)
+        metadata["annotations"] = {
+            key: value for key, value in metadata.get("annotations", {}).items() if not key.startswith("pulumi.com/")
+        }
+        for key in (*LIMITS, "network"):
+            live["hyperconverged"]["spec"]["liveMigrationConfig"].pop(key, None)
+        return live
+
+    def foreign(self) -> None:
+        """Put an attachment of somebody else beside ours."""
+        metadata = {"name": "foreign", "namespace": self.namespace}
+        attachment = {"apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition", "metadata": metadata}
+        self.kube.call("POST", self.attachments, json=attachment | {"spec": {"config": "{}"}})
+
     def content(self) -> str:
         """Return the same without what differs from run to run: times, versions, and this site's own name."""
         text = json.dumps(_comparable(self.live()), indent=1, sort_keys=True)

@@ -1,6 +1,5 @@
 """The main job, step by step, on each engine, against a real API server: the same objects, managed fields included."""
 
-import copy
 import json
 from typing import Any
 
@@ -87,34 +86,12 @@ def scenario(workspace: Workspace, engine: str) -> dict[str, str]:
     return held
 
 
-def others(workspace: Workspace) -> Any:
-    """Return everything in the namespace that is not ours: all but our fields, and who owns them."""
-    live = copy.deepcopy(workspace.site.live())
-    live["attachments"].pop("migration", None)
-    metadata = live["hyperconverged"]["metadata"]
-    for key in ("managedFields", "resourceVersion", "generation"):
-        metadata.pop(key)
-    metadata["annotations"] = {
-        key: value for key, value in metadata.get("annotations", {}).items() if not key.startswith("pulumi.com/")
-    }
-    settings = live["hyperconverged"]["spec"]["liveMigrationConfig"]
-    for key in (*LIMITS, "network"):
-        settings.pop(key, None)
-    return live
-
-
 def test_the_job_is_done_seen_repaired_and_undone(workspace: Workspace, engine: str) -> None:
     site = workspace.site
-    foreign = {
-        "apiVersion": "k8s.cni.cncf.io/v1",
-        "kind": "NetworkAttachmentDefinition",
-        "metadata": {"name": "foreign", "namespace": site.namespace},
-        "spec": {"config": "{}"},
-    }
-    site.kube.call("POST", site.attachments, json=foreign)
-    before = others(workspace)
+    site.foreign()
+    before = workspace.site.others()
     held = scenario(workspace, engine)
-    assert others(workspace) == before, "nothing foreign was changed"
+    assert workspace.site.others() == before, "nothing foreign was changed"
     settings = json.loads(held["destroyed"])["hyperconverged"]["spec"]["liveMigrationConfig"]
     assert settings == json.loads(held["before"])["hyperconverged"]["spec"]["liveMigrationConfig"]
     assert list(json.loads(held["destroyed"])["attachments"]) == ["foreign"]
