@@ -38,7 +38,7 @@ app = typer.Typer(
 )
 app.add_typer(lab, name="lab")
 
-Stacks = Annotated[list[str] | None, typer.Argument(metavar="[STACK]...", help="Stacks to work on.")]
+Stacks = Annotated[list[str] | None, typer.Argument(metavar="STACK", help="Stacks to work on.")]
 All = Annotated[bool, typer.Option("--all", help="Work on every stack that has a file.")]
 EngineChoice = Annotated[
     Literal["auto", "pulumi", "direct"],
@@ -57,6 +57,9 @@ def main() -> None:
         _fail(str(error), CONFIGURATION)
     except ProjectNotFoundError as error:
         _fail(f"mignet: {error}", CONFIGURATION)
+    except OSError as error:
+        # A file that cannot be read or written, a folder that is none: the system's own words say which.
+        _fail(f"mignet: {error}", FAILED)
 
 
 @app.command()

@@ -11,7 +11,7 @@ from config.stack import Stack, load_stack
 from mignet.changes import ObjectChange, Report
 from mignet.cluster import Cluster, ClusterError, ConflictError
 from mignet.engines import direct_engine
-from mignet.engines.evaluation import Declaration, evaluate
+from mignet.engines.evaluation import Declaration, ProgramError, evaluate
 from mignet.guards import GuardError
 
 if TYPE_CHECKING:
@@ -56,8 +56,12 @@ def load(project: Project, names: Sequence[str]) -> list[Stack]:
 
 
 def declare(project: Project, stack: Stack) -> Declaration:
-    """Evaluate the program for one stack."""
-    return evaluate(project, stack.name, project.stack_values(stack.name))
+    """Evaluate the program for one stack. Raises ConfigError when the program refuses."""
+    try:
+        return evaluate(project, stack.name, project.stack_values(stack.name))
+    except ProgramError as error:
+        mistake = Finding("error", "program", stack.name, "__main__.py", None, str(error), "Mend the program")
+        raise ConfigError([mistake]) from error
 
 
 async def direct(

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 _LOOP = asyncio.new_event_loop()
 
 
+class ProgramError(Exception):
+    """The program itself refuses to go on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Declared:
     """One object that the program declares. `patch` means: some fields of an object that is not ours."""
@@ -99,7 +103,7 @@ class _Echo(mocks.Mocks):
 def evaluate(project: Project, stack: str, values: Mapping[str, object]) -> Declaration:
     """Run the project's `__main__.py` for one stack with these config values, and return what it declares.
 
-    Raises pulumi.RunError when the program refuses.
+    Raises ProgramError when the program refuses.
     """
     # Pulumi's root resource lives as long as this process, on one event loop; asyncio.run leaves none behind.
     asyncio.set_event_loop(_LOOP)
@@ -121,6 +125,10 @@ def evaluate(project: Project, stack: str, values: Mapping[str, object]) -> Decl
         runpy.run_path(str(project.directory / "__main__.py"), run_name="__main__")
         return pulumi.Output.from_input(root.outputs).apply(outputs.update)
 
-    with program.unguarded():
-        run()
+    try:
+        with program.unguarded():
+            run()
+    except pulumi.RunError as error:
+        message = f"the program refuses: {error}"
+        raise ProgramError(message) from error
     return Declaration(monitor.ordered(), outputs)

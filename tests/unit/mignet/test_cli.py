@@ -86,3 +86,20 @@ def test_auto_says_that_it_takes_the_direct_engine_when_pulumi_is_not_there() ->
 def test_the_exit_codes_are_in_the_help() -> None:
     text = " ".join(mignet("--help").stdout.split())
     assert "0 fine, 1 failed, 2 configuration, 7 changes or drift where none were expected" in text
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = mignet("render", "dev", "--output", str(tmp_path / "file" / "below"))
+    assert result.returncode == 1
+    (only,) = result.stderr.splitlines()
+    assert only.startswith("mignet: ")
+
+
+def test_a_program_that_refuses_is_one_line(tmp_path: Path) -> None:
+    for name in ("Pulumi.yaml", "Pulumi.dev.yaml"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    (tmp_path / "__main__.py").write_text("import pulumi\nraise pulumi.RunError('not today')\n")
+    result = mignet("render", "dev", cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr == "dev: __main__.py the program refuses: not today. Mend the program\n"
