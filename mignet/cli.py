@@ -170,11 +170,10 @@ def _run(
             return True
         if not sys.stdin.isatty():
             _fail(f"mignet: {verb} asks before it changes anything; say --yes where nobody can answer", CONFIGURATION)
-        for report in reports:
+        changing = [report for report in reports if report.changed]
+        for report in changing:
             show(report, err=True)
-        if not any(report.changed for report in reports):
-            return True
-        return typer.confirm(f"{verb}?", err=True)
+        return not changing or typer.confirm(f"{verb}?", err=True)
 
     if chosen == "direct":
         reports = asyncio.run(run.direct(project, stacks, verb, confirm=confirm))

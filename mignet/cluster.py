@@ -240,7 +240,8 @@ def _select(config: ClusterConfig, base: Path) -> SingleConfig:
                 return _with_current_exec(single)
     searched = ", ".join(str(path) for path in paths)
     if not any(path.is_file() for path in paths):
-        raise ClusterError("kubeconfig", f"kubeconfig {searched} does not exist; set cluster.kubeconfig or $KUBECONFIG")
+        remedy = "correct cluster.kubeconfig" if config.kubeconfig else "set cluster.kubeconfig or $KUBECONFIG"
+        raise ClusterError("kubeconfig", f"kubeconfig {searched} does not exist; {remedy}")
     raise ClusterError("kubeconfig", f"context {config.context} is not in kubeconfig {searched}; log in, or correct it")
 
 

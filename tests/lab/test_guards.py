@@ -79,7 +79,7 @@ def test_a_context_that_is_not_in_the_kubeconfig_is_named(workspace: Workspace, 
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (None, "kubeconfig {path} does not exist; set cluster.kubeconfig or $KUBECONFIG"),
+        (None, "kubeconfig {path} does not exist; correct cluster.kubeconfig"),
         ("{not yaml", "kubeconfig {path} cannot be read: "),
         ("[]", "kubeconfig {path} cannot be read: "),
     ],
