@@ -178,11 +178,7 @@ def _run(
     if chosen == "direct":
         reports = asyncio.run(run.direct(project, stacks, verb, confirm=confirm))
     else:
-        from mignet.engines import pulumi_engine
-
-        # What the API server says of the fields; nothing is changed by it.
-        plans = asyncio.run(run.direct(project, stacks, verb, confirm=lambda _: False))
-        reports = pulumi_engine.run(project, stacks, verb, plans, confirm=None if yes else confirm)
+        reports = run.with_pulumi(project, stacks, verb, confirm=None if yes else confirm)
     if as_json:
         sys.stdout.write(json.dumps([report.as_json() for report in reports], indent=2) + "\n")
     else:

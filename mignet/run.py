@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from config.findings import ConfigError, Finding
@@ -104,6 +105,36 @@ async def direct(
             *(carried_out(stack, report, steps) for stack, (report, steps) in zip(stacks, plans, strict=True))
         )
     )
+
+
+def with_pulumi(
+    project: Project, stacks: Sequence[Stack], verb: Verb, *, confirm: Callable[[list[Report]], bool] | None
+) -> list[Report]:
+    """Run a verb through Pulumi. What the reports say of fields, and the reading back, are dry runs of ours.
+
+    `confirm` as for `direct`; None stands for a yes that was given already.
+    """
+    from mignet.engines import pulumi_engine
+
+    def dry_run(wanted: Verb) -> list[Report]:
+        return asyncio.run(direct(project, stacks, wanted, confirm=lambda _: False))
+
+    def read_back(reports: list[Report]) -> list[Report]:
+        left = {plan.stack: plan for plan in dry_run("preview")}
+        return [report if report.error else _held(report, left[report.stack]) for report in reports]
+
+    return pulumi_engine.run(project, stacks, verb, dry_run(verb), confirm=confirm, read_back=read_back)
+
+
+def _held(report: Report, left: Report) -> Report:
+    """Return the report of an `up`, as a failure when a look at the cluster afterwards finds something left to do."""
+    lost = [
+        f"{change.kind} {change.name} {each.path} is {each.old}, not {each.new}"
+        for change in left.changes
+        for each in change.fields
+    ]
+    reason = left.error or (f"the API server holds something else: {'; '.join(lost)}" if lost else None)
+    return replace(report, error=f"{report.stack}: was applied, but {reason}") if reason else report
 
 
 def _report(

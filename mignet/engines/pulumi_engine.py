@@ -48,8 +48,11 @@ def run(
     plans: Sequence[Report],
     *,
     confirm: Callable[[list[Report]], bool] | None,
+    read_back: Callable[[list[Report]], list[Report]],
 ) -> list[Report]:
     """Run a verb on each stack through Pulumi. `plans` are the dry runs of the same verb, in the same order.
+
+    `read_back` looks at the clusters after an `up`, and says what they do not hold.
 
     With `confirm`, what would change is shown to it first; None stands for a yes that was given already.
     """
@@ -68,7 +71,7 @@ def run(
         foreseen = each(_preview_destroy if verb == "destroy" else _preview)
         if any(report.error for report in foreseen) or not confirm(foreseen):
             return foreseen
-    return each(_destroy if verb == "destroy" else _up)
+    return each(_destroy) if verb == "destroy" else read_back(each(_up))
 
 
 def _preview(stack: automation.Stack, events: _Events) -> None:
