@@ -25,14 +25,15 @@ class MigrationNetwork(pulumi.ComponentResource):
     """The whole of what one stack declares on its cluster.
 
     Outputs: `network` (the name that the HyperConverged refers to), `namespace`, `cni_config` (JSON), `slice` (an
-    inclusive range) and `demand` (addresses needed, or None when the number of nodes is not given).
+    inclusive range, or two of them with a comma between, one of each family) and `demand` (addresses needed: `total`,
+    and what it is the sum of; None when the number of nodes is not given).
     """
 
     network: pulumi.Output[str]
     namespace: pulumi.Output[str]
     cni_config: pulumi.Output[str]
     slice: pulumi.Output[str]
-    demand: pulumi.Output[int | None]
+    demand: pulumi.Output[dict[str, int] | None]
 
     def __init__(self, resource_name: str, stack: Stack, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("migration-network:index:MigrationNetwork", resource_name, None, opts)
@@ -69,6 +70,7 @@ class MigrationNetwork(pulumi.ComponentResource):
         self.network = attachment.network
         self.namespace = pulumi.Output.from_input(stack.cluster.namespace)
         self.cni_config = attachment.cni_config
-        self.slice = pulumi.Output.from_input(str(stack.span))
-        self.demand = pulumi.Output.from_input(stack.demand)
+        self.slice = pulumi.Output.from_input(", ".join(map(str, stack.spans)))
+        demand = stack.demand_sum
+        self.demand = pulumi.Output.from_input(None if demand is None else demand.sum)
         self.register_outputs({"network": self.network, "namespace": self.namespace, "slice": self.slice})

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import heapq
 import ipaddress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
 from config.model import refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
+K = TypeVar("K")
+
+COUNTED = 2**63
+"""Addresses from the start of a subnet that whereabouts can keep in its books.
+
+It writes an address as its distance from there, and reads that back as a signed number of 64 bits (its README: "only
+the first /65 range is addressable").
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +55,16 @@ class AddressRange:
     def usable(cls, subnet: Network) -> AddressRange:
         """Return what whereabouts can give of a subnet: all but its first (network) and last (broadcast) address.
 
-        Holds for IPv6 as well: the plugin spares both ends there too. The subnet has at least four addresses.
+        Holds for IPv6 as well: the plugin spares both ends there too, and of a /64 or wider it uses the first /65 only.
+        The subnet has at least four addresses.
         """
-        return cls(subnet.network_address + 1, subnet.broadcast_address - 1)
+        first = subnet.network_address
+        return cls(first + 1, first + (min(subnet.num_addresses - 1, COUNTED) - 1))
+
+    @classmethod
+    def all_of(cls, subnet: Network) -> AddressRange:
+        """Return every address of a subnet, its first and its last one included."""
+        return cls(subnet.network_address, subnet.broadcast_address)
 
     @property
     def size(self) -> int:
@@ -97,6 +113,30 @@ class AddressRange:
 
     def __str__(self) -> str:
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+
+def overlapping(ranges: Sequence[tuple[K, AddressRange]]) -> Iterator[tuple[K, K, AddressRange]]:
+    """Yield each two ranges that share addresses, by the names they come with, and what they share.
+
+    Both families may be among them. One sorted sweep: n log n steps for n ranges, and one for each pair. Of a pair, the
+    range that starts first comes first (of equal ones, the one that was named first).
+
+    >>> a, b = AddressRange.parse("10.0.0.1-10.0.0.9"), AddressRange.parse("10.0.0.5-10.0.0.20")
+    >>> [(one, other, str(common)) for one, other, common in overlapping([("a", a), ("b", b)])]
+    [('a', 'b', '10.0.0.5-10.0.0.9')]
+    """
+    order = sorted(range(len(ranges)), key=lambda i: (ranges[i][1].first.version, int(ranges[i][1].first)))
+    open_: list[tuple[int, int, int]] = []
+    for index in order:
+        name, current = ranges[index]
+        version, first = current.first.version, int(current.first)
+        while open_ and open_[0][:2] < (version, first):
+            heapq.heappop(open_)
+        for _, _, earlier in open_:
+            other, before = ranges[earlier]
+            if (common := current.clipped(before)) is not None:
+                yield other, name, common
+        heapq.heappush(open_, (version, int(current.last), index))
 
 
 def _address(value: object) -> Address:

@@ -15,7 +15,7 @@ from config.model import Broken, Model
 from config.names import CniName, DnsLabel, InterfaceName, Mtu
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from config.segment import Segment
 
@@ -43,10 +43,10 @@ class Attachment(Model):
     ipam: Ipam = Whereabouts(type="whereabouts")
     """How pods get their addresses."""
 
-    def cni_config(self, segment: Segment, slice_: Slice | None) -> dict[str, Any]:
+    def cni_config(self, segment: Segment, slices: Sequence[Slice]) -> dict[str, Any]:
         """Return the CNI configuration of this attachment to `segment`."""
         config = self.model_dump(by_alias=True, exclude_none=True, exclude=_NOT_CNI, mode="json")
-        config |= {"name": self.cni_name or self.name, "ipam": self.ipam.render(segment, slice_)}
+        config |= {"name": self.cni_name or self.name, "ipam": self.ipam.render(segment, slices)}
         mtu = self.mtu or segment.mtu
         return config if mtu is None else config | {"mtu": mtu}
 

@@ -37,6 +37,9 @@ class Cluster(Model):
     """KubeVirt's own namespace; `kubevirt-hyperconverged` upstream."""
     nodes: int | None = Field(default=None, ge=1, le=5000)
     """Nodes that run virt-handler, when the demand for addresses shall be known."""
+    headroom: int = Field(default=20, ge=0, le=1000)
+    """Percent of `nodes`, rounded up: addresses for leases of pods that are gone, which whereabouts takes back once a
+    day at best. The default is two batches of a rollout, which restarts 10 % of the nodes at a time."""
 
     def kubeconfig_path(self, base: Path) -> Path | None:
         """Return the kubeconfig's path as the file system knows it, or None when the stack names none."""

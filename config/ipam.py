@@ -6,18 +6,21 @@ Sources: the plugins' documentation, and for whereabouts what the real plugin do
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from config.addressing import AddressRange, IPAddress, Subnet
 from config.model import Broken, Model, refuse
 from config.names import CniName
+from config.part import parts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from ipaddress import IPv4Interface, IPv6Interface
 
+    from config.addressing import Network
+    from config.part import Part
     from config.segment import Segment
 
 
@@ -39,7 +42,10 @@ InterfaceAddress = Annotated[
 
 
 class Slice(Model):
-    """The part of the segment's subnet that one cluster hands out. Both ends are inclusive."""
+    """The part of one of the segment's subnets that one cluster hands out. Both ends are inclusive.
+
+    With two subnets, `slice` is a list of two of these, one of each family.
+    """
 
     range_start: IPAddress
     """The first address of this cluster."""
@@ -50,6 +56,11 @@ class Slice(Model):
     def span(self) -> AddressRange:
         """Both ends as one range."""
         return AddressRange(self.range_start, self.range_end)
+
+    @property
+    def family(self) -> int:
+        """4 or 6."""
+        return self.range_start.version
 
     def rules(self) -> Iterator[Broken]:
         """The end must not come before the start; whereabouts would ignore such an end."""
@@ -77,10 +88,25 @@ class Whereabouts(Model):
     """Cluster-wide IPAM by whereabouts: the range is the segment's subnet, cut down to the slice.
 
     `exclude` lists further subnets that are never given. The gateway and the reserved addresses that lie in the range
-    are excluded by themselves: whereabouts reserves neither.
+    are excluded by themselves: whereabouts reserves neither. A segment of two families becomes `ipRanges`.
     """
 
+    refused: ClassVar[tuple[Broken, ...]] = tuple(
+        Broken(
+            "node-slice-size",
+            key,
+            None,
+            "is not for a migration network: with it whereabouts ignores range_start and range_end and hands out"
+            " addresses of other clusters, and without its controller it crashes",
+            "Remove it",
+        )
+        for key in ("nodeSliceSize", "node_slice_size")
+    )
+
     type: Literal["whereabouts"]
+    split: Literal["range", "exclude"] = "range"
+    """How the plugin is told the slice: as range_start and range_end, or by excluding all of the subnet that is not in
+    it, in the fewest blocks."""
     exclude: tuple[Subnet, ...] = ()
     """Further subnets that are never given."""
     network_name: CniName | None = None
@@ -88,29 +114,50 @@ class Whereabouts(Model):
     enable_overlapping_ranges: bool | None = None
     """Whether whereabouts checks addresses across ranges (its own default: true)."""
 
-    def render(self, segment: Segment, slice_: Slice | None) -> dict[str, Any]:
+    def render(self, segment: Segment, slices: Sequence[Slice]) -> dict[str, Any]:
         """Return the `ipam` object of the CNI configuration, as whereabouts reads it."""
-        ipam: dict[str, Any] = {"type": self.type, "range": str(segment.subnet)}
-        if slice_ is not None:
-            ipam |= {"range_start": str(slice_.range_start), "range_end": str(slice_.range_end)}
-        bounds = segment.usable if slice_ is None else slice_.span
-        kept_free = [part for taken in segment.kept_free if (part := taken.clipped(bounds))]
-        exclude = {*self.exclude, *(block for part in kept_free for block in part.cidrs())}
-        if exclude:
-            ipam["exclude"] = [
-                str(block) for block in sorted(exclude, key=lambda b: (int(b.network_address), b.prefixlen))
-            ]
+        ranges = [self._range(part) for part in parts_of(segment, slices)]
+        # At the top there is place for one range; with `ipRanges`, whereabouts needs none there.
+        ipam: dict[str, Any] = {"type": self.type} | (ranges[0] if len(ranges) == 1 else {"ipRanges": ranges})
         if self.network_name is not None:
             ipam["network_name"] = self.network_name
         if self.enable_overlapping_ranges is not None:
             ipam["enable_overlapping_ranges"] = self.enable_overlapping_ranges
         return ipam
 
-    def hands_out(self, segment: Segment, slice_: Slice | None) -> int:
-        """Count the addresses that pods can get."""
-        bounds = segment.usable if slice_ is None else slice_.span
-        excluded = [AddressRange(block.network_address, block.broadcast_address) for block in self.exclude]
-        return sum(part.size for part in bounds.without((*segment.kept_free, *excluded)))
+    def _range(self, part: Part) -> dict[str, Any]:
+        one: dict[str, Any] = {"range": str(part.subnet)}
+        if self.split == "range" and part.is_slice:
+            one |= {"range_start": str(part.span.first), "range_end": str(part.span.last)}
+        exclude = self.excluded(part)
+        return one | {"exclude": [str(block) for block in exclude]} if exclude else one
+
+    def excluded(self, part: Part) -> list[Network]:
+        """Return the blocks that the plugin is told to spare in one subnet, in order.
+
+        With `split: exclude` they are the fewest that leave the stack its part. Network and broadcast address need no
+        block of their own, as they are never given.
+        """
+        if self.split == "exclude":
+            whole = AddressRange.all_of(part.subnet)
+            spared = [block for gap in whole.without(self._free(part)) for block in gap.cidrs()]
+            return [b for b in spared if b.num_addresses > 1 or b.network_address not in (whole.first, whole.last)]
+        kept_free = (block for taken in part.kept_free for block in taken.cidrs())
+        return sorted({*self._own(part), *kept_free}, key=lambda block: (int(block.network_address), block.prefixlen))
+
+    def _own(self, part: Part) -> Iterable[Network]:
+        return (block for block in self.exclude if block.version == part.subnet.version)
+
+    def _free(self, part: Part) -> Iterator[AddressRange]:
+        return part.span.without((*part.kept_free, *(AddressRange.all_of(block) for block in self._own(part))))
+
+    def hands_out(self, segment: Segment, slices: Sequence[Slice]) -> int:
+        """Count the pods that can get an address of every family that the segment has."""
+        return min(self.counted(part) for part in parts_of(segment, slices))
+
+    def counted(self, part: Part) -> int:
+        """Count the addresses of one subnet that pods can get."""
+        return sum(free.size for free in self._free(part))
 
 
 class Dhcp(Model):
@@ -120,7 +167,7 @@ class Dhcp(Model):
     daemon_socket_path: str | None = Field(default=None, pattern=r"^/")
     """The dhcp daemon's socket, an absolute path."""
 
-    def render(self, segment: Segment, slice_: Slice | None) -> dict[str, Any]:  # noqa: ARG002
+    def render(self, segment: Segment, slices: Sequence[Slice]) -> dict[str, Any]:  # noqa: ARG002
         """Return the `ipam` object of the CNI configuration."""
         return self.model_dump(by_alias=True, exclude_none=True)
 
@@ -152,7 +199,7 @@ class Static(Model):
     routes: tuple[Route, ...] = ()
     """Routes that the pod gets."""
 
-    def render(self, segment: Segment, slice_: Slice | None) -> dict[str, Any]:  # noqa: ARG002
+    def render(self, segment: Segment, slices: Sequence[Slice]) -> dict[str, Any]:  # noqa: ARG002
         """Return the `ipam` object of the CNI configuration."""
         return self.model_dump(by_alias=True, exclude_none=True, exclude_defaults=True, mode="json") | {
             "type": self.type
@@ -170,16 +217,18 @@ class HostLocal(Model):
     data_dir: str | None = Field(default=None, pattern=r"^/")
     """Where the node keeps its books, an absolute path."""
 
-    def render(self, segment: Segment, slice_: Slice | None) -> dict[str, Any]:
-        """Return the `ipam` object of the CNI configuration: one range set, without gateway and reserved addresses."""
-        bounds = segment.usable if slice_ is None else slice_.span
-        gateway = {} if segment.gateway is None else {"gateway": str(segment.gateway)}
-        ranges = [
-            {"subnet": str(segment.subnet), "rangeStart": str(part.first), "rangeEnd": str(part.last), **gateway}
-            for part in bounds.without(segment.kept_free)
-        ]
+    def render(self, segment: Segment, slices: Sequence[Slice]) -> dict[str, Any]:
+        """Return the `ipam` object: one range set for each family, without gateway and reserved addresses."""
         rest = self.model_dump(by_alias=True, exclude_none=True, exclude_defaults=True, mode="json")
-        return rest | {"type": self.type, "ranges": [ranges]}
+        return rest | {"type": self.type, "ranges": [_range_set(part) for part in parts_of(segment, slices)]}
+
+
+def _range_set(part: Part) -> list[dict[str, str]]:
+    gateway = {} if part.gateway is None else {"gateway": str(part.gateway)}
+    return [
+        {"subnet": str(part.subnet), "rangeStart": str(free.first), "rangeEnd": str(free.last), **gateway}
+        for free in part.span.without(part.kept_free)
+    ]
 
 
 Ipam = Annotated[Whereabouts | Dhcp | Static | HostLocal, Field(discriminator="type")]

@@ -10,11 +10,20 @@ import difflib
 import json
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
-from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails, PydanticCustomError, core_schema
 
 from config.findings import Finding
 
@@ -46,6 +55,9 @@ class Model(BaseModel):
         arbitrary_types_allowed=True,
     )
 
+    refused: ClassVar[tuple[Broken, ...]] = ()
+    """Keys that somebody may well write, and that are none here for a reason of their own."""
+
     def rules(self) -> Iterator[Broken]:
         """Yield what does not hold between the keys of this model."""
         yield from ()
@@ -73,6 +85,45 @@ def _custom_error(code: str, rule: str, remedy: str) -> PydanticCustomError:
     return PydanticCustomError("rule", "a rule is broken", {"code": code, "rule": rule, "remedy": remedy})
 
 
+def _listed(value: object, validate: ValidatorFunctionWrapHandler) -> object:
+    # Strict models take a list for a tuple from JSON only, and this is Python in between.
+    if isinstance(value, list):
+        return validate(tuple(value))
+    try:
+        return validate((value,))
+    except ValidationError as error:
+        # A user who wrote no list has not made a mistake in item 0 of one, nor in its length.
+        raise ValidationError.from_exception_data(
+            error.title,
+            [
+                InitErrorDetails(
+                    type=_custom_error(**details["ctx"]) if details["type"] == "rule" else details["type"],
+                    loc=details["loc"][1:],
+                    input=details["input"],
+                    ctx=details.get("ctx", {}),
+                )
+                for details in error.errors(include_url=False)
+                if details["loc"]
+            ],
+        ) from None
+
+
+class OneOrMore:
+    """Goes with a tuple: a single item may be written without the list around it."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Read either form."""
+        return core_schema.no_info_wrap_validator_function(_listed, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Offer either form to an editor."""
+        listed = handler(schema)
+        return {"anyOf": [listed["items"], listed]}
+
+
+NULL_IS_NONE_AT_ALL = BeforeValidator(lambda value: [] if value is None else value)
+"""Goes with a tuple: a key without a value is an empty one."""
+
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -83,7 +134,8 @@ def parse(model: type[M], raw: object, *, stack: str, key: str) -> M | tuple[Fin
     except ValidationError as error:
         errors = error.errors(include_url=False)
         # A list whose items are wrong is not too short for it as well.
-        items = {details["loc"][:-2] for details in errors} | {details["loc"][:-1] for details in errors}
+        places = [details["loc"] for details in errors if details["type"] != "too_short"]
+        items = {place[:-2] for place in places} | {place[:-1] for place in places}
         return tuple(
             _finding(model, details, stack=stack, key=key)
             for details in errors
@@ -94,7 +146,7 @@ def parse(model: type[M], raw: object, *, stack: str, key: str) -> M | tuple[Fin
 def _finding(model: type[BaseModel], details: ErrorDetails, *, stack: str, key: str) -> Finding:
     context: Mapping[str, Any] = details.get("ctx", {})
     keys, owner = _path(model, details["loc"])
-    path = ".".join((key, *keys))
+    path = ".".join((key, *keys)).replace(".[", "[")
     value = details["input"]
     if details["type"] == "rule":
         return Finding("error", context["code"], stack, path, value, context["rule"], context["remedy"])
@@ -106,6 +158,9 @@ def _finding(model: type[BaseModel], details: ErrorDetails, *, stack: str, key: 
     if details["type"] == "missing":
         return Finding("error", "key-missing", stack, path, None, "is required", "Add it")
     if details["type"] == "extra_forbidden":
+        for broken in owner.refused if issubclass(owner, Model) else ():
+            if broken.key == keys[-1]:
+                return Finding("error", broken.code, stack, path, value, broken.rule, broken.remedy)
         known = _keys_of(owner)
         near = difflib.get_close_matches(str(keys[-1]), known, n=1)
         hint = f"Did you mean {near[0]}? " if near else ""
@@ -153,9 +208,11 @@ def _path(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[tuple[str
     owner: type[BaseModel] = model
     root = model.model_fields.get("root")
     choices = {} if root is None else {_tag(choice): choice for choice in _models(root.annotation)}
+    if len(choices) == 1:
+        owner = next(iter(choices.values()))
     for part in loc:
         if isinstance(part, int):
-            keys[-1] += f"[{part}]"
+            keys[-1:] = [f"{''.join(keys[-1:])}[{part}]"]
         elif part in choices:
             owner, choices = choices[part], {}
         else:

@@ -2,94 +2,135 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from config.addressing import AddressRange, InclusiveRange, IPAddress, Network, Subnet
-from config.model import Broken, Model
+from pydantic import Field
+
+from config.addressing import AddressRange, InclusiveRange, IPAddress, Subnet
+from config.model import NULL_IS_NONE_AT_ALL, Broken, Model, OneOrMore
 from config.names import Mtu, VlanId
+from config.part import keys_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from config.addressing import Address, Network
 
 
 class Segment(Model):
     """The network shared by all clusters' migrations: L2, or routed through `gateway`.
 
     `mtu` is in bytes and goes into every attachment that names none of its own. `gateway` and `reserved` (both ends
-    inclusive) are never handed out.
+    inclusive) are never handed out. With two subnets, one of each family, every pod gets an address of both.
     """
 
-    subnet: Subnet
-    """The subnet in CIDR form, the same for every cluster."""
+    subnets: Annotated[tuple[Subnet, ...], OneOrMore()] = Field(alias="subnet", min_length=1)
+    """The subnet in CIDR form, the same for every cluster; or a list of an IPv4 and an IPv6 subnet, first the family
+    that virt-handler shall use."""
     vlan: VlanId | None = None
     """The VLAN that carries it, when it has one."""
     mtu: Mtu | None = None
     """Bytes. It goes into every attachment that names none of its own; the kernel's default when left out."""
-    gateway: IPAddress | None = None
-    """The router's address, when the segment is routed. Never handed out."""
+    gateways: Annotated[tuple[IPAddress, ...], OneOrMore(), NULL_IS_NONE_AT_ALL] = Field(default=(), alias="gateway")
+    """The router's address, when the segment is routed, or a list of one for each family. Never handed out."""
     reserved: tuple[InclusiveRange, ...] = ()
-    """Addresses, and ranges with both ends inclusive, that are never handed out."""
+    """Addresses, and ranges with both ends inclusive, of either family, that are never handed out."""
 
     @property
-    def subnets(self) -> tuple[Network, ...]:
-        """The subnets, one for each address family, the family that virt-handler uses first."""
-        return (self.subnet,)
+    def subnet(self) -> Network:
+        """The subnet of the family that virt-handler uses; the only one, when there is one family."""
+        return self.subnets[0]
+
+    @property
+    def gateway(self) -> Address | None:
+        """The gateway of that subnet."""
+        return self.gateway_of(self.subnet)
+
+    def gateway_of(self, subnet: Network) -> Address | None:
+        """Return the gateway of the subnet's family, or None when there is none."""
+        return next((gateway for gateway in self.gateways if gateway.version == subnet.version), None)
 
     @property
     def usable(self) -> AddressRange:
-        """Every address of the subnet but its first and last one; gateway and reserved ones are among them."""
+        """Every address of the first subnet that pods can get; gateway and reserved ones are among them."""
         return AddressRange.usable(self.subnet)
 
     @property
     def kept_free(self) -> tuple[AddressRange, ...]:
-        """What nobody may be given: the gateway and the reserved ranges."""
-        gateway = () if self.gateway is None else (AddressRange(self.gateway, self.gateway),)
-        return (*gateway, *self.reserved)
+        """What nobody may be given, of either family: the gateways and the reserved ranges."""
+        return (*(AddressRange(gateway, gateway) for gateway in self.gateways), *self.reserved)
 
     def rules(self) -> Iterator[Broken]:
-        """What must hold between the subnet, the gateway and the reserved addresses."""
-        # whereabouts refuses /31 and /32 (IPv6 /127, /128) when the first pod asks: observed with the real plugin.
-        if self.subnet.num_addresses < 4:
-            longest = self.subnet.max_prefixlen - 2
-            yield Broken(
-                "subnet-too-small",
-                "subnet",
-                str(self.subnet),
-                "has no usable address for pods",
-                f"Use a prefix of /{longest} or shorter",
-            )
-            return
-        # virt-handler binds the first global unicast address of migration0 (FACTS: KubeVirt's use of the network).
-        if any(
-            (
-                self.subnet.is_multicast,
-                self.subnet.is_loopback,
-                self.subnet.is_link_local,
-                self.subnet.is_unspecified,
-            )
-        ):
-            yield Broken(
-                "subnet-not-unicast",
-                "subnet",
-                str(self.subnet),
-                "is not a unicast subnet, and virt-handler uses global unicast addresses only",
-                "Use a private range, such as 10.200.5.0/24",
-            )
-        if self.gateway is not None and self.gateway not in self.usable:
-            yield Broken(
-                "gateway-outside",
-                "gateway",
-                str(self.gateway),
-                f"is not a usable address of subnet {self.subnet}",
-                f"Use one of {self.usable}, or leave gateway out",
-            )
-        bounds = AddressRange(self.subnet.network_address, self.subnet.broadcast_address)
+        """What must hold between the subnets, the gateways and the reserved addresses."""
+        # Later rules look at each family's subnet.
+        broken = [*self._families(), *self._subnets_usable()]
+        yield from broken or (*self._gateways_inside(), *self._reserved_inside())
+
+    def _families(self) -> Iterator[Broken]:
+        for key, items, what in (("subnet", self.subnets, "subnet"), ("gateway", self.gateways, "gateway")):
+            seen: dict[int, object] = {}
+            for index, item in enumerate(items):
+                if item.version in seen:
+                    yield Broken(
+                        f"{what}-families",
+                        f"{key}[{index}]",
+                        str(item),
+                        f"is IPv{item.version} like {seen[item.version]}; a segment has one {what} of each family",
+                        "Keep one of them",
+                    )
+                seen.setdefault(item.version, item)
+
+    def _subnets_usable(self) -> Iterator[Broken]:
+        for key, subnet in zip(keys_of("subnet", self.subnets), self.subnets, strict=True):
+            # whereabouts refuses /31 and /32 (IPv6 /127, /128) when the first pod asks: observed with the real plugin.
+            if subnet.num_addresses < 4:
+                yield Broken(
+                    "subnet-too-small",
+                    key,
+                    str(subnet),
+                    "has no usable address for pods",
+                    f"Use a prefix of /{subnet.max_prefixlen - 2} or shorter",
+                )
+            # virt-handler binds the first global unicast address of migration0.
+            elif subnet.is_multicast or subnet.is_loopback or subnet.is_link_local or subnet.is_unspecified:
+                yield Broken(
+                    "subnet-not-unicast",
+                    key,
+                    str(subnet),
+                    "is not a unicast subnet, and virt-handler uses global unicast addresses only",
+                    f"Use a private range, such as {'10.200.5.0/24' if subnet.version == 4 else 'fd00:200:5::/64'}",
+                )
+
+    def _gateways_inside(self) -> Iterator[Broken]:
+        for key, gateway in zip(keys_of("gateway", self.gateways), self.gateways, strict=True):
+            subnet = self._subnet_of(gateway)
+            # A router may well have an address that whereabouts does not reach.
+            usable = None if subnet is None else AddressRange(subnet.network_address + 1, subnet.broadcast_address - 1)
+            if usable is None or gateway not in usable:
+                yield Broken(
+                    "gateway-outside",
+                    key,
+                    str(gateway),
+                    f"is not a usable address of subnet {subnet or self._subnets_text}",
+                    f"Use one of {usable or self.usable}, or leave gateway out",
+                )
+
+    def _reserved_inside(self) -> Iterator[Broken]:
         for index, reserved in enumerate(self.reserved):
+            subnet = self._subnet_of(reserved.first)
+            bounds = AddressRange.all_of(subnet or self.subnet)
             if reserved.first not in bounds or reserved.last not in bounds:
                 yield Broken(
                     "reserved-outside",
                     f"reserved[{index}]",
                     str(reserved),
-                    f"is not inside subnet {self.subnet}",
+                    f"is not inside subnet {subnet or self._subnets_text}",
                     f"Use addresses of {bounds}, or remove it",
                 )
+
+    def _subnet_of(self, address: Address) -> Network | None:
+        return next((subnet for subnet in self.subnets if subnet.version == address.version), None)
+
+    @property
+    def _subnets_text(self) -> str:
+        return " or ".join(map(str, self.subnets))

@@ -8,17 +8,19 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, Field, RootModel
+from pydantic import BaseModel, Field, RootModel
 
 from config.addressing import AddressRange, Network, Subnet
 from config.attachment import AnyAttachment, Bridge, Macvlan, canonical_json
 from config.cluster import Cluster
+from config.demand import Demand, demand_of
 from config.findings import ConfigError, Finding, apply_waivers
 from config.hyperconverged import HyperConverged
 from config.ipam import Slice, Whereabouts
-from config.model import parse
+from config.model import OneOrMore, parse
+from config.part import Part, parts_of
 from config.segment import Segment
-from config.stack_rules import CODES, RULES, Draft, demand_of
+from config.stack_rules import CODES, RULES, Draft
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,10 +30,11 @@ class _Attachment(RootModel[AnyAttachment]):
     """The attachment, of whichever type."""
 
 
-_Cidrs = Annotated[tuple[Subnet, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+class _Slices(RootModel[Annotated[tuple[Slice, ...], OneOrMore(), Field(min_length=1)]]):
+    """The slice, or a list of one of each family."""
 
 
-class _OtherNetworks(RootModel[dict[str, _Cidrs]]):
+class _OtherNetworks(RootModel[dict[str, Annotated[tuple[Subnet, ...], OneOrMore()]]]):
     """Networks that the segment must not overlap, by name: `machine: 10.0.0.0/16`, or a list of them."""
 
 
@@ -43,12 +46,12 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "segment": Segment,
     "cluster": Cluster,
     "attachment": _Attachment,
-    "slice": Slice,
+    "slice": _Slices,
     "hyperConverged": HyperConverged,
     "otherNetworks": _OtherNetworks,
     "waivers": _Waivers,
 }
-_FIELDS = {"hyperConverged": "hyper_converged", "otherNetworks": "other_networks"}
+_FIELDS = {"slice": "slices", "hyperConverged": "hyper_converged", "otherNetworks": "other_networks"}
 _REQUIRED = ("segment", "cluster", "attachment")
 
 
@@ -60,26 +63,37 @@ class Stack:
     segment: Segment
     cluster: Cluster
     attachment: Macvlan | Bridge
-    slice: Slice | None = None
+    slices: tuple[Slice, ...] = ()
+    """None, or one for each of the segment's subnets, in any order."""
     hyper_converged: HyperConverged = field(default_factory=HyperConverged)
     other_networks: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     """What is worth knowing and stops nothing: warnings, and errors that are waived."""
 
     @property
+    def parts(self) -> tuple[Part, ...]:
+        """What the stack has of each of the segment's subnets, in their order."""
+        return parts_of(self.segment, self.slices)
+
+    @property
+    def slice(self) -> Slice | None:
+        """The slice of the segment's first subnet."""
+        return next((slice_ for slice_ in self.slices if slice_.family == self.segment.subnet.version), None)
+
+    @property
     def span(self) -> AddressRange:
-        """The addresses that belong to the stack: its slice, or the whole usable subnet."""
-        return self.segment.usable if self.slice is None else self.slice.span
+        """The addresses of the first subnet that belong to the stack: its slice, or all that is usable."""
+        return self.spans[0]
 
     @property
     def spans(self) -> tuple[AddressRange, ...]:
         """The same for each address family, in the order of the segment's subnets."""
-        return (self.span,)
+        return tuple(part.span for part in self.parts)
 
     @property
     def cni_config(self) -> dict[str, Any]:
         """The CNI configuration of the NetworkAttachmentDefinition."""
-        return self.attachment.cni_config(self.segment, self.slice)
+        return self.attachment.cni_config(self.segment, self.slices)
 
     @property
     def cni_json(self) -> str:
@@ -88,14 +102,19 @@ class Stack:
 
     @property
     def demand(self) -> int | None:
-        """Addresses that the cluster needs (nodes, sync controllers and surge), or None when `nodes` is not given."""
+        """Addresses of each family that the cluster needs, or None when `nodes` is not given."""
+        return None if self.demand_sum is None else self.demand_sum.total
+
+    @property
+    def demand_sum(self) -> Demand | None:
+        """What that is the sum of: nodes, sync controllers, surge and headroom."""
         return demand_of(self.cluster)
 
     @property
     def capacity(self) -> int | None:
-        """Addresses that the cluster can hand out, or None when the IPAM keeps no count of its own here."""
+        """Pods that can get an address of each family, or None when the IPAM keeps no count of its own here."""
         ipam = self.attachment.ipam
-        return ipam.hands_out(self.segment, self.slice) if isinstance(ipam, Whereabouts) else None
+        return ipam.hands_out(self.segment, self.slices) if isinstance(ipam, Whereabouts) else None
 
 
 def load_stack(name: str, values: Mapping[str, object]) -> Stack:

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING
 
+from config.address_rules import ADDRESS_RULES
 from config.attachment import Bridge
 from config.findings import Finding, Rule, rule
-from config.ipam import Dhcp, HostLocal, Static, Whereabouts
+from config.ipam import Dhcp, HostLocal, Static
+from config.part import keys_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,11 +25,6 @@ if TYPE_CHECKING:
     from config.ipam import Slice
     from config.segment import Segment
 
-SYNC_CONTROLLERS = 2
-"""Pods of virt-synchronization-controller, each with an address of its own (cross-cluster migration)."""
-SURGE = 1
-"""Pods beyond the wanted number while a rollout is under way."""
-
 
 @dataclass(frozen=True, slots=True)
 class Draft:
@@ -37,101 +34,24 @@ class Draft:
     segment: Segment | None = None
     cluster: Cluster | None = None
     attachment: Macvlan | Bridge | None = None
-    slice: Slice | None = None
+    slices: tuple[Slice, ...] = ()
     hyper_converged: HyperConverged | None = None
     other_networks: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
-
-
-def demand_of(cluster: Cluster) -> int | None:
-    """Return the addresses that a cluster needs, or None when its number of nodes is not given."""
-    return None if cluster.nodes is None else cluster.nodes + SYNC_CONTROLLERS + SURGE
-
-
-@rule("slice-outside")
-def _slice_inside(draft: Draft) -> Iterator[Finding]:
-    """A slice lies within the usable addresses of the segment: whereabouts ignores an end that does not."""
-    segment, slice_ = draft.segment, draft.slice
-    if segment is None or slice_ is None:
-        return
-    for key, address in (("slice.rangeStart", slice_.range_start), ("slice.rangeEnd", slice_.range_end)):
-        if address not in segment.usable:
-            yield Finding(
-                "error",
-                "slice-outside",
-                draft.name,
-                key,
-                str(address),
-                f"is not a usable address of subnet {segment.subnet}; whereabouts ignores it and hands out addresses"
-                " of other clusters",
-                f"Use addresses of {segment.usable}",
-            )
-
-
-@rule("slice-reserved")
-def _slice_spares_reserved(draft: Draft) -> Iterator[Finding]:
-    """A slice contains neither the gateway nor a reserved address: whereabouts would give them to pods."""
-    segment, slice_ = draft.segment, draft.slice
-    if segment is None or slice_ is None or any(_slice_inside(draft)):
-        return
-    for kept_free in segment.kept_free:
-        if kept_free.overlaps(slice_.span):
-            what = "gateway" if kept_free.first == segment.gateway else "reserved part"
-            yield Finding(
-                "error",
-                "slice-reserved",
-                draft.name,
-                "slice",
-                str(slice_.span),
-                f"contains the segment's {what} {kept_free}",
-                "Move rangeStart or rangeEnd so that it stays outside",
-            )
 
 
 @rule("slice-unused")
 def _slice_used(draft: Draft) -> Iterator[Finding]:
     """A slice needs an IPAM that reads it."""
     attachment = draft.attachment
-    if draft.slice is not None and attachment is not None and isinstance(attachment.ipam, Dhcp | Static):
+    if draft.slices and attachment is not None and isinstance(attachment.ipam, Dhcp | Static):
         yield Finding(
             "error",
             "slice-unused",
             draft.name,
             "slice",
-            str(draft.slice.span),
+            ", ".join(str(slice_.span) for slice_ in draft.slices),
             f"has no effect with attachment.ipam.type {attachment.ipam.type}",
             "Remove slice, or use ipam type whereabouts",
-        )
-
-
-@rule("exclude-outside", "range-empty")
-def _exclude_inside(draft: Draft) -> Iterator[Finding]:
-    """An exclude lies in the subnet and leaves something to hand out."""
-    segment, attachment = draft.segment, draft.attachment
-    if segment is None or attachment is None or not isinstance(attachment.ipam, Whereabouts):
-        return
-    for index, block in enumerate(attachment.ipam.exclude):
-        if block.version != segment.subnet.version or not block.overlaps(segment.subnet):
-            yield Finding(
-                "error",
-                "exclude-outside",
-                draft.name,
-                f"attachment.ipam.exclude[{index}]",
-                str(block),
-                f"is not inside subnet {segment.subnet}",
-                "Remove it",
-            )
-    slice_ = draft.slice
-    if any(_slice_inside(draft)):
-        return
-    if attachment.ipam.hands_out(segment, slice_) == 0:
-        yield Finding(
-            "error",
-            "range-empty",
-            draft.name,
-            "attachment.ipam",
-            None,
-            "leaves no address: gateway, reserved and excluded ones take the whole range",
-            "Widen the slice, or exclude less",
         )
 
 
@@ -175,47 +95,25 @@ def _apart_from_other_networks(draft: Draft) -> Iterator[Finding]:
     segment = draft.segment
     if segment is None:
         return
-    for network, cidrs in draft.other_networks.items():
-        for cidr in cidrs:
-            if _overlap(segment.subnet, cidr):
-                yield Finding(
-                    "error",
-                    "subnet-overlap",
-                    draft.name,
-                    "segment.subnet",
-                    str(segment.subnet),
-                    f"overlaps otherNetworks.{network} {cidr}",
-                    "Choose a subnet that no network of this cluster uses",
-                )
+    for key, subnet in zip(keys_of("segment.subnet", segment.subnets), segment.subnets, strict=True):
+        for network, cidrs in draft.other_networks.items():
+            for cidr in cidrs:
+                if _overlap(subnet, cidr):
+                    yield Finding(
+                        "error",
+                        "subnet-overlap",
+                        draft.name,
+                        key,
+                        str(subnet),
+                        f"overlaps otherNetworks.{network} {cidr}",
+                        "Choose a subnet that no network of this cluster uses",
+                    )
 
 
 def _overlap(one: Network, other: Network) -> bool:
     if isinstance(one, IPv4Network) and isinstance(other, IPv4Network):
         return one.overlaps(other)
     return isinstance(one, IPv6Network) and isinstance(other, IPv6Network) and one.overlaps(other)
-
-
-@rule("slice-too-small")
-def _capacity_meets_demand(draft: Draft) -> Iterator[Finding]:
-    """The range has an address for every pod that needs one."""
-    if draft.segment is None or draft.cluster is None or draft.attachment is None or any(_slice_inside(draft)):
-        return
-    demand = demand_of(draft.cluster)
-    ipam = draft.attachment.ipam
-    if demand is None or not isinstance(ipam, Whereabouts):
-        return
-    capacity = ipam.hands_out(draft.segment, draft.slice)
-    if capacity < demand:
-        yield Finding(
-            "error",
-            "slice-too-small",
-            draft.name,
-            "slice" if draft.slice else "segment.subnet",
-            str(draft.slice.span if draft.slice else draft.segment.subnet),
-            f"has {capacity} addresses, and the cluster needs {demand}"
-            f" ({draft.cluster.nodes} nodes + {SYNC_CONTROLLERS} sync controllers + {SURGE} during a rollout)",
-            "Widen it",
-        )
 
 
 @rule("ipam-duplicates")
@@ -279,14 +177,11 @@ def _bridge_is_meant(draft: Draft) -> Iterator[Finding]:
 
 
 RULES: tuple[Rule[Draft], ...] = (
-    _slice_inside,
-    _slice_spares_reserved,
+    *ADDRESS_RULES,
     _slice_used,
-    _exclude_inside,
     _mtu_fits,
     _vlan_agrees,
     _apart_from_other_networks,
-    _capacity_meets_demand,
     _ipam_counts_for_the_cluster,
     _bridge_is_meant,
 )

@@ -41,7 +41,7 @@ _SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("attachment.ipam.addresses, an item", StaticAddress),
     ("attachment.ipam.routes, an item", Route),
     ("attachment.ipam, type: host-local", HostLocal),
-    ("slice", Slice),
+    ("slice, or an item of it", Slice),
     ("hyperConverged", HyperConverged),
     ("hyperConverged.liveMigration", LiveMigration),
 ]

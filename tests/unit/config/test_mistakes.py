@@ -98,7 +98,7 @@ def test_the_good_configuration_is_accepted() -> None:
         ),
         (with_("cluster", kubeconfig="apiVersion: v1\nkind: Config"), "dev: cluster.kubeconfig apiVersion: v1 kind"),
         (with_("cluster", namespace="Not.A.Label"), "dev: cluster.namespace Not.A.Label is not a DNS-1123 label"),
-        (with_("cluster", nodes=100), "dev: slice 10.200.5.10-10.200.5.60 has 51 addresses, and the cluster needs 103"),
+        (with_("cluster", nodes=100), "dev: slice 10.200.5.10-10.200.5.60 has 51 addresses, and the cluster needs 123"),
         (with_("attachment", name="my.net"), "dev: attachment.name my.net is not a DNS-1123 label"),
         (with_("attachment", master="ens1f0.100.verylong"), "dev: attachment.master ens1f0.100.verylong is not an"),
         (with_("attachment", mtu=9001), "dev: attachment.mtu 9001 is above segment.mtu 9000. Leave it out"),

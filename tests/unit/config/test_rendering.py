@@ -124,7 +124,15 @@ def test_only_keys_that_are_set_are_owned() -> None:
     assert one.hyper_converged.spec("migration") == {"liveMigrationConfig": {"network": "migration"}}
 
 
-def test_the_demand_counts_nodes_sync_controllers_and_the_surge_of_a_rollout() -> None:
+def test_the_demand_counts_nodes_sync_controllers_the_surge_of_a_rollout_and_headroom() -> None:
     assert stack(MACVLAN).demand is None
     values = {"segment": SEGMENT, "cluster": {"context": "dev", "nodes": 3}, "attachment": MACVLAN}
-    assert load_stack("dev", values).demand == 3 + 2 + 1
+    one = load_stack("dev", values)
+    assert one.demand == 3 + 2 + 1 + 1
+    assert str(one.demand_sum) == "3 nodes + 2 sync controllers + 1 during a rollout + 1 headroom, 20 % of nodes"
+
+
+@pytest.mark.parametrize(("percent", "total"), [(0, 103), (1, 104), (20, 123), (100, 203)])
+def test_the_headroom_is_a_part_of_the_nodes_rounded_up(percent: int, total: int) -> None:
+    cluster = {"context": "dev", "nodes": 100, "headroom": percent}
+    assert load_stack("dev", {"segment": SEGMENT, "cluster": cluster, "attachment": MACVLAN}).demand == total

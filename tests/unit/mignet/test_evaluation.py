@@ -52,7 +52,7 @@ def test_the_outputs_are_what_a_user_looks_up() -> None:
         "namespace": "openshift-cnv",
         "cniConfig": stack.cni_json,
         "slice": "10.200.5.10-10.200.5.60",
-        "demand": 6,
+        "demand": {"nodes": 3, "syncControllers": 2, "surge": 1, "headroom": 1, "total": 7},
     }
 
 

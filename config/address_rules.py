@@ -1,0 +1,234 @@
+"""What must hold between a stack's slices, the segment's subnets and the cluster's demand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from config.addressing import COUNTED, AddressRange
+from config.demand import demand_of
+from config.findings import Finding, Rule, rule
+from config.ipam import Dhcp, Whereabouts
+from config.part import keys_of, parts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from config.addressing import Network
+    from config.part import Part
+    from config.stack_rules import Draft
+
+MANY_BLOCKS = 32
+"""Excluded blocks that a reader can still check by eye."""
+
+
+@rule("slice-families")
+def _slice_families(draft: Draft) -> Iterator[Finding]:
+    """A stack has a slice of every subnet of the segment or of none; of one without it would hand out all."""
+    segment, slices = draft.segment, draft.slices
+    if segment is None or not slices:
+        return
+    missing: dict[int, Network] = {subnet.version: subnet for subnet in segment.subnets}
+    seen: dict[int, str] = {}
+    for key, slice_ in zip(keys_of("slice", slices), slices, strict=True):
+        family = slice_.family
+        if family in seen:
+            broken = f"is IPv{family} like {seen[family]}; a stack has one slice of each subnet"
+            yield Finding("error", "slice-families", draft.name, key, str(slice_.span), broken, "Keep one of them")
+        elif missing.pop(family, None) is None:
+            broken = f"is IPv{family}, and the segment has no IPv{family} subnet"
+            remedy = f"Use addresses of {segment.usable}"
+            yield Finding("error", "slice-families", draft.name, key, str(slice_.span), broken, remedy)
+        seen.setdefault(family, key)
+    # Where every slice is of the wrong family, one mistake explains the other.
+    for subnet in missing.values() if len(missing) < len(segment.subnets) else ():
+        broken = f"has no part of segment.subnet {subnet}; this cluster would hand out those of all others, too"
+        remedy = f"Write a list of two; the other one is inside {AddressRange.usable(subnet)}"
+        yield Finding("error", "slice-families", draft.name, "slice", None, broken, remedy)
+
+
+@rule("slice-outside", "slice-beyond-count")
+def _slice_inside(draft: Draft) -> Iterator[Finding]:
+    """A slice lies within what whereabouts can give of the subnet: it ignores an end outside, and keeps no book beyond.
+
+    Of IPv6 subnets of /64 and wider it uses the first /65 only.
+    """
+    segment, slices = draft.segment, draft.slices
+    if segment is None or any(_slice_families.find(draft)):
+        return
+    subnets: dict[int, Network] = {subnet.version: subnet for subnet in segment.subnets}
+    for key, slice_ in zip(keys_of("slice", slices), slices, strict=True):
+        subnet = subnets[slice_.family]
+        usable = AddressRange.usable(subnet)
+        for end, address in (("rangeStart", slice_.range_start), ("rangeEnd", slice_.range_end)):
+            if address in usable:
+                continue
+            # The broadcast address is in no position but the last.
+            beyond = subnet.num_addresses > COUNTED and usable.last < address < subnet.broadcast_address  # type: ignore[operator]
+            if beyond:
+                code, what = "slice-beyond-count", f"lies beyond the first /65 of subnet {subnet}"
+                then = "whereabouts forgets what it gave there, and gives it again"
+            else:
+                code, what = "slice-outside", f"is not a usable address of subnet {subnet}"
+                then = "whereabouts ignores it and hands out addresses of other clusters"
+            yield Finding(
+                "error",
+                code,
+                draft.name,
+                f"{key}.{end}",
+                str(address),
+                f"{what}; {then}",
+                f"Use addresses of {usable}",
+            )
+
+
+def _parts(draft: Draft) -> tuple[Part, ...]:
+    """Return the stack's parts; none where the slices themselves are wrong."""
+    if draft.segment is None or any(_slice_inside.find(draft)) or any(_slice_families.find(draft)):
+        return ()
+    return parts_of(draft.segment, draft.slices)
+
+
+@rule("slice-reserved")
+def _slice_spares_reserved(draft: Draft) -> Iterator[Finding]:
+    """A slice contains neither the gateway nor a reserved address: whereabouts would give them to pods."""
+    if draft.segment is None:
+        return
+    for part in _parts(draft):
+        for kept_free in draft.segment.kept_free if part.is_slice else ():
+            if kept_free.overlaps(part.span):
+                what = "gateway" if kept_free.first == kept_free.last == part.gateway else "reserved part"
+                yield Finding(
+                    "error",
+                    "slice-reserved",
+                    draft.name,
+                    part.key,
+                    str(part.span),
+                    f"contains the segment's {what} {kept_free}",
+                    "Move rangeStart or rangeEnd so that it stays outside",
+                )
+
+
+@rule("exclude-outside", "range-empty")
+def _exclude_inside(draft: Draft) -> Iterator[Finding]:
+    """An exclude lies in the subnet and leaves something to hand out."""
+    segment, attachment = draft.segment, draft.attachment
+    if segment is None or attachment is None or not isinstance(attachment.ipam, Whereabouts):
+        return
+    bounds = [AddressRange.all_of(subnet) for subnet in segment.subnets]
+    for index, block in enumerate(attachment.ipam.exclude):
+        if not any(AddressRange.all_of(block).overlaps(each) for each in bounds):
+            yield Finding(
+                "error",
+                "exclude-outside",
+                draft.name,
+                f"attachment.ipam.exclude[{index}]",
+                str(block),
+                f"is not inside subnet {' or '.join(map(str, segment.subnets))}",
+                "Remove it",
+            )
+    for part in _parts(draft):
+        if attachment.ipam.counted(part) == 0:
+            of = f" of {part.subnet}" if len(segment.subnets) > 1 else ""
+            yield Finding(
+                "error",
+                "range-empty",
+                draft.name,
+                "attachment.ipam",
+                None,
+                f"leaves no address{of}: gateway, reserved and excluded ones take the whole range",
+                "Widen the slice, or exclude less",
+            )
+
+
+@rule("exclude-many")
+def _excludes_can_be_read(draft: Draft) -> Iterator[Finding]:
+    """A split by exclusion is read by eye in review: many blocks are not, and a slice on round borders needs few."""
+    attachment = draft.attachment
+    if attachment is None or not isinstance(attachment.ipam, Whereabouts) or attachment.ipam.split != "exclude":
+        return
+    for part in _parts(draft):
+        count = len(attachment.ipam.excluded(part))
+        if count > MANY_BLOCKS:
+            yield Finding(
+                "warning",
+                "exclude-many",
+                draft.name,
+                "attachment.ipam.split",
+                "exclude",
+                f"takes {count} blocks to leave {part.span} of {part.subnet}",
+                "Begin and end the slice at a multiple of a power of two, or use split range",
+            )
+
+
+@rule("subnet-wide")
+def _wide_subnet_is_known(draft: Draft) -> Iterator[Finding]:
+    """Of an IPv6 subnet wider than a /64 whereabouts uses the first /65 only; without a slice nothing else says so."""
+    attachment = draft.attachment
+    if attachment is None or not isinstance(attachment.ipam, Whereabouts):
+        return
+    for part in _parts(draft):
+        # A /64 is what IPv6 subnets are; nobody misses the other half of it.
+        if not part.is_slice and part.subnet.version == 6 and part.subnet.prefixlen < 64:
+            yield Finding(
+                "warning",
+                "subnet-wide",
+                draft.name,
+                part.key,
+                str(part.subnet),
+                f"is wider than whereabouts can count: it uses the first /65 only, {part.span}",
+                "Use a /64, or a slice",
+            )
+
+
+@rule("slice-too-small")
+def _capacity_meets_demand(draft: Draft) -> Iterator[Finding]:
+    """The range has an address for every pod that needs one, of each family."""
+    if draft.cluster is None or draft.attachment is None:
+        return
+    demand = demand_of(draft.cluster)
+    ipam = draft.attachment.ipam
+    if demand is None or not isinstance(ipam, Whereabouts):
+        return
+    for part in _parts(draft):
+        capacity = ipam.counted(part)
+        if capacity < demand.total:
+            yield Finding(
+                "error",
+                "slice-too-small",
+                draft.name,
+                part.key,
+                str(part.span if part.is_slice else part.subnet),
+                f"has {capacity} addresses, and the cluster needs {demand.total} ({demand})",
+                "Widen it",
+            )
+
+
+@rule("dhcp-family")
+def _dhcp_knows_the_family(draft: Draft) -> Iterator[Finding]:
+    """The CNI dhcp plugin asks for IPv4 leases only."""
+    segment, attachment = draft.segment, draft.attachment
+    if segment is None or attachment is None or not isinstance(attachment.ipam, Dhcp):
+        return
+    for key, subnet in zip(keys_of("segment.subnet", segment.subnets), segment.subnets, strict=True):
+        if subnet.version == 6:
+            yield Finding(
+                "warning",
+                "dhcp-family",
+                draft.name,
+                key,
+                str(subnet),
+                "is IPv6, and the dhcp plugin asks for IPv4 addresses only",
+                "Use ipam type whereabouts, or let routers advertise the subnet",
+            )
+
+
+ADDRESS_RULES: tuple[Rule[Draft], ...] = (
+    _slice_families,
+    _slice_inside,
+    _slice_spares_reserved,
+    _exclude_inside,
+    _excludes_can_be_read,
+    _wide_subnet_is_known,
+    _capacity_meets_demand,
+    _dhcp_knows_the_family,
+)
