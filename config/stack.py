@@ -6,17 +6,18 @@ import difflib
 import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, Field, RootModel
 
 from config.addressing import AddressRange, Network, Subnet
-from config.attachment import AnyAttachment, Bridge, Macvlan, canonical_json
+from config.attachment import UNFIT_TYPES, AnyAttachment, canonical_json
 from config.cluster import Cluster
 from config.findings import ConfigError, Finding, apply_waivers
 from config.hyperconverged import HyperConverged
 from config.ipam import Slice, Whereabouts
-from config.model import parse
+from config.localnet import OvnIpam
+from config.model import Refusal, parse
 from config.segment import Segment
 from config.stack_rules import CODES, RULES, Draft, demand_of
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 class _Attachment(RootModel[AnyAttachment]):
     """The attachment, of whichever type."""
+
+    refusals: ClassVar[Mapping[str, Refusal]] = UNFIT_TYPES
 
 
 _Cidrs = Annotated[tuple[Subnet, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
@@ -59,7 +62,7 @@ class Stack:
     name: str
     segment: Segment
     cluster: Cluster
-    attachment: Macvlan | Bridge
+    attachment: AnyAttachment
     slice: Slice | None = None
     hyper_converged: HyperConverged = field(default_factory=HyperConverged)
     other_networks: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
@@ -77,9 +80,14 @@ class Stack:
         return (self.span,)
 
     @property
+    def network(self) -> str:
+        """The NetworkAttachmentDefinition's name as it is on the cluster, and the HyperConverged's `network`."""
+        return self.attachment.network(self.segment, self.slice)
+
+    @property
     def cni_config(self) -> dict[str, Any]:
         """The CNI configuration of the NetworkAttachmentDefinition."""
-        return self.attachment.cni_config(self.segment, self.slice)
+        return self.attachment.cni_config(self.segment, self.slice, namespace=self.cluster.namespace)
 
     @property
     def cni_json(self) -> str:
@@ -95,7 +103,7 @@ class Stack:
     def capacity(self) -> int | None:
         """Addresses that the cluster can hand out, or None when the IPAM keeps no count of its own here."""
         ipam = self.attachment.ipam
-        return ipam.hands_out(self.segment, self.slice) if isinstance(ipam, Whereabouts) else None
+        return ipam.hands_out(self.segment, self.slice) if isinstance(ipam, Whereabouts | OvnIpam) else None
 
 
 def load_stack(name: str, values: Mapping[str, object]) -> Stack:

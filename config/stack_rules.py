@@ -10,14 +10,16 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING
 
 from config.attachment import Bridge
+from config.attachment_rules import ATTACHMENT_RULES
 from config.findings import Finding, Rule, rule
 from config.ipam import Dhcp, HostLocal, Static, Whereabouts
+from config.localnet import OvnIpam
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from config.addressing import Network
-    from config.attachment import Macvlan
+    from config.attachment import AnyAttachment
     from config.cluster import Cluster
     from config.hyperconverged import HyperConverged
     from config.ipam import Slice
@@ -36,7 +38,7 @@ class Draft:
     name: str
     segment: Segment | None = None
     cluster: Cluster | None = None
-    attachment: Macvlan | Bridge | None = None
+    attachment: AnyAttachment | None = None
     slice: Slice | None = None
     hyper_converged: HyperConverged | None = None
     other_networks: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
@@ -202,7 +204,7 @@ def _capacity_meets_demand(draft: Draft) -> Iterator[Finding]:
         return
     demand = demand_of(draft.cluster)
     ipam = draft.attachment.ipam
-    if demand is None or not isinstance(ipam, Whereabouts):
+    if demand is None or not isinstance(ipam, Whereabouts | OvnIpam):
         return
     capacity = ipam.hands_out(draft.segment, draft.slice)
     if capacity < demand:
@@ -289,6 +291,7 @@ RULES: tuple[Rule[Draft], ...] = (
     _capacity_meets_demand,
     _ipam_counts_for_the_cluster,
     _bridge_is_meant,
+    *ATTACHMENT_RULES,
 )
 
 CODES = frozenset(code for each in RULES for code in each.codes)
