@@ -54,7 +54,7 @@ class MigrationNetwork(pulumi.ComponentResource):
             "attachment",
             stack=stack.name,
             namespace=stack.cluster.namespace,
-            name=stack.attachment.name,
+            name=stack.network,
             cni_json=stack.cni_json,
             opts=child,
         )
@@ -63,7 +63,7 @@ class MigrationNetwork(pulumi.ComponentResource):
             namespace=stack.cluster.namespace,
             name=NAME,
             api_version=stack.hyper_converged.api_version,
-            spec=stack.hyper_converged.spec(stack.attachment.name),
+            spec=stack.hyper_converged.spec(stack.network),
             take_over=stack.hyper_converged.on_conflict == "take-over",
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[attachment])),
         )

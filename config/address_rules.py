@@ -8,6 +8,7 @@ from config.addressing import COUNTED, AddressRange
 from config.demand import demand_of
 from config.findings import Finding, Rule, rule
 from config.ipam import Dhcp, Whereabouts
+from config.localnet import OvnIpam
 from config.part import keys_of, parts_of
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ def _capacity_meets_demand(draft: Draft) -> Iterator[Finding]:
         return
     demand = demand_of(draft.cluster)
     ipam = draft.attachment.ipam
-    if demand is None or not isinstance(ipam, Whereabouts):
+    if demand is None or not isinstance(ipam, Whereabouts | OvnIpam):
         return
     for part in _parts(draft):
         capacity = ipam.counted(part)

@@ -1,57 +1,38 @@
 """How pods attach to the segment: one model for each CNI plugin, each with that plugin's keys and no others.
 
-Sources: the documentation of the CNI plugins `macvlan` and `bridge`, and the OpenShift Virtualization documents.
+Sources: the documentation of the CNI plugins `macvlan`, `ipvlan` and `bridge`, and the OpenShift Virtualization
+documents. OVN's localnet has a file of its own.
 """
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from config.ipam import Ipam, Slice, Whereabouts
-from config.model import Broken, Model
-from config.names import CniName, DnsLabel, InterfaceName, Mtu
+from config.attachment_base import Attachment, DelegatingAttachment, canonical_json
+from config.ipam import Dhcp
+from config.localnet import Localnet
+from config.model import Broken, Model, Refusal
+from config.names import InterfaceName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from config.segment import Segment
-
-_NOT_CNI = {"name", "cni_name", "adopt", "ipam", "mtu"}
-
-
-class Attachment(Model):
-    """What every attachment has: the NetworkAttachmentDefinition's name, the CNI version and the IPAM.
-
-    `name` is the object's name and the value of the HyperConverged's `network`; `cniName` is the name inside the CNI
-    configuration (default: `name`). `mtu` is in bytes (default: the segment's). `adopt: true` consents to taking over a
-    NetworkAttachmentDefinition of that name that somebody else made.
-    """
-
-    name: DnsLabel
-    """The NetworkAttachmentDefinition's name, and the HyperConverged's `network`."""
-    cni_name: CniName | None = None
-    """The name inside the CNI configuration; `name` when left out."""
-    cni_version: Literal["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"] = "0.3.1"
-    """The version of the CNI specification."""
-    mtu: Mtu | None = None
-    """Bytes, at most the segment's; the segment's when left out."""
-    adopt: bool = False
-    """Consent to take over a NetworkAttachmentDefinition of that name that somebody else made."""
-    ipam: Ipam = Whereabouts(type="whereabouts")
-    """How pods get their addresses."""
-
-    def cni_config(self, segment: Segment, slices: Sequence[Slice]) -> dict[str, Any]:
-        """Return the CNI configuration of this attachment to `segment`."""
-        config = self.model_dump(by_alias=True, exclude_none=True, exclude=_NOT_CNI, mode="json")
-        config |= {"name": self.cni_name or self.name, "ipam": self.ipam.render(segment, slices)}
-        mtu = self.mtu or segment.mtu
-        return config if mtu is None else config | {"mtu": mtu}
+__all__ = [
+    "UNFIT_TYPES",
+    "AnyAttachment",
+    "Attachment",
+    "Bridge",
+    "Ipvlan",
+    "Localnet",
+    "Macvlan",
+    "VlanTrunkItem",
+    "canonical_json",
+]
 
 
-class Macvlan(Attachment):
+class Macvlan(DelegatingAttachment):
     """A macvlan interface on the NIC `master`.
 
     `master` has no default here: the plugin's own is the NIC of the default route, which is never the one to use.
@@ -64,6 +45,32 @@ class Macvlan(Attachment):
     """How macvlan interfaces on one NIC see each other."""
 
 
+class Ipvlan(DelegatingAttachment):
+    """An ipvlan interface on the NIC `master`, with that NIC's MAC address: for switches that allow one per port.
+
+    `master` has no default here: the plugin's own is the NIC of the default route. No macvlan interface can be on the
+    same NIC.
+    """
+
+    type: Literal["ipvlan"]
+    master: InterfaceName
+    """The NIC for migration: an interface of that name on every node."""
+    mode: Literal["l2", "l3", "l3s"] = "l2"
+    """l2 switches; l3 and l3s route, and answer no neighbour that asks for a pod's address."""
+
+    def rules(self) -> Iterator[Broken]:
+        """DHCP tells clients by their MAC address, and here all have the same one."""
+        yield from super().rules()
+        if isinstance(self.ipam, Dhcp):
+            yield Broken(
+                "ipvlan-dhcp",
+                "ipam.type",
+                "dhcp",
+                "cannot work with ipvlan: all its interfaces share the NIC's MAC address, by which DHCP tells clients",
+                "Use whereabouts, or macvlan",
+            )
+
+
 class VlanTrunkItem(Model):
     """One VLAN (`id`), or an inclusive range of them (`minID` to `maxID`)."""
 
@@ -73,6 +80,13 @@ class VlanTrunkItem(Model):
     """The first VLAN of a range."""
     max_id: int | None = Field(default=None, ge=1, le=4094, alias="maxID")
     """The last VLAN of a range, inclusive."""
+
+    @property
+    def vlans(self) -> range:
+        """The VLANs that it stands for."""
+        if self.id is not None:
+            return range(self.id, self.id + 1)
+        return range(self.min_id or 0, (self.max_id or 0) + 1)
 
     def rules(self) -> Iterator[Broken]:
         """Either an id, or both ends of a range in order (bridge plugin, collectVlanTrunk)."""
@@ -89,14 +103,15 @@ class VlanTrunkItem(Model):
             yield Broken("vlan-trunk-order", "maxID", self.max_id, f"is below minID {self.min_id}", "Swap them")
 
 
-class Bridge(Attachment):
+class Bridge(DelegatingAttachment):
     """A veth pair into the Linux bridge `bridge` of the node (the plugin's default: `cni0`).
 
     `vlan` is the tag on the host end of the veth pair; `vlanTrunk` the tags that it lets through. Both turn on
     `vlan_filtering` at the bridge, and the bridge's uplink must carry them too.
     """
 
-    type: Literal["bridge"]
+    type: Literal["bridge", "cnv-bridge"]
+    """cnv-bridge is OpenShift's older name of the same plugin."""
     bridge: InterfaceName | None = None
     """The Linux bridge that has the migration NIC as its port; cni0 when left out."""
     is_gateway: bool | None = None
@@ -128,6 +143,7 @@ class Bridge(Attachment):
 
     def rules(self) -> Iterator[Broken]:
         """What the bridge plugin demands between its keys."""
+        yield from super().rules()
         if self.hairpin_mode and self.promisc_mode:
             yield Broken(
                 "bridge-hairpin-promisc",
@@ -154,12 +170,19 @@ class Bridge(Attachment):
             )
 
 
-AnyAttachment = Annotated[Macvlan | Bridge, Field(discriminator="type")]
+AnyAttachment = Annotated[Macvlan | Ipvlan | Bridge | Localnet, Field(discriminator="type")]
 
-
-def canonical_json(config: dict[str, Any]) -> str:
-    """Write a CNI configuration the one way this project writes it: sorted keys, no blanks.
-
-    A NetworkAttachmentDefinition holds it as a string, so any other spelling would count as a change.
-    """
-    return json.dumps(config, sort_keys=True, separators=(",", ":"))
+UNFIT_TYPES = {
+    "sriov": Refusal(
+        "attachment-sriov",
+        "is not supported for virt-handler: KubeVirt attaches the migration network by its name alone, and requests no"
+        " SR-IOV device for the pods",
+        "Use macvlan or a bridge on the physical function",
+    ),
+    "host-device": Refusal(
+        "attachment-host-device",
+        "moves the NIC itself into one pod, and virt-handler and the synchronization controller of a node both need it",
+        "Use macvlan on that NIC",
+    ),
+}
+"""Types of attachment that exist and cannot carry migrations."""

@@ -6,12 +6,13 @@ Sources: the plugins' documentation, and for whereabouts what the real plugin do
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from config.addressing import AddressRange, IPAddress, Subnet
-from config.model import Broken, Model, refuse
+from config.model import Broken, Model, Refusal, refuse
 from config.names import CniName
 from config.part import parts_of
 
@@ -91,17 +92,15 @@ class Whereabouts(Model):
     are excluded by themselves: whereabouts reserves neither. A segment of two families becomes `ipRanges`.
     """
 
-    refused: ClassVar[tuple[Broken, ...]] = tuple(
-        Broken(
+    refusals: ClassVar[Mapping[str, Refusal]] = {
+        key: Refusal(
             "node-slice-size",
-            key,
-            None,
             "is not for a migration network: with it whereabouts ignores range_start and range_end and hands out"
             " addresses of other clusters, and without its controller it crashes",
             "Remove it",
         )
         for key in ("nodeSliceSize", "node_slice_size")
-    )
+    }
 
     type: Literal["whereabouts"]
     split: Literal["range", "exclude"] = "range"

@@ -9,8 +9,9 @@ from __future__ import annotations
 import difflib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -28,7 +29,7 @@ from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails, PydanticCu
 from config.findings import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,14 @@ class Broken:
     code: str
     key: str
     value: object
+    rule: str
+    remedy: str
+
+
+class Refusal(NamedTuple):
+    """Why a key, or a type, that others know has no place here: the rule completes "<key> <value> …"."""
+
+    code: str
     rule: str
     remedy: str
 
@@ -55,8 +64,8 @@ class Model(BaseModel):
         arbitrary_types_allowed=True,
     )
 
-    refused: ClassVar[tuple[Broken, ...]] = ()
-    """Keys that somebody may well write, and that are none here for a reason of their own."""
+    refusals: ClassVar[Mapping[str, Refusal]] = {}
+    """Keys that are refused with a reason of their own, rather than as unknown ones."""
 
     def rules(self) -> Iterator[Broken]:
         """Yield what does not hold between the keys of this model."""
@@ -64,12 +73,7 @@ class Model(BaseModel):
 
     @model_validator(mode="after")
     def _hold(self) -> Self:
-        errors = [
-            InitErrorDetails(
-                type=_custom_error(broken.code, broken.rule, broken.remedy), loc=(broken.key,), input=broken.value
-            )
-            for broken in self.rules()
-        ]
+        errors = [_details(broken) for broken in self.rules()]
         if errors:
             raise ValidationError.from_exception_data(type(self).__name__, errors)
         return self
@@ -78,6 +82,11 @@ class Model(BaseModel):
 def refuse(code: str, rule: str, remedy: str) -> NoReturn:
     """Refuse the value that a field validator looks at: the rule completes "<key> <value> …"."""
     raise _custom_error(code, rule, remedy)
+
+
+def _details(broken: Broken) -> InitErrorDetails:
+    error = _custom_error(broken.code, broken.rule, broken.remedy)
+    return InitErrorDetails(type=error, loc=(broken.key,), input=broken.value)
 
 
 def _custom_error(code: str, rule: str, remedy: str) -> PydanticCustomError:
@@ -152,15 +161,18 @@ def _finding(model: type[BaseModel], details: ErrorDetails, *, stack: str, key: 
         return Finding("error", context["code"], stack, path, value, context["rule"], context["remedy"])
     if details["type"] == "union_tag_not_found":
         return Finding("error", "key-missing", stack, f"{path}.type", None, "is required", "Add it")
+    # A union is a root model: its refusals are types.
+    refusals: Mapping[str, Refusal] = getattr(owner, "refusals", {})
     if details["type"] == "union_tag_invalid":
+        if refusal := refusals.get(context["tag"]):
+            return Finding("error", refusal.code, stack, f"{path}.type", context["tag"], refusal.rule, refusal.remedy)
         rule, remedy = "is not a type that is known here", f"Choose {context['expected_tags']}"
         return Finding("error", "type-unknown", stack, f"{path}.type", context["tag"], rule, remedy)
     if details["type"] == "missing":
         return Finding("error", "key-missing", stack, path, None, "is required", "Add it")
     if details["type"] == "extra_forbidden":
-        for broken in owner.refused if issubclass(owner, Model) else ():
-            if broken.key == keys[-1]:
-                return Finding("error", broken.code, stack, path, value, broken.rule, broken.remedy)
+        if refusal := refusals.get(keys[-1]):
+            return Finding("error", refusal.code, stack, path, value, refusal.rule, refusal.remedy)
         known = _keys_of(owner)
         near = difflib.get_close_matches(str(keys[-1]), known, n=1)
         hint = f"Did you mean {near[0]}? " if near else ""
@@ -207,7 +219,7 @@ def _path(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[tuple[str
     keys: list[str] = []
     owner: type[BaseModel] = model
     root = model.model_fields.get("root")
-    choices = {} if root is None else {_tag(choice): choice for choice in _models(root.annotation)}
+    choices = {} if root is None else _choices(root.annotation)
     if len(choices) == 1:
         owner = next(iter(choices.values()))
     for part in loc:
@@ -219,7 +231,7 @@ def _path(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[tuple[str
             keys.append(part)
             field = next((f for name, f in owner.model_fields.items() if part in (f.alias, name)), None)
             nested = [] if field is None else list(_models(field.annotation))
-            choices = {_tag(choice): choice for choice in nested}
+            choices = {} if field is None else _choices(field.annotation)
             if len(nested) == 1 and part != loc[-1]:
                 owner = nested[0]
     return tuple(keys), owner
@@ -236,9 +248,14 @@ def _models(annotation: object) -> Iterator[type[BaseModel]]:
         yield from _models(origin)
 
 
-def _tag(model: type[BaseModel]) -> str:
+def _choices(annotation: object) -> dict[str, type[BaseModel]]:
+    return {tag: model for model in _models(annotation) for tag in _tags(model)}
+
+
+def _tags(model: type[BaseModel]) -> tuple[str, ...]:
+    """Return the values of `type` that stand for a model: one, or more when it has an alias."""
     field = model.model_fields.get("type")
-    return str(getattr(field.annotation, "__args__", ("",))[0]) if field else model.__name__
+    return tuple(map(str, getattr(field.annotation, "__args__", ()))) if field else (model.__name__,)
 
 
 def _keys_of(model: type[BaseModel]) -> list[str]:
@@ -246,4 +263,4 @@ def _keys_of(model: type[BaseModel]) -> list[str]:
 
 
 def _type_of(model: type[BaseModel]) -> str:
-    return f"type {_tag(model)}" if "type" in model.model_fields else model.__name__
+    return f"type {' or '.join(_tags(model))}" if "type" in model.model_fields else model.__name__

@@ -6,18 +6,19 @@ import difflib
 import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, Field, RootModel
 
 from config.addressing import AddressRange, Network, Subnet
-from config.attachment import AnyAttachment, Bridge, Macvlan, canonical_json
+from config.attachment import UNFIT_TYPES, AnyAttachment, canonical_json
 from config.cluster import Cluster
 from config.demand import Demand, demand_of
 from config.findings import ConfigError, Finding, apply_waivers
 from config.hyperconverged import HyperConverged
 from config.ipam import Slice, Whereabouts
-from config.model import OneOrMore, parse
+from config.localnet import OvnIpam
+from config.model import OneOrMore, Refusal, parse
 from config.part import Part, parts_of
 from config.segment import Segment
 from config.stack_rules import CODES, RULES, Draft
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 class _Attachment(RootModel[AnyAttachment]):
     """The attachment, of whichever type."""
+
+    refusals: ClassVar[Mapping[str, Refusal]] = UNFIT_TYPES
 
 
 class _Slices(RootModel[Annotated[tuple[Slice, ...], OneOrMore(), Field(min_length=1)]]):
@@ -62,7 +65,7 @@ class Stack:
     name: str
     segment: Segment
     cluster: Cluster
-    attachment: Macvlan | Bridge
+    attachment: AnyAttachment
     slices: tuple[Slice, ...] = ()
     """None, or one for each of the segment's subnets, in any order."""
     hyper_converged: HyperConverged = field(default_factory=HyperConverged)
@@ -91,9 +94,14 @@ class Stack:
         return tuple(part.span for part in self.parts)
 
     @property
+    def network(self) -> str:
+        """The NetworkAttachmentDefinition's name as it is on the cluster, and the HyperConverged's `network`."""
+        return self.attachment.network(self.segment, self.slices)
+
+    @property
     def cni_config(self) -> dict[str, Any]:
         """The CNI configuration of the NetworkAttachmentDefinition."""
-        return self.attachment.cni_config(self.segment, self.slices)
+        return self.attachment.cni_config(self.segment, self.slices, namespace=self.cluster.namespace)
 
     @property
     def cni_json(self) -> str:
@@ -114,7 +122,7 @@ class Stack:
     def capacity(self) -> int | None:
         """Pods that can get an address of each family, or None when the IPAM keeps no count of its own here."""
         ipam = self.attachment.ipam
-        return ipam.hands_out(self.segment, self.slices) if isinstance(ipam, Whereabouts) else None
+        return ipam.hands_out(self.segment, self.slices) if isinstance(ipam, Whereabouts | OvnIpam) else None
 
 
 def load_stack(name: str, values: Mapping[str, object]) -> Stack:

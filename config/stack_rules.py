@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from config.address_rules import ADDRESS_RULES
 from config.attachment import Bridge
+from config.attachment_rules import ATTACHMENT_RULES
 from config.findings import Finding, Rule, rule
 from config.ipam import Dhcp, HostLocal, Static
 from config.part import keys_of
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from config.addressing import Network
-    from config.attachment import Macvlan
+    from config.attachment import AnyAttachment
     from config.cluster import Cluster
     from config.hyperconverged import HyperConverged
     from config.ipam import Slice
@@ -33,7 +34,7 @@ class Draft:
     name: str
     segment: Segment | None = None
     cluster: Cluster | None = None
-    attachment: Macvlan | Bridge | None = None
+    attachment: AnyAttachment | None = None
     slices: tuple[Slice, ...] = ()
     hyper_converged: HyperConverged | None = None
     other_networks: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
@@ -184,6 +185,7 @@ RULES: tuple[Rule[Draft], ...] = (
     _apart_from_other_networks,
     _ipam_counts_for_the_cluster,
     _bridge_is_meant,
+    *ATTACHMENT_RULES,
 )
 
 CODES = frozenset(code for each in RULES for code in each.codes)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 os.environ["MIGNET_FIELD_DOCS"] = "1"
 
-from config.attachment import Bridge, Macvlan, VlanTrunkItem
+from config.attachment import Bridge, Ipvlan, Localnet, Macvlan, VlanTrunkItem
 from config.cluster import Cluster
 from config.hyperconverged import HyperConverged, LiveMigration
 from config.ipam import Dhcp, HostLocal, Route, Slice, Static, StaticAddress, Whereabouts
@@ -33,8 +33,10 @@ _SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("segment", Segment),
     ("cluster", Cluster),
     ("attachment, type: macvlan", Macvlan),
+    ("attachment, type: ipvlan", Ipvlan),
     ("attachment, type: bridge", Bridge),
     ("attachment.vlanTrunk, an item", VlanTrunkItem),
+    ("attachment, type: localnet", Localnet),
     ("attachment.ipam, type: whereabouts", Whereabouts),
     ("attachment.ipam, type: dhcp", Dhcp),
     ("attachment.ipam, type: static", Static),

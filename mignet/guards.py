@@ -21,7 +21,7 @@ from mignet.cluster import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from config.stack import Stack
 
@@ -48,7 +48,7 @@ async def prerequisites(stack: Stack, cluster: Cluster) -> tuple[Object | None, 
     namespace, kind = stack.cluster.namespace, hyperconverged_kind(stack)
     found = await asyncio.gather(
         cluster.get(NAMESPACE, namespace),
-        cluster.get(NETWORK_ATTACHMENT, stack.attachment.name, namespace),
+        cluster.get(NETWORK_ATTACHMENT, stack.network, namespace),
         cluster.get(kind, NAME, namespace),
         return_exceptions=True,
     )
@@ -106,7 +106,7 @@ async def take_overs(stack: Stack, cluster: Cluster, live: Object) -> tuple[Fiel
         "apiVersion": kind.api_version,
         "kind": kind.kind,
         "metadata": {"name": NAME, "namespace": stack.cluster.namespace, "uid": live["metadata"]["uid"]},
-        "spec": stack.hyper_converged.spec(stack.attachment.name),
+        "spec": stack.hyper_converged.spec(stack.network),
     }
     try:
         await cluster.apply(manifest, manager=FIELD_MANAGER, force=False, dry_run=True)
@@ -121,6 +121,19 @@ async def take_overs(stack: Stack, cluster: Cluster, live: Object) -> tuple[Fiel
             raise GuardError(stack.name, [refused_take_over(change) for change in taken]) from error
         return taken
     return ()
+
+
+def stale_handlers(stack: Stack, changes: Iterable[FieldChange]) -> Iterator[str]:
+    """Warn that a change of an attachment's content reaches no virt-handler that runs: `changes` are its fields."""
+    inside = [change.path for change in changes if change.path.partition("{")[0] == "spec.config"]
+    if inside:
+        remedy = (
+            "" if stack.attachment.rollout == "rename" else "; attachment.rollout: rename has the operator move them"
+        )
+        yield (
+            f"{stack.name}: NetworkAttachmentDefinition {stack.cluster.namespace}/{stack.network} changes in place"
+            f" ({', '.join(inside)}): virt-handlers that run keep the old network until they are restarted{remedy}"
+        )
 
 
 def refused_take_over(change: FieldChange) -> str:

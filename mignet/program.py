@@ -15,6 +15,7 @@ from pulumi.runtime import config as pulumi_config
 from config.findings import ConfigError
 from config.stack import Stack, load_stack
 from mignet import guards
+from mignet.changes import differences
 from mignet.cluster import Cluster, ClusterError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def load() -> Stack:
 
 
 def guard(stack: Stack) -> None:
-    """Stop the program unless the cluster is fit for the stack, and show what will be taken over.
+    """Stop the program unless the cluster is fit for the stack; show what is taken over, and what running pods miss.
 
     Plain `pulumi preview` is green on an unreachable cluster, a missing API or a field of somebody else; with this it
     is not.
@@ -63,21 +64,28 @@ def guard(stack: Stack) -> None:
     try:
         # The program runs inside an event loop already; the guards get one of their own.
         with ThreadPoolExecutor(max_workers=1) as executor:
-            taken = executor.submit(lambda: asyncio.run(_check(stack))).result()
+            warnings = executor.submit(lambda: asyncio.run(_check(stack))).result()
     except (guards.GuardError, ClusterError) as error:
         message = str(error) if isinstance(error, guards.GuardError) else f"{stack.name}: {error}"
         _refuse(f"the cluster is not fit for this stack; nothing was changed\n{message}")
-    for change in taken:
-        pulumi.log.warn(
-            f"{stack.name}: takes over HyperConverged {change.path}: {change.old} (owned by {change.owner})"
-            f" becomes {change.new}"
-        )
+    for warning in warnings:
+        pulumi.log.warn(warning)
 
 
-async def _check(stack: Stack) -> tuple[FieldChange, ...]:
+async def _check(stack: Stack) -> list[str]:
     async with Cluster(stack.cluster, base=Path.cwd()) as cluster:
-        _, live = await guards.prerequisites(stack, cluster)
-        return await guards.take_overs(stack, cluster, live)
+        attachment, live = await guards.prerequisites(stack, cluster)
+        taken = await guards.take_overs(stack, cluster, live)
+    path = "spec.config"
+    changes = () if attachment is None else differences(guards.value_at(attachment, path), stack.cni_json, path)
+    return [*guards.stale_handlers(stack, changes), *(_taken(stack, change) for change in taken)]
+
+
+def _taken(stack: Stack, change: FieldChange) -> str:
+    return (
+        f"{stack.name}: takes over HyperConverged {change.path}: {change.old} (owned by {change.owner})"
+        f" becomes {change.new}"
+    )
 
 
 def _refuse(message: str) -> NoReturn:

@@ -13,10 +13,10 @@ from mignet.changes import ObjectChange, Report
 from mignet.cluster import Cluster, ClusterError, ConflictError
 from mignet.engines import direct_engine
 from mignet.engines.evaluation import Declaration, ProgramError, evaluate
-from mignet.guards import GuardError
+from mignet.guards import GuardError, stale_handlers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from config.project_files import Project
 
@@ -150,10 +150,16 @@ def _report(
         verb=verb,
         engine="direct",
         changes=changes,
-        warnings=tuple(str(finding) for finding in stack.findings),
+        warnings=(*map(str, stack.findings), *_stale_handlers(stack, changes)),
         outputs=outputs or {},
         error=error,
     )
+
+
+def _stale_handlers(stack: Stack, changes: Iterable[ObjectChange]) -> Iterator[str]:
+    for change in changes:
+        if change.operation == "update" and change.name == stack.network:
+            yield from stale_handlers(stack, change.fields)
 
 
 def _sentences(stack: Stack, error: Exception) -> str:

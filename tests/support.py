@@ -18,6 +18,8 @@ from typing import Any
 import httpx2
 import yaml
 
+from mignet.changes import declared_differences
+
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 REAL_CRDS = ROOT.parent / "shared" / "crds"
@@ -135,6 +137,17 @@ class Site:
         metadata = {"name": "foreign", "namespace": self.namespace}
         attachment = {"apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition", "metadata": metadata}
         self.kube.call("POST", self.attachments, json=attachment | {"spec": {"config": "{}"}})
+
+    def accepts(self, manifest: dict[str, Any]) -> None:
+        """Apply an object with strict checks of its fields, and demand that the API server holds all of it as it is."""
+        path = self.hyperconverged
+        if manifest["kind"] == "NetworkAttachmentDefinition":
+            path = f"{self.attachments}/{manifest['metadata']['name']}"
+        headers = {"content-type": "application/apply-patch+yaml"}
+        params = {"fieldManager": "migration-network", "force": "true", "fieldValidation": "Strict"}
+        self.kube.call("PATCH", path, content=json.dumps(manifest), headers=headers, params=params)
+        live = self.kube.call("GET", path)
+        assert list(declared_differences(manifest, live)) == []
 
     def content(self) -> str:
         """Return the same without what differs from run to run: times, versions, and this site's own name."""

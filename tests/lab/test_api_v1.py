@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from support import REAL_CRDS, Kube, Site, Workspace
 
 from mignet.lab.lab import Lab
@@ -64,3 +65,22 @@ def test_the_limits_are_applied_seen_and_given_back_at_the_path_of_v1(workspace:
     assert workspace.mignet("up", engine).code == 0
     assert workspace.mignet("destroy", engine).code == 0
     assert site.live()["hyperconverged"]["spec"] == before
+
+
+def test_every_limit_is_accepted_unchanged_at_the_path_of_v1(workspace: Workspace) -> None:
+    limits = {
+        "parallelMigrationsPerCluster": 5,
+        "parallelOutboundMigrationsPerNode": 2,
+        "bandwidthPerMigration": "2048Mi",
+        "completionTimeoutPerGiB": 800,
+        "progressTimeout": 150,
+        "allowAutoConverge": True,
+        "allowPostCopy": True,
+        "allowWorkloadDisruption": True,
+    }
+    workspace.config["hyperConverged"]["liveMigration"] = limits
+    workspace.write()
+    rendered = workspace.run("mignet", "render", workspace.stack)
+    assert rendered.code == 0, rendered.err
+    for manifest in yaml.safe_load_all(rendered.out):
+        workspace.site.accepts(manifest)

@@ -35,7 +35,7 @@ def test_the_documents_network_attachment_definition_comes_out_exactly() -> None
     """
     expected = yaml.safe_load(document)
     assert json.loads(stack.cni_json) == json.loads(expected["spec"]["config"])
-    assert (stack.attachment.name, stack.cluster.namespace) == (
+    assert (stack.network, stack.cluster.namespace) == (
         expected["metadata"]["name"],
         expected["metadata"]["namespace"],
     )
@@ -88,7 +88,7 @@ def test_the_documents_hyperconverged_values_come_out_exactly() -> None:
         parallelOutboundMigrationsPerNode: 2
         progressTimeout: 150
     """
-    assert stack.hyper_converged.spec(stack.attachment.name) == yaml.safe_load(document)["spec"]
+    assert stack.hyper_converged.spec(stack.network) == yaml.safe_load(document)["spec"]
 
 
 def test_the_configuration_is_written_canonically() -> None:

@@ -23,6 +23,9 @@ GOOD: dict[str, Any] = {
     "otherNetworks": {"machine": "10.0.0.0/16", "cluster": ["10.128.0.0/14"]},
 }
 BRIDGE = {"type": "bridge", "name": "migration", "bridge": "br-mig"}
+IPVLAN = {"type": "ipvlan", "name": "migration", "master": "eth1"}
+LOCALNET = {"type": "localnet", "name": "migration"}
+IPV6 = {"segment": {"subnet": "fd00:5::/64"}, "slice": {"rangeStart": "fd00:5::1:1", "rangeEnd": "fd00:5::1:9"}}
 
 
 def with_(section: str, **keys: Any) -> dict[str, Any]:
@@ -106,7 +109,87 @@ def test_the_good_configuration_is_accepted() -> None:
         (with_("attachment", mastr="e"), "dev: attachment.mastr e is not a key of type macvlan. Did you mean master?"),
         (GOOD | {"attachment": {"type": "macvlan", "name": "x"}}, "dev: attachment.master is required. Add it"),
         (GOOD | {"attachment": {"name": "x"}}, "dev: attachment.type is required. Add it"),
-        (with_("attachment", type="sriov"), "dev: attachment.type sriov is not a type that is known here. Choose"),
+        (with_("attachment", type="vhost"), "dev: attachment.type vhost is not a type that is known here. Choose"),
+        (
+            GOOD | {"attachment": {"type": "sriov", "name": "x", "resourceName": "y"}},
+            "dev: attachment.type sriov is not supported for virt-handler: KubeVirt attaches the migration network by"
+            " its name alone, and requests no SR-IOV device for the pods. Use macvlan or a bridge on the physical",
+        ),
+        (
+            GOOD | {"attachment": {"type": "host-device", "device": "eth1"}},
+            "dev: attachment.type host-device moves the NIC itself into one pod, and virt-handler and the"
+            " synchronization controller of a node both need it. Use macvlan on that NIC",
+        ),
+        (
+            with_("attachment", name="m" * 55, rollout="rename"),
+            f"dev: attachment.name {'m' * 55} is 55 characters long, and rollout rename puts 9 more behind it. Use at"
+            " most 54, so that the whole is a DNS-1123 label",
+        ),
+        (
+            GOOD | {"attachment": BRIDGE | {"name": "m" * 55, "vlan": 2001, "rollout": "rename"}},
+            f"dev: attachment.name {'m' * 55} is 55 characters long",
+        ),
+        (
+            {key: GOOD[key] for key in ("segment", "cluster")} | {"attachment": IPVLAN | {"ipam": {"type": "dhcp"}}},
+            "dev: attachment.ipam.type dhcp cannot work with ipvlan: all its interfaces share the NIC's MAC address, by"
+            " which DHCP tells clients. Use whereabouts, or macvlan",
+        ),
+        (
+            GOOD | {"attachment": IPVLAN | {"mode": "l3s"}},
+            "dev: attachment.mode l3s answers no ARP, so that other nodes reach a pod only by a route to each address,"
+            " which nobody makes. Use l2",
+        ),
+        (GOOD | {"attachment": IPVLAN | {"mode": "bridge"}}, "dev: attachment.mode bridge is not a choice here."),
+        (GOOD | {"attachment": {"type": "ipvlan", "name": "x"}}, "dev: attachment.master is required. Add it"),
+        (
+            GOOD | {"attachment": BRIDGE | {"type": "cnv-bridge", "vlan": 7}},
+            "dev: attachment.vlan 7 is not segment.vlan 2001; this cluster would be alone on its VLAN.",
+        ),
+        (
+            GOOD | {"attachment": BRIDGE | {"type": "cnv-bridge", "vlanTrunk": [{"id": 0}]}},
+            "dev: attachment.vlanTrunk[0].id 0 is below 1. The least is 1",
+        ),
+        (
+            GOOD | {"attachment": BRIDGE | {"type": "cnv-bridge", "bridg": "x"}},
+            "dev: attachment.bridg x is not a key of type bridge or cnv-bridge. Did you mean bridge?",
+        ),
+        (
+            GOOD | {"attachment": BRIDGE | {"vlanTrunk": [{"id": 5}, {"minID": 2002, "maxID": 2010}]}},
+            "dev: attachment.vlanTrunk does not let segment.vlan 2001 through, so that no packet of a migration passes."
+            " Write vlan: 2001 for what pods send untagged, or add {id: 2001}",
+        ),
+        (
+            GOOD | {"attachment": LOCALNET | {"vlanID": 7}},
+            "dev: attachment.vlanID 7 is not segment.vlan 2001; this cluster would be alone on its VLAN. Leave it out",
+        ),
+        (
+            GOOD | {"attachment": LOCALNET | {"vlan": 2001}},
+            "dev: attachment.vlan 2001 is not how OVN is told of its tag. Write vlanID, or leave it to segment.vlan",
+        ),
+        (GOOD | {"attachment": LOCALNET | {"master": "e"}}, "dev: attachment.master e is not a key of type localnet."),
+        (
+            GOOD | {"attachment": LOCALNET | {"ipam": {"type": "whereabouts"}}},
+            'dev: attachment.ipam {"type": "whereabouts"} cannot be combined with localnet: OVN has its own address'
+            " management, and refuses a network with ipam. Remove it; the slice becomes excludeSubnets",
+        ),
+        (
+            GOOD | {"attachment": LOCALNET | {"cniName": "ovn-kubernetes"}},
+            "dev: attachment.cniName ovn-kubernetes is a name that OVN-Kubernetes keeps for itself; it refuses the",
+        ),
+        (
+            GOOD | {"attachment": LOCALNET, "cluster": {"context": "dev", "nodes": 100}},
+            "dev: slice 10.200.5.10-10.200.5.60 has 51 addresses, and the cluster needs 123",
+        ),
+        (
+            {key: GOOD[key] for key in ("segment", "cluster")}
+            | {"segment": {"subnet": "10.9.0.0/30", "reserved": ["10.9.0.1-10.9.0.2"]}, "attachment": LOCALNET},
+            "dev: segment.reserved leaves no address for pods: gateway and reserved ones take the whole subnet.",
+        ),
+        (
+            GOOD | {"attachment": LOCALNET} | IPV6,
+            "dev: slice fd00:5::1:1-fd00:5::1:9 goes beyond fd00:5::1-fd00:5::ffff, which is all that OVN hands out of"
+            " an IPv6 subnet. Move the slice",
+        ),
         (with_("attachment", ipam={"type": "dhcp"}), "dev: slice 10.200.5.10-10.200.5.60 has no effect with"),
         (
             with_("attachment", ipam={"type": "whereabouts", "exclude": ["10.200.5.1/24"]}),
@@ -202,6 +285,12 @@ def test_all_mistakes_of_a_stack_are_reported_at_once() -> None:
     ]
 
 
+def test_ipvlan_that_routes_is_accepted_with_a_reason() -> None:
+    attachment = {"attachment": IPVLAN | {"mode": "l3"}}
+    (finding,) = load_stack("dev", GOOD | attachment | {"waivers": {"ipvlan-l3": "BGP announces them"}}).findings
+    assert (finding.code, finding.waived) == ("ipvlan-l3", "BGP announces them")
+
+
 def test_values_reach_the_models_as_json_text_too() -> None:
     """The Pulumi engine passes structured values as JSON text."""
     assert load_stack("dev", {key: json.dumps(value) for key, value in GOOD.items()}) == load_stack("dev", GOOD)
@@ -214,8 +303,17 @@ def test_values_reach_the_models_as_json_text_too() -> None:
         ({"ipam": {"type": "host-local"}}, ["ipam-duplicates"]),
         (BRIDGE | {"vlan": 2001}, ["bridge-default-vlan"]),
         (BRIDGE | {"vlan": 2001, "preserveDefaultVlan": False}, []),
-        ({"type": "bridge", "name": "x"}, ["bridge-default"]),
-        (BRIDGE | {"isGateway": True, "ipMasq": True}, ["bridge-gateway", "bridge-gateway"]),
+        ({"type": "bridge", "name": "x", "vlan": 2001, "preserveDefaultVlan": False}, ["bridge-default"]),
+        (BRIDGE | {"isGateway": True, "ipMasq": True}, ["bridge-gateway", "bridge-gateway", "vlan-untagged"]),
+        (BRIDGE, ["vlan-untagged"]),
+        (BRIDGE | {"vlan": 0}, ["vlan-untagged"]),
+        (BRIDGE | {"vlanTrunk": [{"id": 2001}], "preserveDefaultVlan": False}, ["vlan-untagged"]),
+        (BRIDGE | {"vlan": 2001, "vlanTrunk": [{"id": 5}], "preserveDefaultVlan": False}, []),
+        (LOCALNET, []),
+        (LOCALNET | {"vlanID": 2001}, []),
+        (LOCALNET | {"vlanID": 0}, ["vlan-untagged"]),
+        (LOCALNET | {"rollout": "rename"}, ["localnet-rename"]),
+        (IPVLAN, []),
     ],
 )
 def test_what_is_allowed_and_likely_not_meant_is_a_warning(attachment: dict[str, Any], codes: list[str]) -> None:

@@ -1,0 +1,152 @@
+"""What must hold between the attachment and the segment, beyond the keys of either."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from config.addressing import AddressRange
+from config.attachment import Bridge, Ipvlan, Localnet
+from config.findings import Finding, Rule, rule
+from config.part import parts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from config.stack_rules import Draft
+
+
+@rule("ipvlan-l3")
+def _ipvlan_is_reachable(draft: Draft) -> Iterator[Finding]:
+    """An ipvlan interface in a routing mode answers no ARP and no neighbour solicitation, so nobody finds the pods."""
+    attachment = draft.attachment
+    if isinstance(attachment, Ipvlan) and attachment.mode != "l2":
+        yield Finding(
+            "error",
+            "ipvlan-l3",
+            draft.name,
+            "attachment.mode",
+            attachment.mode,
+            "answers no ARP, so that other nodes reach a pod only by a route to each address, which nobody makes",
+            "Use l2",
+        )
+
+
+@rule("vlan-differs", "vlan-untagged")
+def _localnet_tags_the_segments_vlan(draft: Draft) -> Iterator[Finding]:
+    """OVN tags by itself: with the segment's VLAN, or not at all where the bridge's uplink tags."""
+    segment, attachment = draft.segment, draft.attachment
+    if segment is None or not isinstance(attachment, Localnet) or attachment.vlan_id is None:
+        return
+    if attachment.vlan_id == 0 and segment.vlan is not None:
+        yield _untagged(draft, "attachment.vlanID", 0, segment.vlan)
+    elif attachment.vlan_id != 0 and segment.vlan is not None and attachment.vlan_id != segment.vlan:
+        yield Finding(
+            "error",
+            "vlan-differs",
+            draft.name,
+            "attachment.vlanID",
+            attachment.vlan_id,
+            f"is not segment.vlan {segment.vlan}; this cluster would be alone on its VLAN",
+            "Leave it out to use the segment's",
+        )
+
+
+@rule("vlan-untagged", "vlan-trunk-misses")
+def _bridge_carries_the_segments_vlan(draft: Draft) -> Iterator[Finding]:
+    """A port of a Linux bridge is on the segment's VLAN by its tag, or the bridge's uplink puts the tag on."""
+    segment, bridge = draft.segment, draft.attachment
+    if segment is None or segment.vlan is None or not isinstance(bridge, Bridge) or bridge.vlan:
+        return
+    trunk = bridge.vlan_trunk
+    if trunk is not None and not any(segment.vlan in item.vlans for item in trunk):
+        yield Finding(
+            "error",
+            "vlan-trunk-misses",
+            draft.name,
+            "attachment.vlanTrunk",
+            None,
+            f"does not let segment.vlan {segment.vlan} through, so that no packet of a migration passes",
+            f"Write vlan: {segment.vlan} for what pods send untagged, or add {{id: {segment.vlan}}}",
+        )
+    else:
+        yield _untagged(draft, "attachment.vlan", bridge.vlan, segment.vlan)
+
+
+def _untagged(draft: Draft, key: str, given: int | None, vlan: int) -> Finding:
+    return Finding(
+        "warning",
+        "vlan-untagged",
+        draft.name,
+        key,
+        given,
+        f"{'is not set' if given is None else 'means no tag'}, so packets reach segment.vlan {vlan} only if the uplink"
+        " of the bridge tags them (a VLAN interface as its port, or an access port of the switch)",
+        f"Write {vlan} where the uplink is a trunk, or waive this rule with the reason",
+    )
+
+
+@rule("localnet-window")
+def _slice_is_known_to_ovn(draft: Draft) -> Iterator[Finding]:
+    """OVN's allocator knows the first 65,535 addresses of an IPv6 subnet, and gives none of a slice beyond them."""
+    segment, attachment = draft.segment, draft.attachment
+    if segment is None or not isinstance(attachment, Localnet):
+        return
+    for part in parts_of(segment, draft.slices):
+        window = attachment.ipam.window(part.subnet)
+        if part.is_slice and part.span.last in part.subnet and part.span.last not in window:
+            yield Finding(
+                "error",
+                "localnet-window",
+                draft.name,
+                part.key,
+                str(part.span),
+                f"goes beyond {AddressRange(window.first + 1, window.last)}, which is all that OVN hands out of an IPv6"
+                " subnet",
+                "Move the slice",
+            )
+
+
+@rule("range-empty")
+def _localnet_has_addresses(draft: Draft) -> Iterator[Finding]:
+    """Gateway and reserved addresses leave something for pods."""
+    segment, attachment = draft.segment, draft.attachment
+    # A slice that is outside or holds reserved addresses has a finding of its own.
+    if segment is None or draft.slices or not isinstance(attachment, Localnet):
+        return
+    if attachment.ipam.hands_out(segment, ()) == 0:
+        yield Finding(
+            "error",
+            "range-empty",
+            draft.name,
+            "segment.reserved",
+            None,
+            "leaves no address for pods: gateway and reserved ones take the whole subnet",
+            "Reserve less",
+        )
+
+
+@rule("localnet-rename")
+def _localnet_keeps_its_books(draft: Draft) -> Iterator[Finding]:
+    """OVN keeps its books by network: the new one of a rename gives what pods on the old one still have."""
+    attachment = draft.attachment
+    if isinstance(attachment, Localnet) and attachment.rollout == "rename":
+        yield Finding(
+            "warning",
+            "localnet-rename",
+            draft.name,
+            "attachment.rollout",
+            "rename",
+            "makes a second OVN network, which knows nothing of the addresses that pods on the first one hold: until"
+            " the rollout ends, an address can be given twice",
+            "Change the slice together with the attachment, to a part that is free",
+        )
+
+
+ATTACHMENT_RULES: tuple[Rule[Draft], ...] = (
+    _ipvlan_is_reachable,
+    _localnet_tags_the_segments_vlan,
+    _bridge_carries_the_segments_vlan,
+    _slice_is_known_to_ovn,
+    _localnet_has_addresses,
+    _localnet_keeps_its_books,
+)
