@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from config.model import Model, refuse
-from config.names import DnsLabel
+from config.names import DnsLabel, InterfaceName
 
 
 def _path(value: str) -> str:
@@ -37,6 +37,10 @@ class Cluster(Model):
     """KubeVirt's own namespace; `kubevirt-hyperconverged` upstream."""
     nodes: int | None = Field(default=None, ge=1, le=5000)
     """Nodes that run virt-handler, when the demand for addresses shall be known."""
+    cross_cluster: bool | None = None
+    """Whether VMs migrate between clusters, so that control-plane nodes (sync controller) need the network too."""
+    default_route_interface: InterfaceName | None = None
+    """The NIC of the nodes' default route, which an uplink must not use."""
 
     def kubeconfig_path(self, base: Path) -> Path | None:
         """Return the kubeconfig's path as the file system knows it, or None when the stack names none."""

@@ -19,6 +19,8 @@ from config.ipam import Slice, Whereabouts
 from config.model import parse
 from config.segment import Segment
 from config.stack_rules import CODES, RULES, Draft, demand_of
+from config.uplink import Policy, Uplink, policies
+from config.uplink_rules import attachment_tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -44,6 +46,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "cluster": Cluster,
     "attachment": _Attachment,
     "slice": Slice,
+    "uplink": Uplink,
     "hyperConverged": HyperConverged,
     "otherNetworks": _OtherNetworks,
     "waivers": _Waivers,
@@ -63,6 +66,7 @@ class Stack:
     slice: Slice | None = None
     hyper_converged: HyperConverged = field(default_factory=HyperConverged)
     other_networks: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
+    uplink: Uplink | None = None
     findings: tuple[Finding, ...] = ()
     """What is worth knowing and stops nothing: warnings, and errors that are waived."""
 
@@ -85,6 +89,13 @@ class Stack:
     def cni_json(self) -> str:
         """The same as the canonical JSON that the object holds."""
         return canonical_json(self.cni_config)
+
+    @property
+    def policies(self) -> tuple[Policy, ...]:
+        """The NodeNetworkConfigurationPolicies of the uplink, one for each node group."""
+        if self.uplink is None:
+            return ()
+        return tuple(policies(self.name, self.uplink, self.segment, attachment_tags(self.attachment)))
 
     @property
     def demand(self) -> int | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from config.attachment import Bridge
 from config.findings import Finding, Rule, rule
 from config.ipam import Dhcp, HostLocal, Static, Whereabouts
+from config.uplink_rules import UPLINK_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from config.hyperconverged import HyperConverged
     from config.ipam import Slice
     from config.segment import Segment
+    from config.uplink import Uplink
 
 SYNC_CONTROLLERS = 2
 """Pods of virt-synchronization-controller, each with an address of its own (cross-cluster migration)."""
@@ -40,6 +42,7 @@ class Draft:
     slice: Slice | None = None
     hyper_converged: HyperConverged | None = None
     other_networks: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
+    uplink: Uplink | None = None
 
 
 def demand_of(cluster: Cluster) -> int | None:
@@ -289,6 +292,7 @@ RULES: tuple[Rule[Draft], ...] = (
     _capacity_meets_demand,
     _ipam_counts_for_the_cluster,
     _bridge_is_meant,
+    *UPLINK_RULES,
 )
 
 CODES = frozenset(code for each in RULES for code in each.codes)

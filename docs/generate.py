@@ -13,6 +13,7 @@ from config.cluster import Cluster
 from config.hyperconverged import HyperConverged, LiveMigration
 from config.ipam import Dhcp, HostLocal, Route, Slice, Static, StaticAddress, Whereabouts
 from config.segment import Segment
+from config.uplink import Bond, LinuxBridge, Localnet, NodeGroup, OvsBridge, Uplink, Vlan
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -42,6 +43,13 @@ _SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("attachment.ipam.routes, an item", Route),
     ("attachment.ipam, type: host-local", HostLocal),
     ("slice", Slice),
+    ("uplink", Uplink),
+    ("uplink.nodeGroups, an item", NodeGroup),
+    ("uplink.bond", Bond),
+    ("uplink.vlan", Vlan),
+    ("uplink.bridge", LinuxBridge),
+    ("uplink.ovsBridge", OvsBridge),
+    ("uplink.localnet", Localnet),
     ("hyperConverged", HyperConverged),
     ("hyperConverged.liveMigration", LiveMigration),
 ]
