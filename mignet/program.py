@@ -16,9 +16,12 @@ from config.findings import ConfigError
 from config.stack import Stack, load_stack
 from mignet import guards
 from mignet.cluster import Cluster, ClusterError
+from mignet.nodes import Nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pulumi.dynamic import ResourceProvider
 
     from mignet.changes import FieldChange
 
@@ -50,6 +53,11 @@ def load() -> Stack:
         _refuse(f"the configuration has mistakes; nothing was changed\n{error}")
 
 
+def nodes() -> ResourceProvider:
+    """Return what waits for nodes, and undoes on them, behind the policies of an uplink."""
+    return Nodes()
+
+
 def guard(stack: Stack) -> None:
     """Stop the program unless the cluster is fit for the stack, and show what will be taken over.
 
@@ -77,6 +85,7 @@ def guard(stack: Stack) -> None:
 async def _check(stack: Stack) -> tuple[FieldChange, ...]:
     async with Cluster(stack.cluster, base=Path.cwd()) as cluster:
         _, live = await guards.prerequisites(stack, cluster)
+        await guards.uplinks(stack, cluster)
         return await guards.take_overs(stack, cluster, live)
 
 

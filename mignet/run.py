@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from config.findings import ConfigError, Finding
@@ -13,6 +14,7 @@ from mignet.cluster import Cluster, ClusterError, ConflictError
 from mignet.engines import direct_engine
 from mignet.engines.evaluation import Declaration, evaluate
 from mignet.guards import GuardError
+from mignet.uplinks import UplinkError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -86,10 +88,10 @@ async def direct(
         act = direct_engine.carry_out_removal if verb == "destroy" else direct_engine.carry_out
         try:
             async with limit, Cluster(stack.cluster, base=project.directory) as cluster:
-                await act(steps, cluster)
-        except (ClusterError, ConflictError, direct_engine.ReadBackError) as error:
+                left = await act(stack, steps, cluster)
+        except (ClusterError, ConflictError, UplinkError, direct_engine.ReadBackError) as error:
             return _report(stack, verb, report.changes, error=_sentences(stack, error))
-        return report
+        return replace(report, warnings=(*report.warnings, *(f"{stack.name}: {line}" for line in left)))
 
     plans = await asyncio.gather(*(planned(stack) for stack in stacks))
     reports = [report for report, _ in plans]
@@ -122,4 +124,6 @@ def _report(
 
 
 def _sentences(stack: Stack, error: Exception) -> str:
-    return str(error) if isinstance(error, GuardError) else f"{stack.name}: {error}"
+    if isinstance(error, GuardError):
+        return str(error)
+    return "\n".join(f"{stack.name}: {line}" for line in str(error).splitlines())
