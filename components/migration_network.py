@@ -2,6 +2,7 @@
 
 Creates
 - a Kubernetes provider for the stack's cluster
+- NodeUplink for each node group of the uplink, when there is one (NodeNetworkConfigurationPolicy)
 - NetworkAttachment (NetworkAttachmentDefinition)
 - HyperConvergedPatch (server-side apply of the HyperConverged), last to come and first to go
 """
@@ -15,6 +16,7 @@ import pulumi_kubernetes as kubernetes
 
 from components.hyperconverged_patch import HyperConvergedPatch
 from components.network_attachment import NetworkAttachment
+from components.node_uplink import NodeUplink
 from config.hyperconverged import NAME
 
 if TYPE_CHECKING:
@@ -35,7 +37,14 @@ class MigrationNetwork(pulumi.ComponentResource):
     slice: pulumi.Output[str]
     demand: pulumi.Output[dict[str, int] | None]
 
-    def __init__(self, resource_name: str, stack: Stack, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        resource_name: str,
+        stack: Stack,
+        *,
+        nodes: pulumi.dynamic.ResourceProvider,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
         super().__init__("migration-network:index:MigrationNetwork", resource_name, None, opts)
         provider = kubernetes.Provider(
             "cluster",
@@ -50,13 +59,23 @@ class MigrationNetwork(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         child = pulumi.ResourceOptions(parent=self, provider=provider)
+        uplinks = [
+            NodeUplink(
+                "uplink" if policy.group is None else f"uplink-{policy.group}",
+                stack=stack,
+                policy=policy,
+                nodes=nodes,
+                opts=child,
+            )
+            for policy in stack.policies
+        ]
         attachment = NetworkAttachment(
             "attachment",
             stack=stack.name,
             namespace=stack.cluster.namespace,
             name=stack.network,
             cni_json=stack.cni_json,
-            opts=child,
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=uplinks)),
         )
         HyperConvergedPatch(
             "hyperconverged",

@@ -37,7 +37,7 @@ def _localnet_tags_the_segments_vlan(draft: Draft) -> Iterator[Finding]:
     segment, attachment = draft.segment, draft.attachment
     if segment is None or not isinstance(attachment, Localnet) or attachment.vlan_id is None:
         return
-    if attachment.vlan_id == 0 and segment.vlan is not None:
+    if attachment.vlan_id == 0 and segment.vlan is not None and draft.uplink is None:
         yield _untagged(draft, "attachment.vlanID", 0, segment.vlan)
     elif attachment.vlan_id != 0 and segment.vlan is not None and attachment.vlan_id != segment.vlan:
         yield Finding(
@@ -68,7 +68,8 @@ def _bridge_carries_the_segments_vlan(draft: Draft) -> Iterator[Finding]:
             f"does not let segment.vlan {segment.vlan} through, so that no packet of a migration passes",
             f"Write vlan: {segment.vlan} for what pods send untagged, or add {{id: {segment.vlan}}}",
         )
-    else:
+    elif draft.uplink is None:
+        # An uplink that is declared says itself whether it tags.
         yield _untagged(draft, "attachment.vlan", bridge.vlan, segment.vlan)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from config.model import Model, refuse
-from config.names import DnsLabel
+from config.names import DnsLabel, InterfaceName
 
 
 def _path(value: str) -> str:
@@ -40,6 +40,10 @@ class Cluster(Model):
     headroom: int = Field(default=20, ge=0, le=1000)
     """Percent of `nodes`, rounded up: addresses for leases of pods that are gone, which whereabouts takes back once a
     day at best. The default is two batches of a rollout, which restarts 10 % of the nodes at a time."""
+    cross_cluster: bool | None = None
+    """Whether VMs migrate between clusters, so that control-plane nodes (sync controller) need the network too."""
+    default_route_interface: InterfaceName | None = None
+    """The NIC of the nodes' default route, which an uplink must not use."""
 
     def kubeconfig_path(self, base: Path) -> Path | None:
         """Return the kubeconfig's path as the file system knows it, or None when the stack names none."""

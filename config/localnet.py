@@ -95,6 +95,11 @@ class Localnet(Attachment):
     """The tag that OVN puts on; the segment's VLAN when left out. 0 means none: the bridge's uplink tags."""
 
     @property
+    def physical_network(self) -> str:
+        """The localnet of the nodes' bridge mapping that the port is connected to."""
+        return self.physical_network_name or self.cni_name or self.name
+
+    @property
     def ipam(self) -> OvnIpam:
         """OVN's own address management: not a key, as there is no other."""
         return OvnIpam()
@@ -129,7 +134,7 @@ class Localnet(Attachment):
             | {
                 "type": "ovn-k8s-cni-overlay",
                 "topology": "localnet",
-                "physicalNetworkName": self.physical_network_name or content["name"],
+                "physicalNetworkName": self.physical_network,
                 "subnets": ",".join(str(subnet) for subnet in segment.subnets),
             }
             | ({"vlanID": vlan} if vlan else {})

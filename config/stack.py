@@ -22,6 +22,8 @@ from config.model import OneOrMore, Refusal, parse
 from config.part import Part, parts_of
 from config.segment import Segment
 from config.stack_rules import CODES, RULES, Draft
+from config.uplink import Policy, Uplink, policies
+from config.uplink_rules import attachment_tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -50,6 +52,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "cluster": Cluster,
     "attachment": _Attachment,
     "slice": _Slices,
+    "uplink": Uplink,
     "hyperConverged": HyperConverged,
     "otherNetworks": _OtherNetworks,
     "waivers": _Waivers,
@@ -70,6 +73,7 @@ class Stack:
     """None, or one for each of the segment's subnets, in any order."""
     hyper_converged: HyperConverged = field(default_factory=HyperConverged)
     other_networks: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
+    uplink: Uplink | None = None
     findings: tuple[Finding, ...] = ()
     """What is worth knowing and stops nothing: warnings, and errors that are waived."""
 
@@ -107,6 +111,13 @@ class Stack:
     def cni_json(self) -> str:
         """The same as the canonical JSON that the object holds."""
         return canonical_json(self.cni_config)
+
+    @property
+    def policies(self) -> tuple[Policy, ...]:
+        """The NodeNetworkConfigurationPolicies of the uplink, one for each node group."""
+        if self.uplink is None:
+            return ()
+        return tuple(policies(self.name, self.uplink, self.segment, attachment_tags(self.attachment, self.segment)))
 
     @property
     def demand(self) -> int | None:

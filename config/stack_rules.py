@@ -15,6 +15,7 @@ from config.attachment_rules import ATTACHMENT_RULES
 from config.findings import Finding, Rule, rule
 from config.ipam import Dhcp, HostLocal, Static
 from config.part import keys_of
+from config.uplink_rules import UPLINK_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from config.hyperconverged import HyperConverged
     from config.ipam import Slice
     from config.segment import Segment
+    from config.uplink import Uplink
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Draft:
     slices: tuple[Slice, ...] = ()
     hyper_converged: HyperConverged | None = None
     other_networks: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
+    uplink: Uplink | None = None
 
 
 @rule("slice-unused")
@@ -186,6 +189,7 @@ RULES: tuple[Rule[Draft], ...] = (
     _ipam_counts_for_the_cluster,
     _bridge_is_meant,
     *ATTACHMENT_RULES,
+    *UPLINK_RULES,
 )
 
 CODES = frozenset(code for each in RULES for code in each.codes)

@@ -13,6 +13,8 @@ from config.cluster import Cluster
 from config.hyperconverged import HyperConverged, LiveMigration
 from config.ipam import Dhcp, HostLocal, Route, Slice, Static, StaticAddress, Whereabouts
 from config.segment import Segment
+from config.uplink import Bond, LinuxBridge, NodeGroup, OvsBridge, Uplink, Vlan
+from config.uplink import Localnet as BridgeMapping
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -44,6 +46,13 @@ _SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("attachment.ipam.routes, an item", Route),
     ("attachment.ipam, type: host-local", HostLocal),
     ("slice, or an item of it", Slice),
+    ("uplink", Uplink),
+    ("uplink.nodeGroups, an item", NodeGroup),
+    ("uplink.bond", Bond),
+    ("uplink.vlan", Vlan),
+    ("uplink.bridge", LinuxBridge),
+    ("uplink.ovsBridge", OvsBridge),
+    ("uplink.localnet", BridgeMapping),
     ("hyperConverged", HyperConverged),
     ("hyperConverged.liveMigration", LiveMigration),
 ]

@@ -23,7 +23,7 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True)
 class ObjectChange:
-    """What happens to one object."""
+    """What happens to one object. `namespace` is empty for what belongs to the whole cluster."""
 
     operation: Operation
     kind: str

@@ -57,8 +57,15 @@ NETWORK_ATTACHMENT = Kind("k8s.cni.cncf.io", "v1", "NetworkAttachmentDefinition"
 HYPERCONVERGED_V1BETA1 = Kind("hco.kubevirt.io", "v1beta1", "HyperConverged", "hyperconvergeds")
 HYPERCONVERGED_V1 = Kind("hco.kubevirt.io", "v1", "HyperConverged", "hyperconvergeds")
 NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
+NODE = Kind("", "v1", "Node", "nodes", namespaced=False)
+NODE_POLICY = Kind(
+    "nmstate.io", "v1", "NodeNetworkConfigurationPolicy", "nodenetworkconfigurationpolicies", namespaced=False
+)
+NODE_ENACTMENT = Kind(
+    "nmstate.io", "v1beta1", "NodeNetworkConfigurationEnactment", "nodenetworkconfigurationenactments", namespaced=False
+)
 
-DECLARED_KINDS = (NETWORK_ATTACHMENT, HYPERCONVERGED_V1BETA1, HYPERCONVERGED_V1)
+DECLARED_KINDS = (NODE_POLICY, NETWORK_ATTACHMENT, HYPERCONVERGED_V1BETA1, HYPERCONVERGED_V1)
 
 
 def kind_of(manifest: Object) -> Kind:
@@ -136,7 +143,8 @@ class Cluster:
         """Read the objects of a kind in all namespaces, those with all of `labels` when given."""
 
         async def read() -> list[Object]:
-            found = self._client.list(_resource(kind), namespace="*", labels=dict(labels or {}))
+            namespace = "*" if kind.namespaced else None
+            found = self._client.list(_resource(kind), namespace=namespace, labels=dict(labels or {}))
             return [_plain(item) | {"apiVersion": kind.api_version, "kind": kind.kind} async for item in found]
 
         return await self._ask(f"list {kind.kind}", kind, read)
@@ -147,7 +155,7 @@ class Cluster:
         Raises ConflictError when other field managers own fields of it and `force` is False.
         """
         kind = kind_of(manifest)
-        name, namespace = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
+        name, namespace = manifest["metadata"]["name"], manifest["metadata"].get("namespace")
 
         async def write() -> Object:
             wanted = _resource(kind)(manifest)
@@ -163,7 +171,7 @@ class Cluster:
 
         return await self._ask(f"apply {kind.kind} {name}", kind, write)
 
-    async def delete(self, kind: Kind, name: str, namespace: str) -> None:
+    async def delete(self, kind: Kind, name: str, namespace: str | None = None) -> None:
         """Delete an object in the background; one that is gone already counts as deleted."""
 
         async def remove() -> None:

@@ -13,6 +13,7 @@ from mignet.cluster import (
     HYPERCONVERGED_V1BETA1,
     NAMESPACE,
     NETWORK_ATTACHMENT,
+    NODE_POLICY,
     Cluster,
     ClusterError,
     ConflictError,
@@ -74,25 +75,40 @@ async def prerequisites(stack: Stack, cluster: Cluster) -> tuple[Object | None, 
             " default first (this program never creates one), or correct cluster.namespace"
         )
     if attachment is not None and not stack.attachment.adopt:
-        sentences.extend(_foreign(stack, attachment))
+        remedy = "set attachment.adopt: true to take it over, or choose another attachment.name"
+        sentences.extend(_foreign(stack, attachment, remedy))
     if sentences or hyperconverged is None:
         raise GuardError(stack.name, sentences)
     return attachment, hyperconverged
 
 
-def _foreign(stack: Stack, attachment: Object) -> Iterable[str]:
-    metadata = attachment["metadata"]
+async def uplinks(stack: Stack, cluster: Cluster) -> tuple[Object, ...]:
+    """Return the live policies of the stack's uplink, as far as there are some.
+
+    Raises GuardError when kubernetes-nmstate is not there, and when a policy of that name is somebody else's.
+    """
+    try:
+        found = await asyncio.gather(*(cluster.get(NODE_POLICY, policy.name) for policy in stack.policies))
+    except ClusterError as error:
+        raise GuardError(stack.name, [str(error)]) from error
+    live = tuple(policy for policy in found if policy is not None)
+    remedy = "rename the node group, or delete that policy after taking its interfaces back"
+    if sentences := [sentence for policy in live for sentence in _foreign(stack, policy, remedy)]:
+        raise GuardError(stack.name, sentences)
+    return live
+
+
+def _foreign(stack: Stack, live: Object, remedy: str) -> Iterable[str]:
+    metadata = live["metadata"]
     managers = [entry.get("manager", "unknown") for entry in metadata.get("managedFields", [])]
     instance = metadata.get("labels", {}).get("app.kubernetes.io/instance", stack.name)
-    name = f"NetworkAttachmentDefinition {metadata['namespace']}/{metadata['name']}"
+    where = f"{metadata['namespace']}/" if "namespace" in metadata else ""
+    name = f"{live['kind']} {where}{metadata['name']}"
     if FIELD_MANAGER not in managers:
         made_by = ", ".join(dict.fromkeys(managers)) or "unknown"
-        yield (
-            f"{name} exists and was made by somebody else (field manager {made_by}); set attachment.adopt: true to"
-            " take it over, or choose another attachment.name"
-        )
+        yield (f"{name} exists and was made by somebody else (field manager {made_by}); {remedy}")
     elif instance != stack.name:
-        yield f"{name} belongs to stack {instance}; choose another attachment.name, or destroy that stack first"
+        yield f"{name} belongs to stack {instance}; choose another name, or destroy that stack first"
 
 
 async def take_overs(stack: Stack, cluster: Cluster, live: Object) -> tuple[FieldChange, ...]:

@@ -17,9 +17,12 @@ from config.stack import Stack, load_stack
 from mignet import guards
 from mignet.changes import differences
 from mignet.cluster import Cluster, ClusterError
+from mignet.nodes import Nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pulumi.dynamic import ResourceProvider
 
     from mignet.changes import FieldChange
 
@@ -51,6 +54,11 @@ def load() -> Stack:
         _refuse(f"the configuration has mistakes; nothing was changed\n{error}")
 
 
+def nodes() -> ResourceProvider:
+    """Return what waits for nodes, and undoes on them, behind the policies of an uplink."""
+    return Nodes()
+
+
 def guard(stack: Stack) -> None:
     """Stop the program unless the cluster is fit for the stack; show what is taken over, and what running pods miss.
 
@@ -75,6 +83,7 @@ def guard(stack: Stack) -> None:
 async def _check(stack: Stack) -> list[str]:
     async with Cluster(stack.cluster, base=Path.cwd()) as cluster:
         attachment, live = await guards.prerequisites(stack, cluster)
+        await guards.uplinks(stack, cluster)
         taken = await guards.take_overs(stack, cluster, live)
     path = "spec.config"
     changes = () if attachment is None else differences(guards.value_at(attachment, path), stack.cni_json, path)

@@ -60,7 +60,8 @@ def summary(report: Report) -> str:
 
 def _change_lines(change: ObjectChange) -> Iterable[str]:
     sign, colour = _SIGNS[change.operation]
-    yield typer.style(f"  {sign} {change.operation:<10} {change.kind} {change.namespace}/{change.name}", fg=colour)
+    where = f"{change.namespace}/" if change.namespace else ""
+    yield typer.style(f"  {sign} {change.operation:<10} {change.kind} {where}{change.name}", fg=colour)
     for each in change.fields:
         # Labels and annotations of a whole object are the same for every stack; the JSON has them.
         if change.operation in {"create", "delete"} and each.path.startswith("metadata."):

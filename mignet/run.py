@@ -14,6 +14,7 @@ from mignet.cluster import Cluster, ClusterError, ConflictError
 from mignet.engines import direct_engine
 from mignet.engines.evaluation import Declaration, ProgramError, evaluate
 from mignet.guards import GuardError, stale_handlers
+from mignet.uplinks import UplinkError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -91,10 +92,10 @@ async def direct(
         act = direct_engine.carry_out_removal if verb == "destroy" else direct_engine.carry_out
         try:
             async with limit, Cluster(stack.cluster, base=project.directory) as cluster:
-                await act(steps, cluster)
-        except (ClusterError, ConflictError, direct_engine.ReadBackError) as error:
+                left = await act(stack, steps, cluster)
+        except (ClusterError, ConflictError, UplinkError, direct_engine.ReadBackError) as error:
             return _report(stack, verb, report.changes, error=_sentences(stack, error))
-        return report
+        return replace(report, warnings=(*report.warnings, *(f"{stack.name}: {line}" for line in left)))
 
     plans = await asyncio.gather(*(planned(stack) for stack in stacks))
     reports = [report for report, _ in plans]
@@ -163,4 +164,6 @@ def _stale_handlers(stack: Stack, changes: Iterable[ObjectChange]) -> Iterator[s
 
 
 def _sentences(stack: Stack, error: Exception) -> str:
-    return str(error) if isinstance(error, GuardError) else f"{stack.name}: {error}"
+    if isinstance(error, GuardError):
+        return str(error)
+    return "\n".join(f"{stack.name}: {line}" for line in str(error).splitlines())

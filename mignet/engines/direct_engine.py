@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from components.ownership import FIELD_MANAGER, labels
-from mignet import guards
+from config.uplink import Uplink
+from mignet import guards, uplinks
 from mignet.changes import FieldChange, ObjectChange, Operation, declared_differences, differences
-from mignet.cluster import NETWORK_ATTACHMENT, Cluster, ConflictError, Object, kind_of
+from mignet.cluster import NETWORK_ATTACHMENT, NODE_POLICY, Cluster, ClusterError, ConflictError, Object, kind_of
 from mignet.ownership import owned_paths
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from config.stack import Stack
     from mignet.engines.evaluation import Declaration, Declared
 
+_WEBHOOK = "nmstate.io/webhook-mutating-timestamp"
+"""What kubernetes-nmstate's webhook writes into every policy that passes it, dry runs included."""
 _SERVER_SIDE = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp")
 
 
@@ -44,7 +47,8 @@ async def plan(stack: Stack, declaration: Declaration, cluster: Cluster) -> list
 
     Raises GuardError when the cluster is not fit, or a field is somebody else's and is not to be taken over.
     """
-    found = {_identity(live): live for live in await guards.prerequisites(stack, cluster) if live}
+    live_objects = (*await guards.prerequisites(stack, cluster), *await guards.uplinks(stack, cluster))
+    found = {_identity(live): live for live in live_objects if live}
     planned = (
         _plan_one(stack, declared, found.get(_identity(declared.manifest)), cluster) for declared in declaration.objects
     )
@@ -88,30 +92,54 @@ async def _plan_one(stack: Stack, declared: Declared, live: Object | None, clust
     return Step(_change("update" if fields else "same", manifest, fields), manifest, declared)
 
 
-async def carry_out(steps: Iterable[Step], cluster: Cluster) -> None:
-    """Apply and delete what the steps say, then read each object back.
+async def carry_out(stack: Stack, steps: Iterable[Step], cluster: Cluster) -> list[str]:
+    """Apply and delete what the steps say, then read each object back. Returns a line for what had to stay.
 
-    Raises ReadBackError when the API server holds something else than what was applied.
+    Raises ReadBackError when the API server holds something else than what was applied, and UplinkError when the nodes
+    do not take a policy: what needs it is not applied then.
     """
+    left = []
     for step in steps:
-        metadata, kind = step.manifest["metadata"], kind_of(step.manifest)
         if step.declared is None:
-            await cluster.delete(kind, metadata["name"], metadata["namespace"])
+            left += await _remove(stack, step.manifest, cluster)
             continue
-        if step.change.operation == "same":
-            continue
-        manifest = step.manifest
-        if step.declared.patch:
-            manifest = await _pinned(manifest, cluster)
-        await cluster.apply(manifest, manager=FIELD_MANAGER, force=step.declared.force, dry_run=False)
-        live = await cluster.get(kind, metadata["name"], metadata["namespace"])
-        lost = [] if live is None else list(declared_differences(_content(step.manifest), _content(live)))
-        if live is None or lost:
-            what = (
-                "the object is gone" if live is None else "; ".join(f"{c.path} is {c.old}, not {c.new}" for c in lost)
-            )
-            msg = f"{kind.kind} {metadata['name']} was applied, but the API server holds something else: {what}"
-            raise ReadBackError(msg)
+        if step.change.operation != "same":
+            await _apply(stack, step, cluster)
+        if kind_of(step.manifest) == NODE_POLICY:
+            # Also when nothing changed: a run that was killed may have left before the nodes were done.
+            await uplinks.wait(cluster, step.manifest["metadata"]["name"], seconds=_patience(stack))
+    return left
+
+
+async def _apply(stack: Stack, step: Step, cluster: Cluster) -> None:
+    metadata, kind = step.manifest["metadata"], kind_of(step.manifest)
+    manifest = step.manifest
+    if kind == NODE_POLICY:
+        await uplinks.settle(cluster, metadata["name"], seconds=_patience(stack))
+    if step.declared is not None and step.declared.patch:
+        manifest = await _pinned(manifest, cluster)
+    force = step.declared is not None and step.declared.force
+    await cluster.apply(manifest, manager=FIELD_MANAGER, force=force, dry_run=False)
+    live = await cluster.get(kind, metadata["name"], metadata.get("namespace"))
+    lost = [] if live is None else list(declared_differences(_content(step.manifest), _content(live)))
+    if live is None or lost:
+        what = "the object is gone" if live is None else "; ".join(f"{c.path} is {c.old}, not {c.new}" for c in lost)
+        msg = f"{kind.kind} {metadata['name']} was applied, but the API server holds something else: {what}"
+        raise ReadBackError(msg)
+
+
+async def _remove(stack: Stack, live: Object, cluster: Cluster) -> list[str]:
+    """Delete what is ours; a policy's interfaces first, which would stay on the nodes for ever otherwise."""
+    metadata, kind = live["metadata"], kind_of(live)
+    left: list[str] = []
+    if kind == NODE_POLICY:
+        left = await uplinks.take_back(cluster, stack.name, metadata["name"], seconds=_patience(stack))
+    await cluster.delete(kind, metadata["name"], metadata.get("namespace"))
+    return left
+
+
+def _patience(stack: Stack) -> float:
+    return (stack.uplink or Uplink.model_construct()).wait_seconds
 
 
 async def _pinned(manifest: Object, cluster: Cluster) -> Object:
@@ -141,14 +169,15 @@ async def plan_removal(stack: Stack, declaration: Declaration, cluster: Cluster)
     return steps + [Step(_change("delete", live, _removal(live)), live, None) for live in ours]
 
 
-async def carry_out_removal(steps: Iterable[Step], cluster: Cluster) -> None:
-    """Give patched fields back and delete what is ours."""
+async def carry_out_removal(stack: Stack, steps: Iterable[Step], cluster: Cluster) -> list[str]:
+    """Give patched fields back and delete what is ours. Returns a line for what had to stay."""
+    left = []
     for step in steps:
-        metadata = step.manifest["metadata"]
         if step.declared is None:
-            await cluster.delete(kind_of(step.manifest), metadata["name"], metadata["namespace"])
+            left += await _remove(stack, step.manifest, cluster)
         else:
             await cluster.apply(step.manifest, manager=FIELD_MANAGER, force=False, dry_run=False)
+    return left
 
 
 def _relinquishing(live: Object) -> Object:
@@ -162,19 +191,27 @@ def _relinquishing(live: Object) -> Object:
 
 
 async def _ours(stack: Stack, cluster: Cluster) -> list[Object]:
-    """Find the attachments that carry this stack's labels, in every namespace."""
+    """Find what carries this stack's labels: attachments in every namespace, then the policies that they stand on."""
     found = await cluster.list(NETWORK_ATTACHMENT, labels=labels(stack.name))
+    try:
+        found += await cluster.list(NODE_POLICY, labels=labels(stack.name))
+    except ClusterError as error:
+        # Many clusters have no kubernetes-nmstate, and many users no right to it; then nothing there is ours.
+        if stack.uplink or error.reason not in {"not-served", "forbidden"}:
+            raise
     return [live for live in found if owned_paths(live, FIELD_MANAGER)]
 
 
 def _identity(manifest: Object) -> tuple[str, str, str]:
     metadata = manifest["metadata"]
-    return manifest["kind"], metadata["namespace"], metadata["name"]
+    return manifest["kind"], metadata.get("namespace", ""), metadata["name"]
 
 
 def _content(manifest: Object) -> Object:
     """Return what somebody declared, without what the API server writes itself."""
     metadata = {key: value for key, value in manifest["metadata"].items() if key not in _SERVER_SIDE}
+    if _WEBHOOK in metadata.get("annotations", {}):
+        metadata["annotations"] = {key: value for key, value in metadata["annotations"].items() if key != _WEBHOOK}
     return {key: value for key, value in manifest.items() if key != "status"} | {"metadata": metadata}
 
 
@@ -187,4 +224,4 @@ def _change(operation: Operation, manifest: Object, fields: Iterable[FieldChange
     # Names and versions identify the object; they are no change of it.
     identity = {"apiVersion", "kind", "metadata.name", "metadata.namespace"}
     kept = tuple(each for each in fields if each.path not in identity)
-    return ObjectChange(operation, manifest["kind"], metadata["namespace"], metadata["name"], kept)
+    return ObjectChange(operation, manifest["kind"], metadata.get("namespace", ""), metadata["name"], kept)

@@ -136,7 +136,7 @@ def changes(events: Sequence[automation.EngineEvent], plan: Report) -> tuple[Obj
             continue
         manifest: dict[str, Any] = dict(state.inputs or {})
         metadata = manifest["metadata"]
-        key = (manifest["kind"], metadata["namespace"], metadata["name"])
+        key = (manifest["kind"], metadata.get("namespace", ""), metadata["name"])
         operation = _OPERATIONS[str(step.op.value)]
         if step.type.endswith("Patch"):
             # The object is not ours: taking up some of its fields is no creation, and letting go of them no deletion.

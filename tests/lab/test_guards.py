@@ -211,4 +211,4 @@ def test_an_attachment_of_another_stack_is_refused(workspace: Workspace, tmp_pat
     label = {"metadata": {"labels": {"app.kubernetes.io/instance": "prod-7"}}}
     workspace.site.kube.merge(f"{workspace.site.attachments}/migration", label, "Mozilla")
     name = f"NetworkAttachmentDefinition {workspace.site.namespace}/migration"
-    refused(workspace, direct, f"{name} belongs to stack prod-7; choose another attachment.name, or destroy that")
+    refused(workspace, direct, f"{name} belongs to stack prod-7; choose another name, or destroy that")

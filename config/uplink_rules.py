@@ -1,0 +1,366 @@
+"""What must hold between an uplink, the segment, the attachment and the cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from config.attachment import Bridge, Ipvlan, Localnet, Macvlan
+from config.findings import Finding, Rule, rule
+from config.uplink import policy_name, trunk_of, uses
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from config.attachment import AnyAttachment
+    from config.segment import Segment
+    from config.stack_rules import Draft
+    from config.uplink import NodeGroup
+
+_CONTROL_PLANE = {"node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"}
+_NOT_CONTROL_PLANE = {"node-role.kubernetes.io/worker", "node-role.kubernetes.io/infra"}
+
+
+def _groups(draft: Draft) -> Iterator[tuple[str, NodeGroup, Segment]]:
+    if draft.uplink is None or draft.segment is None:
+        return
+    for index, group in enumerate(draft.uplink.groups):
+        key = "uplink" if draft.uplink.node_groups is None else f"uplink.nodeGroups[{index}]"
+        yield key, group, draft.segment
+
+
+def attached_to(attachment: AnyAttachment) -> tuple[str, str] | None:
+    """Return the key and the interface (or localnet) that an attachment needs on the node; None when it names none."""
+    match attachment:
+        case Macvlan() | Ipvlan():
+            return "master", attachment.master
+        case Localnet():
+            return "physicalNetworkName", attachment.physical_network
+        case _:
+            return None if attachment.bridge is None else ("bridge", attachment.bridge)
+
+
+def attachment_tags(attachment: AnyAttachment, segment: Segment) -> tuple[int, ...]:
+    """Return the VLAN tags that an attachment puts on the frames itself."""
+    match attachment:
+        case Bridge():
+            trunk = (tag for item in attachment.vlan_trunk or () for tag in item.vlans)
+            return tuple(dict.fromkeys([tag for tag in (attachment.vlan, *trunk) if tag]))
+        case Localnet():
+            tag = segment.vlan if attachment.vlan_id is None else attachment.vlan_id
+            return (tag,) if tag else ()
+        case _:
+            return ()
+
+
+def _tags(draft: Draft) -> tuple[int, ...]:
+    if draft.attachment is None or draft.segment is None:
+        return ()
+    return attachment_tags(draft.attachment, draft.segment)
+
+
+# These two have no code: nothing could be made of a stack that waives them.
+@rule()
+def _vlan_known(draft: Draft) -> Iterator[Finding]:
+    """A VLAN interface has a tag, of its own or the segment's."""
+    for key, group, segment in _groups(draft):
+        if group.vlan and group.vlan_id(segment) is None:
+            yield Finding(
+                "error",
+                "uplink-vlan-missing",
+                draft.name,
+                f"{key}.vlan.id",
+                None,
+                "is required while segment.vlan is not set",
+                "Set segment.vlan in Pulumi.yaml, so that all stacks share it",
+            )
+
+
+@rule()
+def _names_fit(draft: Draft) -> Iterator[Finding]:
+    """Derived names keep the limits: an interface's is at most 15 characters long, a policy's 63 (a label's value)."""
+    for key, group, segment in _groups(draft):
+        name = group.vlan_name(segment)
+        if name is not None and len(name) > 15 and group.vlan_id(segment) is not None:
+            yield Finding(
+                "error",
+                "uplink-name-long",
+                draft.name,
+                f"{key}.vlan.name",
+                name,
+                f"is {len(name)} characters long, and the kernel takes 15",
+                "Write a shorter vlan.name, such as mig0",
+            )
+        policy = policy_name(draft.name, group, segment)
+        if len(policy) > 63:
+            yield Finding(
+                "error",
+                "uplink-policy-name",
+                draft.name,
+                f"{key}.name",
+                policy,
+                f"makes a policy's name of {len(policy)} characters, and nmstate labels with at most 63",
+                "Shorten the group's or the stack's name",
+            )
+
+
+@rule("uplink-vlan-differs")
+def _vlan_agrees(draft: Draft) -> Iterator[Finding]:
+    """The uplink tags with the segment's VLAN: any other is another network."""
+    for key, group, segment in _groups(draft):
+        tag = group.vlan_id(segment)
+        if tag and segment.vlan and tag != segment.vlan:
+            yield Finding(
+                "error",
+                "uplink-vlan-differs",
+                draft.name,
+                f"{key}.vlan.id",
+                tag,
+                f"is not segment.vlan {segment.vlan}; this cluster would be alone on its VLAN",
+                "Leave it out to use the segment's",
+            )
+
+
+@rule("uplink-layer-unused")
+def _layers_stack(draft: Draft) -> Iterator[Finding]:
+    """Each layer stands upon the one below it: a bond or VLAN that nothing uses is a mistake, or carries nothing."""
+    for key, group, segment in _groups(draft):
+        if group.bond and group.vlan and group.vlan.base_interface not in {None, group.bond.name}:
+            yield Finding(
+                "error",
+                "uplink-layer-unused",
+                draft.name,
+                f"{key}.vlan.baseInterface",
+                group.vlan.base_interface,
+                f"passes by bond {group.bond.name}, which nothing uses then",
+                "Leave it out, or remove the bond",
+            )
+        below, port = group.below_bridge(segment), group.bridge_port(segment)
+        if below and port and port != below:
+            yield Finding(
+                "error",
+                "uplink-layer-unused",
+                draft.name,
+                f"{key}.{'bridge' if group.bridge else 'ovsBridge'}.port",
+                port,
+                f"passes by {below}, which nothing uses then",
+                f"Leave it out to use {below}",
+            )
+
+
+@rule("uplink-top-differs")
+def _one_top(draft: Draft) -> Iterator[Finding]:
+    """All groups end in one interface name (and one localnet): one attachment serves all nodes."""
+    groups = list(_groups(draft))
+    for what, ends in (
+        ("interface", [(key, group.top(segment)) for key, group, segment in groups]),
+        ("localnet", [(key, group.localnet.localnet if group.localnet else None) for key, group, _ in groups]),
+    ):
+        for key, end in ends[1:]:
+            if end != ends[0][1]:
+                yield Finding(
+                    "error",
+                    "uplink-top-differs",
+                    draft.name,
+                    key,
+                    None,
+                    f"ends in {what} {end or 'none'} and {ends[0][0]} in {ends[0][1] or 'none'}; one attachment serves"
+                    " all nodes",
+                    "Give both the same name, such as vlan.name: mig0",
+                )
+
+
+@rule("uplink-not-attached", "uplink-port-master")
+def _attachment_meets_uplink(draft: Draft) -> Iterator[Finding]:
+    """The attachment uses what the uplink makes, and no NIC that a bridge or bond has taken."""
+    end = None if draft.attachment is None else attached_to(draft.attachment)
+    if end is None:
+        return
+    key, wanted = end
+    for where, group, segment in _groups(draft):
+        offered = group.top(segment)
+        if key == "physicalNetworkName":
+            offered = group.localnet.localnet if group.localnet else None
+        # One sentence for each group would say the same again.
+        if wanted == offered:
+            continue
+        ports = {group.bridge_port(segment), *(group.bond.ports if group.bond else ())}
+        if key == "master" and wanted in ports:
+            yield Finding(
+                "error",
+                "uplink-port-master",
+                draft.name,
+                "attachment.master",
+                wanted,
+                f"is a port of the bridge or bond that {where} makes, which takes all its traffic",
+                f"Write {offered}" if group.bridge is None else "Use type bridge, or leave the bridge out",
+            )
+        else:
+            yield Finding(
+                "error",
+                "uplink-not-attached",
+                draft.name,
+                f"attachment.{key}",
+                wanted,
+                f"is not what {where} makes ({offered or 'nothing of that kind'})",
+                f"Write {offered}, or rename it in the uplink" if offered else "Correct the uplink or attachment.type",
+            )
+        return
+
+
+@rule("uplink-double-tag")
+def _one_tag(draft: Draft) -> Iterator[Finding]:
+    """Either the uplink tags or the attachment does: two tags reach no other cluster."""
+    tags = _tags(draft)
+    for key, group, segment in _groups(draft):
+        tag = group.vlan_id(segment)
+        if tag and tags:
+            yield Finding(
+                "error",
+                "uplink-double-tag",
+                draft.name,
+                "attachment.vlan",
+                tags[0],
+                f"tags what {key}.vlan tags with {tag} again",
+                "Leave it out, or remove the vlan layer",
+            )
+            return
+
+
+@rule("uplink-trunk")
+def _trunk_passes(draft: Draft) -> Iterator[Finding]:
+    """The bridge's port lets through what the attachment sends; anything else is dropped without a word."""
+    tags = _tags(draft)
+    for key, group, _ in _groups(draft):
+        trunk = trunk_of(group, tags)
+        missing = [tag for tag in tags if tag not in trunk]
+        if not trunk or group.vlan:
+            continue
+        if missing:
+            yield Finding(
+                "error",
+                "uplink-trunk",
+                draft.name,
+                f"{key}.bridge.trunk",
+                list(trunk),
+                f"lets VLAN {missing[0]} of the attachment not pass",
+                "Leave it out to let exactly the attachment's VLANs pass",
+            )
+        elif not tags:
+            yield Finding(
+                "error",
+                "uplink-trunk",
+                draft.name,
+                f"{key}.bridge.trunk",
+                list(trunk),
+                "lets only tagged frames pass, and the attachment sends untagged ones",
+                f"Set attachment.vlan: {trunk[0]}, or leave trunk out",
+            )
+
+
+@rule("uplink-untagged")
+def _somebody_tags(draft: Draft) -> Iterator[Finding]:
+    """Where the segment has a VLAN and nothing on the node tags, the switch must."""
+    if _tags(draft):
+        return
+    for key, group, segment in _groups(draft):
+        if segment.vlan and group.vlan is None:
+            yield Finding(
+                "warning",
+                "uplink-untagged",
+                draft.name,
+                key,
+                None,
+                f"sends untagged frames, and segment.vlan is {segment.vlan}; right only where the switch ports of these"
+                f" nodes are access ports of VLAN {segment.vlan}",
+                "Add a vlan layer where they are trunk ports",
+            )
+
+
+@rule("uplink-mtu")
+def _mtu_fits(draft: Draft) -> Iterator[Finding]:
+    """The uplink carries packets as large as the pods send."""
+    pods = getattr(draft.attachment, "mtu", None)
+    for key, group, segment in _groups(draft):
+        mtu, wanted = group.mtu or segment.mtu, pods or segment.mtu
+        if mtu and wanted and wanted > mtu:
+            yield Finding(
+                "error",
+                "uplink-mtu",
+                draft.name,
+                f"{key}.mtu",
+                mtu,
+                f"is below the {wanted} of the pods",
+                "Leave it out to use the segment's",
+            )
+        if group.base_mtu and mtu and group.base_mtu < mtu and group.mtu is None:
+            yield Finding(
+                "error",
+                "uplink-mtu",
+                draft.name,
+                f"{key}.baseMtu",
+                group.base_mtu,
+                f"is below the {mtu} of what stands upon it; the kernel refuses it",
+                "Raise it, or leave it out",
+            )
+
+
+def covers_control_plane(selector: Mapping[str, str]) -> bool | None:
+    """Tell whether a node selector takes control-plane nodes in; None when its labels do not say."""
+    if not selector or selector.keys() & _CONTROL_PLANE:
+        return True
+    return False if selector.keys() & _NOT_CONTROL_PLANE else None
+
+
+@rule("uplink-control-plane")
+def _control_plane_covered(draft: Draft) -> Iterator[Finding]:
+    """The sync controller of cross-cluster migration runs on control-plane nodes, and needs the network there."""
+    if draft.uplink is None or draft.cluster is None or draft.cluster.cross_cluster is False:
+        return
+    covered = {covers_control_plane(group.node_selector) for group in draft.uplink.groups}
+    if True in covered:
+        return
+    demanded = draft.cluster.cross_cluster is True and covered == {False}
+    remedy = "Add a group for node-role.kubernetes.io/control-plane"
+    yield Finding(
+        "error" if demanded else "warning",
+        "uplink-control-plane",
+        draft.name,
+        "uplink",
+        None,
+        "has no group for control-plane nodes, where the sync controller of cross-cluster migration runs; it would stay"
+        " in ContainerCreating",
+        remedy if draft.cluster.cross_cluster else f"{remedy}, or set cluster.crossCluster: false",
+    )
+
+
+@rule("uplink-default-route")
+def _default_route_spared(draft: Draft) -> Iterator[Finding]:
+    """The NIC of the default route is not touched: a mistake there takes the node off the network."""
+    nic = draft.cluster.default_route_interface if draft.cluster else None
+    for key, group, segment in _groups(draft):
+        if nic in uses(group, segment):
+            yield Finding(
+                "error",
+                "uplink-default-route",
+                draft.name,
+                key,
+                nic,
+                "is the NIC of the default route",
+                "Use another NIC",
+            )
+
+
+UPLINK_RULES: tuple[Rule[Draft], ...] = (
+    _vlan_known,
+    _names_fit,
+    _vlan_agrees,
+    _layers_stack,
+    _one_top,
+    _attachment_meets_uplink,
+    _one_tag,
+    _trunk_passes,
+    _somebody_tags,
+    _mtu_fits,
+    _control_plane_covered,
+    _default_route_spared,
+)

@@ -1,0 +1,79 @@
+"""The nodes behind a policy, as Pulumi's dynamic resource: wait for them, and undo on them.
+
+Pulumi keeps the name of this class and module in its state, since `pulumi destroy` does not run the program: both keep
+their names. Nothing but a policy's name and the way to its cluster goes in there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pulumi.dynamic import CreateResult, DiffResult, ResourceProvider, UpdateResult
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from mignet.cluster import Cluster
+
+_PROPERTIES = ("policy", "generation", "stack", "context", "kubeconfig", "waitSeconds")
+
+
+class Nodes(ResourceProvider):
+    """Creating and updating wait until the nodes have taken a policy; deleting takes its interfaces off them."""
+
+    # It holds nothing; as a secret it would ask every user of the state for a passphrase.
+    serialize_as_secret_always = False
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """Wait again for another generation of the policy; the way to the cluster is only noted."""
+        return DiffResult(changes=any(olds.get(key) != news.get(key) for key in _PROPERTIES))
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Wait for the nodes."""
+        self._wait(props)
+        return CreateResult(props["policy"], _kept(props))
+
+    def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+        """Wait for the nodes, unless they are done with this generation."""
+        if olds.get("generation") != news.get("generation"):
+            self._wait(news)
+        return UpdateResult(_kept(news))
+
+    def delete(self, _id: str, props: dict[str, Any]) -> None:
+        """Take off the nodes what the policy made; the policy goes next."""
+
+        async def take_back(cluster: Cluster) -> None:
+            from mignet import uplinks
+
+            await uplinks.take_back(cluster, props["stack"], props["policy"], seconds=props["waitSeconds"])
+
+        _on_cluster(props, take_back)
+
+    def _wait(self, props: dict[str, Any]) -> None:
+        async def wait(cluster: Cluster) -> None:
+            from mignet import uplinks
+
+            await uplinks.wait(cluster, props["policy"], seconds=props["waitSeconds"])
+
+        _on_cluster(props, wait)
+
+
+def _kept(props: dict[str, Any]) -> dict[str, Any]:
+    return {key: props.get(key) for key in _PROPERTIES}
+
+
+def _on_cluster(props: dict[str, Any], act: Callable[[Cluster], Awaitable[None]]) -> None:
+    # Imported here: the program only names this class, and Pulumi's own process does the work.
+    import asyncio
+    from pathlib import Path
+
+    from config.cluster import Cluster as ClusterConfig
+    from mignet.cluster import Cluster
+
+    config = ClusterConfig(context=props["context"], kubeconfig=props.get("kubeconfig"))
+
+    async def run() -> None:
+        async with Cluster(config, base=Path.cwd()) as cluster:
+            await act(cluster)
+
+    asyncio.run(run())

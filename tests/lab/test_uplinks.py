@@ -1,0 +1,234 @@
+"""Uplinks against a real API server: what goes on waits for the nodes, and what goes away takes its interfaces along.
+
+No kubernetes-nmstate runs here; `nmstate_operator` sets the conditions that the real one sets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from nmstate_operator import CONFIGURED, POLICIES, NmstateOperator, conditions
+from support import Outcome, Workspace
+
+WORKERS = {"node-role.kubernetes.io/worker": ""}
+CONTROL_PLANE = {"node-role.kubernetes.io/control-plane": ""}
+
+
+@pytest.fixture
+def with_uplink(workspace: Workspace) -> Iterator[Workspace]:
+    """A workspace with a VLAN on every node; what a test leaves behind is removed."""
+    workspace.config["attachment"]["master"] = "eth1.2001"
+    workspace.config["uplink"] = {"vlan": {"baseInterface": "eth1"}}
+    workspace.write()
+    yield workspace
+    operator = NmstateOperator(workspace.site.kube, workspace.stack)
+    for policy in operator.policies():
+        workspace.site.kube.call("DELETE", f"{POLICIES}/{policy['metadata']['name']}")
+
+
+@pytest.fixture
+def operator(with_uplink: Workspace) -> Iterator[NmstateOperator]:
+    with NmstateOperator(with_uplink.site.kube, with_uplink.stack) as one:
+        yield one
+
+
+def up(workspace: Workspace, engine: str) -> dict[str, Any]:
+    outcome = workspace.mignet("up", engine)
+    assert outcome.code == 0, outcome.out + outcome.err
+    return outcome.changes
+
+
+def failed(outcome: Outcome) -> list[str]:
+    assert outcome.code == 1, outcome.out + outcome.err
+    assert "Traceback" not in outcome.err
+    return str(outcome.reports[0]["error"]).splitlines()
+
+
+def test_the_network_comes_up_once_the_nodes_have_the_uplink(
+    with_uplink: Workspace, operator: NmstateOperator, engine: str
+) -> None:
+    assert up(with_uplink, engine)["NodeNetworkConfigurationPolicy"][0] == "create"
+    (policy,) = operator.policies()
+    assert policy["spec"]["desiredState"]["interfaces"][1]["vlan"] == {"base-iface": "eth1", "id": 2001}
+    assert operator.on_nodes() == {"eth1": "up", "eth1.2001": "up"}
+    assert "migration" in with_uplink.site.live()["attachments"]
+    again = with_uplink.mignet("drift", engine)
+    assert again.code == 0, again.out + again.err
+    assert up(with_uplink, engine)["NodeNetworkConfigurationPolicy"] == ("same", {})
+
+
+def test_nothing_stands_on_an_uplink_that_a_node_refused_and_the_reason_is_shown(
+    with_uplink: Workspace, operator: NmstateOperator, engine: str
+) -> None:
+    operator.fails["dev-worker-1"] = "InvalidArgument: Failed to find unknown type interface eth1 in current state"
+    lines = failed(with_uplink.mignet("up", engine))
+    assert any("failed: 1/4 nodes failed to configure" in line for line in lines), lines
+    reason = "node dev-worker-1: InvalidArgument: Failed to find unknown type interface eth1 in current state"
+    assert any(line.endswith(reason) for line in lines), lines
+    assert not with_uplink.site.live()["attachments"]
+    operator.fails.clear()
+    with_uplink.config["uplink"]["baseMtu"] = 9100
+    with_uplink.write()
+    up(with_uplink, engine)
+    assert "migration" in with_uplink.site.live()["attachments"]
+
+
+def test_conditions_of_an_older_generation_are_not_believed(with_uplink: Workspace, operator: NmstateOperator) -> None:
+    up(with_uplink, "direct")
+    with_uplink.config["uplink"] |= {"baseMtu": 9100, "waitSeconds": 1}
+    with_uplink.write()
+    (before,) = operator.policies()
+    operator.__exit__(None, None, None)
+    lines = failed(with_uplink.mignet("up", "direct"))
+    assert "is not Available after 1 s" in lines[0]
+    (policy,) = operator.policies()
+    available = next(each for each in policy["status"]["conditions"] if each["type"] == "Available")
+    assert (available["status"], policy["metadata"]["generation"]) == ("True", before["metadata"]["generation"] + 1)
+
+
+def test_a_selector_that_selects_no_node_is_named(
+    with_uplink: Workspace, operator: NmstateOperator, engine: str
+) -> None:
+    with_uplink.config["uplink"]["nodeSelector"] = {"rack": "none"}
+    with_uplink.write()
+    lines = failed(with_uplink.mignet("up", engine))
+    assert any("selects no node (rack=none); correct nodeSelector" in line for line in lines), lines
+
+
+def test_a_destroy_takes_the_interfaces_off_the_nodes_before_the_policies_go(
+    with_uplink: Workspace, operator: NmstateOperator, engine: str
+) -> None:
+    with_uplink.config["attachment"]["master"] = "mig0"
+    with_uplink.config["uplink"] = {
+        "nodeGroups": [
+            {
+                "name": "workers",
+                "nodeSelector": WORKERS,
+                "bond": {"name": "bond1", "ports": ["eth1", "eth2"], "mode": "active-backup"},
+                "vlan": {"name": "mig0"},
+            },
+            {"name": "masters", "nodeSelector": CONTROL_PLANE, "vlan": {"baseInterface": "eth3", "name": "mig0"}},
+        ]
+    }
+    with_uplink.write()
+    up(with_uplink, engine)
+    assert len(operator.policies()) == 2
+    outcome = with_uplink.mignet("destroy", engine)
+    assert outcome.code == 0, outcome.out + outcome.err
+    assert not operator.policies()
+    last = {name.rpartition("-")[0].rpartition("-")[2]: state for name, state in operator.states}
+    assert last == {
+        "workers": {
+            "interfaces": [
+                {"name": "eth1", "state": "up"},
+                {"name": "eth2", "state": "up"},
+                {"name": "bond1", "type": "bond", "state": "absent"},
+                {"name": "mig0", "type": "vlan", "state": "absent"},
+            ]
+        },
+        "masters": {
+            "interfaces": [{"name": "eth3", "state": "up"}, {"name": "mig0", "type": "vlan", "state": "absent"}]
+        },
+    }
+
+
+def test_another_interface_comes_before_the_old_one_goes(
+    with_uplink: Workspace, operator: NmstateOperator, engine: str
+) -> None:
+    with_uplink.config["uplink"] = {
+        "bond": {"name": "bond1", "ports": ["eth1", "eth2"], "mode": "active-backup"},
+        "vlan": {"name": "mig0"},
+    }
+    with_uplink.config["attachment"]["master"] = "mig0"
+    with_uplink.write()
+    up(with_uplink, engine)
+    with_uplink.config["uplink"]["vlan"]["name"] = "mig1"
+    with_uplink.config["attachment"]["master"] = "mig1"
+    with_uplink.write()
+    up(with_uplink, engine)
+    assert len(operator.policies()) == 1
+    assert operator.on_nodes() == {"eth1": "up", "eth2": "up", "bond1": "up", "mig0": "absent", "mig1": "up"}
+    # The bond is in use by the new policy: the old one leaves it alone.
+    assert operator.states[-1][1] == {"interfaces": [{"name": "mig0", "type": "vlan", "state": "absent"}]}
+    assert with_uplink.mignet("drift", engine).code == 0
+
+
+def test_a_destroy_that_fails_on_the_nodes_keeps_the_policy_and_says_why(
+    with_uplink: Workspace, operator: NmstateOperator, engine: str
+) -> None:
+    up(with_uplink, engine)
+    operator.fails["dev-worker-0"] = "Bug: busy"
+    lines = failed(with_uplink.mignet("destroy", engine))
+    assert any(line.endswith("node dev-worker-0: Bug: busy") for line in lines), lines
+    (policy,) = operator.policies()
+    operator.fails.clear()
+    # Somebody mends the node, and nmstate looks at the policy again.
+    del operator._seen[policy["metadata"]["name"]]
+    outcome = with_uplink.mignet("destroy", engine)
+    assert outcome.code == 0, outcome.out + outcome.err
+    assert not operator.policies()
+    assert operator.on_nodes() == {"eth1": "up", "eth1.2001": "absent"}
+
+
+def killed_under_way(workspace: Workspace, operator: NmstateOperator, verb: str, engine: str) -> None:
+    """Kill a verb while the nodes are at work for it."""
+    operator.under_way.clear()
+    operator.released.clear()
+    process = workspace.start("mignet", verb, workspace.stack, "--engine", engine, "--yes")
+    assert operator.under_way.wait(60), process.communicate()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    operator.released.set()
+
+
+def again(workspace: Workspace, verb: str, engine: str) -> None:
+    outcome = workspace.mignet(verb, engine)
+    if engine == "pulumi" and "another run holds this stack" in outcome.out:
+        workspace.run("pulumi", "cancel", "--yes", "--stack", workspace.stack)
+        outcome = workspace.mignet(verb, engine)
+    assert outcome.code == 0, outcome.out + outcome.err
+
+
+def test_what_is_killed_while_the_nodes_are_at_work_ends_when_run_again(
+    with_uplink: Workspace, operator: NmstateOperator, engine: str
+) -> None:
+    killed_under_way(with_uplink, operator, "up", engine)
+    assert not with_uplink.site.live()["attachments"]
+    again(with_uplink, "up", engine)
+    assert "migration" in with_uplink.site.live()["attachments"]
+    killed_under_way(with_uplink, operator, "destroy", engine)
+    assert operator.policies()
+    again(with_uplink, "destroy", engine)
+    assert not operator.policies()
+    assert operator.on_nodes() == {"eth1": "up", "eth1.2001": "absent"}
+
+
+def test_a_policy_of_somebody_else_is_refused_and_left_alone(with_uplink: Workspace, engine: str) -> None:
+    kube = with_uplink.site.kube
+    preview = with_uplink.mignet("preview", "direct").reports[0]["changes"]
+    name = next(change["name"] for change in preview if change["kind"] == "NodeNetworkConfigurationPolicy")
+    foreign = {"apiVersion": "nmstate.io/v1", "kind": "NodeNetworkConfigurationPolicy", "metadata": {"name": name}}
+    kube.call("POST", POLICIES, json=foreign | {"spec": {}}, params={"fieldManager": "kubectl-create"})
+    try:
+        lines = failed(with_uplink.mignet("up", engine))
+        assert f"{name} exists and was made by somebody else (field manager kubectl-create)" in lines[0]
+        assert (
+            "spec" not in kube.call("GET", f"{POLICIES}/{name}") or not kube.call("GET", f"{POLICIES}/{name}")["spec"]
+        )
+    finally:
+        kube.call("DELETE", f"{POLICIES}/{name}")
+
+
+def test_the_same_objects_stand_after_either_engine(with_uplink: Workspace, operator: NmstateOperator) -> None:
+    up(with_uplink, "direct")
+    (policy,) = operator.policies()
+    assert policy["metadata"]["labels"]["app.kubernetes.io/instance"] == with_uplink.stack
+    managers = {entry["manager"] for entry in policy["metadata"]["managedFields"] if "subresource" not in entry}
+    assert managers == {"migration-network"}
+    assert conditions(CONFIGURED, "", Available="True")[0]["reason"] == "SuccessfullyConfigured"
