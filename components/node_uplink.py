@@ -51,10 +51,11 @@ class NodeUplink(pulumi.ComponentResource):
             spec=policy.spec,
             opts=pulumi.ResourceOptions(parent=self),
         )
+        metadata: pulumi.Output[Any] = self.policy.metadata  # type: ignore[attr-defined] # set by the SDK at run time
         properties: dict[str, Any] = {
             "policy": policy.name,
             # A new generation is a new rollout.
-            "generation": self.policy.metadata.apply(lambda metadata: metadata.get("generation")),
+            "generation": metadata.apply(lambda live: live.get("generation")),
             "stack": stack.name,
             "context": stack.cluster.context,
             "kubeconfig": stack.cluster.kubeconfig,

@@ -278,7 +278,7 @@ class Uplink(NodeGroup):
         """Either one group or several, each of them with layers, a name and a selector of its own."""
         yield from super().rules()
         if self.node_groups is None:
-            yield from _empty(self, "vlan")
+            yield from _empty(self, "")
             return
         own = self.model_fields_set - {"node_groups", "wait_seconds"}
         if own:
@@ -291,7 +291,7 @@ class Uplink(NodeGroup):
             )
         for index, group in enumerate(self.node_groups):
             key, before = f"nodeGroups[{index}]", self.node_groups[:index]
-            yield from _empty(group, key)
+            yield from _empty(group, f"{key}.")
             if group.name is None:
                 yield Broken("uplink-group-name", f"{key}.name", None, "is required", "Add it, such as workers")
             elif any(group.name == other.name for other in before):
@@ -308,13 +308,13 @@ class Uplink(NodeGroup):
                     )
 
 
-def _empty(group: NodeGroup, key: str) -> Iterator[Broken]:
+def _empty(group: NodeGroup, within: str) -> Iterator[Broken]:
     if not group.has_layers:
         yield Broken(
             "uplink-empty",
-            key,
+            f"{within}vlan",
             None,
-            "makes nothing: there is no bond, vlan, bridge, ovsBridge or localnet",
+            "is not there, nor is bond, bridge, ovsBridge or localnet: the uplink makes nothing",
             "Add one, such as vlan: {baseInterface: eth1}, or remove uplink",
         )
 

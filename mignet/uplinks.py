@@ -79,9 +79,8 @@ def rollout(policy: Object, enactments: Iterable[Object]) -> Rollout:
 def one_line(message: str, *, limit: int = 300) -> str:
     """Return what nmstate's error ends in, after its logs: why it failed, on one line."""
     text = " ".join(message.replace("\\n", "\n").split())
-    for mark in ("NmstateError: ", "libnmstate.error.", "Error: "):
-        if mark in text:
-            text = text.rpartition(mark)[2].rstrip("'\" ")
+    mark = next((each for each in ("NmstateError: ", "libnmstate.error.") if each in text), None)
+    text = text if mark is None else text.rpartition(mark)[2].rstrip("'\" ")
     return text if len(text) <= limit else f"…{text[-limit:]}"
 
 

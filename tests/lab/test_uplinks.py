@@ -6,13 +6,14 @@ No kubernetes-nmstate runs here; `nmstate_operator` sets the conditions that the
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from nmstate_operator import CONFIGURED, POLICIES, NmstateOperator, conditions
+from nmstate_operator import POLICIES, NmstateOperator
 from support import Outcome, Workspace
 
 WORKERS = {"node-role.kubernetes.io/worker": ""}
@@ -78,17 +79,21 @@ def test_nothing_stands_on_an_uplink_that_a_node_refused_and_the_reason_is_shown
     assert "migration" in with_uplink.site.live()["attachments"]
 
 
-def test_conditions_of_an_older_generation_are_not_believed(with_uplink: Workspace, operator: NmstateOperator) -> None:
-    up(with_uplink, "direct")
+def test_conditions_of_an_older_generation_are_not_believed(
+    with_uplink: Workspace, operator: NmstateOperator, engine: str
+) -> None:
+    up(with_uplink, engine)
     with_uplink.config["uplink"] |= {"baseMtu": 9100, "waitSeconds": 1}
     with_uplink.write()
     (before,) = operator.policies()
     operator.__exit__(None, None, None)
-    lines = failed(with_uplink.mignet("up", "direct"))
-    assert "is not Available after 1 s" in lines[0]
+    lines = failed(with_uplink.mignet("up", engine))
+    assert any("is not Available after 1 s" in line for line in lines), lines
     (policy,) = operator.policies()
     available = next(each for each in policy["status"]["conditions"] if each["type"] == "Available")
     assert (available["status"], policy["metadata"]["generation"]) == ("True", before["metadata"]["generation"] + 1)
+    # Run again, it waits again, though the policy itself stands as declared.
+    assert failed(with_uplink.mignet("up", engine))
 
 
 def test_a_selector_that_selects_no_node_is_named(
@@ -225,10 +230,48 @@ def test_a_policy_of_somebody_else_is_refused_and_left_alone(with_uplink: Worksp
         kube.call("DELETE", f"{POLICIES}/{name}")
 
 
-def test_the_same_objects_stand_after_either_engine(with_uplink: Workspace, operator: NmstateOperator) -> None:
-    up(with_uplink, "direct")
+def test_policies_are_owned_by_one_field_manager(
+    with_uplink: Workspace, operator: NmstateOperator, engine: str
+) -> None:
+    up(with_uplink, engine)
     (policy,) = operator.policies()
     assert policy["metadata"]["labels"]["app.kubernetes.io/instance"] == with_uplink.stack
     managers = {entry["manager"] for entry in policy["metadata"]["managedFields"] if "subresource" not in entry}
     assert managers == {"migration-network"}
-    assert conditions(CONFIGURED, "", Available="True")[0]["reason"] == "SuccessfullyConfigured"
+
+
+@pytest.mark.pulumi
+def test_either_engine_goes_on_where_the_other_left(with_uplink: Workspace, operator: NmstateOperator) -> None:
+    up(with_uplink, "pulumi")
+    assert with_uplink.mignet("drift", "direct").code == 0
+    by_hand = operator.policies()[0]["spec"] | {"maxUnavailable": 1}
+    name = operator.policies()[0]["metadata"]["name"]
+    with_uplink.site.kube.merge(f"{POLICIES}/{name}", {"spec": by_hand}, "kubectl-edit")
+    up(with_uplink, "direct")
+    assert with_uplink.mignet("destroy", "direct").code == 0
+    assert not operator.policies()
+    up(with_uplink, "pulumi")
+    assert with_uplink.run("pulumi", "destroy", "--yes", "--stack", with_uplink.stack, "--non-interactive").code == 0
+    assert not operator.policies()
+    assert operator.on_nodes() == {"eth1": "up", "eth1.2001": "absent"}
+
+
+@pytest.mark.pulumi
+def test_the_state_needs_no_passphrase_and_holds_no_credential(
+    with_uplink: Workspace, operator: NmstateOperator
+) -> None:
+    up(with_uplink, "pulumi")
+    state = with_uplink.run("pulumi", "stack", "export", "--stack", with_uplink.stack).out
+    resources = json.loads(state)["deployment"]["resources"]
+    (rollout,) = [each for each in resources if each["type"] == "pulumi-python:dynamic/migration-network:Rollout"]
+    assert "ciphertext" not in json.dumps(rollout)
+    assert rollout["inputs"].keys() == {
+        "__provider",
+        "policy",
+        "generation",
+        "stack",
+        "context",
+        "kubeconfig",
+        "waitSeconds",
+    }
+    assert "PRIVATE KEY" not in state

@@ -1,0 +1,124 @@
+"""What is believed of a policy's status, and what undoes a policy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mignet.engines.direct_engine import _content
+from mignet.uplinks import one_line, removal_state, rollout
+
+
+def conditions(**statuses: str) -> list[dict[str, str]]:
+    return [{"type": kind, "status": status, "message": ""} for kind, status in statuses.items()]
+
+
+def policy(**statuses: str) -> dict[str, Any]:
+    return {"metadata": {"name": "p", "generation": 3}, "status": {"conditions": conditions(**statuses)}}
+
+
+def enactment(node: str, generation: int, **statuses: str) -> dict[str, Any]:
+    status = {"policyGeneration": generation, "conditions": conditions(**statuses)}
+    return {"metadata": {"name": f"{node}.p"}, "status": status}
+
+
+DONE, BUSY = {"Available": "True"}, {"Available": "Unknown", "Progressing": "True"}
+
+
+@pytest.mark.parametrize(
+    ("conditions_", "enactments", "done"),
+    [
+        (DONE, [enactment("a", 3, **DONE), enactment("b", 3, **DONE)], True),
+        (DONE, [], False),
+        (DONE, [enactment("a", 2, **DONE)], False),
+        (DONE, [enactment("a", 3, **DONE), enactment("b", 3, **BUSY)], False),
+        (BUSY, [enactment("a", 3, **DONE)], False),
+        # A node that is not ready is left behind by nmstate, too: its enactment keeps the old generation.
+        (DONE, [enactment("a", 3, **DONE), enactment("b", 2, **DONE)], True),
+        ({}, [enactment("a", 3, **DONE)], False),
+    ],
+)
+def test_available_is_believed_when_the_nodes_say_it_of_this_generation(
+    conditions_: dict[str, str], enactments: list[dict[str, Any]], *, done: bool
+) -> None:
+    assert rollout(policy(**conditions_), enactments).done is done
+
+
+@pytest.mark.parametrize(("generation", "failed"), [(3, True), (2, False)])
+def test_degraded_is_believed_when_it_is_about_this_generation(generation: int, *, failed: bool) -> None:
+    seen = rollout(policy(Degraded="True", Available="False"), [enactment("a", generation, Failing="True")])
+    assert seen.failed is failed
+
+
+def test_a_node_that_tries_again_has_not_failed() -> None:
+    trying = enactment("a", 3, Failing="True", Progressing="True")
+    trying["status"]["conditions"][0] |= {"reason": "Retrying", "message": "Retrying 2/5"}
+    assert rollout(policy(**BUSY), [trying]).nodes == {}
+
+
+def test_a_node_that_gave_up_since_another_failed_is_named() -> None:
+    aborted = enactment("a", 3, Aborted="True")
+    aborted["status"]["conditions"][0]["message"] = 'reconciliation of enactment "a.p" has aborted'
+    seen = rollout(policy(Degraded="True"), [aborted])
+    assert seen.nodes == {"a": 'reconciliation of enactment "a.p" has aborted'}
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        (
+            'error reconciling NodeNetworkConfigurationPolicy on node a at desired state apply: "",\n failed to execute'
+            " nmstatectl set: 'exit status 1' '' '[INFO] x\nNmstateError: VerificationError: eth1.mtu\n  is 1500\n'",
+            "VerificationError: eth1.mtu is 1500",
+        ),
+        ("timed out", "timed out"),
+        ("x" * 400, "…" + "x" * 300),
+    ],
+)
+def test_the_reason_of_a_node_is_one_line(message: str, line: str) -> None:
+    assert one_line(message) == line
+
+
+STATE = {
+    "interfaces": [
+        {"name": "eth1", "state": "up", "mtu": 9000},
+        {"name": "bond1", "type": "bond", "state": "up"},
+        {"name": "mig0", "type": "vlan", "state": "up"},
+    ],
+    "ovn": {"bridge-mappings": [{"localnet": "migration", "bridge": "ovs-mig", "state": "present"}]},
+}
+UNDONE = {
+    "interfaces": [
+        {"name": "eth1", "state": "up"},
+        {"name": "bond1", "type": "bond", "state": "absent"},
+        {"name": "mig0", "type": "vlan", "state": "absent"},
+    ],
+    "ovn": {"bridge-mappings": [{"localnet": "migration", "state": "absent"}]},
+}
+
+
+def test_what_a_policy_made_goes_and_nics_stay_up() -> None:
+    assert removal_state(STATE, {}) == (UNDONE, [])
+
+
+def test_undoing_twice_is_undoing_once() -> None:
+    assert removal_state(UNDONE, {}) == (UNDONE, [])
+
+
+def test_what_another_policy_declares_stays_and_is_named() -> None:
+    state, left = removal_state(STATE, {"bond1": "other", "eth1": "other", "localnet:migration": "other"})
+    assert state == {"interfaces": [{"name": "mig0", "type": "vlan", "state": "absent"}]}
+    assert left == [
+        "bond1 stays on the nodes: policy other declares it too",
+        "localnet migration stays on the nodes: policy other declares it too",
+    ]
+
+
+def test_a_policy_that_made_nothing_needs_no_undoing() -> None:
+    assert removal_state({"interfaces": [{"name": "eth1", "state": "up"}]}, {}) == ({}, [])
+
+
+def test_the_time_that_nmstates_webhook_writes_is_no_change() -> None:
+    written = {"metadata": {"name": "p", "annotations": {"a": "b", "nmstate.io/webhook-mutating-timestamp": "17"}}}
+    assert _content(written) == {"metadata": {"name": "p", "annotations": {"a": "b"}}}
