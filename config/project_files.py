@@ -112,7 +112,11 @@ class Project:
 
         Raises ConfigError when the file is missing or cannot be read.
         """
-        path = self.directory / _STACK_FILE.format(stack)
+        return self.defaults | self.own_values(stack)
+
+    def own_values(self, stack: str) -> dict[str, object]:
+        """Return the config values that the stack's file itself sets. Raises as `stack_values` does."""
+        path = self.stack_file(stack)
         if not path.is_file():
             known = ", ".join(self.stack_names()) or "none"
             raise ConfigError([_mistake(stack, path.name, None, "does not exist", f"Stacks with a file: {known}")])
@@ -129,7 +133,11 @@ class Project:
             values[bare] = value
         if findings:
             raise ConfigError(findings)
-        return self.defaults | values
+        return values
+
+    def stack_file(self, stack: str) -> Path:
+        """Return the path of a stack's file."""
+        return self.directory / _STACK_FILE.format(stack)
 
 
 def _read(path: Path, *, stack: str) -> dict[str, object]:

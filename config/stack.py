@@ -14,6 +14,7 @@ from config.addressing import AddressRange, Network, Subnet
 from config.attachment import AnyAttachment, Bridge, Macvlan, canonical_json
 from config.cluster import Cluster
 from config.findings import ConfigError, Finding, apply_waivers
+from config.fleet_rules import CODES as FLEET_CODES
 from config.hyperconverged import HyperConverged
 from config.ipam import Slice, Whereabouts
 from config.model import parse
@@ -63,6 +64,8 @@ class Stack:
     slice: Slice | None = None
     hyper_converged: HyperConverged = field(default_factory=HyperConverged)
     other_networks: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
+    waivers: Mapping[str, str] = field(default_factory=dict)
+    """Rules that are accepted as broken: code to reason."""
     findings: tuple[Finding, ...] = ()
     """What is worth knowing and stops nothing: warnings, and errors that are waived."""
 
@@ -103,10 +106,21 @@ def load_stack(name: str, values: Mapping[str, object]) -> Stack:
 
     Raises ConfigError with every mistake that is in them.
     """
+    stack, findings = read_stack(name, values)
+    if stack is None or any(finding.blocks for finding in findings):
+        raise ConfigError(finding for finding in findings if finding.blocks)
+    return stack
+
+
+def read_stack(name: str, values: Mapping[str, object]) -> tuple[Stack | None, tuple[Finding, ...]]:
+    """Read one stack as `load_stack` does, and return it with all that was found, errors and warnings.
+
+    The stack is there when every section could be read, also when it breaks a rule; it must not be applied then.
+    """
     findings: list[Finding] = list(_stack_name(name))
     parts: dict[str, Any] = {}
     # In one order, whoever passes the values: the CLI sorts them, a file does not.
-    for key, raw in sorted(values.items(), key=lambda item: [*_SECTIONS, item[0]].index(item[0])):
+    for key, raw in sorted(values.items(), key=_place):
         section = _SECTIONS.get(key)
         if section is None:
             near = difflib.get_close_matches(key, _SECTIONS, n=1)
@@ -133,14 +147,25 @@ def load_stack(name: str, values: Mapping[str, object]) -> Stack:
         for key in _REQUIRED
         if key not in values
     )
+    readable = not findings
     waivers = parts.pop("waivers", {})
     fields = {_FIELDS.get(key, key): value for key, value in parts.items()}
     broken = [finding for rule in RULES for finding in rule(Draft(name, **fields))]
-    findings.extend(apply_waivers(name, broken, waivers, known=CODES))
-    if any(finding.blocks for finding in findings):
-        raise ConfigError(finding for finding in findings if finding.blocks)
-    return Stack(name, **fields, findings=tuple(findings))
+    findings.extend(apply_waivers(name, broken, waivers, known=WAIVABLE))
+    if not readable:
+        return None, tuple(findings)
+    remarks = tuple(finding for finding in findings if not finding.blocks)
+    return Stack(name, **fields, waivers=waivers, findings=remarks), tuple(findings)
 
+
+def _place(item: tuple[str, object]) -> int:
+    return _ORDER.get(item[0], len(_ORDER))
+
+
+_ORDER = {key: index for index, key in enumerate(_SECTIONS)}
+
+WAIVABLE = CODES | FLEET_CODES
+"""Every code that a stack may waive."""
 
 _WHERE_MISSING = {
     "segment": "Set it in Pulumi.yaml under config.segment.default, so that all stacks share it",
