@@ -10,7 +10,8 @@ import difflib
 import json
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
@@ -79,7 +80,7 @@ M = TypeVar("M", bound=BaseModel)
 def parse(model: type[M], raw: object, *, stack: str, key: str) -> M | tuple[Finding, ...]:
     """Read one section of a stack file; what is wrong with it comes back as findings, all at once."""
     try:
-        return model.model_validate_json(json.dumps(raw, default=str))
+        return cast("M", _parsed(model, _AS_JSON.encode(raw)))
     except ValidationError as error:
         errors = error.errors(include_url=False)
         # A list whose items are wrong is not too short for it as well.
@@ -89,6 +90,15 @@ def parse(model: type[M], raw: object, *, stack: str, key: str) -> M | tuple[Fin
             for details in errors
             if details["type"] != "too_short" or details["loc"] not in items
         )
+
+
+_AS_JSON = json.JSONEncoder(default=str)
+
+
+@lru_cache(maxsize=4096)
+def _parsed(model: type[BaseModel], text: str) -> BaseModel:
+    # The stacks of a fleet have many sections in common, and a model never changes.
+    return model.model_validate_json(text)
 
 
 def _finding(model: type[BaseModel], details: ErrorDetails, *, stack: str, key: str) -> Finding:
