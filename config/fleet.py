@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, TypeVar
 
 from config.addressing import AddressRange
-from config.ipam import HostLocal, Static, Whereabouts
+from config.ipam import Dhcp, Static, Whereabouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -74,7 +74,7 @@ def handed_out(stack: Stack) -> Iterator[AddressRange]:
     if isinstance(ipam, Static):
         for address in dict.fromkeys(each.address.ip for each in ipam.addresses):
             yield AddressRange(address, address)
-    elif isinstance(ipam, Whereabouts | HostLocal):
+    elif not isinstance(ipam, Dhcp):
         excluded = ipam.exclude if isinstance(ipam, Whereabouts) else ()
         taken = (*stack.segment.kept_free, *(AddressRange(block[0], block[-1]) for block in excluded))
         for span in stack.spans:
@@ -84,7 +84,8 @@ def handed_out(stack: Stack) -> Iterator[AddressRange]:
 def takes_whole_subnet(stack: Stack) -> bool:
     """Tell whether a stack hands out its segment's addresses without any limit of its own."""
     ipam = stack.attachment.ipam
-    return stack.slice is None and (isinstance(ipam, HostLocal) or (isinstance(ipam, Whereabouts) and not ipam.exclude))
+    limited = isinstance(ipam, Dhcp | Static) or (isinstance(ipam, Whereabouts) and ipam.exclude)
+    return stack.slice is None and not limited
 
 
 def collisions(stacks: Iterable[Stack], *, accepted: Callable[[Stack], bool]) -> Iterator[Collision]:

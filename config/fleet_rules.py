@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from config.findings import Finding, Rule, rule, shown
 from config.fleet import collisions, takes_whole_subnet
 from config.hyperconverged import LiveMigration
-from config.ipam import Dhcp, HostLocal, Static, Whereabouts
+from config.ipam import Dhcp, HostLocal, Static
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -50,6 +50,27 @@ def _segment_stands_once(fleet: Fleet) -> Iterator[Finding]:
         )
 
 
+@rule("segment-apart")
+def _one_segment(fleet: Fleet) -> Iterator[Finding]:
+    """The clusters of a project share a segment: between those that do not, no migration runs."""
+    if fleet.shared is not None or len(fleet.segments) < 2:
+        return  # a stack file that leaves the shared segment is the matter of segment-overridden
+    most = max(fleet.segments, key=len)
+    for stacks in fleet.segments:
+        for stack in stacks if stacks is not most else ():
+            yield Finding(
+                "warning",
+                "segment-apart",
+                stack.name,
+                "segment.subnet",
+                _subnets(stack.segment.subnets),
+                f"is another segment than {_subnets(most[0].segment.subnets)} of {_named(most[0], len(most))}; no"
+                " migration runs between the two",
+                "Write the segment once, into Pulumi.yaml, unless this cluster has a migration network of its own",
+                peer=most[0].name,
+            )
+
+
 @rule("segment-subnet")
 def _one_subnet(fleet: Fleet) -> Iterator[Finding]:
     """All clusters of a segment have one subnet: with another mask, a part of the clusters is taken for far away."""
@@ -60,18 +81,6 @@ def _one_subnet(fleet: Fleet) -> Iterator[Finding]:
         of=lambda stack: frozenset(stack.segment.subnets),
         text=lambda stack: _subnets(stack.segment.subnets),
         effect="they overlap, and each side takes addresses of the other for far away",
-    )
-
-
-@rule("segment-family-order")
-def _one_family_first(fleet: Fleet) -> Iterator[Finding]:
-    """The address families stand in one order: virt-handler uses the first address, and both sides need one family."""
-    yield from _differing(
-        fleet,
-        code="segment-family-order",
-        key="segment.subnet",
-        of=lambda stack: " then ".join(f"IPv{net.version}" for net in stack.segment.subnets),
-        effect="virt-handler uses its first address only, and both sides need the same family",
     )
 
 
@@ -142,7 +151,7 @@ def _one_reservation(fleet: Fleet) -> Iterator[Finding]:
 def _slice_where_shared(fleet: Fleet) -> Iterator[Finding]:
     """Where two clusters hand out addresses of one segment, each has a slice: whereabouts knows of one cluster only."""
     for stacks in fleet.segments:
-        handing_out = [stack for stack in stacks if isinstance(stack.attachment.ipam, Whereabouts | HostLocal)]
+        handing_out = [stack for stack in stacks if not isinstance(stack.attachment.ipam, Dhcp | Static)]
         for stack in handing_out:
             if len(handing_out) > 1 and takes_whole_subnet(stack):
                 other = handing_out[0] if handing_out[0] is not stack else handing_out[1]
@@ -304,8 +313,8 @@ def _one_api(fleet: Fleet) -> Iterator[Finding]:
 
 RULES: tuple[Rule[Fleet], ...] = (
     _segment_stands_once,
+    _one_segment,
     _one_subnet,
-    _one_family_first,
     _one_vlan,
     _one_mtu,
     _one_attachment_mtu,

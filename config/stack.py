@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, Field, RootModel
+from pydantic import AfterValidator, BaseModel, BeforeValidator, RootModel
 
 from config.addressing import AddressRange, Network, Subnet
 from config.attachment import AnyAttachment, Bridge, Macvlan, canonical_json
@@ -17,7 +17,7 @@ from config.findings import ConfigError, Finding, apply_waivers
 from config.fleet_rules import CODES as FLEET_CODES
 from config.hyperconverged import HyperConverged
 from config.ipam import Slice, Whereabouts
-from config.model import parse
+from config.model import parse, refuse
 from config.segment import Segment
 from config.stack_rules import CODES, RULES, Draft, demand_of
 
@@ -36,7 +36,13 @@ class _OtherNetworks(RootModel[dict[str, _Cidrs]]):
     """Networks that the segment must not overlap, by name: `machine: 10.0.0.0/16`, or a list of them."""
 
 
-class _Waivers(RootModel[dict[str, Annotated[str, Field(min_length=1)]]]):
+def _reason(value: str) -> str:
+    if not value.strip():
+        refuse("waiver-reason", "is no reason", "Say in a sentence why the rule may be broken here")
+    return value
+
+
+class _Waivers(RootModel[dict[str, Annotated[str, AfterValidator(_reason)]]]):
     """Rules that are accepted as broken: the rule's code, and the reason."""
 
 
