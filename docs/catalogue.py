@@ -82,7 +82,7 @@ def _example(entry: dict[str, Any], good: dict[str, Any]) -> Example:
         (f"Pulumi.{name}.yaml", entry.get("dev")),
         ("Pulumi.peer.yaml", entry.get("peer")),
     ]
-    shown = "".join(f"# {file}\n{_yaml(_without(change))}" for file, change in parts if change)
+    shown = "".join(f"# {file}\n{_yaml(_without(change))}{_comment(change)}" for file, change in parts if change)
     if "file" in entry:
         shown = f"# Pulumi.{name}.yaml\n{entry['file'].replace('migration-network:', '')}"
     return Example(entry["code"], entry.get("why"), shown or f"# Pulumi.{name}.yaml\n", files)
@@ -106,7 +106,21 @@ def _changed(good: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 
 def _without(change: dict[str, Any]) -> dict[str, Any]:
     """Leave out what an example takes away: its absence is what a file shows."""
-    return {k: _without(v) if isinstance(v, dict) else v for k, v in change.items() if v is not None}
+    kept = {key: _without(value) if isinstance(value, dict) else value for key, value in change.items()}
+    return {key: value for key, value in kept.items() if value not in (None, {})}
+
+
+def _taken(change: dict[str, Any], above: str = "") -> Iterator[str]:
+    for key, value in change.items():
+        if value is None:
+            yield f"{above}{key}"
+        elif isinstance(value, dict):
+            yield from _taken(value, f"{above}{key}.")
+
+
+def _comment(change: dict[str, Any]) -> str:
+    taken = ", ".join(_taken(change))
+    return f"# without {taken}\n" if taken else ""
 
 
 def _yaml(value: object) -> str:

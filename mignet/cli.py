@@ -135,7 +135,7 @@ def check(
 
     project = Project.find(cwd.resolve())
     checked = run_check(project, _names(project, stacks, all_=all_ or not stacks))
-    sys.stdout.write(RENDER[output](checked, Path.cwd()))
+    typer.echo(RENDER[output](checked, Path.cwd()), nl=False)
     if checked.blocks or (strict and checked.warns):
         raise typer.Exit(CONFIGURATION)
 
