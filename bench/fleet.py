@@ -1,6 +1,7 @@
 """Measure `mignet check` on fleets of 100, 1,000 and 10,000 stack files: `python bench/fleet.py`.
 
-Whole processes, start to exit; memory is the largest one, and the sum of all of them.
+Whole processes, start to exit; memory is that of the process and its children together. Writes
+docs/benchmarks-fleet.md.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -97,20 +99,34 @@ def measure(command: list[str], folder: Path) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Measure each size and print a table."""
+    """Measure each size, print a table, and write docs/benchmarks-fleet.md unless only some sizes were asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sizes", nargs="*", type=int, default=SIZES)
     parser.add_argument("--runs", type=int, default=5)
     arguments = parser.parse_args()
-    print(f"| stacks | seconds (median of {arguments.runs}, least to most) | peak MB |\n|---|---|---|")
+    rows = []
     for size in arguments.sizes:
         with tempfile.TemporaryDirectory(prefix="mignet-fleet-") as scratch:
             write_fleet(Path(scratch), size)
             runs = [measure([str(MIGNET), "check", "--all"], Path(scratch)) for _ in range(arguments.runs)]
         seconds = [each[0] for each in runs]
         spread = f"{statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
-        print(f"| {size:,} | {spread} | {max(each[1] for each in runs):.0f} |", flush=True)
-    print(f"\n{os.cpu_count()} cores, Python {sys.version.split()[0]}")
+        rows.append(f"| {size:,} | {spread} | {max(each[1] for each in runs):.0f} |")
+        print(rows[-1], file=sys.stderr, flush=True)
+    machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+    lines = [
+        "# Benchmarks of fleets\n",
+        "`mignet check --all` on stack files whose slices follow each other in a /12; whole processes, start to exit;",
+        f"median of {arguments.runs} runs (least to most in brackets), all in one run of `make bench` on {machine}.",
+        "Memory is the most that the process and its children had at once.\n",
+        "| stacks | seconds | MB |",
+        "|---|---|---|",
+        *rows,
+    ]
+    text = "\n".join(lines) + "\n"
+    print(text)
+    if arguments.sizes == SIZES:
+        (Path(__file__).parents[1] / "docs" / "benchmarks-fleet.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

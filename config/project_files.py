@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -25,17 +26,17 @@ class ProjectNotFoundError(Exception):
     """There is no Pulumi.yaml in the folder, nor in one above it."""
 
 
-_STR, _MAP, _SEQ = "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
+_STR, _MAP, _SEQ, _MERGE = (f"tag:yaml.org,2002:{kind}" for kind in ("str", "map", "seq", "merge"))
 
 
 class _Loader(yaml.CSafeLoader):
     """YAML as Pulumi's parser takes it: a repeated key is an error, yes/no/on/off and 1:20 are text, dates are text."""
 
-    def resolve(self, kind: type[yaml.Node], value: str | None, implicit: tuple[bool, bool]) -> str:
-        """Name the type of a node; most are text that no pattern can match."""
-        if kind is yaml.ScalarNode and value and value[0] not in self.yaml_implicit_resolvers:
-            return _STR
-        return str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]
+    def resolve(self, kind: type[yaml.Node], value: str, implicit: tuple[bool, bool]) -> str:
+        """Name the type of a node that names none itself; only what stands without quotes can be more than text."""
+        if kind is yaml.ScalarNode:
+            return _type_of(value) if implicit[0] else _STR
+        return _MAP if kind is yaml.MappingNode else _SEQ
 
     def construct_document(self, node: yaml.Node) -> object:
         """Build the values of plain nodes directly: a fleet has ten thousand files, and PyYAML's own way is slower."""
@@ -69,12 +70,20 @@ class _Loader(yaml.CSafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001
         seen: set[object] = set()
         for key_node, _ in node.value:
+            if key_node.tag == _MERGE:
+                continue
             key = self.construct_object(key_node, deep=True)
             if key in seen:
                 problem = f"the key {key} stands here a second time"
                 raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
+
+
+@lru_cache(maxsize=4096)
+def _type_of(text: str) -> str:
+    patterns = _Loader.yaml_implicit_resolvers.get(text[:1], ())
+    return next((tag for tag, pattern in patterns if pattern.match(text)), _STR)
 
 
 _YAML_1_2 = {
@@ -91,7 +100,7 @@ def _use_yaml_1_2() -> None:
     for tag, pattern in _YAML_1_2.items():
         letters = [*first[tag.rpartition(":")[2]]]
         _Loader.add_implicit_resolver(tag, re.compile(pattern), [*letters, ""] if tag.endswith("null") else letters)
-    _Loader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"^<<$"), ["<"])
+    _Loader.add_implicit_resolver(_MERGE, re.compile(r"^<<$"), ["<"])
 
 
 _use_yaml_1_2()
