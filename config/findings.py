@@ -32,6 +32,8 @@ class Finding:
     remedy: str
     waived: str | None = None
     """The reason why it is accepted all the same, when the stack says so."""
+    peer: str | None = None
+    """The other stack, when the finding is about two of them; either can waive it."""
 
     @property
     def blocks(self) -> bool:

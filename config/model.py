@@ -11,7 +11,8 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, Self, TypeVar
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, Self, TypeVar, cast
 
 from pydantic import (
     BaseModel,
@@ -139,7 +140,7 @@ M = TypeVar("M", bound=BaseModel)
 def parse(model: type[M], raw: object, *, stack: str, key: str) -> M | tuple[Finding, ...]:
     """Read one section of a stack file; what is wrong with it comes back as findings, all at once."""
     try:
-        return model.model_validate_json(json.dumps(raw, default=str))
+        return cast("M", _parsed(model, _AS_JSON.encode(raw)))
     except ValidationError as error:
         errors = error.errors(include_url=False)
         # A list whose items are wrong is not too short for it as well.
@@ -150,6 +151,15 @@ def parse(model: type[M], raw: object, *, stack: str, key: str) -> M | tuple[Fin
             for details in errors
             if details["type"] != "too_short" or details["loc"] not in items
         )
+
+
+_AS_JSON = json.JSONEncoder(default=str)
+
+
+@lru_cache(maxsize=4096)
+def _parsed(model: type[BaseModel], text: str) -> BaseModel:
+    # The stacks of a fleet have many sections in common, and a model never changes.
+    return model.model_validate_json(text)
 
 
 def _finding(model: type[BaseModel], details: ErrorDetails, *, stack: str, key: str) -> Finding:
@@ -184,31 +194,27 @@ def _finding(model: type[BaseModel], details: ErrorDetails, *, stack: str, key: 
     return Finding("error", f"value-{details['type'].replace('_', '-')}", stack, path, value, rule, remedy)
 
 
-_PLAIN: dict[str, tuple[str, str]] = {
+PLAIN: dict[str, tuple[str, str]] = {
     "int_type": ("is not a whole number", "Write a number without quotes"),
-    "int_from_float": ("is not a whole number", "Write a number without a fraction"),
     "bool_type": ("is neither true nor false", "Write true or false, without quotes"),
     "string_type": ("is not text", "Put it in quotes"),
-    "list_type": ("is not a list", "Write it as a YAML list"),
     "tuple_type": ("is not a list", "Write it as a YAML list"),
     "dict_type": ("is not a mapping", "Write it as key: value lines"),
     "model_type": ("is not a mapping", "Write it as key: value lines"),
-    "model_attributes_type": ("is not a mapping", "Write it as key: value lines"),
     "string_too_short": ("is empty", "Write a value, or leave the key out"),
+    "string_pattern_mismatch": ("does not have the form that is wanted here", "See the reference of config keys"),
+    "greater_than_equal": ("is below {ge}", "The least is {ge}"),
+    "less_than_equal": ("is above {le}", "The most is {le}"),
+    "literal_error": ("is not a choice here", "Choose {expected}"),
     "too_short": ("is an empty list", "Write at least one, or leave the key out"),
 }
+"""Rule and remedy of what pydantic itself refuses, by its error type; the code is that with `value-` before it."""
 
 
 def _plain(kind: str, context: Mapping[str, Any]) -> tuple[str, str]:
-    match kind:
-        case "greater_than_equal":
-            return f"is below {context['ge']}", f"The least is {context['ge']}"
-        case "less_than_equal":
-            return f"is above {context['le']}", f"The most is {context['le']}"
-        case "literal_error" | "enum":
-            return "is not a choice here", f"Choose {context['expected']}"
-        case _:
-            return _PLAIN.get(kind, (f"is not valid ({kind.replace('_', ' ')})", "See the reference of config keys"))
+    unknown = (f"is not valid ({kind.replace('_', ' ')})", "See the reference of config keys")
+    rule, remedy = PLAIN.get(kind, unknown)
+    return rule.format_map(context), remedy.format_map(context)
 
 
 def _path(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[tuple[str, ...], type[BaseModel]]:

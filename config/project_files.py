@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -25,18 +26,64 @@ class ProjectNotFoundError(Exception):
     """There is no Pulumi.yaml in the folder, nor in one above it."""
 
 
+_STR, _MAP, _SEQ, _MERGE = (f"tag:yaml.org,2002:{kind}" for kind in ("str", "map", "seq", "merge"))
+
+
 class _Loader(yaml.CSafeLoader):
     """YAML as Pulumi's parser takes it: a repeated key is an error, yes/no/on/off and 1:20 are text, dates are text."""
+
+    def resolve(self, kind: type[yaml.Node], value: str, implicit: tuple[bool, bool]) -> str:
+        """Name the type of a node that names none itself; only what stands without quotes can be more than text."""
+        if kind is yaml.ScalarNode:
+            return _type_of(value) if implicit[0] else _STR
+        return _MAP if kind is yaml.MappingNode else _SEQ
+
+    def construct_document(self, node: yaml.Node) -> object:
+        """Build the values of plain nodes directly: a fleet has ten thousand files, and PyYAML's own way is slower."""
+        return self._value(node, {})
+
+    def _value(self, node: yaml.Node, done: dict[yaml.Node, object]) -> object:
+        tag = node.tag
+        if tag == _STR:
+            return node.value
+        if tag not in {_MAP, _SEQ}:
+            return self.construct_object(node, deep=True)
+        # An alias leads to the same node again; inside itself it has no value yet.
+        if node in done:
+            if done[node] is None:
+                problem = "a value stands inside itself"
+                raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+            return done[node]
+        done[node] = None
+        result: object
+        if tag == _SEQ:
+            result = [self._value(item, done) for item in node.value]
+        elif any(key.tag != _STR for key, _ in node.value):
+            result = self.construct_object(node, deep=True)
+        else:
+            result = {key.value: self._value(below, done) for key, below in node.value}
+            if len(result) < len(node.value) and isinstance(node, yaml.MappingNode):
+                self.construct_mapping(node)  # names the key that stands there twice
+        done[node] = result
+        return result
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001
         seen: set[object] = set()
         for key_node, _ in node.value:
+            if key_node.tag == _MERGE:
+                continue
             key = self.construct_object(key_node, deep=True)
             if key in seen:
                 problem = f"the key {key} stands here a second time"
                 raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
+
+
+@lru_cache(maxsize=4096)
+def _type_of(text: str) -> str:
+    patterns = _Loader.yaml_implicit_resolvers.get(text[:1], ())
+    return next((tag for tag, pattern in patterns if pattern.match(text)), _STR)
 
 
 _YAML_1_2 = {
@@ -53,7 +100,7 @@ def _use_yaml_1_2() -> None:
     for tag, pattern in _YAML_1_2.items():
         letters = [*first[tag.rpartition(":")[2]]]
         _Loader.add_implicit_resolver(tag, re.compile(pattern), [*letters, ""] if tag.endswith("null") else letters)
-    _Loader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"^<<$"), ["<"])
+    _Loader.add_implicit_resolver(_MERGE, re.compile(r"^<<$"), ["<"])
 
 
 _use_yaml_1_2()
@@ -112,7 +159,11 @@ class Project:
 
         Raises ConfigError when the file is missing or cannot be read.
         """
-        path = self.directory / _STACK_FILE.format(stack)
+        return self.defaults | self.own_values(stack)
+
+    def own_values(self, stack: str) -> dict[str, object]:
+        """Return the config values that the stack's file itself sets. Raises as `stack_values` does."""
+        path = self.stack_file(stack)
         if not path.is_file():
             known = ", ".join(self.stack_names()) or "none"
             raise ConfigError([_mistake(stack, path.name, None, "does not exist", f"Stacks with a file: {known}")])
@@ -129,7 +180,11 @@ class Project:
             values[bare] = value
         if findings:
             raise ConfigError(findings)
-        return self.defaults | values
+        return values
+
+    def stack_file(self, stack: str) -> Path:
+        """Return the path of a stack's file."""
+        return self.directory / _STACK_FILE.format(stack)
 
 
 def _read(path: Path, *, stack: str) -> dict[str, object]:

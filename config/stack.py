@@ -8,17 +8,18 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import BaseModel, Field, RootModel
+from pydantic import AfterValidator, BaseModel, Field, RootModel
 
 from config.addressing import AddressRange, Network, Subnet
 from config.attachment import UNFIT_TYPES, AnyAttachment, canonical_json
 from config.cluster import Cluster
 from config.demand import Demand, demand_of
 from config.findings import ConfigError, Finding, apply_waivers
+from config.fleet_rules import CODES as FLEET_CODES
 from config.hyperconverged import HyperConverged
 from config.ipam import Slice, Whereabouts
 from config.localnet import OvnIpam
-from config.model import OneOrMore, Refusal, parse
+from config.model import OneOrMore, Refusal, parse, refuse
 from config.part import Part, parts_of
 from config.segment import Segment
 from config.stack_rules import CODES, RULES, Draft
@@ -43,7 +44,13 @@ class _OtherNetworks(RootModel[dict[str, Annotated[tuple[Subnet, ...], OneOrMore
     """Networks that the segment must not overlap, by name: `machine: 10.0.0.0/16`, or a list of them."""
 
 
-class _Waivers(RootModel[dict[str, Annotated[str, Field(min_length=1)]]]):
+def _reason(value: str) -> str:
+    if not value.strip():
+        refuse("waiver-reason", "is no reason", "Say in a sentence why the rule may be broken here")
+    return value
+
+
+class _Waivers(RootModel[dict[str, Annotated[str, AfterValidator(_reason)]]]):
     """Rules that are accepted as broken: the rule's code, and the reason."""
 
 
@@ -74,6 +81,8 @@ class Stack:
     hyper_converged: HyperConverged = field(default_factory=HyperConverged)
     other_networks: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
     uplink: Uplink | None = None
+    waivers: Mapping[str, str] = field(default_factory=dict)
+    """Rules that are accepted as broken: code to reason."""
     findings: tuple[Finding, ...] = ()
     """What is worth knowing and stops nothing: warnings, and errors that are waived."""
 
@@ -141,10 +150,21 @@ def load_stack(name: str, values: Mapping[str, object]) -> Stack:
 
     Raises ConfigError with every mistake that is in them.
     """
+    stack, findings = read_stack(name, values)
+    if stack is None or any(finding.blocks for finding in findings):
+        raise ConfigError(finding for finding in findings if finding.blocks)
+    return stack
+
+
+def read_stack(name: str, values: Mapping[str, object]) -> tuple[Stack | None, tuple[Finding, ...]]:
+    """Read one stack as `load_stack` does, and return it with all that was found, errors and warnings.
+
+    The stack is there when every section could be read, also when it breaks a rule; it must not be applied then.
+    """
     findings: list[Finding] = list(_stack_name(name))
     parts: dict[str, Any] = {}
     # In one order, whoever passes the values: the CLI sorts them, a file does not.
-    for key, raw in sorted(values.items(), key=lambda item: [*_SECTIONS, item[0]].index(item[0])):
+    for key, raw in sorted(values.items(), key=_place):
         section = _SECTIONS.get(key)
         if section is None:
             near = difflib.get_close_matches(key, _SECTIONS, n=1)
@@ -171,14 +191,25 @@ def load_stack(name: str, values: Mapping[str, object]) -> Stack:
         for key in _REQUIRED
         if key not in values
     )
+    readable = not findings
     waivers = parts.pop("waivers", {})
     fields = {_FIELDS.get(key, key): value for key, value in parts.items()}
     broken = [finding for rule in RULES for finding in rule(Draft(name, **fields))]
-    findings.extend(apply_waivers(name, broken, waivers, known=CODES))
-    if any(finding.blocks for finding in findings):
-        raise ConfigError(finding for finding in findings if finding.blocks)
-    return Stack(name, **fields, findings=tuple(findings))
+    findings.extend(apply_waivers(name, broken, waivers, known=WAIVABLE))
+    if not readable:
+        return None, tuple(findings)
+    remarks = tuple(finding for finding in findings if not finding.blocks)
+    return Stack(name, **fields, waivers=waivers, findings=remarks), tuple(findings)
 
+
+def _place(item: tuple[str, object]) -> int:
+    return _ORDER.get(item[0], len(_ORDER))
+
+
+_ORDER = {key: index for index, key in enumerate(_SECTIONS)}
+
+WAIVABLE = CODES | FLEET_CODES
+"""Every code that a stack may waive."""
 
 _WHERE_MISSING = {
     "segment": "Set it in Pulumi.yaml under config.segment.default, so that all stacks share it",

@@ -180,6 +180,22 @@ def _bridge_is_meant(draft: Draft) -> Iterator[Finding]:
         )
 
 
+@rule("completion-timeout-default")
+def _completion_timeout_is_kept(draft: Draft) -> Iterator[Finding]:
+    """The old default of completionTimeoutPerGiB is rewritten: the operator turns 150 into 20 when it is upgraded."""
+    limits = draft.hyper_converged and draft.hyper_converged.live_migration
+    if limits and limits.completion_timeout_per_gib == 150:
+        yield Finding(
+            "warning",
+            "completion-timeout-default",
+            draft.name,
+            "hyperConverged.liveMigration.completionTimeoutPerGiB",
+            150,
+            "is the old default, which the HyperConverged operator rewrites to 20 when it is upgraded: drift",
+            "Leave it out to use the operator's default, or choose another value, such as 151",
+        )
+
+
 RULES: tuple[Rule[Draft], ...] = (
     *ADDRESS_RULES,
     _slice_used,
@@ -190,7 +206,8 @@ RULES: tuple[Rule[Draft], ...] = (
     _bridge_is_meant,
     *ATTACHMENT_RULES,
     *UPLINK_RULES,
+    _completion_timeout_is_kept,
 )
 
 CODES = frozenset(code for each in RULES for code in each.codes)
-"""Every code that a stack may waive."""
+"""Every code that these rules find."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 os.environ["MIGNET_FIELD_DOCS"] = "1"
 
+from catalogue import rules
+
 from config.attachment import Bridge, Ipvlan, Localnet, Macvlan, VlanTrunkItem
 from config.cluster import Cluster
 from config.hyperconverged import HyperConverged, LiveMigration
@@ -111,3 +113,4 @@ def _one(schema: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     (DOCS / "configuration.md").write_text(configuration(), encoding="utf-8")
+    (DOCS / "rules.md").write_text(rules(), encoding="utf-8")

@@ -119,6 +119,31 @@ def destroy(
 
 
 @app.command()
+def check(
+    stacks: Stacks = None,
+    *,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Check every stack that has a file; so does naming none.")
+    ] = False,
+    output: Annotated[
+        Literal["table", "json", "sarif", "github", "markdown"],
+        typer.Option("--output", "-o", help="For people, tools, code hosts, GitHub Actions, or a pull request."),
+    ] = "table",
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 2 on warnings, too.")] = False,
+    cwd: Cwd = Path(),
+) -> None:
+    """Check stack files, each by itself and against all others, without any cluster; exit 2 if one must not run."""
+    from mignet.check import check as run_check
+    from mignet.outputs import RENDER
+
+    project = Project.find(cwd.resolve())
+    checked = run_check(project, _names(project, stacks, all_=all_ or not stacks))
+    typer.echo(RENDER[output](checked, Path.cwd()), nl=False)
+    if checked.blocks or (strict and checked.warns):
+        raise typer.Exit(CONFIGURATION)
+
+
+@app.command()
 def render(
     stacks: Stacks = None,
     *,
@@ -161,6 +186,9 @@ def _run(
     gc.enable()
     project = Project.find(cwd.resolve())
     stacks: list[Stack] = run.load(project, _names(project, names, all_=all_))
+    if verb in {"preview", "up"}:
+        for line in run.check_fleet(project, stacks):
+            typer.secho(line, fg="yellow", err=True)
     chosen, remark = run.choose_engine(engine)
     if remark:
         typer.echo(remark, err=True)

@@ -13,6 +13,8 @@ import pulumi
 from pulumi.runtime import config as pulumi_config
 
 from config.findings import ConfigError
+from config.fleet_files import read_fleet
+from config.project_files import Project, ProjectNotFoundError
 from config.stack import Stack, load_stack
 from mignet import guards
 from mignet.changes import differences
@@ -60,13 +62,14 @@ def nodes() -> ResourceProvider:
 
 
 def guard(stack: Stack) -> None:
-    """Stop the program unless the cluster is fit for the stack; show what is taken over, and what running pods miss.
+    """Stop the program unless stack and cluster are fit for each other; show what is taken over, and what pods miss.
 
-    Plain `pulumi preview` is green on an unreachable cluster, a missing API or a field of somebody else; with this it
-    is not.
+    The stack is held against the other stack files of the project first, where there are any. Plain `pulumi preview` is
+    green on an unreachable cluster, a missing API or a field of somebody else; with this it is not.
     """
     if not _guarded:
         return
+    _check_fleet(stack)
     for finding in stack.findings:
         pulumi.log.warn(str(finding))
     try:
@@ -78,6 +81,19 @@ def guard(stack: Stack) -> None:
         _refuse(f"the cluster is not fit for this stack; nothing was changed\n{message}")
     for warning in warnings:
         pulumi.log.warn(warning)
+
+
+def _check_fleet(stack: Stack) -> None:
+    try:
+        files = read_fleet(Project.find(Path.cwd()), known=[stack])
+    except ProjectNotFoundError:
+        # Run from elsewhere: there are no files beside this stack.
+        return
+    blocking = files.blocking([stack.name])
+    if blocking:
+        _refuse(f"the stack does not go together with others; nothing was changed\n{ConfigError(blocking)}")
+    if files.left_out:
+        pulumi.log.warn(files.left_out)
 
 
 async def _check(stack: Stack) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from config.findings import ConfigError, Finding
+from config.fleet_files import read_fleet
 from config.stack import Stack, load_stack
 from mignet.changes import ObjectChange, Report
 from mignet.cluster import Cluster, ClusterError, ConflictError
@@ -55,6 +56,18 @@ def load(project: Project, names: Sequence[str]) -> list[Stack]:
     if findings:
         raise ConfigError(findings)
     return stacks
+
+
+def check_fleet(project: Project, stacks: Sequence[Stack]) -> list[str]:
+    """Hold the stacks against all others of the project; return what else to say, in lines.
+
+    Raises ConfigError when a rule between stacks forbids to apply one of them.
+    """
+    files = read_fleet(project, known=stacks)
+    blocking = files.blocking(stack.name for stack in stacks)
+    if blocking:
+        raise ConfigError(blocking)
+    return [files.left_out] if files.left_out else []
 
 
 def declare(project: Project, stack: Stack) -> Declaration:

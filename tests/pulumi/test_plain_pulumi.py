@@ -123,3 +123,15 @@ def test_no_credential_is_in_previews_or_in_the_state(initialised: Workspace) ->
     for text in texts:
         assert "PRIVATE KEY" not in text
         assert not any(key in text for key in keys)
+
+
+def test_a_slice_that_a_stack_file_beside_it_has_too_is_refused(initialised: Workspace) -> None:
+    workspace = initialised
+    own = (workspace.folder / f"Pulumi.{workspace.stack}.yaml").read_text()
+    peer = workspace.folder / "Pulumi.peer.yaml"
+    peer.write_text(own.replace(f"context: {workspace.site.context}", "context: elsewhere"))
+    seen = pulumi(workspace, "preview", code=255)
+    assert "the stack does not go together with others; nothing was changed" in seen.out
+    assert "slice 10.200.5.10-10.200.5.60 is the slice of peer too" in seen.out
+    peer.write_text("config: {}\n")
+    assert "peer cannot be read: not compared with the other stacks" in pulumi(workspace, "preview").out

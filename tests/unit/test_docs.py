@@ -70,3 +70,11 @@ def test_the_reference_of_config_keys_is_what_the_models_say() -> None:
     script = "import sys; sys.path.insert(0, 'docs'); import generate; sys.stdout.write(generate.configuration())"
     fresh = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert (ROOT / "docs/configuration.md").read_text() == fresh, "run: python docs/generate.py"
+
+
+def test_every_rule_that_the_list_of_traps_names_exists() -> None:
+    rules = set(re.findall(r"^## (\S+)$", (ROOT / "docs/rules.md").read_text(), re.MULTILINE))
+    closing = [line.split(" | ")[-1] for line in (ROOT / "docs/traps.md").read_text().splitlines() if line[:2] == "| "]
+    named = {name for cell in closing for name in re.findall(r"`([a-z]+(?:-[a-z]+)+)`", cell)}
+    assert named - rules == set()
+    assert len(named) > 30

@@ -78,12 +78,34 @@ def test_text_that_older_yaml_takes_for_something_else_stays_text(tmp_path: Path
     }
 
 
+def test_anchors_aliases_merges_and_quotes_mean_what_they_mean_in_yaml(tmp_path: Path) -> None:
+    text = """config:
+  segment: &s {subnet: 10.0.0.0/24, mtu: 9000}
+  same: *s
+  merged: {<<: *s, mtu: 1500}
+  quoted: {a: "5", b: 'true', c: ""}
+  typed: {a: !!str 5, b: !!int "5", c: , d: ~, 5: x, e: 1.5, f: 0x10}
+"""
+    segment = {"subnet": "10.0.0.0/24", "mtu": 9000}
+    assert project(tmp_path, a=text).own_values("a") == {
+        "segment": segment,
+        "same": segment,
+        "merged": segment | {"mtu": 1500},
+        "quoted": {"a": "5", "b": "true", "c": ""},
+        "typed": {"a": "5", "b": 5, "c": None, "d": None, 5: "x", "e": 1.5, "f": 16},
+    }
+
+
 @pytest.mark.parametrize(
     ("content", "line"),
     [
         ("config:\n  a: 1\n  a: 2\n", "dev: Pulumi.dev.yaml:3:3 is not YAML: the key a stands here a second time."),
         ("config: [\n", "dev: Pulumi.dev.yaml:2:1 is not YAML: "),
         ("config: {a: &x 1}\nb: *y\n", "dev: Pulumi.dev.yaml:2:4 is not YAML: found undefined alias"),
+        (
+            "config: &x {a: [*x]}\n",
+            "dev: Pulumi.dev.yaml:1:9 is not YAML: a value stands inside itself. Mend that line",
+        ),
         ("- a\n", 'dev: Pulumi.dev.yaml ["a"] is not a mapping. Write key: value lines'),
         ("config: text\n", "dev: config text is not a mapping. Write key: value lines under it"),
         ("config: {slice: {secure: abc}}\n", "dev: slice is encrypted. Nothing here is secret: write it in plain text"),

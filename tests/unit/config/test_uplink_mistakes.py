@@ -1,11 +1,14 @@
 """Every mistake in an uplink, as it prints."""
 
+import json
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
-from config.cluster import Cluster
+from config.attachment import AnyAttachment
 from config.findings import ConfigError
+from config.segment import Segment
 from config.stack import load_stack
 from config.uplink_rules import attached_to, attachment_tags
 
@@ -259,11 +262,25 @@ def test_a_stack_that_could_not_be_rendered_cannot_waive_the_reason() -> None:
         load_stack("dev", stack)
 
 
-def test_an_attachments_needs_are_read_from_whichever_type_it_is() -> None:
-    class Localnet:
-        physical_network_name = "migration"
-        vlan_id = 2001
-
-    assert attached_to(Localnet()) == ("physicalNetworkName", "migration")
-    assert attachment_tags(Localnet()) == (2001,)
-    assert attached_to(Cluster(context="dev")) is None
+@pytest.mark.parametrize(
+    ("attachment", "needs", "tags"),
+    [
+        ({"type": "macvlan", "master": "eth1"}, ("master", "eth1"), ()),
+        ({"type": "ipvlan", "master": "eth1"}, ("master", "eth1"), ()),
+        (
+            {"type": "bridge", "bridge": "br0", "vlan": 5, "vlanTrunk": [{"minID": 6, "maxID": 7}]},
+            ("bridge", "br0"),
+            (5, 6, 7),
+        ),
+        ({"type": "bridge"}, None, ()),
+        ({"type": "localnet"}, ("physicalNetworkName", "m"), (2001,)),
+        ({"type": "localnet", "physicalNetworkName": "phys", "vlanID": 0}, ("physicalNetworkName", "phys"), ()),
+    ],
+)
+def test_an_attachments_needs_are_read_from_whichever_type_it_is(
+    attachment: dict[str, Any], needs: tuple[str, str] | None, tags: tuple[int, ...]
+) -> None:
+    segment = Segment.model_validate_json('{"subnet": "10.200.5.0/24", "vlan": 2001}')
+    read = TypeAdapter(AnyAttachment).validate_json(json.dumps(attachment | {"name": "m"}))
+    assert attached_to(read) == needs
+    assert attachment_tags(read, segment) == tags

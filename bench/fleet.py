@@ -1,0 +1,133 @@
+"""Measure `mignet check` on fleets of 100, 1,000 and 10,000 stack files: `python bench/fleet.py`.
+
+Whole processes, start to exit; memory is that of the process and its children together. Writes
+docs/benchmarks-fleet.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+SIZES = (100, 1_000, 10_000)
+SUBNET = "10.0.0.0/12"
+MIGNET = Path(sys.executable).parent / "mignet"
+
+_PROJECT = """name: migration-network
+runtime: python
+config:
+  segment:
+    type: object
+    default: {{subnet: {subnet}, vlan: 2001, mtu: 9000, gateway: {gateway}, reserved: [{reserved}]}}
+"""
+
+_STACK = """# Cluster {name}: as an administrator writes it.
+config:
+  migration-network:cluster:
+    context: {name}
+    namespace: openshift-cnv
+    nodes: {nodes}
+  migration-network:attachment:
+    type: macvlan
+    name: migration
+    master: {master}
+    mode: bridge
+  migration-network:slice:
+    rangeStart: {start}
+    rangeEnd: {end}
+  migration-network:hyperConverged:
+    liveMigration:
+      completionTimeoutPerGiB: 800
+      parallelMigrationsPerCluster: 5
+      parallelOutboundMigrationsPerNode: 2
+      progressTimeout: 150
+  migration-network:otherNetworks:
+    machine: 172.16.{third}.0/24
+    pods: [172.20.0.0/14]
+    services: 172.30.0.0/16
+"""
+
+
+def write_fleet(folder: Path, stacks: int, *, subnet: str = SUBNET) -> None:
+    """Write a project with so many stack files, whose slices follow each other from the middle of every space."""
+    network = ipaddress.ip_network(subnet)
+    (folder / "Pulumi.yaml").write_text(
+        _PROJECT.format(subnet=subnet, gateway=network[1], reserved=f"{network[2]}-{network[9]}"), encoding="utf-8"
+    )
+    share = min(100, (network.num_addresses - 32) // stacks)
+    for index in range(stacks):
+        name = f"cluster-{index:05}"
+        first = network[16 + index * share]
+        text = _STACK.format(
+            name=name,
+            nodes=3 + index % (share - 10),
+            master=("eth1", "ens2f0", "bond1")[index % 3],
+            start=first,
+            end=first + share - 1,
+            third=index % 256,
+        )
+        (folder / f"Pulumi.{name}.yaml").write_text(text, encoding="utf-8")
+
+
+def measure(command: list[str], folder: Path) -> tuple[float, float]:
+    """Run a command once; return seconds and the peak MB of it and its children together."""
+    begin = time.perf_counter()
+    process = psutil.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+    peak = 0
+    while process.poll() is None:
+        try:
+            family = [process, *process.children(recursive=True)]
+            peak = max(peak, sum(each.memory_info().rss for each in family))
+        except psutil.NoSuchProcess:
+            continue
+        time.sleep(0.005)
+    seconds = time.perf_counter() - begin
+    if process.returncode:
+        msg = f"{' '.join(command)} exited with {process.returncode}"
+        raise SystemExit(msg)
+    return seconds, peak / 2**20
+
+
+def main() -> None:
+    """Measure each size, print a table, and write docs/benchmarks-fleet.md unless only some sizes were asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sizes", nargs="*", type=int, default=SIZES)
+    parser.add_argument("--runs", type=int, default=5)
+    arguments = parser.parse_args()
+    rows = []
+    for size in arguments.sizes:
+        with tempfile.TemporaryDirectory(prefix="mignet-fleet-") as scratch:
+            write_fleet(Path(scratch), size)
+            runs = [measure([str(MIGNET), "check", "--all"], Path(scratch)) for _ in range(arguments.runs)]
+        seconds = [each[0] for each in runs]
+        spread = f"{statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
+        rows.append(f"| {size:,} | {spread} | {max(each[1] for each in runs):.0f} |")
+        print(rows[-1], file=sys.stderr, flush=True)
+    machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+    lines = [
+        "# Benchmarks of fleets\n",
+        "`mignet check --all` on stack files whose slices follow each other in a /12; whole processes, start to exit;",
+        f"median of {arguments.runs} runs (least to most in brackets), all in one run of `make bench` on {machine}.",
+        "Memory is the most that the process and its children had at once.\n",
+        "| stacks | seconds | MB |",
+        "|---|---|---|",
+        *rows,
+    ]
+    text = "\n".join(lines) + "\n"
+    print(text)
+    if arguments.sizes == SIZES:
+        (Path(__file__).parents[1] / "docs" / "benchmarks-fleet.md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

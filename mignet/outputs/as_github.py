@@ -1,0 +1,49 @@
+"""Findings as workflow commands of GitHub Actions, which mark the lines of a pull request.
+
+Source: GitHub's documentation, "Workflow commands for GitHub Actions"; the escaping is actions/toolkit's (command.ts).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from config.places import place_of
+from mignet.outputs.placed import relative
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from config.findings import Finding
+    from mignet.check import Checked
+
+_COMMANDS = {"error": "error", "warning": "warning", "info": "notice"}
+
+
+def render(checked: Checked, base: Path) -> str:
+    """Write one command for each finding; what is waived is a notice."""
+    lines = [_command(checked, finding, base) for finding in checked.findings]
+    if checked.left_out:
+        names = ", ".join(checked.left_out)
+        lines.append(f"::notice::{_data(f'not compared with the others, as they cannot be read: {names}')}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _command(checked: Checked, finding: Finding, base: Path) -> str:
+    place = place_of(checked.project, finding)
+    properties = {
+        "file": relative(place.path, base),
+        "line": str(place.line),
+        "col": str(place.column),
+        "title": finding.code,
+    }
+    command = "notice" if finding.waived is not None else _COMMANDS[finding.severity]
+    listed = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
+    return f"::{command} {listed}::{_data(str(finding))}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,31 @@
+"""Findings as JSON, every part of them by name."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from config.places import place_of
+from mignet.outputs.placed import relative
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mignet.check import Checked
+
+
+def render(checked: Checked, base: Path) -> str:
+    """Write `{stacks, leftOut, blocks, findings}`; a finding has its sentence as `message`, and file, line, column."""
+    findings = []
+    for finding in checked.findings:
+        place = place_of(checked.project, finding)
+        where = {"file": relative(place.path, base), "line": place.line, "column": place.column}
+        findings.append(asdict(finding) | {"blocks": finding.blocks, "message": str(finding)} | where)
+    whole = {
+        "stacks": checked.stacks,
+        "leftOut": checked.left_out,
+        "blocks": checked.blocks,
+        "findings": findings,
+    }
+    return json.dumps(whole, indent=2, default=str, ensure_ascii=False) + "\n"

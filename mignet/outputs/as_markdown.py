@@ -1,0 +1,48 @@
+"""Findings as a table in Markdown, for a comment on a pull request."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from config.findings import shown
+from config.places import place_of
+from mignet.outputs.placed import relative
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from config.findings import Finding
+    from mignet.check import Checked
+
+
+def render(checked: Checked, base: Path) -> str:
+    """Write a table with a row for each finding under a line that counts them."""
+    lines = [f"**{_plain(checked.summary)}**", ""]
+    if checked.findings:
+        lines += ["| | stack | where | what | remedy |", "|---|---|---|---|---|"]
+        lines += [_row(checked, finding, base) for finding in checked.findings]
+        lines.append("")
+    if checked.left_out:
+        lines += [f"Not compared with the others, as they cannot be read: {_plain(', '.join(checked.left_out))}", ""]
+    return "\n".join(lines)
+
+
+def _row(checked: Checked, finding: Finding, base: Path) -> str:
+    place = place_of(checked.project, finding)
+    subject = finding.key if finding.value is None else f"{finding.key} {shown(finding.value)}"
+    kind = finding.severity if finding.waived is None else f"waived: {finding.waived}"
+    cells = (
+        f"{_plain(kind)} `{finding.code}`",
+        _plain(finding.stack),
+        _plain(f"{relative(place.path, base)}:{place.line}"),
+        _plain(f"{subject} {finding.rule}"),
+        _plain(finding.remedy),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _plain(text: str) -> str:
+    """Take from text what Markdown would make of it."""
+    one_line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"([\\`*_\[\]|~@#])", r"\\\1", one_line)

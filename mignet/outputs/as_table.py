@@ -1,0 +1,27 @@
+"""Findings for a terminal: one line each, with severity and code in front."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mignet.check import Checked
+
+_COLOURS = {"error": "red", "warning": "yellow", "info": "blue", "waived": "green"}
+
+
+def render(checked: Checked, base: Path) -> str:  # noqa: ARG001 (as every rendering)
+    """Write one line for each finding, aligned, and a last one that counts them."""
+    rows = [
+        ("waived" if finding.waived is not None else finding.severity, finding.code, str(finding))
+        for finding in checked.findings
+    ]
+    wide = max((len(code) for _, code, _ in rows), default=0)
+    lines = [f"{typer.style(f'{kind:<7}', fg=_COLOURS[kind])}  {code:<{wide}}  {text}" for kind, code, text in rows]
+    if checked.left_out:
+        lines.append(f"not compared with the others, as they cannot be read: {', '.join(checked.left_out)}")
+    return "\n".join([*lines, checked.summary]) + "\n"
