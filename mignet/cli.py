@@ -157,7 +157,10 @@ def render(
     from mignet import manifests, run
 
     project = Project.find(cwd.resolve())
-    for stack in run.load(project, _names(project, stacks, all_=all_)):
+    loaded = run.load(project, _names(project, stacks, all_=all_))
+    for line in run.check_fleet(project, loaded):
+        typer.secho(line, fg="yellow", err=True)
+    for stack in loaded:
         text = manifests.as_yaml(stack.name, run.declare(project, stack))
         if output is None:
             sys.stdout.write(text)

@@ -286,10 +286,12 @@ def test_sarif_says_where_a_finding_is_and_that_a_waiver_suppresses_it(tmp_path:
     }
 
 
-@pytest.mark.parametrize("verb", ["preview", "up"])
-def test_a_stack_that_collides_with_another_is_refused_before_any_cluster_is_asked(tmp_path: Path, verb: str) -> None:
+@pytest.mark.parametrize("command", ["preview a --engine direct", "up a --engine direct --yes", "render a"])
+def test_a_stack_that_collides_with_another_is_refused_before_any_cluster_is_asked(
+    tmp_path: Path, command: str
+) -> None:
     project(tmp_path, a=A, b=B)
-    result = mignet(tmp_path, verb, "a", "--engine", "direct", *(["--yes"] if verb == "up" else []))
+    result = mignet(tmp_path, *command.split())
     assert (result.returncode, result.stdout, result.stderr) == (2, "", f"{OVERLAP}\n")
 
 
