@@ -28,7 +28,12 @@ class _Attachment(RootModel[AnyAttachment]):
     """The attachment, of whichever type."""
 
 
-_Cidrs = Annotated[tuple[Subnet, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+_Cidrs = Annotated[
+    tuple[Subnet, ...],
+    BeforeValidator(
+        lambda value: [value] if isinstance(value, str) else value, json_schema_input_type=Subnet | tuple[Subnet, ...]
+    ),
+]
 
 
 class _OtherNetworks(RootModel[dict[str, _Cidrs]]):
@@ -48,6 +53,8 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "otherNetworks": _OtherNetworks,
     "waivers": _Waivers,
 }
+SECTIONS: Mapping[str, type[BaseModel]] = _SECTIONS
+"""The config keys of a stack, each with the model that reads it."""
 _FIELDS = {"hyperConverged": "hyper_converged", "otherNetworks": "other_networks"}
 _REQUIRED = ("segment", "cluster", "attachment")
 

@@ -19,6 +19,7 @@ import typer
 from config.findings import ConfigError, Finding
 from config.project_files import Project, ProjectNotFoundError
 from mignet.address_commands import app as addresses
+from mignet.editor_commands import app as editors
 from mignet.lab.commands import app as lab
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 app.add_typer(lab, name="lab")
 app.add_typer(addresses)
+app.add_typer(editors)
 
 Stacks = Annotated[list[str] | None, typer.Argument(metavar="[STACK]...", help="Stacks to work on.")]
 All = Annotated[bool, typer.Option("--all", help="Work on every stack that has a file.")]
