@@ -135,9 +135,7 @@ def allocate(
     given = place(read(project), {stack.name: (stack, demand.size) for stack, demand in stacks})
     results = [Allocated(stack.name, demand, _held(stack), given[stack.name]) for stack, demand in stacks]
     changed = [result for result in results if result.before != result.after]
-    texts = {result.stack: _with_slice(project, result) for result in changed}
-    for name, text in texts.items():
-        stack_files.write(project, name, text)
+    stack_files.write(project, {result.stack: _with_slice(project, result) for result in changed})
     return results
 
 
@@ -156,8 +154,7 @@ def release(project: Project, names: Iterable[str]) -> None:
             raise _not_editable(name, error) from error
         if new != old:
             texts[name] = new
-    for name, text in texts.items():
-        stack_files.write(project, name, text)
+    stack_files.write(project, texts)
 
 
 def maps(holdings: Iterable[Holding]) -> list[address_map.AddressMap]:
@@ -267,21 +264,20 @@ def _not_editable(stack: str, error: NotEditableError) -> ConfigError:
 
 def _no_room(refusal: NoRoom, subnet: Network) -> Finding:
     wish = refusal.wish
-    remedies = []
+    wider = None
+    if refusal.smallest is not None:
+        wider = f"Widen segment.subnet to {refusal.smallest}, the smallest that would do"
     if wish.current is None:
         rule = f"has no room for {wish.size} addresses in subnet {subnet}; its largest free part has {refusal.largest}"
-    else:
-        rule = (
-            f"cannot grow by {wish.missing} to {wish.size} addresses in place; {refusal.before} before it and"
-            f" {refusal.after} after it are free"
-        )
-        remedies.append(f"Give up its addresses for new ones (mignet release {wish.stack}, then allocate)")
-    if refusal.smallest is not None:
-        remedies.append(f"The smallest subnet that would do is {refusal.smallest}: write it into segment.subnet")
-    elif not remedies:
-        remedies.append(f"No wider subnet around {subnet} would do; choose another for segment.subnet")
-    current = None if wish.current is None else str(wish.current)
-    return Finding("error", "segment-full", wish.stack, "slice", current, rule, ". ".join(remedies))
+        remedy = wider or "Choose another segment.subnet: no wider one around this would do"
+        return Finding("error", "segment-full", wish.stack, "slice", None, rule, remedy)
+    rule = (
+        f"cannot grow by {wish.missing} to {wish.size} addresses in place; {refusal.before} before it and"
+        f" {refusal.after} after it are free"
+    )
+    remedy = f"give up its addresses for new ones: mignet release {wish.stack}, then mignet allocate {wish.stack}"
+    remedy = f"{wider}; or {remedy}" if wider else f"G{remedy[1:]}"
+    return Finding("error", "segment-full", wish.stack, "slice", str(wish.current), rule, remedy)
 
 
 def _text(spans: Iterable[AddressRange]) -> str:

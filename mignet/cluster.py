@@ -57,6 +57,9 @@ NETWORK_ATTACHMENT = Kind("k8s.cni.cncf.io", "v1", "NetworkAttachmentDefinition"
 HYPERCONVERGED_V1BETA1 = Kind("hco.kubevirt.io", "v1beta1", "HyperConverged", "hyperconvergeds")
 HYPERCONVERGED_V1 = Kind("hco.kubevirt.io", "v1", "HyperConverged", "hyperconvergeds")
 NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
+NODE = Kind("", "v1", "Node", "nodes", namespaced=False)
+NODE_NETWORK_STATE = Kind("nmstate.io", "v1beta1", "NodeNetworkState", "nodenetworkstates", namespaced=False)
+OPENSHIFT_NETWORK = Kind("config.openshift.io", "v1", "Network", "networks", namespaced=False)
 
 DECLARED_KINDS = (NETWORK_ATTACHMENT, HYPERCONVERGED_V1BETA1, HYPERCONVERGED_V1)
 
@@ -136,7 +139,8 @@ class Cluster:
         """Read the objects of a kind in all namespaces, those with all of `labels` when given."""
 
         async def read() -> list[Object]:
-            found = self._client.list(_resource(kind), namespace="*", labels=dict(labels or {}))
+            everywhere = "*" if kind.namespaced else None
+            found = self._client.list(_resource(kind), namespace=everywhere, labels=dict(labels or {}))
             return [_plain(item) | {"apiVersion": kind.api_version, "kind": kind.kind} async for item in found]
 
         return await self._ask(f"list {kind.kind}", kind, read)

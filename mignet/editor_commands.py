@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from config.findings import ConfigError, Finding
 from config.project_files import Project
 
 app = typer.Typer()
@@ -36,3 +37,52 @@ def schema(
     path = project.directory / stack_schema.FILE
     path.write_text(text, encoding="utf-8")
     typer.echo(f"wrote {path}")
+
+
+@app.command()
+def init(
+    stack: Annotated[str, typer.Argument(metavar="STACK", help="The new stack.")],
+    *,
+    context: Annotated[str, typer.Option("--context", help="A context of the kubeconfig.")],
+    kubeconfig: Annotated[
+        str | None, typer.Option("--kubeconfig", help="Its path; else $KUBECONFIG or ~/.kube/config at each use.")
+    ] = None,
+    namespace: Annotated[
+        str, typer.Option("--namespace", help="KubeVirt's own; kubevirt-hyperconverged upstream.")
+    ] = "openshift-cnv",
+    master: Annotated[str | None, typer.Option("--master", help="The NIC for migration, on every node.")] = None,
+    from_cluster: Annotated[
+        bool, typer.Option("--from-cluster", help="Look at the live cluster for its NICs, nodes and networks.")
+    ] = False,
+    nodes: Annotated[int | None, typer.Option("--nodes", min=1, max=5000, help="Nodes that run virt-handler.")] = None,
+    cwd: Cwd = Path(),
+) -> None:
+    """Write a commented, valid stack file for a new cluster; one that exists is never overwritten."""
+    from mignet import init as work
+    from mignet import stack_files
+    from mignet.cluster import ClusterError
+
+    project = Project.find(cwd.resolve())
+    if project.stack_file(stack).exists():
+        raise stack_files.exists(project, stack)
+    if not from_cluster and master is None:
+        rule, remedy = "is required", "Name the NIC, or say --from-cluster to see which ones there are"
+        raise ConfigError([Finding("error", "usage", "mignet", "--master", None, rule, remedy)])
+    wanted = work.Wanted(context, kubeconfig, namespace, master, nodes)
+    seen, nic = work.Seen(), None
+    if from_cluster:
+        try:
+            seen = work.look(project, stack, wanted)
+        except ClusterError as error:
+            typer.secho(f"{stack}: {error}", fg="red", err=True)
+            raise typer.Exit(1) from error
+        for each in seen.nics:
+            typer.echo(f"{each.name:<15} {each}")
+        named = next((each for each in seen.nics if each.name == master), None)
+        nic = work.choose(stack, seen.nics) if master is None else named
+    remark = work.write(project, stack, wanted, seen, nic, on_wait=_waiting)
+    typer.echo(f"wrote {project.stack_file(stack).name}: {remark}")
+
+
+def _waiting() -> None:
+    typer.echo("another mignet is writing stack files; waiting for it", err=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from config.findings import ConfigError, Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from config.project_files import Project
@@ -39,27 +39,32 @@ def read(project: Project, stack: str) -> str:
     return project.stack_file(stack).read_bytes().decode()
 
 
-def write(project: Project, stack: str, text: str) -> None:
-    """Replace a stack file: a reader sees the old text or the new one, and its mode and links stay.
+def write(project: Project, texts: Mapping[str, str]) -> None:
+    """Replace the files of stacks by new texts: a reader sees the old text or the new one; modes and links stay.
 
-    Raises ConfigError when the folder or the file cannot be written.
+    All new texts are on the disk before the first file is replaced. Raises ConfigError when the folder or a file cannot
+    be written.
     """
-    path = project.stack_file(stack).resolve()
-    new = path.with_name(f".{path.name}.{os.getpid()}")
+    ready: dict[str, tuple[Path, Path]] = {}
+    stack = ""
     try:
-        mode = path.stat().st_mode & 0o7777
-        _write_new(new, text, mode=mode)
-        new.replace(path)
+        for stack, text in texts.items():
+            path = project.stack_file(stack).resolve()
+            ready[stack] = path, _beside(path)
+            _write_new(ready[stack][1], text, mode=path.stat().st_mode & 0o7777)
+        for stack, (path, new) in ready.items():
+            new.replace(path)
     except OSError as error:
-        raise _not_written(stack, path, error) from error
+        raise _not_written(project, stack, error) from error
     finally:
-        new.unlink(missing_ok=True)
+        for _, new in ready.values():
+            new.unlink(missing_ok=True)
 
 
 def create(project: Project, stack: str, text: str) -> None:
     """Write the file of a new stack. Raises ConfigError when there is one already: it is never overwritten."""
     path = project.stack_file(stack)
-    new = path.with_name(f".{path.name}.{os.getpid()}")
+    new = _beside(path)
     try:
         _write_new(new, text, mode=0o666)
         # Unlike a rename, a link does not take the place of a file that came up meanwhile.
@@ -67,7 +72,7 @@ def create(project: Project, stack: str, text: str) -> None:
     except FileExistsError:
         raise exists(project, stack) from None
     except OSError as error:
-        raise _not_written(stack, path, error) from error
+        raise _not_written(project, stack, error) from error
     finally:
         new.unlink(missing_ok=True)
 
@@ -77,6 +82,11 @@ def exists(project: Project, stack: str) -> ConfigError:
     name = project.stack_file(stack).name
     rule, remedy = "exists, and is never overwritten", "Edit it, or choose another name for the stack"
     return ConfigError([Finding("error", "stack-file-exists", stack, name, None, rule, remedy)])
+
+
+def _beside(path: Path) -> Path:
+    """Return a hidden name in the same folder, which no list of stack files has."""
+    return path.with_name(f".{path.name}.{os.getpid()}")
 
 
 def _write_new(path: Path, text: str, *, mode: int) -> None:
@@ -89,6 +99,7 @@ def _write_new(path: Path, text: str, *, mode: int) -> None:
         os.fsync(file.fileno())
 
 
-def _not_written(stack: str, path: Path, error: OSError) -> ConfigError:
-    rule, remedy = f"cannot be written: {error.strerror}", "Correct its rights, or those of its folder"
-    return ConfigError([Finding("error", "stack-file-unwritable", stack, str(path), None, rule, remedy)])
+def _not_written(project: Project, stack: str, error: OSError) -> ConfigError:
+    name, rule = project.stack_file(stack).name, f"cannot be written: {error.strerror}"
+    remedy = "Correct that, and run it again; the old file is as it was"
+    return ConfigError([Finding("error", "stack-file-unwritable", stack, name, None, rule, remedy)])

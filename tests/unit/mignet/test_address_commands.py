@@ -116,8 +116,8 @@ def test_addresses_that_the_stack_itself_excludes_do_not_count(tmp_path: Path) -
         (
             {"dev": (300, None)},
             ["dev"],
-            "dev: slice has no room for 303 addresses in subnet 10.200.5.0/24; its largest free part has 248. The"
-            " smallest subnet that would do is 10.200.4.0/22: write it into segment.subnet",
+            "dev: slice has no room for 303 addresses in subnet 10.200.5.0/24; its largest free part has 248. Widen"
+            " segment.subnet to 10.200.4.0/22, the smallest that would do",
         ),
         (
             {
@@ -127,7 +127,7 @@ def test_addresses_that_the_stack_itself_excludes_do_not_count(tmp_path: Path) -
             },
             ["dev"],
             "dev: slice 10.200.5.10-10.200.5.15 cannot grow by 6 to 12 addresses in place; 2 before it and 0 after it"
-            " are free. Give up its addresses for new ones (mignet release dev, then allocate)",
+            " are free. Give up its addresses for new ones: mignet release dev, then mignet allocate dev",
         ),
         ({"dev": (3, "10.200.5.10-10.200.5.300")}, ["dev"], "dev: slice.rangeEnd 10.200.5.300 is not an IP address."),
         (
@@ -231,7 +231,9 @@ def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: 
         raise OSError(28, os.strerror(28))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(ConfigError, match=r"Pulumi.dev.yaml cannot be written: No space left on device. Correct"):
+    with pytest.raises(
+        ConfigError, match=r"Pulumi.dev.yaml cannot be written: No space left on device. Correct that, and"
+    ):
         addresses.allocate(one, ["dev"])
     assert slice_of(tmp_path, "dev") is None
     assert len(list(tmp_path.iterdir())) == 2
