@@ -176,7 +176,20 @@ def _range(value: object) -> AddressRange:
     )
 
 
-_TEXT = (PlainSerializer(str), WithJsonSchema({"type": "string"}))
-IPAddress = Annotated[IPv4Address | IPv6Address, PlainValidator(_address), *_TEXT]
-Subnet = Annotated[IPv4Network | IPv6Network, PlainValidator(_subnet), *_TEXT]
-InclusiveRange = Annotated[AddressRange, PlainValidator(_range), *_TEXT]
+# Patterns for editors, in the part of regular expressions that JSON Schema recommends: IPv4 to the digit, of IPv6 what
+# its letters can be.
+_OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_V4, _V6 = rf"{_OCTET}(\.{_OCTET}){{3}}", "[0-9a-fA-F]{0,4}:[0-9a-fA-F:]*:[0-9a-fA-F.]*"
+ADDRESS_PATTERN = f"^({_V4}|{_V6})$"
+PREFIXED_PATTERN = f"^({_V4}/(3[0-2]|[12]?[0-9])|{_V6}/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))$"
+RANGE_PATTERN = f"^({_V4}( *- *{_V4})?|{_V6}( *- *{_V6})?)$"
+
+
+def text_schema(pattern: str) -> tuple[PlainSerializer, WithJsonSchema]:
+    """Return how a value that is written as text is serialized, and what an editor knows of it."""
+    return PlainSerializer(str), WithJsonSchema({"type": "string", "pattern": pattern})
+
+
+IPAddress = Annotated[IPv4Address | IPv6Address, PlainValidator(_address), *text_schema(ADDRESS_PATTERN)]
+Subnet = Annotated[IPv4Network | IPv6Network, PlainValidator(_subnet), *text_schema(PREFIXED_PATTERN)]
+InclusiveRange = Annotated[AddressRange, PlainValidator(_range), *text_schema(RANGE_PATTERN)]

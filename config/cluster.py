@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from config.model import Model, refuse
 from config.names import DnsLabel, InterfaceName
@@ -20,6 +20,9 @@ def _path(value: str) -> str:
     return value
 
 
+_PATH_SCHEMA = {"type": "string", "pattern": r"^[^\n]*[^\s][^\n]*$", "not": {"pattern": r"^\s*\{|apiVersion"}}
+
+
 class Cluster(Model):
     """How to reach one cluster.
 
@@ -31,7 +34,7 @@ class Cluster(Model):
 
     context: str = Field(min_length=1)
     """A context of the kubeconfig."""
-    kubeconfig: Annotated[str, AfterValidator(_path)] | None = None
+    kubeconfig: Annotated[str, AfterValidator(_path), WithJsonSchema(_PATH_SCHEMA)] | None = None
     """The kubeconfig's path; `$KUBECONFIG`, else `~/.kube/config`, when left out. Never its contents."""
     namespace: DnsLabel = "openshift-cnv"
     """KubeVirt's own namespace; `kubevirt-hyperconverged` upstream."""

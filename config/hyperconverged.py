@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from config.model import Broken, Model, refuse
 
@@ -34,7 +34,8 @@ def _bandwidth(value: str) -> str:
     return value
 
 
-Bandwidth = Annotated[str, AfterValidator(_bandwidth)]
+_QUANTITY = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(k|M|G|T|Ki|Mi|Gi|Ti)?$"}
+Bandwidth = Annotated[str, AfterValidator(_bandwidth), WithJsonSchema(_QUANTITY)]
 
 
 class LiveMigration(Model):

@@ -9,9 +9,9 @@ import ipaddress
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import Field, PlainValidator
 
-from config.addressing import AddressRange, IPAddress, Subnet
+from config.addressing import PREFIXED_PATTERN, AddressRange, IPAddress, Subnet, text_schema
 from config.model import Broken, Model, Refusal, refuse
 from config.names import CniName
 from config.part import parts_of
@@ -37,8 +37,7 @@ def _interface(value: object) -> IPv4Interface | IPv6Interface:
 InterfaceAddress = Annotated[
     ipaddress.IPv4Interface | ipaddress.IPv6Interface,
     PlainValidator(_interface),
-    PlainSerializer(str),
-    WithJsonSchema({"type": "string"}),
+    *text_schema(PREFIXED_PATTERN),
 ]
 
 

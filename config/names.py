@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from config.model import refuse
 
@@ -40,9 +40,14 @@ def _cni_name(value: str) -> str:
     return value
 
 
-DnsLabel = Annotated[str, AfterValidator(_dns_label)]
-InterfaceName = Annotated[str, AfterValidator(_interface_name)]
-CniName = Annotated[str, AfterValidator(_cni_name)]
+# What an editor knows of them; the functions above say it in words.
+_LABEL_SCHEMA = {"type": "string", "pattern": f"^{_LABEL.pattern}$"}
+_INTERFACE_SCHEMA = {"type": "string", "pattern": r"^[^/:\s]{1,15}$", "not": {"enum": [".", ".."]}}
+_CNI_SCHEMA = {"type": "string", "pattern": r"^[a-zA-Z0-9][a-zA-Z0-9_.\-]*$"}
+
+DnsLabel = Annotated[str, AfterValidator(_dns_label), WithJsonSchema(_LABEL_SCHEMA)]
+InterfaceName = Annotated[str, AfterValidator(_interface_name), WithJsonSchema(_INTERFACE_SCHEMA)]
+CniName = Annotated[str, AfterValidator(_cni_name), WithJsonSchema(_CNI_SCHEMA)]
 VlanId = Annotated[int, Field(ge=1, le=4094)]
 """IEEE 802.1Q VLAN ID; 0 and 4095 are reserved."""
 Mtu = Annotated[int, Field(ge=1280, le=65520)]

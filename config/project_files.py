@@ -106,6 +106,11 @@ def _use_yaml_1_2() -> None:
 _use_yaml_1_2()
 
 
+def load_yaml(text: str) -> object:
+    """Return what YAML says, as Pulumi reads it. Raises yaml.YAMLError."""
+    return yaml.load(text, _Loader)  # noqa: S506 (a safe loader)
+
+
 @dataclass(frozen=True, slots=True)
 class Project:
     """A Pulumi project's folder: its name, and the config of its stacks as the files give it."""
@@ -154,6 +159,10 @@ class Project:
             if path.name != "Pulumi.yaml"
         )
 
+    def stack_file(self, stack: str) -> Path:
+        """Return the path of a stack's file, which need not exist."""
+        return self.directory / _STACK_FILE.format(stack)
+
     def stack_values(self, stack: str) -> dict[str, object]:
         """Return the config values of one stack: its file's, and the project's where the file has none.
 
@@ -182,14 +191,10 @@ class Project:
             raise ConfigError(findings)
         return values
 
-    def stack_file(self, stack: str) -> Path:
-        """Return the path of a stack's file."""
-        return self.directory / _STACK_FILE.format(stack)
-
 
 def _read(path: Path, *, stack: str) -> dict[str, object]:
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a safe loader)
+        content = load_yaml(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError:
         raise ConfigError([_mistake(stack, path.name, None, "is not UTF-8 text", "Save it as UTF-8")]) from None
     except yaml.MarkedYAMLError as error:

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, Field, RootModel
+from pydantic import AfterValidator, BaseModel, Field, RootModel, WithJsonSchema
 
 from config.addressing import AddressRange, Network, Subnet
 from config.attachment import UNFIT_TYPES, AnyAttachment, canonical_json
@@ -36,7 +36,7 @@ class _Attachment(RootModel[AnyAttachment]):
     refusals: ClassVar[Mapping[str, Refusal]] = UNFIT_TYPES
 
 
-class _Slices(RootModel[Annotated[tuple[Slice, ...], OneOrMore(), Field(min_length=1)]]):
+class Slices(RootModel[Annotated[tuple[Slice, ...], OneOrMore(), Field(min_length=1)]]):
     """The slice, or a list of one of each family."""
 
 
@@ -50,7 +50,10 @@ def _reason(value: str) -> str:
     return value
 
 
-class _Waivers(RootModel[dict[str, Annotated[str, AfterValidator(_reason)]]]):
+_Reason = Annotated[str, AfterValidator(_reason), WithJsonSchema({"type": "string", "pattern": r"\S"})]
+
+
+class _Waivers(RootModel[dict[str, _Reason]]):
     """Rules that are accepted as broken: the rule's code, and the reason."""
 
 
@@ -58,12 +61,14 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "segment": Segment,
     "cluster": Cluster,
     "attachment": _Attachment,
-    "slice": _Slices,
+    "slice": Slices,
     "uplink": Uplink,
     "hyperConverged": HyperConverged,
     "otherNetworks": _OtherNetworks,
     "waivers": _Waivers,
 }
+SECTIONS: Mapping[str, type[BaseModel]] = _SECTIONS
+"""The config keys of a stack, each with the model that reads it."""
 _FIELDS = {"slice": "slices", "hyperConverged": "hyper_converged", "otherNetworks": "other_networks"}
 _REQUIRED = ("segment", "cluster", "attachment")
 

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from config.model import Broken, Model, refuse
 from config.names import DnsLabel, InterfaceName, Mtu, VlanId
@@ -38,9 +38,13 @@ def _selector(value: dict[str, str]) -> dict[str, str]:
 
 
 def _share(value: int | str) -> int | str:
-    if isinstance(value, str) and not re.fullmatch(r"(100|[1-9][0-9]?)%", value):
+    if isinstance(value, str) and not re.match(_SHARE, value):
         refuse("uplink-max-unavailable", "is neither a number of nodes nor a share of them", "Write 1, or 50%")
     return value
+
+
+_SHARE = r"^(100|[1-9][0-9]?)%$"
+_Share = Annotated[str, WithJsonSchema({"type": "string", "pattern": _SHARE})]
 
 
 def _localnet(value: str) -> str:
@@ -153,7 +157,7 @@ class NodeGroup(Model):
     """Bytes, of the layers; the segment's when left out."""
     base_mtu: Mtu | None = None
     """Bytes, of NICs and bond, at least `mtu`; `mtu` when left out. Set it where others need larger packets."""
-    max_unavailable: Annotated[Annotated[int, Field(ge=1, le=5000)] | str, AfterValidator(_share)] | None = None
+    max_unavailable: Annotated[Annotated[int, Field(ge=1, le=5000)] | _Share, AfterValidator(_share)] | None = None
     """Nodes that change at a time, a number or a share; nmstate's 50% when left out."""
 
     @property

@@ -18,6 +18,8 @@ import typer
 
 from config.findings import ConfigError, Finding
 from config.project_files import Project, ProjectNotFoundError
+from mignet.address_commands import app as addresses
+from mignet.editor_commands import app as editors
 from mignet.lab.commands import app as lab
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ app = typer.Typer(
     "Exit codes: 0 fine, 1 failed, 2 configuration, 7 changes or drift where none were expected.",
 )
 app.add_typer(lab, name="lab")
+app.add_typer(addresses)
+app.add_typer(editors)
 
 Stacks = Annotated[list[str] | None, typer.Argument(metavar="STACK", help="Stacks to work on.")]
 All = Annotated[bool, typer.Option("--all", help="Work on every stack that has a file.")]

@@ -64,6 +64,8 @@ NODE_POLICY = Kind(
 NODE_ENACTMENT = Kind(
     "nmstate.io", "v1beta1", "NodeNetworkConfigurationEnactment", "nodenetworkconfigurationenactments", namespaced=False
 )
+NODE_NETWORK_STATE = Kind("nmstate.io", "v1beta1", "NodeNetworkState", "nodenetworkstates", namespaced=False)
+OPENSHIFT_NETWORK = Kind("config.openshift.io", "v1", "Network", "networks", namespaced=False)
 
 DECLARED_KINDS = (NODE_POLICY, NETWORK_ATTACHMENT, HYPERCONVERGED_V1BETA1, HYPERCONVERGED_V1)
 

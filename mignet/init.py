@@ -1,0 +1,232 @@
+"""Write a new stack file: commented, valid, and with what the live cluster says when it is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from config import cluster as cluster_config
+from config.demand import demand_of
+from config.findings import ConfigError, Finding
+from config.model import parse
+from config.project_files import load_yaml
+from config.segment import Segment
+from config.stack import load_stack
+from config.stack_schema import FILE, MODELINE
+from mignet import addresses, nics, stack_files
+from mignet.cluster import NODE, NODE_NETWORK_STATE, OPENSHIFT_NETWORK, Cluster, ClusterError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from ipaddress import IPv4Network, IPv6Network
+
+    from config.project_files import Project
+    from mignet.cluster import Object
+    from mignet.nics import Nic
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the user says of the new stack."""
+
+    context: str
+    kubeconfig: str | None = None
+    namespace: str = "openshift-cnv"
+    master: str | None = None
+    nodes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the live cluster says: its NICs, the number of nodes that run virt-handler, and its networks by name."""
+
+    nics: tuple[Nic, ...] = ()
+    nodes: int | None = None
+    networks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def look(project: Project, stack: str, wanted: Wanted) -> Seen:
+    """Look at the live cluster; nothing of it is changed. Raises ClusterError, or ConfigError."""
+    sections = {"context": wanted.context, "kubeconfig": wanted.kubeconfig, "namespace": wanted.namespace}
+    config = parse(cluster_config.Cluster, sections, stack=stack, key="cluster")
+    if isinstance(config, tuple):
+        raise ConfigError(config)
+    segment = segment_of(project, stack)
+
+    async def read() -> tuple[list[Object], list[Object], Object | None]:
+        async with Cluster(config, base=project.directory) as cluster:
+            nodes, states = await asyncio.gather(cluster.list(NODE), cluster.list(NODE_NETWORK_STATE))
+            try:
+                network = await cluster.get(OPENSHIFT_NETWORK, "cluster")
+            except ClusterError as error:
+                # Kubernetes without OpenShift has no such object, and says nowhere what its ranges are.
+                if error.reason != "not-served":
+                    raise
+                network = None
+            return nodes, states, network
+
+    return seen(*asyncio.run(read()), segment)
+
+
+def seen(nodes: list[Object], states: list[Object], network: Object | None, segment: Segment) -> Seen:
+    """Make out of the cluster's objects what a stack file needs."""
+    by_name = {state["metadata"]["name"]: state for state in states}
+    all_nodes = [nics.Node.read(node, by_name.get(node["metadata"]["name"])) for node in nodes]
+    status = {} if network is None else network.get("status", {})
+    networks = {
+        "machine": tuple(str(each) for each in nics.machine_networks(all_nodes)),
+        "cluster": tuple(each["cidr"] for each in status.get("clusterNetwork", [])),
+        "service": tuple(status.get("serviceNetwork", [])),
+    }
+    return Seen(
+        tuple(nics.judge(all_nodes, segment)),
+        sum(node.schedulable for node in all_nodes),
+        {name: cidrs for name, cidrs in networks.items() if cidrs} | _of_interfaces(all_nodes, networks, segment),
+    )
+
+
+def _of_interfaces(
+    nodes: list[nics.Node], known: Mapping[str, tuple[str, ...]], segment: Segment
+) -> dict[str, tuple[str, ...]]:
+    """Return the subnets of the other interfaces, by their names: storage, say. The segment itself is none of them."""
+    covered = [ipaddress.ip_network(cidr) for cidrs in known.values() for cidr in cidrs] + list(segment.subnets)
+    found: dict[str, dict[str, None]] = {}
+    for node in nodes:
+        for name, interface in sorted(node.interfaces.items()):
+            for address in nics.addresses_of(interface):
+                if not address.is_loopback and not any(_within(address.network, each) for each in covered):
+                    found.setdefault(name, {})[str(address.network)] = None
+    return {name: tuple(cidrs) for name, cidrs in sorted(found.items())}
+
+
+def _within(one: IPv4Network | IPv6Network, other: IPv4Network | IPv6Network) -> bool:
+    return one.version == other.version and one.subnet_of(other)  # type: ignore[arg-type]
+
+
+def segment_of(project: Project, stack: str) -> Segment:
+    """Read the project's segment. Raises ConfigError."""
+    if "segment" not in project.defaults:
+        remedy = "Set it in Pulumi.yaml under config.segment.default, so that all stacks share it"
+        raise ConfigError([Finding("error", "key-missing", stack, "segment", None, "is required", remedy)])
+    segment = parse(Segment, project.defaults["segment"], stack=stack, key="segment")
+    if isinstance(segment, tuple):
+        raise ConfigError(segment)
+    return segment
+
+
+def choose(stack: str, judged: tuple[Nic, ...]) -> Nic:
+    """Choose the NIC. Raises ConfigError, naming those that could be meant, when none is better than all others."""
+    chosen = nics.best(judged)
+    if chosen is not None:
+        return chosen
+    if not judged:
+        rule = "cannot be chosen: no node with the label kubevirt.io/schedulable=true reports a NIC"
+        remedy = "Install kubernetes-nmstate and OpenShift Virtualization first, or name the NIC with --master"
+    elif fit := [nic.name for nic in judged if not nic.against]:
+        rule = f"cannot be chosen: {', '.join(fit)} are equally good"
+        remedy = "Name one with --master"
+    else:
+        rule = f"cannot be chosen: something speaks against each of {', '.join(nic.name for nic in judged)}"
+        remedy = "Prepare one, correct the segment, or name one with --master all the same"
+    raise ConfigError([Finding("error", "master-choice", stack, "attachment.master", None, rule, remedy)])
+
+
+def write(
+    project: Project, stack: str, wanted: Wanted, seen_: Seen, nic: Nic | None, *, on_wait: Callable[[], None]
+) -> str:
+    """Write the stack's file and return a line about its slice. Raises ConfigError, and has written nothing then.
+
+    The master is `wanted.master`, else `nic`. Where other stacks share the segment, the new one gets a slice.
+    """
+    nodes = wanted.nodes or seen_.nodes or None
+    values: dict[str, Any] = {
+        "cluster": {
+            key: value
+            for key, value in {
+                "context": wanted.context,
+                "kubeconfig": wanted.kubeconfig,
+                "namespace": wanted.namespace,
+                "nodes": nodes,
+            }.items()
+            if value is not None
+        },
+        "attachment": {
+            "type": "macvlan",
+            "name": "migration",
+            "master": wanted.master or (nic.name if nic else None),
+            "mode": "bridge",
+        },
+    }
+    if seen_.networks:
+        values["otherNetworks"] = {
+            name: cidrs[0] if len(cidrs) == 1 else list(cidrs) for name, cidrs in seen_.networks.items()
+        }
+    with stack_files.locked(project, on_wait=on_wait):
+        if project.stack_file(stack).exists():
+            raise stack_files.exists(project, stack)
+        remark = _with_slice(project, stack, values)
+        text = _text(project, stack, values, nic)
+        load_stack(stack, project.defaults | _values(project, text))
+        stack_files.create(project, stack, text)
+    return remark
+
+
+def _with_slice(project: Project, stack: str, values: dict[str, Any]) -> str:
+    draft = load_stack(stack, project.defaults | values)
+    held = addresses.read(project)
+    if not any(set(holding.segment.subnets) & set(draft.segment.subnets) for holding in held):
+        return f"{stack} is alone on the segment and hands out all of it; before a second cluster: mignet allocate"
+    demand = demand_of(draft.cluster)
+    if demand is None:
+        return f"{stack} has no slice yet, and other stacks are on the segment: mignet allocate {stack} --nodes N"
+    (spans,) = addresses.place(held, {stack: (draft, demand.total)}).values()
+    values["slice"] = addresses.slice_value(spans)
+    return f"{stack} has slice {', '.join(map(str, spans))} ({demand.total} addresses: {demand})"
+
+
+def _values(project: Project, text: str) -> dict[str, object]:
+    content = load_yaml(text)
+    config = content["config"] if isinstance(content, dict) else {}
+    return {key.removeprefix(f"{project.name}:"): value for key, value in config.items()}
+
+
+_ABOUT = {
+    "cluster": "How the cluster is reached. The kubeconfig is named, never copied in here.",
+    "attachment": "How pods attach to the segment, which stands in Pulumi.yaml.",
+    "slice": "This cluster's own part of the segment, both ends inclusive. mignet allocate lets it grow.",
+    "otherNetworks": "Networks of this cluster, which the segment must not overlap.",
+}
+_LIMITS = """\
+  # The limits of live migrations. A key that stands here is owned by this stack, with its value.
+  # {project}:hyperConverged:
+  #   liveMigration:
+  #     completionTimeoutPerGiB: 800 # seconds
+  #     parallelMigrationsPerCluster: 5
+  #     parallelOutboundMigrationsPerNode: 2
+  #     progressTimeout: 150 # seconds
+"""
+
+
+def _text(project: Project, stack: str, values: Mapping[str, Any], nic: Nic | None) -> str:
+    lines = [MODELINE] if (project.directory / FILE).is_file() else []
+    lines += [f"# The cluster {stack}. Every key: docs/configuration.md", "config:"]
+    notes = {"nodes": "that run virt-handler"}
+    if nic is not None and nic.name == values["attachment"]["master"]:
+        notes["master"] = "; ".join(nic.against or nic.speaks_for)
+    for key in ("cluster", "attachment", "slice", "otherNetworks"):
+        if key in values:
+            lines.append(f"  # {_ABOUT[key]}")
+            lines.append(f"  {project.name}:{key}:")
+            lines.extend(_lines(values[key], notes))
+    return "\n".join(lines) + "\n" + _LIMITS.format(project=project.name)
+
+
+def _lines(section: Any, notes: Mapping[str, str]) -> Iterator[str]:
+    text = yaml.safe_dump(section, sort_keys=False, default_flow_style=False, width=10**6, allow_unicode=True)
+    for line in text.splitlines():
+        note = notes.get(line.partition(":")[0])
+        yield f"    {line} # {note}" if note else f"    {line}"

@@ -1,0 +1,210 @@
+"""Which NIC of a cluster's nodes may carry its migrations, with the reasons for and against each.
+
+Judged from what kubernetes-nmstate reports (NodeNetworkState, `status.currentState`): pure, given the objects.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from config.addressing import Address, Network
+    from config.segment import Segment
+    from mignet.cluster import Object
+
+TYPES = {"ethernet", "bond", "vlan"}
+"""What a macvlan can sit on; an OVS port, a bridge, a veth or the loopback is not listed at all."""
+
+_DEFAULTS = {"0.0.0.0/0", "::/0"}
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node: its InternalIP addresses, and what nmstate says of it (empty when it says nothing)."""
+
+    name: str
+    schedulable: bool
+    addresses: tuple[Address, ...]
+    state: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, node: Object, state: Object | None) -> Node:
+        """Read a Node, and its NodeNetworkState when there is one."""
+        metadata = node["metadata"]
+        return cls(
+            metadata["name"],
+            schedulable=metadata.get("labels", {}).get("kubevirt.io/schedulable") == "true",
+            addresses=tuple(
+                ipaddress.ip_address(each["address"])
+                for each in node.get("status", {}).get("addresses", [])
+                if each["type"] == "InternalIP"
+            ),
+            state=(state or {}).get("status", {}).get("currentState", {}),
+        )
+
+    @property
+    def interfaces(self) -> dict[str, Mapping[str, Any]]:
+        """The interfaces by name."""
+        # An OVS bridge and its internal port share a name; the port has the addresses.
+        listed = sorted(self.state.get("interfaces", []), key=lambda each: each.get("type") != "ovs-bridge")
+        return {each["name"]: each for each in listed}
+
+    @property
+    def default_route(self) -> set[str]:
+        """Interfaces of default routes."""
+        routes = self.state.get("routes", {}).get("running", [])
+        return {each["next-hop-interface"] for each in routes if each.get("destination") in _DEFAULTS}
+
+    def masters(self) -> dict[str, str]:
+        """Return, for each interface that is a port of a bridge or a bond, of which."""
+        found: dict[str, str] = {}
+        for each in self.state.get("interfaces", []):
+            ports = [*each.get("bridge", {}).get("port", []), *each.get("link-aggregation", {}).get("port", [])]
+            for port in ports:
+                name = port["name"] if isinstance(port, dict) else port
+                # An OVS bridge has its own internal port among its ports.
+                if name != each["name"]:
+                    found[name] = each["name"]
+            if each.get("controller"):
+                found.setdefault(each["name"], each["controller"])
+        return found
+
+    def carries_default_route(self) -> dict[str, str]:
+        """Return the interfaces that a default route goes through, each with the interface that has the route."""
+        below = defaultdict(set)
+        for each in self.state.get("interfaces", []):
+            if base := each.get("vlan", {}).get("base-iface"):
+                below[each["name"]].add(base)
+        for port, master in self.masters().items():
+            below[master].add(port)
+        found: dict[str, str] = {}
+        for top in self.default_route:
+            waiting = [top]
+            while waiting:
+                name = waiting.pop()
+                if name not in found:
+                    found[name] = top
+                    waiting.extend(below[name])
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Nic:
+    """One NIC: what speaks for it, and what against. `rank` orders those that nothing speaks against; 0 is best."""
+
+    name: str
+    speaks_for: tuple[str, ...]
+    against: tuple[str, ...]
+    rank: int
+
+    def __str__(self) -> str:
+        return f"against: {'; '.join(self.against)}" if self.against else f"for: {'; '.join(self.speaks_for)}"
+
+
+def judge(nodes: Iterable[Node], segment: Segment) -> list[Nic]:
+    """Judge every NIC that a schedulable node has, in the order of their names."""
+    nodes = list(nodes)
+    schedulable = [node for node in nodes if node.schedulable]
+    names = {
+        name for node in schedulable for name, interface in node.interfaces.items() if interface.get("type") in TYPES
+    }
+    return [_judged(name, nodes, schedulable, segment) for name in sorted(names)]
+
+
+def best(nics: Iterable[Nic]) -> Nic | None:
+    """Return the one that nothing speaks against and that is better than all others; None when there is none."""
+    fit = sorted((nic for nic in nics if not nic.against), key=lambda nic: nic.rank)
+    return fit[0] if fit and (len(fit) == 1 or fit[0].rank < fit[1].rank) else None
+
+
+def machine_networks(nodes: Iterable[Node]) -> list[Network]:
+    """Return the subnets of the nodes' InternalIPs, sorted."""
+    found = {
+        interface.network
+        for node in nodes
+        for each in node.interfaces.values()
+        for interface in addresses_of(each)
+        if interface.ip in node.addresses
+    }
+    return sorted(found, key=lambda network: (network.version, int(network.network_address)))
+
+
+def addresses_of(interface: Mapping[str, Any]) -> Iterator[ipaddress.IPv4Interface | ipaddress.IPv6Interface]:
+    """Yield the addresses of an interface, with their prefix, without link-local ones."""
+    for family in ("ipv4", "ipv6"):
+        for each in interface.get(family, {}).get("address", []):
+            address = ipaddress.ip_interface(f"{each['ip']}/{each['prefix-length']}")
+            if not address.is_link_local:
+                yield address
+
+
+def _judged(name: str, nodes: Sequence[Node], schedulable: Sequence[Node], segment: Segment) -> Nic:
+    speaks_for, rank = [f"is up {_on([node.name for node in schedulable], schedulable)}"], 1
+    reasons: defaultdict[str, list[str]] = defaultdict(list)
+    smallest = None
+    for node in schedulable:
+        interface = node.interfaces.get(name)
+        if interface is None:
+            reasons["is missing" if node.interfaces else "is not known (no NodeNetworkState)"].append(node.name)
+            continue
+        for reason in _against(name, interface, node, segment):
+            reasons[reason].append(node.name)
+        mtu = interface.get("mtu")
+        smallest = mtu if smallest is None else min(smallest, mtu or smallest)
+        if segment.vlan is not None and interface.get("vlan", {}).get("id") == segment.vlan:
+            rank = 0
+    speaks_for.append("has no other address, no default route and no bridge or bond above it")
+    if smallest is not None:
+        enough = f", enough for segment.mtu {segment.mtu}" if segment.mtu else ""
+        speaks_for.append(f"MTU {smallest}{enough}")
+    if rank == 0:
+        speaks_for.append(f"tags segment.vlan {segment.vlan}")
+    others = [node.name for node in nodes if not node.schedulable and name not in node.interfaces]
+    if others:
+        speaks_for.append(
+            f"but is missing on {_names(others)}, where the sync controller of migrations between clusters may run"
+        )
+    against = tuple(f"{reason} {_on(where, schedulable)}" for reason, where in reasons.items())
+    return Nic(name, tuple(speaks_for), against, rank)
+
+
+def _against(name: str, interface: Mapping[str, Any], node: Node, segment: Segment) -> Iterator[str]:
+    if interface.get("type") not in TYPES:
+        yield f"is of type {interface.get('type')}"
+    if interface.get("state") != "up":
+        yield f"is {interface.get('state', 'down')}"
+    top = node.carries_default_route().get(name)
+    if top is not None:
+        yield "has the default route" if top == name else f"carries the default route of {top}"
+    master = node.masters().get(name)
+    if master is not None:
+        yield f"is a port of {master}"
+    mtu = interface.get("mtu")
+    if segment.mtu is not None and mtu is not None and mtu < segment.mtu:
+        yield f"has MTU {mtu}, below segment.mtu {segment.mtu},"
+    tag = interface.get("vlan", {}).get("id")
+    if segment.vlan is not None and tag is not None and tag != segment.vlan:
+        yield f"tags VLAN {tag}, and segment.vlan is {segment.vlan},"
+    foreign = {
+        str(address.network)
+        for address in addresses_of(interface)
+        if not any(address.ip in subnet for subnet in segment.subnets)
+    }
+    if foreign:
+        yield f"has an address of {', '.join(sorted(foreign))}"
+
+
+def _on(names: Sequence[str], schedulable: Sequence[Node]) -> str:
+    if len(names) == len(schedulable):
+        return f"on all {len(names)} nodes" if len(names) > 1 else f"on the only node {names[0]}"
+    return f"on {_names(names)}"
+
+
+def _names(names: Sequence[str]) -> str:
+    few = ", ".join(names[:3])
+    return few if len(names) <= 3 else f"{few} and {len(names) - 3} more"
