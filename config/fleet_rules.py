@@ -351,9 +351,15 @@ class _Subnets:
         self._ordered = sorted(self._known, key=_start)
         self._starts = [_start(net) for net in self._ordered]
         self._lengths = {(net.version, net.prefixlen) for net in self._known}
+        self._found: dict[Network, tuple[Network, ...]] = {}
 
-    def overlapping(self, network: Network) -> Iterator[Network]:
-        """Yield the subnets that overlap `network`: two CIDR blocks do when one contains the other."""
+    def overlapping(self, network: Network) -> tuple[Network, ...]:
+        """Return the subnets that overlap `network`: two CIDR blocks do when one contains the other."""
+        if network not in self._found:
+            self._found[network] = tuple(self._find(network))
+        return self._found[network]
+
+    def _find(self, network: Network) -> Iterator[Network]:
         for version, length in self._lengths:
             if version == network.version and length < network.prefixlen:
                 around = network.supernet(new_prefix=length)

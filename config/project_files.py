@@ -173,12 +173,15 @@ class Project:
     def own_values(self, stack: str) -> dict[str, object]:
         """Return the config values that the stack's file itself sets. Raises as `stack_values` does."""
         path = self.stack_file(stack)
-        if not path.is_file():
+        try:
+            content = _read(path, stack=stack)
+        except FileNotFoundError:
             known = ", ".join(self.stack_names()) or "none"
-            raise ConfigError([_mistake(stack, path.name, None, "does not exist", f"Stacks with a file: {known}")])
+            mistake = _mistake(stack, path.name, None, "does not exist", f"Stacks with a file: {known}")
+            raise ConfigError([mistake]) from None
         values: dict[str, object] = {}
         findings = []
-        for key, value in _mapping(_read(path, stack=stack), "config", stack=stack).items():
+        for key, value in _mapping(content, "config", stack=stack).items():
             namespace, _, bare = str(key).rpartition(":")
             if namespace not in {"", self.name}:
                 continue
