@@ -32,8 +32,9 @@ format: .venv/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/.dev  ## Measure, side by side with kubectl, and rewrite docs/benchmarks.md.
+bench: .venv/.dev  ## Measure, side by side with kubectl, and rewrite docs/benchmarks*.md.
 	$(BIN)/python bench/bench.py
+	$(BIN)/python bench/allocate.py
 
 lock: .venv/.dev  ## Pin what pyproject.toml asks for.
 	$(BIN)/uv pip compile -q pyproject.toml --generate-hashes --universal --python-version 3.11 -o requirements.txt

@@ -108,12 +108,8 @@ class Whereabouts(Model):
     def hands_out(self, segment: Segment, slice_: Slice | None) -> int:
         """Count the addresses that pods can get."""
         bounds = segment.usable if slice_ is None else slice_.span
-        return sum(part.size for part in bounds.without((*segment.kept_free, *self.excluded)))
-
-    @property
-    def excluded(self) -> tuple[AddressRange, ...]:
-        """The blocks of `exclude` as ranges."""
-        return tuple(AddressRange(block.network_address, block.broadcast_address) for block in self.exclude)
+        excluded = [AddressRange(block.network_address, block.broadcast_address) for block in self.exclude]
+        return sum(part.size for part in bounds.without((*segment.kept_free, *excluded)))
 
 
 class Dhcp(Model):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from config import address_map, allocation
+from config.addressing import AddressRange
 from config.findings import ConfigError, Finding
 from config.ipam import Dhcp, Slice, Static, Whereabouts
 from config.model import parse
@@ -20,7 +21,7 @@ from mignet import stack_files
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from config.addressing import AddressRange, Network
+    from config.addressing import Network
     from config.allocation import NoRoom, Wish
     from config.project_files import Project
     from config.stack import Stack
@@ -230,8 +231,12 @@ def slice_value(spans: Sequence[AddressRange]) -> Value:
 def _wish(stack: Stack, size: int, subnet: Network) -> Wish:
     current = next((span for span in _held(stack) if span.first.version == subnet.version), None)
     ipam = stack.attachment.ipam
-    excluded = ipam.excluded if isinstance(ipam, Whereabouts) else ()
-    avoid = tuple(block for block in excluded if block.first.version == subnet.version)
+    excluded = ipam.exclude if isinstance(ipam, Whereabouts) else ()
+    avoid = tuple(
+        AddressRange(block.network_address, block.broadcast_address)
+        for block in excluded
+        if block.version == subnet.version
+    )
     return allocation.Wish(stack.name, size, current, avoid)
 
 

@@ -52,7 +52,7 @@ def write(project: Project, texts: Mapping[str, str]) -> None:
             path = project.stack_file(stack).resolve()
             ready[stack] = path, _beside(path)
             _write_new(ready[stack][1], text, mode=path.stat().st_mode & 0o7777)
-        for stack, (path, new) in ready.items():
+        for path, new in ready.values():
             new.replace(path)
     except OSError as error:
         raise _not_written(project, stack, error) from error
