@@ -35,6 +35,7 @@ format: .venv/.dev
 bench: .venv/.dev  ## Measure, side by side with kubectl, and rewrite docs/benchmarks*.md.
 	$(BIN)/python bench/bench.py
 	$(BIN)/python bench/fleet.py
+	$(BIN)/python bench/allocate.py
 
 lock: .venv/.dev  ## Pin what pyproject.toml asks for.
 	$(BIN)/uv pip compile -q pyproject.toml --generate-hashes --universal --python-version 3.11 -o requirements.txt

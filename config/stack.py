@@ -67,8 +67,6 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "otherNetworks": _OtherNetworks,
     "waivers": _Waivers,
 }
-SECTIONS: Mapping[str, type[BaseModel]] = _SECTIONS
-"""The config keys of a stack, each with the model that reads it."""
 _FIELDS = {"slice": "slices", "hyperConverged": "hyper_converged", "otherNetworks": "other_networks"}
 _REQUIRED = ("segment", "cluster", "attachment")
 
@@ -246,3 +244,7 @@ def _stack_name(name: str) -> Iterator[Finding]:
             " letter or digit)",
             "Rename the stack with pulumi stack rename",
         )
+
+
+SECTIONS: Mapping[str, type[BaseModel]] = _SECTIONS
+"""The config keys of a stack, each with the model that reads it."""
