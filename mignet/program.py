@@ -85,7 +85,7 @@ def guard(stack: Stack) -> None:
 async def _check(stack: Stack) -> tuple[FieldChange, ...]:
     async with Cluster(stack.cluster, base=Path.cwd()) as cluster:
         _, live = await guards.prerequisites(stack, cluster)
-        await guards.uplinks(stack, cluster)
+        guards.settled(stack, await guards.uplinks(stack, cluster))
         return await guards.take_overs(stack, cluster, live)
 
 
