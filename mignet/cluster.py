@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import ssl
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -273,13 +274,16 @@ def _with_current_exec(single: SingleConfig) -> SingleConfig:
 
 
 _resources: dict[Kind, Any] = {}
+_resources_lock = threading.Lock()
 
 
 def _resource(kind: Kind) -> Any:
-    if kind not in _resources:
-        create = create_namespaced_resource if kind.namespaced else create_global_resource
-        _resources[kind] = create(kind.group, kind.version, kind.kind, kind.plural)
-    return _resources[kind]
+    # Pulumi works on several uplinks at a time, in threads of one process; lightkube refuses a kind made twice.
+    with _resources_lock:
+        if kind not in _resources:
+            create = create_namespaced_resource if kind.namespaced else create_global_resource
+            _resources[kind] = create(kind.group, kind.version, kind.kind, kind.plural)
+        return _resources[kind]
 
 
 def _plain(found: Any) -> Object:

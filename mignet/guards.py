@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from components.ownership import FIELD_MANAGER
 from config.hyperconverged import NAME
-from mignet.changes import FieldChange
+from mignet.changes import FieldChange, declared_differences
 from mignet.cluster import (
     HYPERCONVERGED_V1,
     HYPERCONVERGED_V1BETA1,
@@ -20,6 +20,7 @@ from mignet.cluster import (
     Kind,
     Object,
 )
+from mignet.uplinks import rollout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -96,6 +97,20 @@ async def uplinks(stack: Stack, cluster: Cluster) -> tuple[Object, ...]:
     if sentences := [sentence for policy in live for sentence in _foreign(stack, policy, remedy)]:
         raise GuardError(stack.name, sentences)
     return live
+
+
+def settled(stack: Stack, live: Iterable[Object]) -> None:
+    """Raise GuardError when a policy that would change is being rolled out: what nmstate makes of that is undefined."""
+    wanted = {policy.name: policy.spec for policy in stack.policies}
+    sentences = [
+        f"{policy['kind']} {policy['metadata']['name']} is being rolled out ({seen.message}), and would be changed"
+        " meanwhile; run again when it has ended"
+        for policy in live
+        if (seen := rollout(policy, ())).progressing
+        and any(declared_differences(wanted[policy["metadata"]["name"]], policy.get("spec", {})))
+    ]
+    if sentences:
+        raise GuardError(stack.name, sentences)
 
 
 def _foreign(stack: Stack, live: Object, remedy: str) -> Iterable[str]:

@@ -99,7 +99,7 @@ def _check_fleet(stack: Stack) -> None:
 async def _check(stack: Stack) -> list[str]:
     async with Cluster(stack.cluster, base=Path.cwd()) as cluster:
         attachment, live = await guards.prerequisites(stack, cluster)
-        await guards.uplinks(stack, cluster)
+        guards.settled(stack, await guards.uplinks(stack, cluster))
         taken = await guards.take_overs(stack, cluster, live)
     path = "spec.config"
     changes = () if attachment is None else differences(guards.value_at(attachment, path), stack.cni_json, path)

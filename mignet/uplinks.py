@@ -181,24 +181,20 @@ def removal_state(state: Mapping[str, Any], kept: Mapping[str, str]) -> tuple[di
 
 
 async def _others(cluster: Cluster, stack: str, policy: Object) -> list[Object]:
-    """Return the policies whose interfaces stay: those that may select the same nodes and are not going, too.
+    """Return the policies whose interfaces stay: those that select a node of this one's and are not going, too.
 
     While the stack has an attachment, the network is in use, and its other policies stay; without one, all of them go.
     """
     in_use = bool(await cluster.list(NETWORK_ATTACHMENT, labels=labels(stack)))
     ours = labels(stack).items()
+    nodes = await _selected(cluster, policy)
     return [
         other
         for other in await cluster.list(NODE_POLICY)
         if other["metadata"]["name"] != policy["metadata"]["name"]
         and (in_use or not ours <= other["metadata"].get("labels", {}).items())
-        and not _apart(policy["spec"].get("nodeSelector", {}), other.get("spec", {}).get("nodeSelector", {}))
+        and nodes & await _selected(cluster, other)
     ]
-
-
-def _apart(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
-    """Tell whether no node can match both: one label with two values. Different labels prove nothing."""
-    return any(key in other and other[key] != value for key, value in one.items())
 
 
 def _declared(policies: Iterable[Object]) -> dict[str, str]:
@@ -235,8 +231,10 @@ async def _enactments(cluster: Cluster, policy: str) -> list[Object]:
     return await cluster.list(NODE_ENACTMENT, labels={_POLICY_LABEL: policy})
 
 
-async def _selected(cluster: Cluster, policy: Object) -> bool:
-    return bool(await cluster.list(NODE, labels=policy["spec"].get("nodeSelector", {})))
+async def _selected(cluster: Cluster, policy: Object) -> set[str]:
+    """Return the names of the nodes that a policy selects."""
+    nodes = await cluster.list(NODE, labels=policy.get("spec", {}).get("nodeSelector", {}))
+    return {node["metadata"]["name"] for node in nodes}
 
 
 def _failure(name: str, seen: Rollout) -> Iterator[str]:

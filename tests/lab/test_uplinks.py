@@ -9,12 +9,16 @@ import contextlib
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from nmstate_operator import POLICIES, NmstateOperator
-from support import Outcome, Workspace
+from support import Kube, Outcome, Site, Workspace
+
+from mignet.lab.lab import Lab
 
 WORKERS = {"node-role.kubernetes.io/worker": ""}
 CONTROL_PLANE = {"node-role.kubernetes.io/control-plane": ""}
@@ -163,6 +167,59 @@ def test_another_interface_comes_before_the_old_one_goes(
     assert with_uplink.mignet("drift", engine).code == 0
 
 
+def test_a_group_that_goes_takes_its_interfaces_along_and_the_others_keep_theirs(
+    with_uplink: Workspace, operator: NmstateOperator, engine: str
+) -> None:
+    workers = {"name": "workers", "nodeSelector": WORKERS, "vlan": {"baseInterface": "eth1", "name": "mig0"}}
+    masters = workers | {"name": "masters", "nodeSelector": CONTROL_PLANE}
+    with_uplink.config["attachment"]["master"] = "mig0"
+    with_uplink.config["uplink"] = {"nodeGroups": [workers, masters]}
+    with_uplink.write()
+    up(with_uplink, engine)
+    with_uplink.config["uplink"] = {"nodeGroups": [workers]}
+    with_uplink.write()
+    up(with_uplink, engine)
+    (policy,) = operator.policies()
+    assert "-workers-" in policy["metadata"]["name"]
+    name, state = operator.states[-1]
+    assert "-masters-" in name
+    assert state["interfaces"][-1] == {"name": "mig0", "type": "vlan", "state": "absent"}
+
+
+def test_what_another_policy_declares_on_the_same_nodes_stays_and_is_named(
+    with_uplink: Workspace, operator: NmstateOperator
+) -> None:
+    group = {"name": "all", "vlan": {"baseInterface": "eth1", "name": "mig0"}}
+    with_uplink.config["attachment"]["master"] = "mig0"
+    with_uplink.config["uplink"] = {"nodeGroups": [group]}
+    with_uplink.write()
+    up(with_uplink, "direct")
+    with_uplink.config["uplink"] = {"nodeGroups": [group | {"name": "workers", "nodeSelector": WORKERS}]}
+    with_uplink.write()
+    outcome = with_uplink.mignet("up", "direct")
+    (policy,) = operator.policies()
+    line = f"{with_uplink.stack}: mig0 stays on the nodes: policy {policy['metadata']['name']} declares it too"
+    assert line in outcome.reports[0]["warnings"]
+    assert operator.on_nodes()["mig0"] == "up"
+
+
+@pytest.mark.pulumi
+def test_plain_pulumi_changes_no_policy_that_is_being_rolled_out(
+    with_uplink: Workspace, operator: NmstateOperator
+) -> None:
+    killed_under_way(with_uplink, operator, "up", "direct", release=False)
+    with_uplink.config["uplink"]["baseMtu"] = 9100
+    with_uplink.write()
+    (before,) = operator.policies()
+    with_uplink.run("pulumi", "stack", "init", with_uplink.stack)
+    with_uplink.write()
+    outcome = with_uplink.run("pulumi", "up", "--yes", "--stack", with_uplink.stack, "--non-interactive")
+    assert outcome.code != 0
+    assert "is being rolled out (Policy is progressing 0/4 nodes finished), and would be changed" in outcome.out
+    assert operator.policies()[0]["spec"] == before["spec"]
+    operator.released.set()
+
+
 def test_a_destroy_that_fails_on_the_nodes_keeps_the_policy_and_says_why(
     with_uplink: Workspace, operator: NmstateOperator, engine: str
 ) -> None:
@@ -180,7 +237,9 @@ def test_a_destroy_that_fails_on_the_nodes_keeps_the_policy_and_says_why(
     assert operator.on_nodes() == {"eth1": "up", "eth1.2001": "absent"}
 
 
-def killed_under_way(workspace: Workspace, operator: NmstateOperator, verb: str, engine: str) -> None:
+def killed_under_way(
+    workspace: Workspace, operator: NmstateOperator, verb: str, engine: str, *, release: bool = True
+) -> None:
     """Kill a verb while the nodes are at work for it."""
     operator.under_way.clear()
     operator.released.clear()
@@ -189,7 +248,8 @@ def killed_under_way(workspace: Workspace, operator: NmstateOperator, verb: str,
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    operator.released.set()
+    if release:
+        operator.released.set()
 
 
 def again(workspace: Workspace, verb: str, engine: str) -> None:
@@ -275,3 +335,28 @@ def test_the_state_needs_no_passphrase_and_holds_no_credential(
         "waitSeconds",
     }
     assert "PRIVATE KEY" not in state
+
+
+def test_a_cluster_without_kubernetes_nmstate_is_named_only_when_an_uplink_is_declared(tmp_path: Path) -> None:
+    lab = Lab(tmp_path / "lab", clusters=("dev",))
+    lab.up(lambda _: None)
+    try:
+        site = Site(Kube(lab.kubeconfig, "dev"), lab.kubeconfig, "dev", "t-bare")
+        site.create()
+        definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        site.kube.call("DELETE", f"{definitions}/nodenetworkconfigurationpolicies.nmstate.io")
+        while site.kube.call("GET", "/apis/nmstate.io/v1") is not None:
+            time.sleep(0.02)
+        workspace = Workspace(tmp_path / "project", site)
+        workspace.create()
+        assert workspace.mignet("up", "direct").code == 0
+        assert workspace.mignet("destroy", "direct").code == 0
+        workspace.config["attachment"]["master"] = "eth1.2001"
+        workspace.config["uplink"] = {"vlan": {"baseInterface": "eth1"}}
+        workspace.write()
+        lines = failed(workspace.mignet("up", "direct"))
+        served = "does not serve NodeNetworkConfigurationPolicy (nmstate.io/v1); install its operator, or correct the"
+        assert served in lines[0]
+        assert not site.live()["attachments"]
+    finally:
+        lab.down()

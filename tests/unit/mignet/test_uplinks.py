@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from mignet.cluster import Kind, _resource
 from mignet.engines.direct_engine import _content
 from mignet.uplinks import one_line, removal_state, rollout
 
@@ -122,3 +127,28 @@ def test_a_policy_that_made_nothing_needs_no_undoing() -> None:
 def test_the_time_that_nmstates_webhook_writes_is_no_change() -> None:
     written = {"metadata": {"name": "p", "annotations": {"a": "b", "nmstate.io/webhook-mutating-timestamp": "17"}}}
     assert _content(written) == {"metadata": {"name": "p", "annotations": {"a": "b"}}}
+
+
+@pytest.fixture
+def eager_threads() -> Iterator[None]:
+    """Let threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_several_threads_may_meet_a_kind_at_once(eager_threads: None) -> None:
+    """Pulumi deletes the uplinks of several groups side by side, in one process."""
+    threads = 8
+    for number in range(20):
+        kind = Kind("test.example", "v1", f"Met{number}", f"met{number}s", namespaced=False)
+        together = threading.Barrier(threads)
+
+        def meet(kind: Kind = kind, together: threading.Barrier = together) -> object:
+            together.wait()
+            return _resource(kind)
+
+        with ThreadPoolExecutor(threads) as executor:
+            met = [executor.submit(meet) for _ in range(threads)]
+            assert len({id(future.result()) for future in met}) == 1
