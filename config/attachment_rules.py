@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from config.addressing import AddressRange
-from config.attachment import Bridge, Ipvlan, Localnet
+from config.attachment import Bridge, Ipvlan, Localnet, Macvlan
 from config.findings import Finding, Rule, rule
 from config.part import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from config.attachment import AnyAttachment
     from config.stack_rules import Draft
 
 
@@ -31,18 +32,39 @@ def _ipvlan_is_reachable(draft: Draft) -> Iterator[Finding]:
         )
 
 
-@rule("vlan-differs", "vlan-untagged")
-def _localnet_tags_the_segments_vlan(draft: Draft) -> Iterator[Finding]:
-    """OVN tags by itself: with the segment's VLAN, or not at all where the bridge's uplink tags."""
+@rule("macvlan-mode")
+def _macvlan_pods_see_each_other(draft: Draft) -> Iterator[Finding]:
+    """Only in mode bridge do the pods of one node, virt-handler and the synchronization controller, share the NIC."""
+    attachment = draft.attachment
+    if isinstance(attachment, Macvlan) and attachment.mode != "bridge":
+        yield Finding(
+            "warning",
+            "macvlan-mode",
+            draft.name,
+            "attachment.mode",
+            attachment.mode,
+            _APART[attachment.mode],
+            "Use bridge, or waive this rule with the reason",
+        )
+
+
+_APART = {
+    "private": "keeps the pods of one node apart: virt-handler and the synchronization controller there never meet",
+    "vepa": "needs a switch that sends packets back out of the port they came in on, for the pods of one node to meet",
+    "passthru": "gives the NIC to one pod of a node: virt-handler or the synchronization controller, not both",
+}
+
+
+@rule("localnet-vlan-differs")
+def _localnet_uses_the_segments_vlan(draft: Draft) -> Iterator[Finding]:
+    """OVN tags by itself, with the segment's VLAN."""
     segment, attachment = draft.segment, draft.attachment
-    if segment is None or not isinstance(attachment, Localnet) or attachment.vlan_id is None:
+    if segment is None or segment.vlan is None or not isinstance(attachment, Localnet) or not attachment.vlan_id:
         return
-    if attachment.vlan_id == 0 and segment.vlan is not None and draft.uplink is None:
-        yield _untagged(draft, "attachment.vlanID", 0, segment.vlan)
-    elif attachment.vlan_id != 0 and segment.vlan is not None and attachment.vlan_id != segment.vlan:
+    if attachment.vlan_id != segment.vlan:
         yield Finding(
             "error",
-            "vlan-differs",
+            "localnet-vlan-differs",
             draft.name,
             "attachment.vlanID",
             attachment.vlan_id,
@@ -51,14 +73,11 @@ def _localnet_tags_the_segments_vlan(draft: Draft) -> Iterator[Finding]:
         )
 
 
-@rule("vlan-untagged", "vlan-trunk-misses")
-def _bridge_carries_the_segments_vlan(draft: Draft) -> Iterator[Finding]:
-    """A port of a Linux bridge is on the segment's VLAN by its tag, or the bridge's uplink puts the tag on."""
+@rule("vlan-trunk-misses")
+def _trunk_carries_the_segments_vlan(draft: Draft) -> Iterator[Finding]:
+    """A port of a Linux bridge that has no tag of its own and lets only other VLANs through carries no migration."""
     segment, bridge = draft.segment, draft.attachment
-    if segment is None or segment.vlan is None or not isinstance(bridge, Bridge) or bridge.vlan:
-        return
-    trunk = bridge.vlan_trunk
-    if trunk is not None and not any(segment.vlan in item.vlans for item in trunk):
+    if segment is not None and segment.vlan is not None and _misses(bridge, segment.vlan):
         yield Finding(
             "error",
             "vlan-trunk-misses",
@@ -68,21 +87,37 @@ def _bridge_carries_the_segments_vlan(draft: Draft) -> Iterator[Finding]:
             f"does not let segment.vlan {segment.vlan} through, so that no packet of a migration passes",
             f"Write vlan: {segment.vlan} for what pods send untagged, or add {{id: {segment.vlan}}}",
         )
-    elif draft.uplink is None:
-        # An uplink that is declared says itself whether it tags.
-        yield _untagged(draft, "attachment.vlan", bridge.vlan, segment.vlan)
 
 
-def _untagged(draft: Draft, key: str, given: int | None, vlan: int) -> Finding:
-    return Finding(
+def _misses(bridge: AnyAttachment | None, vlan: int) -> bool:
+    if not isinstance(bridge, Bridge) or bridge.vlan or bridge.vlan_trunk is None:
+        return False
+    return not any(vlan in item.vlans for item in bridge.vlan_trunk)
+
+
+@rule("vlan-untagged")
+def _somebody_tags(draft: Draft) -> Iterator[Finding]:
+    """The segment's VLAN is put on by the attachment, or by the uplink of the bridge that it leads to."""
+    segment, attachment = draft.segment, draft.attachment
+    # An uplink that is declared says itself whether it tags.
+    if segment is None or segment.vlan is None or draft.uplink is not None or _misses(attachment, segment.vlan):
+        return
+    match attachment:
+        case Bridge(vlan=None | 0 as given):
+            key = "vlan"
+        case Localnet(vlan_id=0 as given):
+            key = "vlanID"
+        case _:
+            return
+    yield Finding(
         "warning",
         "vlan-untagged",
         draft.name,
-        key,
+        f"attachment.{key}",
         given,
-        f"{'is not set' if given is None else 'means no tag'}, so packets reach segment.vlan {vlan} only if the uplink"
-        " of the bridge tags them (a VLAN interface as its port, or an access port of the switch)",
-        f"Write {vlan} where the uplink is a trunk, or waive this rule with the reason",
+        f"{'is not set' if given is None else 'means no tag'}, so packets reach segment.vlan {segment.vlan} only if the"
+        " uplink of the bridge tags them (a VLAN interface as its port, or an access port of the switch)",
+        f"Write {segment.vlan} where the uplink is a trunk, or waive this rule with the reason",
     )
 
 
@@ -107,7 +142,7 @@ def _slice_is_known_to_ovn(draft: Draft) -> Iterator[Finding]:
             )
 
 
-@rule("range-empty")
+@rule("localnet-empty")
 def _localnet_has_addresses(draft: Draft) -> Iterator[Finding]:
     """Gateway and reserved addresses leave something for pods."""
     segment, attachment = draft.segment, draft.attachment
@@ -117,7 +152,7 @@ def _localnet_has_addresses(draft: Draft) -> Iterator[Finding]:
     if attachment.ipam.hands_out(segment, ()) == 0:
         yield Finding(
             "error",
-            "range-empty",
+            "localnet-empty",
             draft.name,
             "segment.reserved",
             None,
@@ -145,8 +180,10 @@ def _localnet_keeps_its_books(draft: Draft) -> Iterator[Finding]:
 
 ATTACHMENT_RULES: tuple[Rule[Draft], ...] = (
     _ipvlan_is_reachable,
-    _localnet_tags_the_segments_vlan,
-    _bridge_carries_the_segments_vlan,
+    _macvlan_pods_see_each_other,
+    _localnet_uses_the_segments_vlan,
+    _trunk_carries_the_segments_vlan,
+    _somebody_tags,
     _slice_is_known_to_ovn,
     _localnet_has_addresses,
     _localnet_keeps_its_books,

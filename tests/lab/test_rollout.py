@@ -60,7 +60,7 @@ def test_a_change_makes_the_new_network_names_it_and_only_then_deletes_the_old_o
     assert old.startswith("migration-")
     assert site.live()["hyperconverged"]["spec"]["liveMigrationConfig"]["network"] == old
 
-    configure(workspace, mode="private")
+    configure(workspace, mtu=1500)
     before = version(site)
     preview = workspace.mignet("preview", engine)
     (_, _, new), *_ = changed(preview)
@@ -78,7 +78,7 @@ def test_a_change_makes_the_new_network_names_it_and_only_then_deletes_the_old_o
     assert list(site.live()["attachments"]) == [new]
     assert workspace.mignet("drift", engine).code == 0
 
-    configure(workspace, mode="bridge")
+    configure(workspace, mtu=9000)
     assert changed(workspace.mignet("up", engine))[0] == ("create", NAD, old), "the same content has the same name"
 
 
@@ -104,7 +104,7 @@ def test_a_renamed_localnet_names_itself(renaming: Workspace, engine: str) -> No
 
 
 STALE = (
-    "(spec.config{mode}): virt-handlers that run keep the old network until they are restarted;"
+    "(spec.config{mtu}): virt-handlers that run keep the old network until they are restarted;"
     " attachment.rollout: rename has the operator move them"
 )
 
@@ -114,7 +114,7 @@ def test_a_change_in_place_warns_that_running_virt_handlers_keep_the_old_network
 ) -> None:
     first = workspace.mignet("up", engine)
     assert first.reports[0]["warnings"] == [], "nobody uses a network that is only now made"
-    configure(workspace, mode="private")
+    configure(workspace, mtu=1500)
     name = f"NetworkAttachmentDefinition {workspace.site.namespace}/migration"
     warning = f"{workspace.stack}: {name} changes in place {STALE}"
     for verb in ("preview", "up"):
@@ -129,7 +129,7 @@ def test_plain_pulumi_warns_of_a_change_in_place_too(workspace: Workspace) -> No
     assert workspace.mignet("up", "pulumi").code == 0
     quiet = workspace.run("pulumi", "preview", "--stack", workspace.stack, "--non-interactive")
     assert "changes in place" not in quiet.out + quiet.err
-    configure(workspace, mode="private")
+    configure(workspace, mtu=1500)
     outcome = workspace.run("pulumi", "preview", "--stack", workspace.stack, "--non-interactive")
     assert outcome.code == 0, outcome.out + outcome.err
     assert f"migration changes in place {STALE}" in outcome.out
@@ -141,7 +141,7 @@ def test_a_renamed_attachment_that_was_edited_by_hand_is_repaired_with_a_warning
     workspace, site = renaming, renaming.site
     assert workspace.mignet("up", engine).code == 0
     ((name, live),) = site.live()["attachments"].items()
-    edited = json.dumps(json.loads(live["spec"]["config"]) | {"mode": "vepa"})
+    edited = json.dumps(json.loads(live["spec"]["config"]) | {"mtu": 1400})
     site.kube.merge(f"{site.attachments}/{name}", {"spec": {"config": edited}}, "kubectl-edit")
     outcome = workspace.mignet("up", engine)
     (warning,) = outcome.reports[0]["warnings"]

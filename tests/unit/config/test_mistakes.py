@@ -314,6 +314,9 @@ def test_values_reach_the_models_as_json_text_too() -> None:
         (LOCALNET | {"vlanID": 0}, ["vlan-untagged"]),
         (LOCALNET | {"rollout": "rename"}, ["localnet-rename"]),
         (IPVLAN, []),
+        ({"mode": "private"}, ["macvlan-mode"]),
+        ({"mode": "vepa"}, ["macvlan-mode"]),
+        ({"mode": "passthru"}, ["macvlan-mode"]),
     ],
 )
 def test_what_is_allowed_and_likely_not_meant_is_a_warning(attachment: dict[str, Any], codes: list[str]) -> None:
