@@ -57,6 +57,9 @@ def failed(outcome: Outcome) -> list[str]:
 def test_the_network_comes_up_once_the_nodes_have_the_uplink(
     with_uplink: Workspace, operator: NmstateOperator, engine: str
 ) -> None:
+    first = with_uplink.mignet("preview", engine)
+    assert first.changes["NodeNetworkConfigurationPolicy"][0] == "create"
+    assert not operator.policies(), "a preview changes nothing"
     assert up(with_uplink, engine)["NodeNetworkConfigurationPolicy"][0] == "create"
     (policy,) = operator.policies()
     assert policy["spec"]["desiredState"]["interfaces"][1]["vlan"] == {"base-iface": "eth1", "id": 2001}
@@ -65,6 +68,12 @@ def test_the_network_comes_up_once_the_nodes_have_the_uplink(
     again = with_uplink.mignet("drift", engine)
     assert again.code == 0, again.out + again.err
     assert up(with_uplink, engine)["NodeNetworkConfigurationPolicy"] == ("same", {})
+    with_uplink.config["uplink"]["baseMtu"] = 9100
+    with_uplink.write()
+    changed = with_uplink.mignet("preview", engine).changes["NodeNetworkConfigurationPolicy"]
+    assert (changed[0], list(changed[1])) == ("update", ["spec.desiredState.interfaces"])
+    assert up(with_uplink, engine)["NodeNetworkConfigurationPolicy"][0] == "update"
+    assert operator.states[-1][1]["interfaces"][0] == {"name": "eth1", "state": "up", "mtu": 9100}
 
 
 def test_nothing_stands_on_an_uplink_that_a_node_refused_and_the_reason_is_shown(
