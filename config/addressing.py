@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import heapq
 import ipaddress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
 from config.model import refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
-K = TypeVar("K")
 
 COUNTED = 2**63
 """Addresses from the start of a subnet that whereabouts can keep in its books.
@@ -113,30 +111,6 @@ class AddressRange:
 
     def __str__(self) -> str:
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
-
-
-def overlapping(ranges: Sequence[tuple[K, AddressRange]]) -> Iterator[tuple[K, K, AddressRange]]:
-    """Yield each two ranges that share addresses, by the names they come with, and what they share.
-
-    Both families may be among them. One sorted sweep: n log n steps for n ranges, and one for each pair. Of a pair, the
-    range that starts first comes first (of equal ones, the one that was named first).
-
-    >>> a, b = AddressRange.parse("10.0.0.1-10.0.0.9"), AddressRange.parse("10.0.0.5-10.0.0.20")
-    >>> [(one, other, str(common)) for one, other, common in overlapping([("a", a), ("b", b)])]
-    [('a', 'b', '10.0.0.5-10.0.0.9')]
-    """
-    order = sorted(range(len(ranges)), key=lambda i: (ranges[i][1].first.version, int(ranges[i][1].first)))
-    open_: list[tuple[int, int, int]] = []
-    for index in order:
-        name, current = ranges[index]
-        version, first = current.first.version, int(current.first)
-        while open_ and open_[0][:2] < (version, first):
-            heapq.heappop(open_)
-        for _, _, earlier in open_:
-            other, before = ranges[earlier]
-            if (common := current.clipped(before)) is not None:
-                yield other, name, common
-        heapq.heappush(open_, (version, int(current.last), index))
 
 
 def _address(value: object) -> Address:

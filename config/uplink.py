@@ -284,13 +284,13 @@ class Uplink(NodeGroup):
         if self.node_groups is None:
             yield from _empty(self, "")
             return
-        own = self.model_fields_set - {"node_groups", "wait_seconds"}
-        if own:
+        given = self.model_fields_set - {"node_groups", "wait_seconds"}
+        if own := sorted(str(type(self).model_fields[name].alias) for name in given):
             yield Broken(
                 "uplink-groups-mixed",
                 "nodeGroups",
                 None,
-                f"stands beside keys of a single group ({', '.join(sorted(own))})",
+                f"stands beside keys of a single group ({', '.join(own)})",
                 "Move them into the groups",
             )
         for index, group in enumerate(self.node_groups):

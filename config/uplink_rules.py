@@ -52,6 +52,19 @@ def attachment_tags(attachment: AnyAttachment, segment: Segment) -> tuple[int, .
             return ()
 
 
+def _unnamed(group: NodeGroup, segment: Segment) -> bool:
+    """Tell whether the VLAN interface has no name that it could have: that has a finding of its own."""
+    if group.vlan is None or group.vlan.name is not None:
+        return False
+    return group.vlan_id(segment) is None or len(str(group.vlan_name(segment))) > 15
+
+
+def _offered(key: str, group: NodeGroup, segment: Segment) -> str | None:
+    if key == "physicalNetworkName":
+        return group.localnet.localnet if group.localnet else None
+    return group.top(segment)
+
+
 def _tags(draft: Draft) -> tuple[int, ...]:
     if draft.attachment is None or draft.segment is None:
         return ()
@@ -150,7 +163,7 @@ def _layers_stack(draft: Draft) -> Iterator[Finding]:
 @rule("uplink-top-differs")
 def _one_top(draft: Draft) -> Iterator[Finding]:
     """All groups end in one interface name (and one localnet): one attachment serves all nodes."""
-    groups = list(_groups(draft))
+    groups = [each for each in _groups(draft) if not _unnamed(*each[1:])]
     for what, ends in (
         ("interface", [(key, group.top(segment)) for key, group, segment in groups]),
         ("localnet", [(key, group.localnet.localnet if group.localnet else None) for key, group, _ in groups]),
@@ -176,12 +189,13 @@ def _attachment_meets_uplink(draft: Draft) -> Iterator[Finding]:
     if end is None:
         return
     key, wanted = end
-    for where, group, segment in _groups(draft):
-        offered = group.top(segment)
-        if key == "physicalNetworkName":
-            offered = group.localnet.localnet if group.localnet else None
-        # One sentence for each group would say the same again.
-        if wanted == offered:
+    groups = list(_groups(draft))
+    # Where it is what one group makes, the others have to follow: that is the matter of uplink-top-differs.
+    if any(wanted == _offered(key, group, segment) for _, group, segment in groups):
+        return
+    for where, group, segment in groups:
+        offered = _offered(key, group, segment)
+        if _unnamed(group, segment):
             continue
         ports = {group.bridge_port(segment), *(group.bond.ports if group.bond else ())}
         if key == "master" and wanted in ports:
@@ -204,6 +218,7 @@ def _attachment_meets_uplink(draft: Draft) -> Iterator[Finding]:
                 f"is not what {where} makes ({offered or 'nothing of that kind'})",
                 f"Write {offered}, or rename it in the uplink" if offered else "Correct the uplink or attachment.type",
             )
+        # One sentence for each group would say the same again.
         return
 
 

@@ -215,6 +215,25 @@ def test_a_mistake_is_one_line_with_its_remedy(stack: dict[str, Any], line: str)
 
 
 @pytest.mark.parametrize(
+    ("stack", "code"),
+    [
+        (values({"vlan": {"baseInterface": "enp175s0f0np0"}}, MACVLAN), "uplink-name-long"),
+        (values(VLAN, MACVLAN, segment={"subnet": "10.200.5.0/24"}), "uplink-vlan-missing"),
+        (
+            values(groups(vlan("a", WORKERS, "mig0"), vlan("b", CONTROL_PLANE, "mig1")), MACVLAN | {"master": "mig0"}),
+            "uplink-top-differs",
+        ),
+    ],
+)
+def test_a_name_that_is_wrong_in_the_uplink_is_not_held_against_the_attachment_too(
+    stack: dict[str, Any], code: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_stack("dev", stack)
+    assert [finding.code for finding in caught.value.findings] == [code]
+
+
+@pytest.mark.parametrize(
     ("stack", "line"),
     [
         (
