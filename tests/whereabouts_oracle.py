@@ -10,6 +10,7 @@ range, which goes before `ipRanges`; there, an address that cannot be read is an
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -38,8 +39,8 @@ class Range:
     exclude: list[str]
     blocks: list[Network]
 
-    def free(self, taken: set[Address], *, start: int) -> Address:
-        """Return the lowest address from `start` on that is not taken and in no excluded block."""
+    def free(self, taken: set[int], dummies: set[int], *, start: int) -> int:
+        """Return the lowest address from `start` on that is in neither set and in no excluded block."""
         last = int(self.last)
         number = start
         while number <= last:
@@ -47,9 +48,8 @@ class Range:
             if block is not None:
                 number = int(block.broadcast_address) + 1
                 continue
-            address = type(self.first)(number)
-            if address not in taken:
-                return address
+            if number not in taken and number not in dummies:
+                return number
             number += 1
         listed = " ".join(self.exclude)
         raise _storage(
@@ -60,22 +60,21 @@ class Range:
 
 @dataclass
 class Pool:
-    """The book of one range: what was given, as far as it can be read back."""
+    """The book of one range."""
 
     network: Network
-    offsets: set[int] = field(default_factory=set)
+    readable: set[int] = field(default_factory=set)
+    """What was given, as far as it can be read back."""
     cursor: int = 0
     """No address below it is free: nothing is ever given back here."""
 
-    def read(self) -> set[Address]:
-        start = self.network.network_address
-        return {start + offset for offset in self.offsets if offset < BOOKED}
-
-    def write(self, address: Address) -> None:
-        offset = int(address) - int(self.network.network_address)
-        self.offsets.add(offset % 2**64)
-        if offset < BOOKED:
-            self.cursor = max(self.cursor, int(address) + 1)
+    def write(self, address: int) -> None:
+        start = int(self.network.network_address)
+        written = (address - start) % 2**64
+        if written < BOOKED:
+            self.readable.add(start + written)
+        if address - start < BOOKED:
+            self.cursor = address + 1
 
 
 def handed_out(ipam: dict[str, Any]) -> Iterator[tuple[Interface, ...]]:
@@ -87,11 +86,11 @@ def handed_out(ipam: dict[str, Any]) -> Iterator[tuple[Interface, ...]]:
     ranges = _ranges(ipam)
     across = ipam.get("enable_overlapping_ranges", True)
     pools: dict[Network, Pool] = {}
-    everywhere: set[Address] = set()
+    everywhere: dict[int, set[int]] = {4: set(), 6: set()}
     while True:
         given: list[Interface] = []
-        held: dict[Network, Address] = {}
-        dummies: set[Address] = set()
+        held: dict[Network, int] = {}
+        dummies: dict[int, set[int]] = {4: set(), 6: set()}
         for raw in ranges:
             network = _cidr(raw["range"])
             if network in held:
@@ -100,23 +99,30 @@ def handed_out(ipam: dict[str, Any]) -> Iterator[tuple[Interface, ...]]:
                 continue
             pool = pools.setdefault(network, Pool(network))
             one = _range(raw, network)
-            address = _assign(one, pool, dummies, everywhere if across else set())
+            reserved = everywhere[network.version] if across else set()
+            address = _assign(one, pool, dummies[network.version], reserved)
             pool.write(address)
             held[network] = address
-            if across:
-                everywhere.add(address)
+            reserved.add(address)
             given.append(_interface(address, network))
         yield tuple(given)
 
 
-def _assign(one: Range, pool: Pool, dummies: set[Address], everywhere: set[Address]) -> Address:
+def first_pods(ipam: dict[str, Any], most: int) -> tuple[list[tuple[Interface, ...]], str | None]:
+    """Return what the first pods get, at most so many, and the error that ended it, or None when nothing did."""
+    pods: list[tuple[Interface, ...]] = []
+    try:
+        for pod in itertools.islice(handed_out(ipam), most):
+            pods.append(pod)  # noqa: PERF402 - what came before an error counts
+    except RefusedError as error:
+        return pods, str(error)
+    return pods, None
+
+
+def _assign(one: Range, pool: Pool, dummies: set[int], everywhere: set[int]) -> int:
     """Find the lowest free address; one that another range of the cluster gave is passed over, up to RETRIES times."""
-    start = max(int(one.first), pool.cursor)
-    # Below the cursor nothing is free, so that reading back matters from where the book loses count only.
-    forgetful = int(one.last) - int(one.network.network_address) >= BOOKED
     for _ in range(RETRIES):
-        taken = dummies | pool.read() if forgetful else dummies
-        address = one.free(taken, start=int(one.first) if forgetful else start)
+        address = one.free(pool.readable, dummies, start=max(int(one.first), pool.cursor))
         if address not in everywhere:
             return address
         dummies.add(address)
@@ -206,8 +212,9 @@ def _holds(network: Network, number: int) -> bool:
     return int(network.network_address) <= number <= int(network.broadcast_address)
 
 
-def _interface(address: Address, network: Network) -> Interface:
-    return ipaddress.ip_interface(f"{address}/{network.prefixlen}")
+def _interface(address: int, network: Network) -> Interface:
+    kind = ipaddress.IPv4Interface if network.version == 4 else ipaddress.IPv6Interface
+    return kind((address, network.prefixlen))
 
 
 def _storage(text: str) -> RefusedError:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from whereabouts_oracle import RefusedError, handed_out
+from whereabouts_oracle import first_pods
 
 OBSERVED: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "data/whereabouts-observed.json").read_text())[
     "rows"
@@ -18,13 +17,8 @@ MOST, CUT = 10, 160
 
 
 def given(ipam: dict[str, Any], most: int) -> tuple[list[list[str]], str | None]:
-    addresses: list[list[str]] = []
-    try:
-        for each in itertools.islice(handed_out(ipam), most):
-            addresses.append([str(address) for address in each])  # noqa: PERF401 - what came before an error counts
-    except RefusedError as error:
-        return addresses, str(error)
-    return addresses, None
+    pods, error = first_pods(ipam, most)
+    return [[str(address) for address in pod] for pod in pods], error
 
 
 @pytest.mark.parametrize("row", OBSERVED, ids=[f"row-{number}" for number in range(len(OBSERVED))])
