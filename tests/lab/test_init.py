@@ -52,4 +52,4 @@ def test_the_nic_of_the_default_route_is_rejected_with_its_reasons_and_the_other
 
     second = init(tmp_path, lab, "prod-2", "--master", "eth1", "--nodes", "20")
     assert second.returncode == 0, second.stderr
-    assert "prod-2 has slice 10.200.5.2-10.200.5.24 (23 addresses)" in second.stdout
+    assert "prod-2 has slice 10.200.5.2-10.200.5.28 (27 addresses: " in second.stdout

@@ -25,6 +25,7 @@ SLICE = {"rangeStart": "10.200.5.10", "rangeEnd": "10.200.5.60"}
 
 WHEREABOUTS = {
     "type": "whereabouts",
+    "split": "range",
     "exclude": ["10.200.5.32/28"],
     "networkName": "blue",
     "enableOverlappingRanges": True,

@@ -5,6 +5,7 @@ The oracle reads the rendered JSON and knows nothing of the models that wrote it
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import itertools
 import json
@@ -15,8 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from whereabouts_oracle import first_pods
 
-from config.addressing import AddressRange, overlapping
 from config.findings import ConfigError
+from config.fleet import Fleet as StackFleet
+from config.fleet_rules import check_fleet
 from config.part import Part
 from config.stack import Stack, load_stack
 
@@ -151,39 +153,22 @@ def test_an_accepted_stack_gives_exactly_its_capacity_at_least_its_demand_and_no
 
 @many
 @given(fleets())
-def test_clusters_of_an_accepted_fleet_never_give_the_same_address(fleet: Fleet) -> None:
-    stacks = {index: stack for index, stack in enumerate(map(accepted, fleet.stacks)) if stack}
-    given = {index: addresses_of(pods_of(stack)) for index, stack in stacks.items()}
-    spans = [(index, span) for index, stack in stacks.items() for span in stack.spans]
-    refused = {frozenset((one, other)) for one, other, _ in overlapping(spans)}
-    for one, other in itertools.combinations(stacks, 2):
+def test_what_check_passes_is_disjoint_and_what_collides_is_refused(fleet: Fleet) -> None:
+    stacks = []
+    for index, values in enumerate(fleet.stacks):
+        with contextlib.suppress(ConfigError):
+            cluster = values["cluster"] | {"context": f"c{index}"}
+            stacks.append(load_stack(f"s{index}", values | {"cluster": cluster}))
+    blocking = [finding for finding in check_fleet(StackFleet(tuple(stacks))) if finding.blocks]
+    assert {finding.code for finding in blocking} <= {"slice-overlap", "slice-missing"}
+    refused = {name for finding in blocking for name in (finding.stack, finding.peer)}
+    given = {stack.name: addresses_of(pods_of(stack)) for stack in stacks}
+    for one, other in itertools.combinations(given, 2):
         if given[one] & given[other]:
-            assert {one, other} in refused, "what collides is refused"
-        if {one, other} not in refused:
-            assert not given[one] & given[other]
-
-
-@st.composite
-def named_ranges(draw: st.DrawFn) -> list[tuple[int, AddressRange]]:
-    ranges = []
-    for name in range(draw(st.integers(0, 12))):
-        version, first, more = draw(st.sampled_from([4, 6])), draw(offsets(0, 60)), draw(st.integers(0, 15))
-        ranges.append((name, AddressRange(BASES[version] + first, BASES[version] + first + more)))
-    return ranges
-
-
-@given(named_ranges())
-def test_the_sweep_finds_each_overlapping_pair_once_with_its_common_part(
-    ranges: list[tuple[int, AddressRange]],
-) -> None:
-    expected = {
-        frozenset((a, b)): common
-        for (a, one), (b, other) in itertools.combinations(ranges, 2)
-        if (common := one.clipped(other))
-    }
-    found = list(overlapping(ranges))
-    assert {frozenset((a, b)): common for a, b, common in found} == expected
-    assert len(found) == len(expected)
+            assert {one, other} <= refused, "what collides is refused"
+    for finding in blocking:
+        assert finding.peer is not None
+        assert given[finding.stack] & given[finding.peer], "what is refused collides"
 
 
 def fewest(block: Any, keep: set[Any], spare: set[Any]) -> list[Any]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import pytest
 
-from config.addressing import AddressRange, overlapping
 from config.findings import ConfigError, Finding
 from config.stack import Stack, load_stack
 
@@ -264,10 +262,3 @@ def test_what_works_in_part_is_a_warning(sections: dict[str, Any], line: str) ->
 @pytest.mark.parametrize("prefix", [64, 65, 120])
 def test_a_subnet_that_whereabouts_counts_as_far_as_it_is_used_is_no_warning(prefix: int) -> None:
     assert not findings(segment={"subnet": f"fd00:5::/{prefix}"})
-
-
-def test_the_sweep_reports_the_first_of_very_many_pairs_at_once() -> None:
-    """A fleet whose stacks all lack a slice has a pair for each two of them."""
-    same = AddressRange.parse("10.200.5.1-10.200.5.254")
-    pairs = overlapping([(index, same) for index in range(20_000)])
-    assert [(one, other) for one, other, _ in itertools.islice(pairs, 3)] == [(0, 1), (0, 2), (1, 2)]
