@@ -154,7 +154,8 @@ def load_stack(name: str, values: Mapping[str, object]) -> Stack:
     )
     waivers = parts.pop("waivers", {})
     fields = {_FIELDS.get(key, key): value for key, value in parts.items()}
-    broken = [finding for rule in RULES for finding in rule(Draft(name, **fields))]
+    draft = Draft(name, **fields)
+    broken = [finding for rule in RULES for finding in rule(draft)]
     findings.extend(apply_waivers(name, broken, waivers, known=CODES))
     if any(finding.blocks for finding in findings):
         raise ConfigError(finding for finding in findings if finding.blocks)
