@@ -82,9 +82,9 @@ def _slice_inside(draft: Draft) -> Iterator[Finding]:
             )
 
 
-def _parts(draft: Draft) -> tuple[Part, ...]:
-    """Return the stack's parts; none where the slices themselves are wrong."""
-    if draft.segment is None or any(_slice_inside.find(draft)) or any(_slice_families.find(draft)):
+def sound_parts(draft: Draft) -> tuple[Part, ...]:
+    """Return the stack's part of each subnet; none where the slices themselves are wrong."""
+    if draft.segment is None or any(_slice_families.find(draft)) or any(_slice_inside.find(draft)):
         return ()
     return parts_of(draft.segment, draft.slices)
 
@@ -94,7 +94,7 @@ def _slice_spares_reserved(draft: Draft) -> Iterator[Finding]:
     """A slice contains neither the gateway nor a reserved address: whereabouts would give them to pods."""
     if draft.segment is None:
         return
-    for part in _parts(draft):
+    for part in draft.parts:
         for kept_free in draft.segment.kept_free if part.is_slice else ():
             if kept_free.overlaps(part.span):
                 what = "gateway" if kept_free.first == kept_free.last == part.gateway else "reserved part"
@@ -127,7 +127,7 @@ def _exclude_inside(draft: Draft) -> Iterator[Finding]:
                 f"is not inside subnet {' or '.join(map(str, segment.subnets))}",
                 "Remove it",
             )
-    for part in _parts(draft):
+    for part in draft.parts:
         if attachment.ipam.counted(part) == 0:
             of = f" of {part.subnet}" if len(segment.subnets) > 1 else ""
             yield Finding(
@@ -147,7 +147,7 @@ def _excludes_can_be_read(draft: Draft) -> Iterator[Finding]:
     attachment = draft.attachment
     if attachment is None or not isinstance(attachment.ipam, Whereabouts) or attachment.ipam.split != "exclude":
         return
-    for part in _parts(draft):
+    for part in draft.parts:
         count = len(attachment.ipam.excluded(part))
         if count > MANY_BLOCKS:
             yield Finding(
@@ -167,7 +167,7 @@ def _wide_subnet_is_known(draft: Draft) -> Iterator[Finding]:
     attachment = draft.attachment
     if attachment is None or not isinstance(attachment.ipam, Whereabouts):
         return
-    for part in _parts(draft):
+    for part in draft.parts:
         # A /64 is what IPv6 subnets are; nobody misses the other half of it.
         if not part.is_slice and part.subnet.version == 6 and part.subnet.prefixlen < 64:
             yield Finding(
@@ -190,7 +190,7 @@ def _capacity_meets_demand(draft: Draft) -> Iterator[Finding]:
     ipam = draft.attachment.ipam
     if demand is None or not isinstance(ipam, Whereabouts | OvnIpam):
         return
-    for part in _parts(draft):
+    for part in draft.parts:
         capacity = ipam.counted(part)
         if capacity < demand.total:
             yield Finding(

@@ -197,7 +197,8 @@ def read_stack(name: str, values: Mapping[str, object]) -> tuple[Stack | None, t
     readable = not findings
     waivers = parts.pop("waivers", {})
     fields = {_FIELDS.get(key, key): value for key, value in parts.items()}
-    broken = [finding for rule in RULES for finding in rule(Draft(name, **fields))]
+    draft = Draft(name, **fields)
+    broken = [finding for rule in RULES for finding in rule(draft)]
     findings.extend(apply_waivers(name, broken, waivers, known=WAIVABLE))
     if not readable:
         return None, tuple(findings)

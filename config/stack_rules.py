@@ -6,10 +6,11 @@ A rule is one small function that looks at the sections that could be read; addi
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING
 
-from config.address_rules import ADDRESS_RULES
+from config.address_rules import ADDRESS_RULES, sound_parts
 from config.attachment import Bridge
 from config.attachment_rules import ATTACHMENT_RULES
 from config.findings import Finding, Rule, rule
@@ -25,11 +26,12 @@ if TYPE_CHECKING:
     from config.cluster import Cluster
     from config.hyperconverged import HyperConverged
     from config.ipam import Slice
+    from config.part import Part
     from config.segment import Segment
     from config.uplink import Uplink
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Draft:
     """The sections of a stack that could be read; those that could not, or are not there, are None."""
 
@@ -41,6 +43,11 @@ class Draft:
     hyper_converged: HyperConverged | None = None
     other_networks: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
     uplink: Uplink | None = None
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """The stack's part of each of the segment's subnets; none where the slices themselves are wrong."""
+        return sound_parts(self)
 
 
 @rule("slice-unused")
