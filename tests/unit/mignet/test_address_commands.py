@@ -191,6 +191,19 @@ def test_ipv6_segments_are_allocated_in_the_same_way(tmp_path: Path) -> None:
     assert [str(result.after[0]) for result in results] == ["fd00:200::2-fd00:200::7", "fd00:200::8-fd00:200::d"]
 
 
+def test_a_dual_stack_segment_gives_a_range_of_each_family_of_one_size(tmp_path: Path) -> None:
+    segment = "{subnet: [10.200.5.0/24, 'fd00:200::/64'], gateway: [10.200.5.1, 'fd00:200::1']}"
+    one = project(tmp_path, segment=segment, a=(3, None), b=(3, None))
+    addresses.allocate(one, ["a", "b"])
+    assert slice_of(tmp_path, "b") == [
+        {"rangeStart": "10.200.5.8", "rangeEnd": "10.200.5.13"},
+        {"rangeStart": "fd00:200::8", "rangeEnd": "fd00:200::d"},
+    ]
+    (result,) = addresses.allocate(one, ["b"], nodes=5)
+    assert [str(span) for span in result.after] == ["10.200.5.8-10.200.5.15", "fd00:200::8-fd00:200::f"]
+    assert [plan.used for plan in addresses.maps(addresses.read(one))] == [14, 14]
+
+
 def test_two_at_once_do_not_pick_the_same_part(tmp_path: Path) -> None:
     """Both are let go at the same moment, when both wait for the lock."""
     one = project(tmp_path, a=(3, None), b=(3, None))
