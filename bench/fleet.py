@@ -95,7 +95,7 @@ def main() -> None:
     """Measure each size, print a table, and write docs/benchmarks-fleet.md unless only some sizes were asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sizes", nargs="*", type=int, default=SIZES)
-    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--runs", type=int, default=3)
     arguments = parser.parse_args()
     rows = []
     for subnet, size in itertools.product(SUBNETS, arguments.sizes):
