@@ -60,7 +60,8 @@ def run(
     def each(act: _Act) -> list[Report]:
         def one(pair: tuple[Stack, Report]) -> Report:
             stack, plan = pair
-            return plan if plan.error else _run_one(project, stack, plan, act)
+            report = replace(plan, engine="pulumi")
+            return report if report.error else _run_one(project, stack, report, act)
 
         with ThreadPoolExecutor(max_workers=PARALLEL) as executor:
             return list(executor.map(one, zip(stacks, plans, strict=True)))
@@ -91,13 +92,7 @@ def _destroy(stack: automation.Stack, events: _Events) -> None:
     stack.destroy(refresh=True, on_event=events.append)
 
 
-def _run_one(
-    project: Project,
-    stack: Stack,
-    plan: Report,
-    act: _Act,
-) -> Report:
-    report = replace(plan, engine="pulumi")
+def _run_one(project: Project, stack: Stack, report: Report, act: _Act) -> Report:
     events: _Events = []
     try:
         selected = automation.create_or_select_stack(
@@ -110,8 +105,8 @@ def _run_one(
         message = f"{stack.name}: another run holds this stack{_holder(error)}; if it is dead, run: pulumi cancel"
         return replace(report, error=message)
     except automation.CommandError as error:
-        return replace(report, changes=changes(events, plan), error=_errors(events, error))
-    return replace(report, changes=changes(events, plan))
+        return replace(report, changes=changes(events, report), error=_errors(events, error))
+    return replace(report, changes=changes(events, report))
 
 
 def environment(project: Project, stack: Stack) -> dict[str, str]:
