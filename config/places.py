@@ -41,7 +41,10 @@ def place_of(project: Project, finding: Finding) -> Place:
         found = _find(_tree(shared), ["config", keys[0], "default", *keys[1:]], project.name)
         if found is not None:
             return Place(shared, *found)
-    return Place(path, *(own or _find(_tree(path), ["config"], project.name) or (1, 1)))
+    # What is about an object on the cluster has no key of its own: where the cluster is named is the nearest.
+    around = [["config", "cluster"]] if " " in finding.key else []
+    found = (_find(_tree(path), each, project.name) for each in (*around, ["config"]))
+    return Place(path, *(own or next(filter(None, found), (1, 1))))
 
 
 @lru_cache(maxsize=8)

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 gc.disable()
 # Looking for plugins of pydantic reads the metadata of everything that is installed.
@@ -18,11 +18,25 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 import typer
 
-from config.findings import ConfigError, Finding
+from config.findings import ConfigError
 from config.project_files import Project, ProjectNotFoundError
 from mignet.address_commands import app as addresses
+from mignet.arguments import (
+    CHANGES,
+    CONFIGURATION,
+    FAILED,
+    All,
+    AsJson,
+    Cwd,
+    EngineChoice,
+    OutputChoice,
+    Stacks,
+    Yes,
+    chosen,
+)
 from mignet.editor_commands import app as editors
 from mignet.lab.commands import app as lab
+from mignet.look_commands import app as looks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,8 +44,6 @@ if TYPE_CHECKING:
     from config.stack import Stack
     from mignet.changes import Report
     from mignet.run import Verb
-
-FAILED, CONFIGURATION, CHANGES = 1, 2, 7
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -43,16 +55,7 @@ app = typer.Typer(
 app.add_typer(lab, name="lab")
 app.add_typer(addresses)
 app.add_typer(editors)
-
-Stacks = Annotated[list[str] | None, typer.Argument(metavar="STACK", help="Stacks to work on.")]
-All = Annotated[bool, typer.Option("--all", help="Work on every stack that has a file.")]
-EngineChoice = Annotated[
-    Literal["auto", "pulumi", "direct"],
-    typer.Option("--engine", help="auto takes Pulumi when its CLI is on PATH."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the reports as JSON.")]
-Cwd = Annotated[Path, typer.Option("--cwd", "-C", help="The project's folder, or one below it.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before changing anything.")]
+app.add_typer(looks)
 
 
 def main() -> NoReturn:
@@ -147,10 +150,7 @@ def check(
     all_: Annotated[
         bool, typer.Option("--all", help="Check every stack that has a file; so does naming none.")
     ] = False,
-    output: Annotated[
-        Literal["table", "json", "sarif", "github", "markdown"],
-        typer.Option("--output", "-o", help="For people, tools, code hosts, GitHub Actions, or a pull request."),
-    ] = "table",
+    output: OutputChoice = "table",
     strict: Annotated[bool, typer.Option("--strict", help="Exit 2 on warnings, too.")] = False,
     cwd: Cwd = Path(),
 ) -> None:
@@ -159,7 +159,7 @@ def check(
     from mignet.outputs import RENDER
 
     project = Project.find(cwd.resolve())
-    checked = run_check(project, _names(project, stacks, all_=all_ or not stacks))
+    checked = run_check(project, chosen(project, stacks, all_=all_ or not stacks))
     typer.echo(RENDER[output](checked, Path.cwd()), nl=False)
     if checked.blocks or (strict and checked.warns):
         raise typer.Exit(CONFIGURATION)
@@ -179,7 +179,7 @@ def render(
     from mignet import manifests, run
 
     project = Project.find(cwd.resolve())
-    loaded = run.load(project, _names(project, stacks, all_=all_))
+    loaded = run.load(project, chosen(project, stacks, all_=all_))
     for line in run.check_fleet(project, loaded):
         typer.secho(line, fg="yellow", err=True)
     for stack in loaded:
@@ -210,11 +210,11 @@ def _run(
     gc.freeze()
     gc.enable()
     project = Project.find(cwd.resolve())
-    stacks: list[Stack] = run.load(project, _names(project, names, all_=all_))
+    stacks: list[Stack] = run.load(project, chosen(project, names, all_=all_))
     if verb in {"preview", "up"}:
         for line in run.check_fleet(project, stacks):
             typer.secho(line, fg="yellow", err=True)
-    chosen, remark = run.choose_engine(engine)
+    taken, remark = run.choose_engine(engine)
     if remark:
         typer.echo(remark, err=True)
 
@@ -228,7 +228,7 @@ def _run(
             show(report, err=True)
         return not changing or typer.confirm(f"{verb}?", err=True)
 
-    if chosen == "direct":
+    if taken == "direct":
         reports = asyncio.run(run.direct(project, stacks, verb, confirm=confirm))
     else:
         reports = run.with_pulumi(project, stacks, verb, confirm=None if yes else confirm)
@@ -238,23 +238,6 @@ def _run(
         for report in reports:
             show(report)
     return reports
-
-
-def _names(project: Project, names: Sequence[str] | None, *, all_: bool) -> list[str]:
-    known = project.stack_names()
-    if all_ and names:
-        _mistake("--all", "and names of stacks exclude each other", "Give one of them")
-    if all_:
-        return known
-    if names:
-        return list(dict.fromkeys(names))
-    if len(known) == 1:
-        return known
-    _mistake("STACK", "is required", f"Name one of: {', '.join(known) or 'none has a file yet'}; or --all")
-
-
-def _mistake(key: str, rule: str, remedy: str) -> NoReturn:
-    raise ConfigError([Finding("error", "usage", "mignet", key, None, rule, remedy)])
 
 
 def _finish(reports: Sequence[Report], *, changes_code: int = 0) -> None:

@@ -18,63 +18,23 @@ from lightkube.core.exceptions import ConfigError as KubeConfigError
 from lightkube.generic_resource import create_global_resource, create_namespaced_resource
 from lightkube.types import CascadeType
 
+from components.ownership import FIELD_MANAGER
+from mignet.kinds import Kind, Object, kind_of
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
     from types import TracebackType
 
     from lightkube.config.kubeconfig import SingleConfig
 
     from config.cluster import Cluster as ClusterConfig
 
-Object = dict[str, Any]
 T = TypeVar("T")
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
 ATTEMPTS = 8
 """Times that a request is made while the API server answers that it is busy; it says how long to wait in between."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of object: where the API server serves it."""
-
-    group: str
-    version: str
-    kind: str
-    plural: str
-    namespaced: bool = True
-
-    @property
-    def api_version(self) -> str:
-        """`group/version`, or the version alone for the core group."""
-        return f"{self.group}/{self.version}" if self.group else self.version
-
-    def __str__(self) -> str:
-        return f"{self.kind} ({self.api_version})"
-
-
-NETWORK_ATTACHMENT = Kind("k8s.cni.cncf.io", "v1", "NetworkAttachmentDefinition", "network-attachment-definitions")
-HYPERCONVERGED_V1BETA1 = Kind("hco.kubevirt.io", "v1beta1", "HyperConverged", "hyperconvergeds")
-HYPERCONVERGED_V1 = Kind("hco.kubevirt.io", "v1", "HyperConverged", "hyperconvergeds")
-NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
-NODE = Kind("", "v1", "Node", "nodes", namespaced=False)
-NODE_POLICY = Kind(
-    "nmstate.io", "v1", "NodeNetworkConfigurationPolicy", "nodenetworkconfigurationpolicies", namespaced=False
-)
-NODE_ENACTMENT = Kind(
-    "nmstate.io", "v1beta1", "NodeNetworkConfigurationEnactment", "nodenetworkconfigurationenactments", namespaced=False
-)
-NODE_NETWORK_STATE = Kind("nmstate.io", "v1beta1", "NodeNetworkState", "nodenetworkstates", namespaced=False)
-OPENSHIFT_NETWORK = Kind("config.openshift.io", "v1", "Network", "networks", namespaced=False)
-
-DECLARED_KINDS = (NODE_POLICY, NETWORK_ATTACHMENT, HYPERCONVERGED_V1BETA1, HYPERCONVERGED_V1)
-
-
-def kind_of(manifest: Object) -> Kind:
-    """Return the kind of an object that this project declares. Raises KeyError for any other."""
-    by_name = {(kind.api_version, kind.kind): kind for kind in DECLARED_KINDS}
-    return by_name[manifest["apiVersion"], manifest["kind"]]
 
 
 class ClusterError(Exception):
@@ -142,12 +102,14 @@ class Cluster:
 
         return await self._ask(f"read {kind.kind} {name}", kind, read)
 
-    async def list(self, kind: Kind, *, labels: dict[str, str] | None = None) -> list[Object]:
-        """Read the objects of a kind in all namespaces, those with all of `labels` when given."""
+    async def list(
+        self, kind: Kind, *, namespace: str | None = None, labels: Mapping[str, str] | None = None
+    ) -> list[Object]:
+        """Read the objects of a kind in one namespace, or in all of them; those with all of `labels` when given."""
 
         async def read() -> list[Object]:
-            namespace = "*" if kind.namespaced else None
-            found = self._client.list(_resource(kind), namespace=namespace, labels=dict(labels or {}))
+            where = (namespace or "*") if kind.namespaced else None
+            found = self._client.list(_resource(kind), namespace=where, labels=dict(labels or {}))
             return [_plain(item) | {"apiVersion": kind.api_version, "kind": kind.kind} async for item in found]
 
         return await self._ask(f"list {kind.kind}", kind, read)
@@ -173,6 +135,17 @@ class Cluster:
             return _plain(applied)
 
         return await self._ask(f"apply {kind.kind} {name}", kind, write)
+
+    async def create(self, kind: Kind, manifest: Object, namespace: str | None = None) -> Object:
+        """Create an object, and return it as the API server holds it."""
+
+        async def write() -> Object:
+            wanted: Any = _resource(kind)(manifest | {"apiVersion": kind.api_version, "kind": kind.kind})
+            where: Any = {"namespace": namespace} if kind.namespaced else {}
+            created = await self._client.create(wanted, field_manager=FIELD_MANAGER, **where)
+            return _plain(created)
+
+        return await self._ask(f"create {kind.kind}", kind, write)
 
     async def delete(self, kind: Kind, name: str, namespace: str | None = None) -> None:
         """Delete an object in the background; one that is gone already counts as deleted."""

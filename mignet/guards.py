@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 from components.ownership import FIELD_MANAGER
 from config.hyperconverged import NAME
 from mignet.changes import FieldChange, declared_differences
-from mignet.cluster import (
+from mignet.cluster import Cluster, ClusterError, ConflictError
+from mignet.kinds import (
     HYPERCONVERGED_V1,
     HYPERCONVERGED_V1BETA1,
     NAMESPACE,
     NETWORK_ATTACHMENT,
     NODE_POLICY,
-    Cluster,
-    ClusterError,
-    ConflictError,
     Kind,
     Object,
 )

@@ -18,14 +18,15 @@ from config.segment import Segment
 from config.stack import load_stack
 from config.stack_schema import FILE, MODELINE
 from mignet import addresses, nics, stack_files
-from mignet.cluster import NODE, NODE_NETWORK_STATE, OPENSHIFT_NETWORK, Cluster, ClusterError
+from mignet.cluster import Cluster, ClusterError
+from mignet.kinds import NODE, NODE_NETWORK_STATE, OPENSHIFT_NETWORK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from ipaddress import IPv4Network, IPv6Network
 
     from config.project_files import Project
-    from mignet.cluster import Object
+    from mignet.kinds import Object
     from mignet.nics import Nic
 
 

@@ -9,8 +9,8 @@ import yaml
 from components.ownership import FIELD_MANAGER
 
 if TYPE_CHECKING:
-    from mignet.cluster import Object
     from mignet.engines.evaluation import Declaration
+    from mignet.kinds import Object
 
 
 def as_yaml(stack: str, declaration: Declaration) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from config.addressing import Address, Network
     from config.segment import Segment
-    from mignet.cluster import Object
+    from mignet.kinds import Object
 
 TYPES = {"ethernet", "bond", "vlan"}
 """What a macvlan can sit on; an OVS port, a bridge, a veth or the loopback is not listed at all."""

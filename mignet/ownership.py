@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from mignet.cluster import Object
+    from mignet.kinds import Object
 
 
 def owned_paths(live: Object, manager: str) -> set[str]:

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from components.ownership import FIELD_MANAGER, labels
-from mignet.cluster import NETWORK_ATTACHMENT, NODE, NODE_ENACTMENT, NODE_POLICY, ClusterError
+from mignet.cluster import ClusterError
+from mignet.kinds import NETWORK_ATTACHMENT, NODE, NODE_ENACTMENT, NODE_POLICY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from mignet.cluster import Cluster, Object
+    from mignet.cluster import Cluster
+    from mignet.kinds import Object
 
 POLL_SECONDS = 0.5
 _POLICY_LABEL, _NODE_LABEL = "nmstate.io/policy", "nmstate.io/node"

@@ -14,7 +14,8 @@ from components.ownership import FIELD_MANAGER, labels
 from config.uplink import Uplink
 from mignet import guards, uplinks
 from mignet.changes import FieldChange, ObjectChange, Operation, declared_differences, differences
-from mignet.cluster import NETWORK_ATTACHMENT, NODE_POLICY, Cluster, ClusterError, ConflictError, Object, kind_of
+from mignet.cluster import Cluster, ClusterError, ConflictError
+from mignet.kinds import NETWORK_ATTACHMENT, NODE_POLICY, Object, kind_of
 from mignet.ownership import owned_paths
 
 if TYPE_CHECKING:

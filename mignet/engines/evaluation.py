@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from config.project_files import Project
-    from mignet.cluster import Object
+    from mignet.kinds import Object
 
 
 _LOOP = asyncio.new_event_loop()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from config.findings import Finding
-    from mignet.check import Checked
+    from mignet.checked import Checked
 
 _COMMANDS = {"error": "error", "warning": "warning", "info": "notice"}
 
@@ -22,9 +22,7 @@ _COMMANDS = {"error": "error", "warning": "warning", "info": "notice"}
 def render(checked: Checked, base: Path) -> str:
     """Write one command for each finding; what is waived is a notice."""
     lines = [_command(checked, finding, base) for finding in checked.findings]
-    if checked.left_out:
-        names = ", ".join(checked.left_out)
-        lines.append(f"::notice::{_data(f'not compared with the others, as they cannot be read: {names}')}")
+    lines += [f"::notice::{_data(sentence)}" for sentence in checked.left_out]
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -12,7 +12,7 @@ from mignet.outputs.placed import relative
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mignet.check import Checked
+    from mignet.checked import Checked
 
 
 def render(checked: Checked, base: Path) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from config.findings import Finding
-    from mignet.check import Checked
+    from mignet.checked import Checked
 
 
 def render(checked: Checked, base: Path) -> str:
@@ -23,8 +23,8 @@ def render(checked: Checked, base: Path) -> str:
         lines += ["| | stack | where | what | remedy |", "|---|---|---|---|---|"]
         lines += [_row(checked, finding, base) for finding in checked.findings]
         lines.append("")
-    if checked.left_out:
-        lines += [f"Not compared with the others, as they cannot be read: {_plain(', '.join(checked.left_out))}", ""]
+    for sentence in checked.left_out:
+        lines += [_plain(sentence[:1].upper() + sentence[1:]), ""]
     return "\n".join(lines)
 
 

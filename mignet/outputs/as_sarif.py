@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from config.findings import Finding
-    from mignet.check import Checked
+    from mignet.checked import Checked
 
 _LEVELS = {"error": "error", "warning": "warning", "info": "note"}
 _WHY = {
@@ -43,9 +43,8 @@ def render(checked: Checked, base: Path) -> str:
         "results": [_result(checked, finding, codes, base) for finding in checked.findings],
     }
     if checked.left_out:
-        text = f"not compared with the others, as they cannot be read: {', '.join(checked.left_out)}"
-        notification = {"level": "warning", "message": {"text": text}}
-        run["invocations"] = [{"executionSuccessful": True, "toolExecutionNotifications": [notification]}]
+        notifications = [{"level": "warning", "message": {"text": sentence}} for sentence in checked.left_out]
+        run["invocations"] = [{"executionSuccessful": True, "toolExecutionNotifications": notifications}]
     log = {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
     return json.dumps(log, indent=2, ensure_ascii=False) + "\n"
 

@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mignet.check import Checked
+    from mignet.checked import Checked
 
 _COLOURS = {"error": "red", "warning": "yellow", "info": "blue", "waived": "green"}
 
@@ -22,6 +22,4 @@ def render(checked: Checked, base: Path) -> str:  # noqa: ARG001 (as every rende
     ]
     wide = max((len(code) for _, code, _ in rows), default=0)
     lines = [f"{typer.style(f'{kind:<7}', fg=_COLOURS[kind])}  {code:<{wide}}  {text}" for kind, code, text in rows]
-    if checked.left_out:
-        lines.append(f"not compared with the others, as they cannot be read: {', '.join(checked.left_out)}")
-    return "\n".join([*lines, checked.summary]) + "\n"
+    return "\n".join([*lines, *checked.left_out, checked.summary]) + "\n"

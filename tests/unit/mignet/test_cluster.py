@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from config.cluster import Cluster as ClusterConfig
-from mignet.cluster import NAMESPACE, Cluster, ClusterError
+from mignet.cluster import Cluster, ClusterError
+from mignet.kinds import NAMESPACE
 
 Answer = tuple[int, dict[str, str], str]
 OBJECT: Answer = (200, {"content-type": "application/json"}, json.dumps({"metadata": {"name": "x"}}))

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from mignet.cluster import Kind, _resource
+from mignet.cluster import _resource
 from mignet.engines.direct_engine import _content
+from mignet.kinds import Kind
 from mignet.uplinks import one_line, removal_state, rollout
 
 

@@ -1,0 +1,46 @@
+"""What was found about some stacks: a value that every output renders."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from config.findings import Finding
+    from config.project_files import Project
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a look at stacks, or at their clusters, found; the findings are in the stacks' order.
+
+    `left_out` has a sentence for what could not be looked at, so that nothing is said of it.
+    """
+
+    project: Project
+    stacks: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    left_out: tuple[str, ...]
+
+    @property
+    def blocks(self) -> bool:
+        """Whether one of the stacks must not be applied."""
+        return any(finding.blocks for finding in self.findings)
+
+    @property
+    def warns(self) -> bool:
+        """Whether there is a warning that nobody waived."""
+        return any(finding.severity == "warning" and finding.waived is None for finding in self.findings)
+
+    @property
+    def summary(self) -> str:
+        """What was found in one line: `3 stacks: 1 error, 2 warnings`."""
+        counts = Counter("waived" if finding.waived is not None else finding.severity for finding in self.findings)
+        words = [
+            f"{counts[kind]} {kind if kind in {'waived', 'info'} or counts[kind] == 1 else kind + 's'}"
+            for kind in ("error", "warning", "info", "waived")
+            if counts[kind]
+        ]
+        stacks = f"{len(self.stacks)} stack{'' if len(self.stacks) == 1 else 's'}"
+        return f"{stacks}: {', '.join(words) or 'nothing found'}"

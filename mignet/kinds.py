@@ -1,0 +1,72 @@
+"""The kinds of object that this project reads and writes, and where an API server serves them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of object: where the API server serves it."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        """`group/version`, or the version alone for the core group."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def __str__(self) -> str:
+        return f"{self.kind} ({self.api_version})"
+
+
+NETWORK_ATTACHMENT = Kind("k8s.cni.cncf.io", "v1", "NetworkAttachmentDefinition", "network-attachment-definitions")
+HYPERCONVERGED_V1BETA1 = Kind("hco.kubevirt.io", "v1beta1", "HyperConverged", "hyperconvergeds")
+HYPERCONVERGED_V1 = Kind("hco.kubevirt.io", "v1", "HyperConverged", "hyperconvergeds")
+NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
+NODE = Kind("", "v1", "Node", "nodes", namespaced=False)
+NODE_POLICY = Kind(
+    "nmstate.io", "v1", "NodeNetworkConfigurationPolicy", "nodenetworkconfigurationpolicies", namespaced=False
+)
+NODE_ENACTMENT = Kind(
+    "nmstate.io", "v1beta1", "NodeNetworkConfigurationEnactment", "nodenetworkconfigurationenactments", namespaced=False
+)
+NODE_NETWORK_STATE = Kind("nmstate.io", "v1beta1", "NodeNetworkState", "nodenetworkstates", namespaced=False)
+OPENSHIFT_NETWORK = Kind("config.openshift.io", "v1", "Network", "networks", namespaced=False)
+
+# What is read only.
+KUBEVIRT = Kind("kubevirt.io", "v1", "KubeVirt", "kubevirts")
+INSTANCE = Kind("kubevirt.io", "v1", "VirtualMachineInstance", "virtualmachineinstances")
+MIGRATION = Kind("kubevirt.io", "v1", "VirtualMachineInstanceMigration", "virtualmachineinstancemigrations")
+IP_POOL = Kind("whereabouts.cni.cncf.io", "v1alpha1", "IPPool", "ippools")
+IP_RESERVATION = Kind(
+    "whereabouts.cni.cncf.io", "v1alpha1", "OverlappingRangeIPReservation", "overlappingrangeipreservations"
+)
+POD = Kind("", "v1", "Pod", "pods")
+EVENT = Kind("", "v1", "Event", "events")
+CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps")
+DAEMON_SET = Kind("apps", "v1", "DaemonSet", "daemonsets")
+DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments")
+CRON_JOB = Kind("batch", "v1", "CronJob", "cronjobs")
+DEFINITION = Kind(
+    "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False
+)
+OPENSHIFT_OPERATOR_NETWORK = Kind("operator.openshift.io", "v1", "Network", "networks", namespaced=False)
+ACCESS_REVIEW = Kind(
+    "authorization.k8s.io", "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", namespaced=False
+)
+
+DECLARED_KINDS = (NODE_POLICY, NETWORK_ATTACHMENT, HYPERCONVERGED_V1BETA1, HYPERCONVERGED_V1)
+
+
+def kind_of(manifest: Object) -> Kind:
+    """Return the kind of an object that this project declares. Raises KeyError for any other."""
+    by_name = {(kind.api_version, kind.kind): kind for kind in DECLARED_KINDS}
+    return by_name[manifest["apiVersion"], manifest["kind"]]
