@@ -43,8 +43,8 @@ def place_of(project: Project, finding: Finding) -> Place:
             return Place(shared, *found)
     # What is about an object on the cluster has no key of its own: where the cluster is named is the nearest.
     around = [["config", "cluster"]] if " " in finding.key else []
-    found = (_find(_tree(path), each, project.name) for each in (*around, ["config"]))
-    return Place(path, *(own or next(filter(None, found), (1, 1))))
+    places = (own, *(_find(_tree(path), each, project.name) for each in (*around, ["config"])))
+    return Place(path, *next(filter(None, places), (1, 1)))
 
 
 @lru_cache(maxsize=8)
