@@ -16,7 +16,7 @@ from config.findings import Finding, rule, shown
 from config.hyperconverged import NAME
 from mignet.guards import hyperconverged_kind, value_at
 from mignet.kinds import KUBEVIRT, NETWORK_ATTACHMENT, NODE_POLICY, POD
-from mignet.ownership import owners, writer_of
+from mignet.ownership import meet, owners, writer_of
 from mignet.snapshot import Read, Snapshot
 
 if TYPE_CHECKING:
@@ -86,6 +86,18 @@ class Seen:
                 # That it is somebody else's is said once, not for each field that it holds rightly.
                 if change.key not in strangers or (each.old != each.new and not each.path.startswith("metadata.")):
                     yield change, each
+
+    def foreign_fields(self, live: Object) -> Iterator[tuple[str, Writer]]:
+        """Yield each field of a whole object of ours that others own and we do not, beside what is declared."""
+        found = [(path, by) for path, by in owners(live) if not by.subresource]
+        declared = {path for path, by in found if by.manager == FIELD_MANAGER}
+        declared |= {f"metadata.labels.{label}" for label in labels("")}
+        declared |= {
+            each.path.partition("{")[0] for change in self.changes if change.key == _key(live) for each in change.fields
+        }
+        for path, by in found:
+            if not any(meet(path, each) for each in declared):
+                yield path, by
 
     def finding(self, severity: Severity, code: str, key: str, sentence: str, remedy: str) -> Finding:
         """Make a finding about an object of this stack's cluster."""
@@ -195,7 +207,7 @@ def object_extended(seen: Seen) -> Iterator[Finding]:
     for live in seen.whole_objects:
         if _stranger(live, seen.stack):
             continue
-        for path, by in _foreign_fields(live):
+        for path, by in seen.foreign_fields(live):
             if path.startswith("spec."):
                 sentence = f"{path} is {shown(value_at(live, path))}, which is not declared: set by {by}"
                 remedy = "Remove it by hand, as an apply does not; or declare it"
@@ -207,7 +219,7 @@ def foreign_metadata(seen: Seen) -> Iterator[Finding]:
     """Labels, annotations and finalizers of others on an object of ours do no harm, and say who else works on it."""
     for live in seen.whole_objects:
         by_writer: dict[Writer, list[str]] = {}
-        for path, by in () if _stranger(live, seen.stack) else _foreign_fields(live):
+        for path, by in () if _stranger(live, seen.stack) else seen.foreign_fields(live):
             if path.startswith("metadata.") and _WEBHOOK not in path:
                 by_writer.setdefault(by, []).append(path)
         for by, paths in by_writer.items():
@@ -368,17 +380,6 @@ def _of_another_stack(live: Object, stack: Stack) -> str | None:
 
 def _stranger(live: Object, stack: Stack) -> bool:
     return not _written_by_us(live) or _of_another_stack(live, stack) is not None
-
-
-def _foreign_fields(live: Object) -> Iterator[tuple[str, Writer]]:
-    """Yield each field of a whole object of ours that others own and we do not, beside what is declared."""
-    found = [(path, by) for path, by in owners(live) if not by.subresource]
-    ours = {path for path, by in found if by.manager == FIELD_MANAGER} | {
-        f"metadata.labels.{label}" for label in labels("")
-    }
-    for path, by in found:
-        if not any(path == own or path.startswith(f"{own}.") or own.startswith(f"{path}.") for own in ours):
-            yield path, by
 
 
 def _attached(pod: Object, stack: Stack) -> bool:
