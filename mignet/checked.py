@@ -22,6 +22,8 @@ class Checked:
     stacks: tuple[str, ...]
     findings: tuple[Finding, ...]
     left_out: tuple[str, ...]
+    proven: tuple[str, ...] = ()
+    """A sentence for each stack of which something was proven, and what."""
 
     @property
     def blocks(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -30,14 +30,28 @@ def preflight(stacks: Stacks = None, *, all_: All = False, output: OutputChoice 
 
 
 @app.command()
-def verify(stacks: Stacks = None, *, all_: All = False, output: OutputChoice = "table", cwd: Cwd = Path()) -> None:
-    """Prove that the pods that migrate use the network; exit 1 if they do not."""
-    from mignet import looks, run
-    from mignet.verify import verify as look
+def verify(
+    stacks: Stacks = None,
+    *,
+    all_: All = False,
+    output: OutputChoice = "table",
+    cwd: Cwd = Path(),
+    timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Wait that long; 0 looks once.")] = 1800.0,
+    stuck_after: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Patience with a pod whose start fails.")
+    ] = 30.0,
+    with_peers: Annotated[bool, typer.Option("--peers/--no-peers", help="Compare addresses with the peers'.")] = True,
+) -> None:
+    """Wait for the operators, and prove that the pods that migrate use the network; exit 1 if they do not."""
+    from mignet import progress, proving, run
+    from mignet.verify import Patience
 
     project = Project.find(cwd.resolve())
     loaded = run.load(project, chosen(project, stacks, all_=all_))
-    _finish(asyncio.run(looks.look_at(project, loaded, look)), output)
+    patience = Patience(timeout, stuck_after)
+    with progress.shown() as show:
+        checked = asyncio.run(proving.prove(project, loaded, patience, with_peers=with_peers, progress=show))
+    _finish(checked, output)
 
 
 def _finish(checked: Checked, output: Output) -> None:
