@@ -10,7 +10,7 @@ from mignet import looks, run
 from mignet.checked import Checked
 from mignet.cluster import Cluster, ClusterError
 from mignet.snapshot import judge
-from mignet.verify import Verdict, peers, verify
+from mignet.verify import Verdict, migration, peers, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -65,6 +65,37 @@ async def prove(
             for each in judge(peers.RULES, clusters).findings
         ]
     return _gathered(project, stacks, outcomes, doubles)
+
+
+async def prove_machine(
+    project: Project,
+    stack: Stack,
+    machine: str,
+    *,
+    migrate_within: float | None,
+    progress: Callable[[str, str], None],
+) -> Checked:
+    """Prove the way of a virtual machine's last migration; `machine` is `NAMESPACE/NAME`.
+
+    With `migrate_within`, in seconds, it is migrated first, which changes the cluster. A cluster that refuses is one
+    finding.
+    """
+    namespace, _, name = machine.partition("/")
+    segments = read_fleet(project, known=[stack]).fleet.segments
+    others = [each for segment in segments if stack in segment for each in segment if each != stack]
+    try:
+        async with Cluster(stack.cluster, base=project.directory) as cluster:
+            move = await migration.look_at(cluster, stack, namespace, name, others)
+            judged = judge(migration.LAST if migrate_within is None else migration.BEFORE, move)
+            if migrate_within is not None and not judged.findings:
+                judged, move = await migration.migrate(
+                    cluster, move, within=migrate_within, progress=lambda line: progress(stack.name, line)
+                )
+    except ClusterError as error:
+        return Checked(project, (stack.name,), (looks.trouble(stack, error),), ())
+    proven = () if judged.findings else (f"{stack.name}: {move.proven}",)
+    left_out = tuple(f"{stack.name}: {sentence}" for sentence in judged.sentences())
+    return Checked(project, (stack.name,), judged.findings, left_out, proven)
 
 
 def _gathered(
