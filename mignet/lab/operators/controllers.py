@@ -42,7 +42,12 @@ async def _handlers(world: World) -> None:
             await world.delete(POD, pod)
         return
     wanted = fingerprint(daemon_set["spec"]["template"])
-    by_node = {pod["spec"]["nodeName"]: pod for pod in pods}
+    by_node: dict[str, Object] = {}
+    for pod in pods:
+        # A create whose answer was lost was made twice.
+        if by_node.setdefault(pod["spec"]["nodeName"], pod) is not pod:
+            await world.delete(POD, pod)
+    pods = list(by_node.values())
     for node in nodes:
         if node not in by_node:
             name = f"{HANDLER}-{_suffix()}"
@@ -69,7 +74,7 @@ async def _handlers(world: World) -> None:
         "numberAvailable": ready,
         "numberMisscheduled": 0,
         "numberReady": ready,
-        "numberUnavailable": len(nodes) - ready,
+        "numberUnavailable": max(0, len(nodes) - ready),
         "observedGeneration": daemon_set["metadata"]["generation"],
         "updatedNumberScheduled": len(up_to_date),
     }
