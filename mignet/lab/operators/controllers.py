@@ -42,11 +42,7 @@ async def _handlers(world: World) -> None:
             await world.delete(POD, pod)
         return
     wanted = fingerprint(daemon_set["spec"]["template"])
-    by_node: dict[str, Object] = {}
-    for pod in pods:
-        # A create whose answer was lost was made twice.
-        if by_node.setdefault(pod["spec"]["nodeName"], pod) is not pod:
-            await world.delete(POD, pod)
+    by_node = await _one_a_node(world, pods)
     pods = list(by_node.values())
     for node in nodes:
         if node not in by_node:
@@ -83,6 +79,15 @@ async def _handlers(world: World) -> None:
         optional = {"numberAvailable", "numberUnavailable", "updatedNumberScheduled"}
         shown = {key: value for key, value in status.items() if value or key not in optional}
         await world.report(DAEMON_SET, daemon_set, shown, manager="kube-controller-manager")
+
+
+async def _one_a_node(world: World, pods: list[Object]) -> dict[str, Object]:
+    """Return one pod of each node, and delete the others: a create whose answer was lost was made twice."""
+    by_node: dict[str, Object] = {}
+    for pod in pods:
+        if by_node.setdefault(pod["spec"]["nodeName"], pod) is not pod:
+            await world.delete(POD, pod)
+    return by_node
 
 
 async def _synchronizers(world: World) -> None:
