@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
-from operated import HANDLER, HCO, NAMESPACE, PODS, Cluster, condition, until
-from support import Kube
+from operated import HANDLER, HCO, KUBEVIRT, NAMESPACE, PODS, POOLS, Cluster, condition, interface, until
+from support import REAL_CRDS, Kube
 from typer.testing import CliRunner
 
 from mignet.lab.commands import app
@@ -145,3 +146,23 @@ def test_down_ends_the_stand_ins(tmp_path_factory: pytest.TempPathFactory) -> No
     finally:
         lab.down()
     assert not psutil.pid_exists(operators)
+
+
+@pytest.mark.skipif(not REAL_CRDS.is_dir(), reason="no real CRDs in ../shared/crds")
+@pytest.mark.parametrize(("release", "version"), [("v1.18.1", "v1beta1"), ("main", "v1")])
+def test_the_real_definitions_take_all_that_the_stand_ins_write(tmp_path: Path, release: str, version: str) -> None:
+    lab = Lab(tmp_path / "lab", clusters=("dev",), crds=REAL_CRDS, hco_release=release)
+    try:
+        lab.up(lambda _: None)
+        cluster, path = reach(lab), HCO.replace("v1beta1", version)
+        ipam = {"type": "whereabouts", "range": "10.200.5.0/24"}
+        cluster.attach("net", {"type": "macvlan", "master": "eth1", "ipam": ipam})
+        settings: dict[str, object] = {"liveMigrationConfig": {"network": "net"}}
+        cluster.merge(path, {"spec": settings if version == "v1beta1" else {"virtualization": settings}})
+        until(lambda: all(map(interface, cluster.pods())) and condition(cluster.get(KUBEVIRT), "Available") == "True")
+        until(lambda: len(cluster.get(POOLS)["items"][0]["spec"]["allocations"]) == 5)
+        until(lambda: (item := cluster.get(path))["status"]["observedGeneration"] == item["metadata"]["generation"])
+        # Each refusal of the API server would be a line there.
+        assert len((lab.directory / "logs" / "operators.log").read_text().splitlines()) == 1
+    finally:
+        lab.down()
