@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mignet.cluster import ClusterError
 from mignet.snapshot import Judged, Read, Snapshot, judge, look
-from mignet.verify import addresses, handlers, pools
+from mignet.verify import addresses, handlers, migration, peers, pools
 from mignet.verify.causes import CAUSES, unfinished
 from mignet.verify.declared import declared as declared_rule
 from mignet.verify.pods import HANDLER, SYNC
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 PROOF = (*handlers.RULES, *addresses.RULES, *pools.RULES)
 """What is proven once the network is rolled out."""
 RULES = (declared_rule, *CAUSES, unfinished, *PROOF)
-CODES = frozenset(code for each in RULES for code in each.codes)
+CODES = frozenset(code for each in (*RULES, *peers.RULES, *migration.RULES) for code in each.codes)
+"""All that verify can find: about a cluster, between clusters, and about one virtual machine."""
 
 POLL_SECONDS = 0.3
 READING_SHARE = 0.2
