@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from mignet import preflight, verify
+from mignet import drift_rules, preflight, verify
 from mignet.rights import Right, least, to_apply, to_look
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ ROLES: tuple[Role, ...] = ("observe", "apply")
 
 def to_observe(stack: Stack) -> frozenset[Right]:
     """Return the rights that preflight, verify and drift take to look at a stack's cluster."""
-    return to_look([*preflight.reads(stack), *verify.reads(stack)])
+    return to_look([*preflight.reads(stack), *verify.reads(stack), *drift_rules.needs(stack)])
 
 
 def granted(role: Role, stack: Stack) -> frozenset[Right]:
