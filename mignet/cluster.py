@@ -7,7 +7,7 @@ import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import httpx2
 import yaml
@@ -36,13 +36,14 @@ ATTEMPTS = 8
 """Times that a request is made while the API server answers that it is busy; it says how long to wait in between."""
 
 
+Reason = Literal["kubeconfig", "unreachable", "unauthorized", "forbidden", "not-served", "refused"]
+"""Why a cluster did not do what was asked of it."""
+
+
 class ClusterError(Exception):
-    """The cluster did not do what was asked of it: one sentence that says what, and what to do.
+    """The cluster did not do what was asked of it: one sentence that says what, and what to do."""
 
-    `reason` is one of `kubeconfig`, `unreachable`, `unauthorized`, `forbidden`, `not-served`, `refused`.
-    """
-
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: Reason, message: str) -> None:
         self.reason = reason
         super().__init__(message)
 
@@ -186,10 +187,11 @@ class Cluster:
         return f"context {self._config.context} ({self._server})"
 
     def _refusal(self, action: str, error: ApiError) -> ClusterError:
-        reason, hint = {
+        answers: dict[int, tuple[Reason, str]] = {
             401: ("unauthorized", "; log in again"),
             403: ("forbidden", "; ask the cluster's administrator for that right"),
-        }.get(error.status.code or 0, ("refused", ""))
+        }
+        reason, hint = answers.get(error.status.code or 0, ("refused", ""))
         return ClusterError(reason, f"{self._where} refused to {action}: {error.status.message}{hint}")
 
     def _failure(self, action: str, kind: Kind, error: httpx2.HTTPError) -> ClusterError:
