@@ -32,6 +32,11 @@ T = TypeVar("T")
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
+"""Until the next part of an answer comes."""
+ANSWER_SECONDS = 60.0
+"""Until an answer is complete, with all its pages, and with the waits that a busy API server asks for."""
+LIMIT_VARIABLE = "MIGNET_TIMEOUT"
+"""Environment variable: seconds that none of the three above may exceed."""
 ATTEMPTS = 8
 """Times that a request is made while the API server answers that it is busy; it says how long to wait in between."""
 
@@ -78,7 +83,9 @@ class Cluster:
         single = _select(self._config, self._base)
         self._server = without_user(single.cluster.server)
         self._user = single.user
-        timeout = httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
+        limit = _limit()
+        self._answer_seconds = min(ANSWER_SECONDS, limit)
+        timeout = httpx2.Timeout(min(READ_SECONDS, limit), connect=min(CONNECT_SECONDS, limit))
         try:
             self._client = AsyncClient(single, timeout=timeout, field_manager=None)
         except (KubeConfigError, httpx2.InvalidURL, OSError, TypeError, ValueError) as error:
@@ -162,7 +169,15 @@ class Cluster:
         await self._ask(f"delete {kind.kind} {name}", kind, remove)
 
     async def _ask(self, action: str, kind: Kind, request: Callable[[], Awaitable[T]]) -> T:
-        """Make a request, and make it again while the API server asks for patience."""
+        """Make a request, and make it again while the API server asks for patience; all of it in a bounded time."""
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                return await self._ask_patiently(action, kind, request)
+        except TimeoutError as error:
+            waited = f"no complete answer in {self._answer_seconds:.0f} s"
+            raise ClusterError("unreachable", f"{self._where} is unreachable: {waited}") from error
+
+    async def _ask_patiently(self, action: str, kind: Kind, request: Callable[[], Awaitable[T]]) -> T:
         for attempts_left in reversed(range(ATTEMPTS)):
             try:
                 return await request()
@@ -205,10 +220,26 @@ class Cluster:
             case httpx2.HTTPStatusError(response=response):
                 return ClusterError("refused", f"{self._where} answered {response.status_code} to: {action}")
             case httpx2.TimeoutException():
-                seconds = f"{CONNECT_SECONDS:.0f} s to connect, {READ_SECONDS:.0f} s to answer"
+                limit = _limit()
+                connect, answer = min(CONNECT_SECONDS, limit), min(READ_SECONDS, limit)
+                seconds = f"{connect:.0f} s to connect, {answer:.0f} s to answer"
                 return ClusterError("unreachable", f"{self._where} is unreachable: no answer in time ({seconds})")
             case _:
                 return ClusterError("unreachable", f"{self._where} is unreachable: {error or type(error).__name__}")
+
+
+def _limit() -> float:
+    """Return the most seconds that anything may take, as the user's environment says."""
+    value = os.environ.get(LIMIT_VARIABLE, "")
+    try:
+        seconds = float(value) if value else ANSWER_SECONDS
+    except ValueError:
+        seconds = 0
+    if not seconds > 0:
+        raise ClusterError(
+            "kubeconfig", f"{LIMIT_VARIABLE} is {value}, which is no number of seconds; write 30, or unset it"
+        )
+    return seconds
 
 
 def _select(config: ClusterConfig, base: Path) -> SingleConfig:

@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, Literal
 from config.findings import ConfigError, Finding
 from config.fleet_files import read_fleet
 from config.stack import Stack, load_stack
+from mignet import looks, roles
 from mignet.changes import ObjectChange, Report
 from mignet.cluster import Cluster, ClusterError, ConflictError
 from mignet.engines import direct_engine
 from mignet.engines.evaluation import Declaration, ProgramError, evaluate
 from mignet.guards import GuardError, stale_handlers
+from mignet.preflight import preflight as fitness
 from mignet.uplinks import UplinkError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from config.project_files import Project
+    from mignet.checked import Checked
 
 Verb = Literal["preview", "up", "drift", "destroy"]
 Engine = Literal["pulumi", "direct"]
@@ -68,6 +71,25 @@ def check_fleet(project: Project, stacks: Sequence[Stack]) -> list[str]:
     if blocking:
         raise ConfigError(blocking)
     return [files.left_out] if files.left_out else []
+
+
+async def preflight(project: Project, stacks: Sequence[Stack]) -> Checked:
+    """Look whether the stacks' clusters are fit for them, all side by side; nothing is changed."""
+    return await looks.look_at(
+        project, stacks, lambda stack, cluster: fitness(stack, cluster, needed=roles.to_observe(stack))
+    )
+
+
+def refused(checked: Checked, stacks: Sequence[Stack], verb: Verb, engine: Engine) -> list[Report]:
+    """Return a report for each stack that preflight found an error in: nothing is done for these."""
+    found = {stack.name: [each for each in checked.findings if each.stack == stack.name] for stack in stacks}
+    return [
+        replace(
+            _report(stack, verb, error="\n".join(str(each) for each in found[stack.name] if each.blocks)), engine=engine
+        )
+        for stack in stacks
+        if any(each.blocks for each in found[stack.name])
+    ]
 
 
 def declare(project: Project, stack: Stack) -> Declaration:
