@@ -34,6 +34,7 @@ from mignet.arguments import (
     Yes,
     chosen,
 )
+from mignet.drift_commands import app as drifts
 from mignet.editor_commands import app as editors
 from mignet.lab.commands import app as lab
 from mignet.look_commands import app as looks
@@ -56,6 +57,7 @@ app.add_typer(lab, name="lab")
 app.add_typer(addresses)
 app.add_typer(editors)
 app.add_typer(looks)
+app.add_typer(drifts)
 
 
 def main() -> NoReturn:
@@ -119,19 +121,6 @@ def up(
     _finish(
         _run("up", stacks, all_=all_, engine=engine, as_json=as_json, cwd=cwd, yes=yes, skip_preflight=skip_preflight)
     )
-
-
-@app.command()
-def drift(
-    stacks: Stacks = None,
-    *,
-    all_: All = False,
-    engine: EngineChoice = "auto",
-    as_json: AsJson = False,
-    cwd: Cwd = Path(),
-) -> None:
-    """Show what differs on the clusters from what the stacks declare; exit 7 if anything does."""
-    _finish(_run("drift", stacks, all_=all_, engine=engine, as_json=as_json, cwd=cwd), changes_code=CHANGES)
 
 
 @app.command()

@@ -39,11 +39,12 @@ def hyperconverged_kind(stack: Stack) -> Kind:
     return HYPERCONVERGED_V1 if stack.hyper_converged.api_version == "v1" else HYPERCONVERGED_V1BETA1
 
 
-async def prerequisites(stack: Stack, cluster: Cluster) -> tuple[Object | None, Object]:
+async def prerequisites(stack: Stack, cluster: Cluster, *, foreign: bool = False) -> tuple[Object | None, Object]:
     """Return the live attachment (None when there is none) and HyperConverged of a cluster fit for the stack.
 
     The namespace and the HyperConverged exist, both APIs are served in the wanted version, and a
-    NetworkAttachmentDefinition of the wanted name is ours or may be adopted. Raises GuardError otherwise.
+    NetworkAttachmentDefinition of the wanted name is ours or may be adopted. Raises GuardError otherwise. With
+    `foreign`, one of somebody else will do: who only looks takes nothing from anybody.
     """
     namespace, kind = stack.cluster.namespace, hyperconverged_kind(stack)
     found = await asyncio.gather(
@@ -73,7 +74,7 @@ async def prerequisites(stack: Stack, cluster: Cluster) -> tuple[Object | None, 
             f"HyperConverged {NAME} does not exist in namespace {namespace}; create it with the operator's own"
             " default first (this program never creates one), or correct cluster.namespace"
         )
-    if attachment is not None and not stack.attachment.adopt:
+    if attachment is not None and not stack.attachment.adopt and not foreign:
         remedy = "set attachment.adopt: true to take it over, or choose another attachment.name"
         sentences.extend(_foreign(stack, attachment, remedy))
     if sentences or hyperconverged is None:
@@ -81,10 +82,11 @@ async def prerequisites(stack: Stack, cluster: Cluster) -> tuple[Object | None, 
     return attachment, hyperconverged
 
 
-async def uplinks(stack: Stack, cluster: Cluster) -> tuple[Object, ...]:
+async def uplinks(stack: Stack, cluster: Cluster, *, foreign: bool = False) -> tuple[Object, ...]:
     """Return the live policies of the stack's uplink, as far as there are some.
 
-    Raises GuardError when kubernetes-nmstate is not there, and when a policy of that name is somebody else's.
+    Raises GuardError when kubernetes-nmstate is not there, and when a policy of that name is somebody else's, unless
+    `foreign` ones will do.
     """
     try:
         found = await asyncio.gather(*(cluster.get(NODE_POLICY, policy.name) for policy in stack.policies))
@@ -92,7 +94,8 @@ async def uplinks(stack: Stack, cluster: Cluster) -> tuple[Object, ...]:
         raise GuardError(stack.name, [str(error)]) from error
     live = tuple(policy for policy in found if policy is not None)
     remedy = "rename the node group, or delete that policy after taking its interfaces back"
-    if sentences := [sentence for policy in live for sentence in _foreign(stack, policy, remedy)]:
+    sentences = [] if foreign else [sentence for policy in live for sentence in _foreign(stack, policy, remedy)]
+    if sentences:
         raise GuardError(stack.name, sentences)
     return live
 

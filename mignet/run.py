@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from config.project_files import Project
     from mignet.checked import Checked
 
-Verb = Literal["preview", "up", "drift", "destroy"]
+Verb = Literal["preview", "up", "destroy"]
 Engine = Literal["pulumi", "direct"]
 
 PARALLEL = 16
@@ -117,7 +117,7 @@ async def direct(
             async with limit, Cluster(stack.cluster, base=project.directory) as cluster:
                 steps = await plan(stack, declarations[stack.name], cluster)
         except (GuardError, ClusterError, ConflictError) as error:
-            return _report(stack, verb, error=_sentences(stack, error)), []
+            return _report(stack, verb, error=sentences(stack, error)), []
         outputs = {} if verb == "destroy" else declarations[stack.name].outputs
         return _report(stack, verb, tuple(step.change for step in steps), outputs=outputs), steps
 
@@ -129,12 +129,12 @@ async def direct(
             async with limit, Cluster(stack.cluster, base=project.directory) as cluster:
                 left = await act(stack, steps, cluster)
         except (ClusterError, ConflictError, UplinkError, direct_engine.ReadBackError) as error:
-            return _report(stack, verb, report.changes, error=_sentences(stack, error))
+            return _report(stack, verb, report.changes, error=sentences(stack, error))
         return replace(report, warnings=(*report.warnings, *(f"{stack.name}: {line}" for line in left)))
 
     plans = await asyncio.gather(*(planned(stack) for stack in stacks))
     reports = [report for report, _ in plans]
-    if verb in {"preview", "drift"} or not confirm(reports):
+    if verb == "preview" or not confirm(reports):
         return reports
     return list(
         await asyncio.gather(
@@ -198,7 +198,8 @@ def _stale_handlers(stack: Stack, changes: Iterable[ObjectChange]) -> Iterator[s
             yield from stale_handlers(stack, change.fields)
 
 
-def _sentences(stack: Stack, error: Exception) -> str:
+def sentences(stack: Stack, error: Exception) -> str:
+    """Return what an error says, the stack before each line of it."""
     if isinstance(error, GuardError):
         return str(error)
     return "\n".join(f"{stack.name}: {line}" for line in str(error).splitlines())
