@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
-from catalogue import EXAMPLES as RULES_EXAMPLES
 
 from mignet.cluster import Reason
 
@@ -43,6 +43,7 @@ class Found:
     ways_out: tuple[str, ...]
 
 
+@functools.cache
 def codes() -> dict[str, Found]:
     """Return every code that a look at a cluster can find, with what its rule says."""
     found: dict[str, Found] = dict.fromkeys(CLUSTER_CODES, Found(None, ()))
@@ -71,21 +72,28 @@ def _ways_out(function: ast.FunctionDef, code: str) -> Iterator[str]:
     for call in ast.walk(function):
         if not isinstance(call, ast.Call) or any(call is each for each in function.decorator_list):
             continue
-        if any(isinstance(each, ast.Constant) and each.value == code for each in call.args):
+        # Only calls that make a finding: its severity stands before its code.
+        at = next((n for n, each in enumerate(call.args) if isinstance(each, ast.Constant) and each.value == code), 0)
+        if at and len(call.args) > at + 1:
             named = [each.value for each in call.keywords if each.arg == "remedy"]
-            if text := _text((named or call.args)[-1]):
-                yield text
+            yield from _texts((named or call.args)[-1], function)
 
 
-def _text(argument: ast.expr) -> str | None:
-    """Return a text of the source; what is filled in when it is found stands in pointed brackets."""
+def _texts(argument: ast.expr, function: ast.FunctionDef) -> Iterator[str]:
+    """Yield the texts that an expression can be; what is filled in when it is found stands in pointed brackets."""
     match argument:
         case ast.Constant(value=str(text)) if text:
-            return text
+            yield text
         case ast.JoinedStr(values=parts):
             filled = [each.value if isinstance(each, ast.Constant) else _placeholder(each) for each in parts]
-            return "".join(map(str, filled))
-    return None
+            yield "".join(map(str, filled))
+        case ast.IfExp(body=one, orelse=other):
+            yield from _texts(one, function)
+            yield from _texts(other, function)
+        case ast.Name(id=name):
+            for each in ast.walk(function):
+                if isinstance(each, ast.Assign) and any(ast.unparse(target) == name for target in each.targets):
+                    yield from _texts(each.value, function)
 
 
 def _placeholder(part: ast.expr) -> str:
@@ -127,12 +135,7 @@ def _sentence(text: str) -> str:
 
 
 def _link(code: str) -> str:
-    where = "rules.md" if _is_config_rule(code) else ""
-    return f"[`{code}`]({where}#{code})"
-
-
-def _is_config_rule(code: str) -> bool:
-    return any(each["code"] == code for each in yaml.safe_load(RULES_EXAMPLES.read_text(encoding="utf-8"))["examples"])
+    return f"[`{code}`]({'' if code in codes() else 'rules.md'}#{code})"
 
 
 def _anchor(title: str) -> str:

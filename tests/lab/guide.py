@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PARTS = re.compile(
-    r"^ *<!-- run: (?P<asked>.*?)-->\n|^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^ *```$", re.MULTILINE | re.DOTALL
+    r"^ *<!-- run: (?P<asked>.*?)-->\n|^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^ *```$",
+    re.MULTILINE | re.DOTALL,
 )
 
 

@@ -1,4 +1,4 @@
-"""The how-to guides, carried out as they stand on the lab: each command, and what the guide says is seen.
+"""The how-to guides, carried out as they stand on the lab with its operators: each command, and what is to be seen.
 
 The lab's two clusters are prod-1 and prod-2 here. A step that needs what is not there is a subtest that is skipped.
 """
@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import guide
 import pytest
 import yaml
+from operated import Operated
 from support import BIN, ROOT, Outcome, pulumi_there
 
 from mignet.lab.lab import Lab
@@ -48,17 +48,21 @@ class Reader:
         # Without Pulumi, what a guide shows is the same everywhere; the steps that are of Pulumi name it themselves.
         path = [folder for folder in os.environ["PATH"].split(os.pathsep) if not Path(folder, "pulumi").exists()]
         who = {f"GIT_{role}_{what}": "operator" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        return os.environ | who | {
-            "PATH": os.pathsep.join([str(BIN), *path]),
-            "HOME": str(self.home),
-            "XDG_STATE_HOME": str(self.home / "state"),
-            "KUBECONFIG": str(self.home / "kubeconfig"),
-            "PYTHONUNBUFFERED": "1",
-            "PULUMI_BACKEND_URL": f"file://{self.home}",
-            "PULUMI_CONFIG_PASSPHRASE": "",
-            "PULUMI_SKIP_UPDATE_CHECK": "1",
-            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "1",
-        }
+        return (
+            os.environ
+            | who
+            | {
+                "PATH": os.pathsep.join([str(BIN), *path]),
+                "HOME": str(self.home),
+                "XDG_STATE_HOME": str(self.home / "state"),
+                "KUBECONFIG": str(self.home / "kubeconfig"),
+                "PYTHONUNBUFFERED": "1",
+                "PULUMI_BACKEND_URL": f"file://{self.home}",
+                "PULUMI_CONFIG_PASSPHRASE": "",
+                "PULUMI_SKIP_UPDATE_CHECK": "1",
+                "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "1",
+            }
+        )
 
     def run(self, line: str, *, pulumi: bool = False) -> Outcome:
         environment = self.environment()
@@ -100,8 +104,8 @@ def merged(old: Any, new: Any) -> Any:
 
 
 @pytest.fixture
-def reader(lab: Lab, tmp_path: Path) -> Iterator[Reader]:
-    yield Reader(tmp_path, lab)
+def reader(operated: Operated, tmp_path: Path) -> Reader:
+    return Reader(tmp_path, operated.lab)
 
 
 @pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.stem)
