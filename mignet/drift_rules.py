@@ -14,9 +14,9 @@ from lightkube.utils.quantity import parse_quantity
 from components.ownership import FIELD_MANAGER, labels
 from config.findings import Finding, rule, shown
 from config.hyperconverged import NAME
-from mignet.guards import hyperconverged_kind, value_at
-from mignet.kinds import KUBEVIRT, NETWORK_ATTACHMENT, NODE_POLICY, POD
-from mignet.ownership import owners, writer_of
+from mignet.guards import hyperconverged_kind, made_by, name_of, stack_of, value_at
+from mignet.kinds import KUBEVIRT, NAMESPACE, NETWORK_ATTACHMENT, NODE_POLICY, POD
+from mignet.ownership import meet, owners, writer_of
 from mignet.snapshot import Read, Snapshot
 
 if TYPE_CHECKING:
@@ -50,6 +50,16 @@ def reads(stack: Stack) -> list[Read]:
     ]
 
 
+def needs(stack: Stack) -> list[Read]:
+    """Return all that a look at drift reads, what the plan reads included: the rights that it takes."""
+    return [
+        *reads(stack),
+        Read(NAMESPACE, name=stack.cluster.namespace),
+        Read(NETWORK_ATTACHMENT),
+        *([Read(NODE_POLICY)] if stack.policies else ()),
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """One stack's cluster as a look at drift found it: the changes that an apply would make, and what is around."""
@@ -80,12 +90,27 @@ class Seen:
 
     def updates(self) -> Iterator[tuple[ObjectChange, FieldChange]]:
         """Yield each field that an apply would change on an object of this stack's, its own name on it or not."""
-        strangers = {_key(live) for live in self.whole_objects if _stranger(live, self.stack)}
+        strangers = {name_of(live) for live in self.whole_objects if _stranger(live, self.stack)}
         for change in self.changes:
             for each in change.fields if change.operation == "update" else ():
                 # That it is somebody else's is said once, not for each field that it holds rightly.
                 if change.key not in strangers or (each.old != each.new and not each.path.startswith("metadata.")):
                     yield change, each
+
+    def foreign_fields(self, live: Object) -> Iterator[tuple[str, Writer]]:
+        """Yield each field of a whole object of ours that others own and we do not, beside what is declared."""
+        found = [(path, by) for path, by in owners(live) if not by.subresource]
+        declared = {path for path, by in found if by.manager == FIELD_MANAGER}
+        declared |= {f"metadata.labels.{label}" for label in labels("")}
+        declared |= {
+            each.path.partition("{")[0]
+            for change in self.changes
+            if change.key == name_of(live)
+            for each in change.fields
+        }
+        for path, by in found:
+            if not any(meet(path, each) for each in declared):
+                yield path, by
 
     def finding(self, severity: Severity, code: str, key: str, sentence: str, remedy: str) -> Finding:
         """Make a finding about an object of this stack's cluster."""
@@ -164,7 +189,7 @@ def object_left_over(seen: Seen) -> Iterator[Finding]:
 def object_recreated(seen: Seen) -> Iterator[Finding]:
     """An object has the declared name, and we wrote nothing of it: somebody deleted ours and made another."""
     for live in seen.whole_objects:
-        if not _written_by_us(live):
+        if made_by(live):
             metadata = live["metadata"]
             first = min((writer for _, writer in owners(live)), key=lambda each: each.time, default=None)
             sentence = f"was made by {first or 'somebody who left no trace'}, not by this stack: recreated by hand"
@@ -175,18 +200,19 @@ def object_recreated(seen: Seen) -> Iterator[Finding]:
                 if live["kind"] == NETWORK_ATTACHMENT.kind
                 else f"See who made {metadata['name']}, delete it, and run mignet up"
             )
-            yield seen.finding("error", "object-recreated", _key(live), sentence, remedy)
+            yield seen.finding("error", "object-recreated", name_of(live), sentence, remedy)
 
 
 @rule("object-relabelled")
 def object_relabelled(seen: Seen) -> Iterator[Finding]:
     """The label that says which stack an object belongs to names another one, whose runs may remove it."""
     for live in seen.whole_objects:
-        if _written_by_us(live) and (other := _of_another_stack(live, seen.stack)):
+        other = stack_of(live)
+        if not made_by(live) and other not in {None, seen.stack.name}:
             by = writer_of(live, f"metadata.labels.{_INSTANCE}", ours=FIELD_MANAGER)
             sentence = f"says that it belongs to stack {other}{f': set by {by}' if by else ''}"
             remedy = f"Set its label {_INSTANCE} to {seen.stack.name}, or choose another name"
-            yield seen.finding("error", "object-relabelled", _key(live), sentence, remedy)
+            yield seen.finding("error", "object-relabelled", name_of(live), sentence, remedy)
 
 
 @rule("object-extended")
@@ -195,11 +221,11 @@ def object_extended(seen: Seen) -> Iterator[Finding]:
     for live in seen.whole_objects:
         if _stranger(live, seen.stack):
             continue
-        for path, by in _foreign_fields(live):
+        for path, by in seen.foreign_fields(live):
             if path.startswith("spec."):
                 sentence = f"{path} is {shown(value_at(live, path))}, which is not declared: set by {by}"
                 remedy = "Remove it by hand, as an apply does not; or declare it"
-                yield seen.finding("warning", "object-extended", _key(live), sentence, remedy)
+                yield seen.finding("warning", "object-extended", name_of(live), sentence, remedy)
 
 
 @rule("foreign-metadata")
@@ -207,13 +233,13 @@ def foreign_metadata(seen: Seen) -> Iterator[Finding]:
     """Labels, annotations and finalizers of others on an object of ours do no harm, and say who else works on it."""
     for live in seen.whole_objects:
         by_writer: dict[Writer, list[str]] = {}
-        for path, by in () if _stranger(live, seen.stack) else _foreign_fields(live):
+        for path, by in () if _stranger(live, seen.stack) else seen.foreign_fields(live):
             if path.startswith("metadata.") and _WEBHOOK not in path:
                 by_writer.setdefault(by, []).append(path)
         for by, paths in by_writer.items():
             sentence = f"carries {', '.join(sorted(paths))}: set by {by}"
             remedy = "Nothing to do, unless nobody knows who that is"
-            yield seen.finding("info", "foreign-metadata", _key(live), sentence, remedy)
+            yield seen.finding("info", "foreign-metadata", name_of(live), sentence, remedy)
 
 
 @rule("field-co-owned")
@@ -231,7 +257,7 @@ def field_co_owned(seen: Seen) -> Iterator[Finding]:
         for by, paths in by_writer.items():
             sentence = f"{', '.join(sorted(paths))}: declared by {by}, too"
             remedy = f"Take it out of what {by.manager} applies, or out of the stack file"
-            yield seen.finding("warning", "field-co-owned", _key(live), sentence, remedy)
+            yield seen.finding("warning", "field-co-owned", name_of(live), sentence, remedy)
 
 
 @rule("attachment-newer-than-handlers")
@@ -255,7 +281,7 @@ def attachment_newer_than_handlers(seen: Seen) -> Iterator[Finding]:
             f" started ({names}): they keep what stood there then"
         )
         remedy = f"Delete these pods one after the other (oc -n {namespace} delete pod NAME): new ones read it anew"
-        yield seen.finding("warning", "attachment-newer-than-handlers", _key(live), sentence, remedy)
+        yield seen.finding("warning", "attachment-newer-than-handlers", name_of(live), sentence, remedy)
 
 
 @rule("kubevirt-differs")
@@ -276,7 +302,7 @@ def kubevirt_differs(seen: Seen) -> Iterator[Finding]:
                 if by is not None and by.owns:
                     sentence += f": set by {by}"
                 remedy = "See that the HyperConverged operator runs: it overwrites edits of this object"
-                yield seen.finding("error", "kubevirt-differs", _key(live), sentence, remedy)
+                yield seen.finding("error", "kubevirt-differs", name_of(live), sentence, remedy)
 
 
 @rule("operator-asleep")
@@ -290,7 +316,7 @@ def operator_asleep(seen: Seen) -> Iterator[Finding]:
         observed, generation = live["status"]["observedGeneration"], live["metadata"]["generation"]
         sentence = f"is at generation {generation} since {last}, and its operator has looked at {observed} only"
         remedy = "See that the HyperConverged operator runs, and what its log says"
-        yield seen.finding("error", "operator-asleep", _key(live), sentence, remedy)
+        yield seen.finding("error", "operator-asleep", name_of(live), sentence, remedy)
 
 
 @rule("operator-degraded")
@@ -321,7 +347,7 @@ def _bad_conditions(seen: Seen, live: Object, bad: dict[str, str], code: str) ->
             for each in conditions
         )
         remedy = "Mend what it says; mignet verify looks further"
-        yield seen.finding("error", code, _key(live), f"says: {' '.join(said.split())}", remedy)
+        yield seen.finding("error", code, name_of(live), f"says: {' '.join(said.split())}", remedy)
 
 
 def _code(each: FieldChange) -> str:
@@ -348,37 +374,8 @@ def _by(each: FieldChange) -> str:
     return f": set by {each.by}" if each.by.owns else f": nobody owns it; the object's last writer is {each.by}"
 
 
-def _key(live: Object) -> str:
-    metadata = live["metadata"]
-    return (
-        f"{live['kind']} {metadata['namespace']}/{metadata['name']}"
-        if "namespace" in metadata
-        else (f"{live['kind']} {metadata['name']}")
-    )
-
-
-def _written_by_us(live: Object) -> bool:
-    return any(by.manager == FIELD_MANAGER for _, by in owners(live))
-
-
-def _of_another_stack(live: Object, stack: Stack) -> str | None:
-    instance = live["metadata"].get("labels", {}).get(_INSTANCE, stack.name)
-    return None if instance == stack.name else str(instance)
-
-
 def _stranger(live: Object, stack: Stack) -> bool:
-    return not _written_by_us(live) or _of_another_stack(live, stack) is not None
-
-
-def _foreign_fields(live: Object) -> Iterator[tuple[str, Writer]]:
-    """Yield each field of a whole object of ours that others own and we do not, beside what is declared."""
-    found = [(path, by) for path, by in owners(live) if not by.subresource]
-    ours = {path for path, by in found if by.manager == FIELD_MANAGER} | {
-        f"metadata.labels.{label}" for label in labels("")
-    }
-    for path, by in found:
-        if not any(path == own or path.startswith(f"{own}.") or own.startswith(f"{path}.") for own in ours):
-            yield path, by
+    return made_by(live) is not None or stack_of(live) not in {None, stack.name}
 
 
 def _attached(pod: Object, stack: Stack) -> bool:

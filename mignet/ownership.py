@@ -36,7 +36,7 @@ def writer_of(live: Object, path: str, *, ours: str) -> Writer | None:
     somebody removed it: then whoever else wrote to the object after `ours`, and None without such a one.
     """
     outer = path.partition("{")[0]
-    found = [writer for owned, writer in owners(live) if _meet(owned, outer)]
+    found = [writer for owned, writer in owners(live) if meet(owned, outer)]
     if found:
         return max(found, key=lambda writer: (writer.manager != ours, writer.time))
     # Writing a status is another matter.
@@ -45,7 +45,8 @@ def writer_of(live: Object, path: str, *, ours: str) -> Writer | None:
     return last if last is not None and last.manager != ours else None
 
 
-def _meet(one: str, other: str) -> bool:
+def meet(one: str, other: str) -> bool:
+    """Whether two dotted paths are the same, or one lies within the other."""
     return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
 
 

@@ -53,7 +53,7 @@ def to_look(reads: Iterable[Read]) -> frozenset[Right]:
 
 
 def to_apply(stack: Stack) -> frozenset[Right]:
-    """Return the rights that `up`, `drift` and `destroy` take, on either engine."""
+    """Return the rights that `up` and `destroy` take, on either engine."""
     return frozenset(_to_apply(stack))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Literal
 
-from mignet import preflight, verify
+from mignet import drift_rules, preflight, verify
 from mignet.rights import Right, to_apply, to_look
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ Role = Literal["observe", "apply"]
 
 def to_observe(stack: Stack) -> frozenset[Right]:
     """Return the rights that preflight, verify and drift take to look at a stack's cluster."""
-    return to_look([*preflight.reads(stack), *verify.reads(stack)])
+    return to_look([*preflight.reads(stack), *verify.reads(stack), *drift_rules.needs(stack)])
 
 
 def rights(role: Role, stack: Stack) -> frozenset[Right]:
