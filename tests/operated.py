@@ -123,6 +123,15 @@ def condition(item: dict[str, Any], name: str) -> str | None:
     return next((str(each["status"]) for each in found if each["type"] == name), None)
 
 
+def events(cluster: Cluster, pod: dict[str, Any]) -> dict[str, str]:
+    """Return what was said about a pod: the message of each reason."""
+    return {
+        event["reason"]: event["message"]
+        for event in cluster.get(EVENTS)["items"]
+        if event["involvedObject"]["uid"] == pod["metadata"]["uid"]
+    }
+
+
 def until(condition: Callable[[], Any], what: str = "") -> Any:
     """Wait for a condition, and return what it returned."""
     deadline = time.monotonic() + PATIENCE
@@ -256,10 +265,11 @@ def recreate(kube: Kube, collection: str, seed: dict[str, Any]) -> None:
         bare = {"apiVersion": seed["apiVersion"], "kind": seed["kind"], "spec": {}}
         bare["metadata"] = {key: metadata[key] for key in ("name", "namespace")}
         kube.call("POST", collection, json=bare, params={"fieldManager": "kubectl-create"})
-        path = f"{collection}/{metadata['name']}"
-        kept_metadata = {"labels": metadata["labels"], "finalizers": seed["metadata"]["finalizers"]}
-        put(kube, path, lambda live: live | {"spec": seed["spec"], "metadata": live["metadata"] | kept_metadata})
-        put(kube, path, lambda live: live | {"status": seed["status"]}, part="/status")
+        adopted = {"labels": metadata["labels"], "finalizers": seed["metadata"]["finalizers"]}
+        # By patches: the operators are at work on it already.
+        path, operator = f"{collection}/{metadata['name']}", "hyperconverged-cluster-operator"
+        kube.merge(path, {"metadata": adopted, "spec": {"infra": {}, "workloads": {}}}, operator)
+        kube.merge(f"{path}/status", {"status": seed["status"]}, operator)
         return
     params = {"fieldManager": "mignet-lab"}
     rest = {key: value for key, value in seed.items() if key != "metadata"}
@@ -267,17 +277,6 @@ def recreate(kube: Kube, collection: str, seed: dict[str, Any]) -> None:
     if "status" in seed and "status" not in created:
         body = created | {"status": seed["status"]}
         kube.call("PUT", f"{collection}/{metadata['name']}/status", json=body, params=params)
-
-
-def put(kube: Kube, path: str, change: Callable[[dict[str, Any]], dict[str, Any]], part: str = "") -> None:
-    """Change an object as the operator does, again when a stand-in was quicker."""
-
-    def done() -> bool:
-        body = change(kube.call("GET", path))
-        manager = {"fieldManager": "hyperconverged-cluster-operator"}
-        return bool(kube.http.put(f"{path}{part}", json=body, params=manager).status_code == 200)
-
-    until(done, f"{path}{part} written")
 
 
 def whole(cluster: Cluster) -> bool:

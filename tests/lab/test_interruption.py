@@ -76,7 +76,7 @@ def test_an_up_killed_between_its_two_writes_converges_when_run_again(workspace:
 @pytest.fixture
 def own_lab(tmp_path: Path) -> Lab:
     """A lab that this test may break."""
-    return Lab(tmp_path / "lab", clusters=("dev",))
+    return Lab(tmp_path / "lab", clusters=("dev",), operators=False)
 
 
 def test_an_up_that_loses_its_api_server_converges_when_run_again(own_lab: Lab, tmp_path: Path, engine: str) -> None:

@@ -347,7 +347,7 @@ def test_the_state_needs_no_passphrase_and_holds_no_credential(
 
 
 def test_a_cluster_without_kubernetes_nmstate_is_named_only_when_an_uplink_is_declared(tmp_path: Path) -> None:
-    lab = Lab(tmp_path / "lab", clusters=("dev",))
+    lab = Lab(tmp_path / "lab", clusters=("dev",), operators=False)
     lab.up(lambda _: None)
     try:
         site = Site(Kube(lab.kubeconfig, "dev"), lab.kubeconfig, "dev", "t-bare")

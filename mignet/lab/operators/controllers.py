@@ -13,7 +13,7 @@ from mignet.kinds import DAEMON_SET, DEPLOYMENT, NODE, POD
 from mignet.lab.operators import faults
 from mignet.lab.operators.pods import is_ready
 from mignet.lab.operators.templates import HANDLER, SYNCHRONIZER, fingerprint, owner_reference
-from mignet.lab.operators.world import World, conditions
+from mignet.lab.operators.world import STAND_IN, World, conditions
 
 if TYPE_CHECKING:
     from mignet.kinds import Object
@@ -25,7 +25,7 @@ HASH = {HANDLER: "controller-revision-hash", SYNCHRONIZER: "pod-template-hash"}
 
 async def step(world: World) -> None:
     """Do what is to be done next."""
-    for pod in world.all(POD):
+    for pod in world.all(POD, **{STAND_IN: "true"}):
         # The kubelet's part in the deletion of a pod: here, nothing is left to end.
         if "deletionTimestamp" in pod["metadata"]:
             await world.delete(POD, pod)
@@ -157,7 +157,11 @@ def sorted_nodes(world: World) -> list[Object]:
 
 def pods_of(world: World, workload: str) -> list[Object]:
     """Return the pods of one of the two workloads that are not about to go."""
-    return [pod for pod in world.all(POD, **{"kubevirt.io": workload}) if "deletionTimestamp" not in pod["metadata"]]
+    return [
+        pod
+        for pod in world.all(POD, **{"kubevirt.io": workload})
+        if pod["metadata"]["namespace"] == world.namespace and "deletionTimestamp" not in pod["metadata"]
+    ]
 
 
 def _tainted(node: Object) -> bool:

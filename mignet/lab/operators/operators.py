@@ -9,7 +9,16 @@ import traceback
 from typing import TYPE_CHECKING
 
 from mignet.kinds import DEFINITION, HYPERCONVERGED_V1, HYPERCONVERGED_V1BETA1, POD
-from mignet.lab.operators import controllers, hyperconverged_operator, kubelet, virt_operator
+from mignet.lab.operators import (
+    controllers,
+    hyperconverged_operator,
+    kubelet,
+    network_operator,
+    nics,
+    tenants,
+    virt_controller,
+    virt_operator,
+)
 from mignet.lab.operators.api import Api, RefusedError, StaleError
 from mignet.lab.operators.templates import HANDLER
 from mignet.lab.operators.world import Pace, World
@@ -22,10 +31,14 @@ if TYPE_CHECKING:
     from mignet.kinds import Kind, Object
 
 STEPS: Sequence[Callable[[World], Awaitable[None]]] = (
+    network_operator.step,
+    nics.step,
     hyperconverged_operator.step,
     virt_operator.step,
     controllers.step,
+    tenants.step,
     kubelet.step,
+    virt_controller.step,
 )
 
 RETRY = 0.5

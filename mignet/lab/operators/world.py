@@ -70,7 +70,7 @@ class World:
             kinds.KUBEVIRT: namespace,
             kinds.DAEMON_SET: None,
             kinds.DEPLOYMENT: namespace,
-            kinds.POD: namespace,
+            kinds.POD: None,
             kinds.CONFIG_MAP: namespace,
             kinds.NETWORK_ATTACHMENT: None,
             kinds.NODE: None,
@@ -89,6 +89,8 @@ class World:
         self._asked: set[Hashable] = set()
         self._due: float | None = None
         self._said: set[str] = set()
+        self.whereabouts_removed = False
+        """Whether its definitions were taken away."""
         self.awake = asyncio.Event()
 
     async def watch(self, kind: Kind) -> None:
@@ -186,6 +188,10 @@ class World:
         """Delete an object; it is gone when this returns."""
         self._touch(kind)
         await self._api.delete(kind, item)
+
+    async def read(self, kind: Kind, name: str) -> Object | None:
+        """Return an object that is not of a kind that is looked at, or None."""
+        return await self._api.get(kind, name)
 
     def _touch(self, kind: Kind) -> None:
         if kind in self._scopes:
