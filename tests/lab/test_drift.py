@@ -31,7 +31,7 @@ def finding(outcome: Outcome) -> str:
 
 @pytest.fixture
 def applied(workspace: Workspace) -> Workspace:
-    outcome = workspace.mignet("up", "direct")
+    outcome = workspace.mignet("up", "direct", "--skip-preflight")
     assert outcome.code == 0, outcome.out + outcome.err
     return workspace
 
@@ -289,7 +289,7 @@ def with_uplink(workspace: Workspace) -> Iterator[tuple[Workspace, str]]:
     workspace.config["uplink"] = {"vlan": {"baseInterface": "eth1"}}
     workspace.write()
     with NmstateOperator(workspace.site.kube, workspace.stack) as operator:
-        outcome = workspace.mignet("up", "direct")
+        outcome = workspace.mignet("up", "direct", "--skip-preflight")
         assert outcome.code == 0, outcome.out + outcome.err
         (policy,) = operator.policies()
     yield workspace, f"{POLICIES}/{policy['metadata']['name']}"
