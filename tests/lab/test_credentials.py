@@ -30,10 +30,14 @@ FORMATS = ("table", "json", "sarif", "github", "markdown")
 VERBS: dict[str, list[list[str]]] = {
     "check": [["--all", "--output", output] for output in FORMATS],
     "preview": [["--all"], ["--all", "--json"]],
-    "up": [["--all", "--yes"], ["--all", "--yes", "--json"]],
-    "drift": [["--all"], ["--all", "--json"]],
+    "up": [["--all", "--yes"], ["--all", "--yes", "--json", "--skip-preflight"]],
+    "drift": [["--all"], *(["--all", "--output", output] for output in FORMATS), ["--all", "--json", "--fix", "--yes"]],
     "preflight": [["--all", "--output", output] for output in FORMATS],
-    "verify": [["--all", "--output", output] for output in FORMATS],
+    "verify": [
+        *(["--all", "--timeout", "0", "--output", output] for output in FORMATS),
+        ["--all", "--timeout", "0", "--vm", "ns/vm"],
+        ["--all", "--timeout", "0", "--migrate", "ns/vm", "--yes"],
+    ],
     "destroy": [["--all", "--yes"], ["--all", "--yes", "--json"]],
     "render": [["--all"], ["--all", "--output", "manifests"]],
     "schema": [[]],
