@@ -10,6 +10,7 @@ os.environ["MIGNET_FIELD_DOCS"] = "1"
 
 import yaml
 from catalogue import rules
+from troubleshooting import troubleshooting
 
 from config.attachment import Bridge, Ipvlan, Localnet, Macvlan, VlanTrunkItem
 from config.cluster import Cluster
@@ -145,3 +146,4 @@ if __name__ == "__main__":
         (DOCS / "roles" / f"{each}.yaml").write_text(role(each), encoding="utf-8")
     (DOCS / "configuration.md").write_text(configuration(), encoding="utf-8")
     (DOCS / "rules.md").write_text(rules(), encoding="utf-8")
+    (DOCS / "troubleshooting.md").write_text(troubleshooting(), encoding="utf-8")

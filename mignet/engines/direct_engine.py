@@ -70,7 +70,8 @@ async def _plan_one(
     stack: Stack, declared: Declared, live: Object | None, cluster: Cluster, *, only_look: bool
 ) -> Step:
     try:
-        return await _dry_run(stack, declared, live, cluster, only_look=only_look)
+        step = await _dry_run(stack, declared, live, cluster, only_look=only_look)
+        return _without_directives(step) if only_look else step
     except ClusterError as error:
         if error.reason != "forbidden" or not only_look:
             raise
@@ -81,7 +82,18 @@ async def _plan_one(
     )
     operation: Operation = "create" if live is None else "same"
     change = _change(operation, declared.manifest, fields)
-    return Step(replace(change, operation="update") if live and change.fields else change, declared.manifest, declared)
+    return _without_directives(
+        Step(replace(change, operation="update") if live and change.fields else change, declared.manifest, declared)
+    )
+
+
+def _without_directives(step: Step) -> Step:
+    """Leave out what only tells Pulumi's provider how to go about it: kubectl or a GitOps tool does not write it."""
+    if step.change.operation != "update":
+        return step
+    prefix = "metadata.annotations.pulumi.com/"
+    fields = tuple(each for each in step.change.fields if each.old is not None or not each.path.startswith(prefix))
+    return replace(step, change=replace(step.change, operation="update" if fields else "same", fields=fields))
 
 
 async def _dry_run(stack: Stack, declared: Declared, live: Object | None, cluster: Cluster, *, only_look: bool) -> Step:
