@@ -182,7 +182,7 @@ Trap = Callable[[Site], None]
             "migrations.completionTimeoutPerGiB is 7, the HyperConverged says 800: set by kubectl-edit (Update) at 2",
             None,
         ),
-        (degraded, "operator-degraded", "(virt-operator is not available)", None),
+        (degraded, "hyperconverged-degraded", "(virt-operator is not available)", None),
     ],
     ids=lambda each: each.__name__ if callable(each) else "",
 )
