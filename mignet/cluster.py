@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import ssl
 import threading
 from dataclasses import dataclass
@@ -81,7 +82,8 @@ class Cluster:
 
     async def __aenter__(self) -> Self:
         single = _select(self._config, self._base)
-        self._server = single.cluster.server
+        # A name and a password may stand before the host.
+        self._server = re.sub(r"//[^/]*@", "//", single.cluster.server)
         limit = _limit()
         self._answer_seconds = min(ANSWER_SECONDS, limit)
         timeout = httpx2.Timeout(min(READ_SECONDS, limit), connect=min(CONNECT_SECONDS, limit))
