@@ -39,6 +39,12 @@ CONFIG: Object = {
 }
 
 
+def path(place: Place) -> str:
+    kind, namespace, name = place
+    root = f"/apis/{kind.api_version}" if kind.group else f"/api/{kind.version}"
+    return f"{root}{f'/namespaces/{namespace}' if namespace else ''}/{kind.plural}/{name}"
+
+
 def stack(config: Object | None = None) -> Stack:
     return load_stack("dev", merged(CONFIG, config or {}))
 
@@ -236,7 +242,12 @@ def healthy(folder: Path = SLIM, *, release: str = "v1.18.1") -> dict[Place, Obj
     return objects
 
 
-EVERYWHERE = [*NODES]
+SHIM = {
+    "name": "whereabouts-shim",
+    "namespace": "default",
+    "type": "Raw",
+    "rawCNIConfig": '{"name": "whereabouts-shim", "type": "bridge", "ipam": {"type": "whereabouts"}}',
+}
 LOCALNET = {"type": "localnet", "name": "migration", "physicalNetworkName": "physnet"}
 BRIDGE = {"type": "bridge", "name": "migration", "bridge": "br1", "vlan": 2001, "preserveDefaultVlan": False}
 
@@ -523,7 +534,7 @@ FITS: dict[str, tuple[tuple[Edit, ...], Object]] = {
             gone(RECONCILER),
             edit(
                 (kinds.OPENSHIFT_OPERATOR_NETWORK, "", "cluster"),
-                spec={"additionalNetworks": [{"rawCNIConfig": '{"ipam": {"type": "whereabouts"}}'}]},
+                spec={"additionalNetworks": [SHIM]},
             ),
         ),
         {},

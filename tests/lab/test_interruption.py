@@ -16,7 +16,7 @@ from mignet.lab.lab import Lab
 
 
 def killed_after(workspace: Workspace, engine: str, seconds: float) -> None:
-    process = workspace.start("mignet", "up", workspace.stack, "--engine", engine, "--yes")
+    process = workspace.start("mignet", "up", workspace.stack, "--engine", engine, "--yes", "--skip-preflight")
     deadline = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -89,7 +89,7 @@ def test_an_up_that_loses_its_api_server_converges_when_run_again(own_lab: Lab, 
         before = site.others()
         whole = duration(workspace, engine)
         for part in (0.6, 0.8, 0.9):
-            process = workspace.start("mignet", "up", workspace.stack, "--engine", engine, "--yes")
+            process = workspace.start("mignet", "up", workspace.stack, "--engine", engine, "--yes", "--skip-preflight")
             deadline = time.monotonic() + whole * part
             while process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.005)

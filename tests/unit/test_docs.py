@@ -80,6 +80,13 @@ def test_the_reference_of_config_keys_is_what_the_models_say() -> None:
     assert (ROOT / "docs/configuration.md").read_text() == fresh, "run: python docs/generate.py"
 
 
+@pytest.mark.parametrize("name", ["observe", "apply"])
+def test_the_roles_are_what_the_code_asks_for(name: str) -> None:
+    script = f"import sys; sys.path.insert(0, 'docs'); import generate; sys.stdout.write(generate.role({name!r}))"
+    fresh = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert (ROOT / f"docs/roles/{name}.yaml").read_text() == fresh, "run: python docs/generate.py"
+
+
 def test_every_rule_that_the_list_of_traps_names_exists() -> None:
     rules = set(re.findall(r"^## (\S+)$", (ROOT / "docs/rules.md").read_text(), re.MULTILINE))
     closing = [line.split(" | ")[-1] for line in (ROOT / "docs/traps.md").read_text().splitlines() if line[:2] == "| "]
