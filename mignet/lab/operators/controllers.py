@@ -58,9 +58,10 @@ async def _handlers(world: World) -> None:
             to_go.append(pod)
     away = len(nodes) - len([pod for pod in pods if is_ready(pod)])
     for pod in sorted(to_go, key=lambda pod: nodes.index(pod["spec"]["nodeName"])):
+        # One that does not run is replaced whatever the others do.
         if is_ready(pod):
             if away >= _most_away(daemon_set, len(nodes)):
-                break
+                continue
             away += 1
         await world.delete(POD, pod)
     ready = len([pod for pod in pods if is_ready(pod)])
