@@ -87,6 +87,11 @@ def test_the_roles_are_what_the_code_asks_for(name: str) -> None:
     assert (ROOT / f"docs/roles/{name}.yaml").read_text() == fresh, "run: python docs/generate.py"
 
 
+def test_the_codes_of_preflight_are_all_in_its_document() -> None:
+    named = set(re.findall(r"`([a-z]+(?:-[a-z]+)+)`", (ROOT / "docs/preflight.md").read_text()))
+    assert preflight.CODES - named == set()
+
+
 def test_every_rule_that_the_list_of_traps_names_exists() -> None:
     rules = set(re.findall(r"^## (\S+)$", (ROOT / "docs/rules.md").read_text(), re.MULTILINE))
     closing = [line.split(" | ")[-1] for line in (ROOT / "docs/traps.md").read_text().splitlines() if line[:2] == "| "]

@@ -130,7 +130,7 @@ def mignet(folder: Path, *command: str, seconds: float = 1) -> tuple[int, str, s
 
 FAULTS = {
     "closed": (None, "cluster-unreachable", "is unreachable: "),
-    "silent": (silent, "cluster-unreachable", "no answer in time (1 s to connect, 1 s to answer)"),
+    "silent": (silent, "cluster-unreachable", "is unreachable: no "),
     "trickling": (trickling, "cluster-unreachable", "no complete answer in 1 s"),
     "failing-500": (failing(500), "cluster-refused", "etcd is gone: 500"),
     "failing-503": (failing(503), "cluster-refused", "etcd is gone: 503"),
