@@ -19,8 +19,6 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from operated import Operated, interface, ready
 
 from mignet.lab.lab import Lab
-from mignet.lab.operators.attendance import attended
-from mignet.lab.operators.world import Pace
 
 COMMAND = ["--engine", "direct", "--yes"]
 
@@ -35,21 +33,20 @@ with tempfile.TemporaryDirectory() as folder:
     lab = Lab(Path(folder) / "lab", crds=None)
     try:
         lab.up(lambda _: None)
-        with attended(lab.directory, pace=Pace()):
-            operated = Operated(lab, Path(folder) / "project")
-            operated.create()
-            outcome = operated.run("up", "dev", *COMMAND)
-            assert outcome.code == 0, outcome.out + outcome.err
-            environment = os.environ | lab.pulumi_environment()
-            program = [str(Path(sys.executable).parent / "mignet"), "verify", "dev", "--no-peers"]
-            verify = subprocess.Popen(program, cwd=operated.folder, env=environment, stdout=subprocess.PIPE, text=True)
-            while not done(operated):
-                time.sleep(0.01)
-            there = time.monotonic()
-            print(verify.communicate()[0], end="")
-            print(f"after the last pod: {time.monotonic() - there:.2f} s")
-            begun = time.monotonic()
-            operated.run("verify", "dev", "--no-peers")
-            print(f"on a cluster that is done: {time.monotonic() - begun:.2f} s")
+        operated = Operated(lab, Path(folder) / "project")
+        operated.create()
+        outcome = operated.run("up", "dev", *COMMAND)
+        assert outcome.code == 0, outcome.out + outcome.err
+        environment = os.environ | lab.pulumi_environment()
+        program = [str(Path(sys.executable).parent / "mignet"), "verify", "dev", "--no-peers"]
+        verify = subprocess.Popen(program, cwd=operated.folder, env=environment, stdout=subprocess.PIPE, text=True)
+        while not done(operated):
+            time.sleep(0.01)
+        there = time.monotonic()
+        print(verify.communicate()[0], end="")
+        print(f"after the last pod: {time.monotonic() - there:.2f} s")
+        begun = time.monotonic()
+        operated.run("verify", "dev", "--no-peers")
+        print(f"on a cluster that is done: {time.monotonic() - begun:.2f} s")
     finally:
         lab.down()
