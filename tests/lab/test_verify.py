@@ -222,6 +222,16 @@ def test_a_leaked_lease_is_found_and_one_of_a_pod_that_lives_is_none(operated: O
     assert "10.200.5.50 of openshift-cnv/virt-handler-gone" in message
 
 
+def test_a_rollout_that_has_no_address_left_is_told_before_it_comes(operated: Operated) -> None:
+    operated.up("dev")
+    operated.dev.fault("pool-nearly-full", "0")
+    lab.until(lambda: len(operated.dev.get(POOL)["spec"]["allocations"]) == 51)
+
+    outcome, findings = verify(operated)
+
+    assert [each["code"] for each in findings] == ["pool-runs-out"], outcome.out
+
+
 def test_a_lease_outside_of_the_slice_is_found(operated: Operated) -> None:
     operated.up("dev")
     leases(operated, **{"200": {"id": "x", "podref": "elsewhere/vm", "ifname": "net1"}})

@@ -42,7 +42,8 @@ async def _handlers(world: World) -> None:
             await world.delete(POD, pod)
         return
     wanted = fingerprint(daemon_set["spec"]["template"])
-    by_node = {pod["spec"]["nodeName"]: pod for pod in pods}
+    by_node = await _one_a_node(world, pods)
+    pods = list(by_node.values())
     for node in nodes:
         if node not in by_node:
             name = f"{HANDLER}-{_suffix()}"
@@ -57,9 +58,10 @@ async def _handlers(world: World) -> None:
             to_go.append(pod)
     away = len(nodes) - len([pod for pod in pods if is_ready(pod)])
     for pod in sorted(to_go, key=lambda pod: nodes.index(pod["spec"]["nodeName"])):
+        # One that does not run is replaced whatever the others do.
         if is_ready(pod):
             if away >= _most_away(daemon_set, len(nodes)):
-                break
+                continue
             away += 1
         await world.delete(POD, pod)
     ready = len([pod for pod in pods if is_ready(pod)])
@@ -69,7 +71,7 @@ async def _handlers(world: World) -> None:
         "numberAvailable": ready,
         "numberMisscheduled": 0,
         "numberReady": ready,
-        "numberUnavailable": len(nodes) - ready,
+        "numberUnavailable": max(0, len(nodes) - ready),
         "observedGeneration": daemon_set["metadata"]["generation"],
         "updatedNumberScheduled": len(up_to_date),
     }
@@ -78,6 +80,15 @@ async def _handlers(world: World) -> None:
         optional = {"numberAvailable", "numberUnavailable", "updatedNumberScheduled"}
         shown = {key: value for key, value in status.items() if value or key not in optional}
         await world.report(DAEMON_SET, daemon_set, shown, manager="kube-controller-manager")
+
+
+async def _one_a_node(world: World, pods: list[Object]) -> dict[str, Object]:
+    """Return one pod of each node, and delete the others: a create whose answer was lost was made twice."""
+    by_node: dict[str, Object] = {}
+    for pod in pods:
+        if by_node.setdefault(pod["spec"]["nodeName"], pod) is not pod:
+            await world.delete(POD, pod)
+    return by_node
 
 
 async def _synchronizers(world: World) -> None:

@@ -41,7 +41,7 @@ STEPS: Sequence[Callable[[World], Awaitable[None]]] = (
     virt_controller.step,
 )
 
-RETRY = 0.5
+RETRY = 0.2
 """Seconds until a cluster is tried again that could not be reached, or refused."""
 
 
@@ -59,7 +59,7 @@ class Operators:
         api = self._apis[self._cluster]
         world = World(
             api,
-            hyperconverged=await _stored(api),
+            hyperconverged=await _stored(api, self._namespace),
             namespace=self._namespace,
             pace=self._pace,
             peers=self._peers,
@@ -106,11 +106,13 @@ async def _round(world: World) -> None:
     world.end()
 
 
-async def _stored(api: Api) -> Kind:
-    """Return the HyperConverged in the version that this cluster stores."""
+async def _stored(api: Api, namespace: str) -> Kind:
+    """Return the HyperConverged in the version that this cluster stores, once there is one: it is the last seed."""
     while True:
         definition = await api.get(DEFINITION, "hyperconvergeds.hco.kubevirt.io")
         if definition is not None:
             stored = next(each["name"] for each in definition["spec"]["versions"] if each["storage"])
-            return HYPERCONVERGED_V1 if stored == "v1" else HYPERCONVERGED_V1BETA1
+            kind = HYPERCONVERGED_V1 if stored == "v1" else HYPERCONVERGED_V1BETA1
+            if await api.list(kind, namespace):
+                return kind
         await asyncio.sleep(RETRY)

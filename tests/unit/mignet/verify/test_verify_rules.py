@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import healthy
@@ -10,8 +12,11 @@ import pytest
 from healthy import NAMESPACE, find, link
 
 from config.findings import Finding
+from config.project_files import Project
 from config.stack import Stack
+from mignet.checked import Checked
 from mignet.kinds import IP_POOL
+from mignet.outputs import RENDER
 from mignet.snapshot import judge
 from mignet.verify import PROOF
 from mignet.verify.declared import declared
@@ -280,3 +285,18 @@ def test_an_item_that_somebody_appended_to_a_declared_list_is_found() -> None:
     (finding,) = judge((declared,), healthy.sight(STACK, objects, declared=(manifest,))).findings
 
     assert (finding.code, "spec.list is [1, 2], not [1]" in finding.rule) == ("declared-differs", True)
+
+
+def test_sarif_says_why_a_rule_about_clusters_holds(tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.yaml").write_text("name: migration-network\n")
+    objects = healthy.cluster(STACK)
+    fallback(objects)
+    checked = Checked(Project.find(tmp_path), ("dev",), found(STACK, objects), (), ("dev: proven",))
+
+    (run,) = json.loads(RENDER["sarif"](checked, tmp_path))["runs"]
+
+    (rule,) = run["tool"]["driver"]["rules"]
+    assert "migrates over the pod network" in rule["shortDescription"]["text"]
+    assert run["invocations"][0]["toolExecutionNotifications"] == [
+        {"level": "note", "message": {"text": "dev: proven"}}
+    ]
