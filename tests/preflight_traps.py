@@ -529,6 +529,13 @@ FITS: dict[str, tuple[tuple[Edit, ...], Object]] = {
         (edit(NETWORK, status={"clusterNetwork": [{"cidr": "10.200.0.0/14", "hostPrefix": 23}]}),),
         {"otherNetworks": {"pods": "10.200.0.0/14"}, "waivers": {"subnet-overlap": "the range is routed nowhere"}},
     ),
+    "a slice that the stack itself says is short": (
+        (),
+        {
+            "slice": {"rangeStart": "10.200.5.10", "rangeEnd": "10.200.5.12"},
+            "waivers": {"slice-too-small": "one node at a time is enough here"},
+        },
+    ),
     "a network operator that was told of whereabouts": (
         (
             gone(RECONCILER),

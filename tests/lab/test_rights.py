@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from nmstate_operator import NmstateOperator
 from preflight_traps import CONFIG
 from support import BIN, ROOT, Kube, Outcome, Site, Workspace
 
@@ -120,6 +121,24 @@ def test_the_role_that_applies_is_enough_for_the_whole_job(account: Account, eng
         yes = ["--yes"] if verb in {"up", "destroy"} else []
         outcome = account.run(verb, "--engine", engine, *yes)
         assert outcome.code == 0, f"{verb}: {outcome.out}{outcome.err}"
+
+
+UPLINK = {"attachment": {"type": "macvlan", "name": "migration", "master": "mig0"}}
+UPLINK |= {"uplink": {"vlan": {"baseInterface": "eth1", "name": "mig0"}}}
+
+
+def test_it_is_enough_for_an_uplink_too(account: Account, engine: str) -> None:
+    account.grant(documents("apply"))
+    path = account.folder / "Pulumi.dev.yaml"
+    written = yaml.safe_load(path.read_text())
+    written["config"] |= {f"migration-network:{key}": value for key, value in UPLINK.items()}
+    path.write_text(yaml.safe_dump(written))
+    with NmstateOperator(account.kube, "dev") as operator:
+        for verb in ("up", "drift", "destroy"):
+            yes = ["--yes"] if verb in {"up", "destroy"} else []
+            outcome = account.run(verb, "--engine", engine, *yes)
+            assert outcome.code == 0, f"{verb}: {outcome.out}{outcome.err}"
+        assert operator.on_nodes() == {"eth1": "up", "mig0": "absent"}
 
 
 RIGHTS = sorted(granted("apply", STACK))
