@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from components.ownership import FIELD_MANAGER, labels
 from config.uplink import Uplink
-from mignet import guards, uplinks
+from mignet import guards, handlers, uplinks
 from mignet.changes import FieldChange, ObjectChange, Operation, declared_differences, differences
 from mignet.cluster import Cluster, ClusterError, ConflictError
 from mignet.engines.comparison import compared
@@ -168,11 +168,18 @@ async def _apply(stack: Stack, step: Step, cluster: Cluster) -> None:
 
 
 async def _remove(stack: Stack, live: Object, cluster: Cluster) -> list[str]:
-    """Delete what is ours; a policy's interfaces first, which would stay on the nodes for ever otherwise."""
+    """Delete what is ours, once nothing needs it.
+
+    A policy's interfaces go first, which would stay on the nodes for ever; an attachment when its last pod has moved.
+    """
     metadata, kind = live["metadata"], kind_of(live)
     left: list[str] = []
     if kind == NODE_POLICY:
         left = await uplinks.take_back(cluster, stack.name, metadata["name"], seconds=_patience(stack))
+    elif users := await handlers.released(cluster, metadata["namespace"], metadata["name"]):
+        some = ", ".join(users[:3]) + (f" and {len(users) - 3} more" if len(users) > 3 else "")
+        stays = f"{kind.kind} {metadata['namespace']}/{metadata['name']} stays, as it is still in use"
+        return [f"{stays} by {some}; mignet verify {stack.name} says why, and another run removes it"]
     await cluster.delete(kind, metadata["name"], metadata.get("namespace"))
     return left
 
