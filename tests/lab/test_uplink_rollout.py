@@ -252,7 +252,8 @@ def killed_under_way(
     """Kill a verb while the nodes are at work for it."""
     operator.under_way.clear()
     operator.released.clear()
-    process = workspace.start("mignet", verb, workspace.stack, "--engine", engine, "--yes")
+    more = ["--skip-preflight"] if verb == "up" else []
+    process = workspace.start("mignet", verb, workspace.stack, "--engine", engine, "--yes", *more)
     assert operator.under_way.wait(60), process.communicate()
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
