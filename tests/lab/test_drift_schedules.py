@@ -88,7 +88,7 @@ def scheduled(workspace: Workspace, tmp_path: Path) -> Iterator[Scheduled]:
     )
     project = Project.find(workspace.folder)
     stack = load_stack(workspace.stack, project.stack_values(workspace.stack))
-    granted = roles.manifests("observe", roles.rights("observe", stack))
+    granted = roles.manifests("observe", roles.granted("observe", stack))
     granted = [each for each in granted if each["metadata"].get("namespace") in {None, site.namespace}]
     for manifest in (*manifests, *granted):
         apply(kube, manifest)
