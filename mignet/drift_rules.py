@@ -324,7 +324,11 @@ def hyperconverged_degraded(seen: Seen) -> Iterator[Finding]:
     """The operator has looked at what was declared, and says itself that it did not come to a good end."""
     live = seen.hyperconverged
     if live is not None and not _behind(live):
-        bad = {"Degraded": "True", "Available": "False", "ReconcileComplete": "False"}
+        conditions = {each["type"]: each["status"] for each in live.get("status", {}).get("conditions", ())}
+        bad = {"Degraded": "True"}
+        # An operator that is at work on a change says that it is not available; how that ends, verify waits for.
+        if conditions.get("Progressing") != "True":
+            bad |= {"Available": "False", "ReconcileComplete": "False"}
         yield from _bad_conditions(seen, live, bad, "hyperconverged-degraded")
 
 
