@@ -9,6 +9,7 @@ from config.hyperconverged import NAME, LiveMigration
 from mignet.guards import hyperconverged_kind, value_at
 from mignet.kinds import KUBEVIRT, NAMESPACE
 from mignet.preflight.apis import served
+from mignet.preflight.seen import GATE
 from mignet.snapshot import UnreadError
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from mignet.kinds import Object
     from mignet.preflight.seen import Seen
 
-GATE = "DecentralizedLiveMigration"
-"""The gate of migrations between clusters, as it stands in the KubeVirt object."""
 _DEFAULT_IN_CLUSTERS_BEFORE = {"completionTimeoutPerGiB": 150}
 
 

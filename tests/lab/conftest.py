@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from preflight_traps import KUBEVIRT, RECONCILER, kubevirt, path, reconciler
+from preflight_traps import KUBEVIRT, MULTUS, RECONCILER, daemon_set, kubevirt, path
 from support import REAL_CRDS, Kube
 
 from mignet.lab.definitions import SLIM, VARIABLE
@@ -19,7 +19,8 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     try:
         lab.up(lambda _: None)
         kube = Kube(lab.kubeconfig, "dev")
-        for place, made in ((KUBEVIRT, kubevirt("DecentralizedLiveMigration")), (RECONCILER, reconciler())):
+        needed = {KUBEVIRT: kubevirt("DecentralizedLiveMigration")}
+        for place, made in (needed | {each: daemon_set(each) for each in (RECONCILER, MULTUS)}).items():
             if kube.call("GET", path(place)) is None:
                 kube.call("POST", path(place).rpartition("/")[0], json=made)
         yield lab
