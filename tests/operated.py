@@ -137,7 +137,7 @@ def until(condition: Callable[[], Any], what: str = "") -> Any:
     deadline = time.monotonic() + PATIENCE
     while not (found := condition()):
         assert time.monotonic() < deadline, f"{what or condition} did not come true within {PATIENCE:.0f} s"
-        time.sleep(0.02)
+        time.sleep(0.05)
     return found
 
 
