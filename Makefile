@@ -2,6 +2,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # The stack files of the lab name its kubeconfig under ~/.local/state.
 unexport XDG_STATE_HOME
+# Without its caches, each start of mignet and each worker of the tests compiles everything again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: up down test check format bench lock
 .DEFAULT_GOAL := test
@@ -19,8 +21,9 @@ up: .venv/.runtime  ## The main job: two clusters on this machine, preflight, up
 down:  ## End what `make up` started.
 	$(BIN)/mignet lab down
 
+# A file's tests share the lab that the file starts: on one worker, it starts once. The long ones come first.
 test: check  ## Everything that CI runs.
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: .venv/.dev  ## Format, lint, types, import contracts, code blocks of the documents.
 	$(BIN)/ruff format --check .

@@ -6,6 +6,7 @@ would be on it is told by the policies, in the order in which they were applied:
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,6 +23,12 @@ PROGRESSING, CONFIGURED, FAILED, NO_NODE = (
     "FailedToConfigure",
     "NoMatchingNode",
 )
+
+
+def of_this_worker(interface: str) -> str:
+    """Return a name that no other worker's tests declare: what another policy declares on the same nodes stays."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    return f"{interface}-{worker}" if worker else interface
 
 
 def conditions(reason: str, message: str, **statuses: str) -> list[dict[str, str]]:

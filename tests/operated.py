@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import forked
 import yaml
 from support import BIN, ROOT, Kube, Outcome
 
@@ -137,7 +137,7 @@ def until(condition: Callable[[], Any], what: str = "") -> Any:
     deadline = time.monotonic() + PATIENCE
     while not (found := condition()):
         assert time.monotonic() < deadline, f"{what or condition} did not come true within {PATIENCE:.0f} s"
-        time.sleep(0.02)
+        time.sleep(0.05)
     return found
 
 
@@ -173,16 +173,8 @@ class Operated:
 
     def run(self, *command: str, timeout: float = 120) -> Outcome:
         """Run mignet in the project folder."""
-        done = subprocess.run(
-            [BIN / "mignet", *command],
-            cwd=self.folder,
-            env=os.environ | self.lab.pulumi_environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        environment = os.environ | self.lab.pulumi_environment()
+        done = forked.mignet(*command, cwd=self.folder, env=environment, timeout=timeout)
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     def up(self, *stacks: str) -> None:

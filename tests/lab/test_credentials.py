@@ -5,6 +5,7 @@ One project has a stack for each kind of credential, so that one run of a verb m
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import socket
@@ -19,20 +20,21 @@ import typer
 import yaml
 from support import Outcome, Site, Workspace
 
+from config.project_files import Project
+from mignet import run
 from mignet.cli import app
 from mignet.lab.lab import Lab
+from mignet.outputs import RENDER
 
 SECRET = "s3cr3t-"
 """Begins every credential that a test makes up, and stands nowhere else."""
-
-FORMATS = ("table", "json", "sarif", "github", "markdown")
 
 VERBS: dict[str, list[list[str]]] = {
     "check": [["--all"]],
     "preview": [["--all", "--json"]],
     "up": [["--all", "--yes"], ["--all", "--yes", "--json", "--skip-preflight"]],
     "drift": [["--all"], ["--all", "--output", "sarif"], ["--all", "--json", "--fix", "--yes"]],
-    "preflight": [["--all", "--output", output] for output in FORMATS],
+    "preflight": [["--all"]],
     "verify": [
         ["--all", "--timeout", "0", "--vm", "ns/vm"],
         ["--all", "--timeout", "0", "--migrate", "ns/vm", "--yes"],
@@ -218,6 +220,7 @@ def test_every_kind_of_credential_that_fails_is_one_finding_that_says_which(
 ) -> None:
     outcome = project.run("mignet", "preflight", "--all", "--output", "json", timeout=300)
     assert outcome.code == 1, outcome.err
+    clean(outcome, credentials.secrets, "preflight --output json")
     found: dict[str, str] = {}
     for finding in json.loads(outcome.out)["findings"]:
         if finding["code"].startswith("cluster-"):
@@ -229,6 +232,14 @@ def test_every_kind_of_credential_that_fails_is_one_finding_that_says_which(
     }
     working = ("works", "key-works", "server-user", "proxy")
     assert found == {name: "kubeconfig" for name in credentials.kubeconfigs if name not in working} | reasons
+
+
+def test_no_rendering_of_what_preflight_finds_shows_a_credential(project: Workspace, credentials: Credentials) -> None:
+    read = Project.find(project.folder)
+    checked = asyncio.run(run.preflight(read, run.load(read, credentials.kubeconfigs)))
+    assert len(checked.findings) >= len(credentials.kubeconfigs) - 4, "all but those that work"
+    for form, rendering in RENDER.items():
+        clean(Outcome(0, rendering(checked, project.folder), ""), credentials.secrets, form)
 
 
 @pytest.mark.parametrize("verb", ["preview", "preflight"])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from support import BIN, ROOT
+import forked
+from support import ROOT
 
 from config.project_files import Project
 from config.stack import load_stack
@@ -13,18 +14,8 @@ from mignet.lab.lab import Lab
 
 
 def init(folder: Path, lab: Lab, stack: str, *more: str) -> subprocess.CompletedProcess[str]:
-    command = [
-        BIN / "mignet",
-        "init",
-        stack,
-        "--context",
-        "dev",
-        "--kubeconfig",
-        lab.kubeconfig,
-        "--from-cluster",
-        *more,
-    ]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    given = ("--context", "dev", "--kubeconfig", lab.kubeconfig, "--from-cluster", *more)
+    return forked.mignet("init", stack, *given, cwd=folder)
 
 
 def test_the_nic_of_the_default_route_is_rejected_with_its_reasons_and_the_other_chosen(

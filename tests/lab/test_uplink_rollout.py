@@ -15,20 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nmstate_operator import POLICIES, NmstateOperator
+from nmstate_operator import POLICIES, NmstateOperator, of_this_worker
 from support import Kube, Outcome, Site, Workspace
 
 from mignet.lab.lab import Lab
 
 WORKERS = {"node-role.kubernetes.io/worker": ""}
 CONTROL_PLANE = {"node-role.kubernetes.io/control-plane": ""}
+ETH1, ETH2, ETH3, BOND1, MIG0, MIG1 = map(of_this_worker, ("eth1", "eth2", "eth3", "bond1", "mig0", "mig1"))
+VLAN = f"{ETH1}.2001"
 
 
 @pytest.fixture
 def with_uplink(workspace: Workspace) -> Iterator[Workspace]:
     """A workspace with a VLAN on every node; what a test leaves behind is removed."""
-    workspace.config["attachment"]["master"] = "eth1.2001"
-    workspace.config["uplink"] = {"vlan": {"baseInterface": "eth1"}}
+    workspace.config["attachment"]["master"] = VLAN
+    workspace.config["uplink"] = {"vlan": {"baseInterface": ETH1}}
     workspace.write()
     yield workspace
     operator = NmstateOperator(workspace.site.kube, workspace.stack)
@@ -62,8 +64,8 @@ def test_the_network_comes_up_once_the_nodes_have_the_uplink(
     assert not operator.policies(), "a preview changes nothing"
     assert up(with_uplink, engine)["NodeNetworkConfigurationPolicy"][0] == "create"
     (policy,) = operator.policies()
-    assert policy["spec"]["desiredState"]["interfaces"][1]["vlan"] == {"base-iface": "eth1", "id": 2001}
-    assert operator.on_nodes() == {"eth1": "up", "eth1.2001": "up"}
+    assert policy["spec"]["desiredState"]["interfaces"][1]["vlan"] == {"base-iface": ETH1, "id": 2001}
+    assert operator.on_nodes() == {ETH1: "up", VLAN: "up"}
     assert "migration" in with_uplink.site.live()["attachments"]
     again = with_uplink.mignet("drift", engine)
     assert again.code == 0, again.out + again.err
@@ -73,7 +75,7 @@ def test_the_network_comes_up_once_the_nodes_have_the_uplink(
     changed = with_uplink.mignet("preview", engine).changes["NodeNetworkConfigurationPolicy"]
     assert (changed[0], list(changed[1])) == ("update", ["spec.desiredState.interfaces"])
     assert up(with_uplink, engine)["NodeNetworkConfigurationPolicy"][0] == "update"
-    assert operator.states[-1][1]["interfaces"][0] == {"name": "eth1", "state": "up", "mtu": 9100}
+    assert operator.states[-1][1]["interfaces"][0] == {"name": ETH1, "state": "up", "mtu": 9100}
 
 
 def test_nothing_stands_on_an_uplink_that_a_node_refused_and_the_reason_is_shown(
@@ -121,16 +123,16 @@ def test_a_selector_that_selects_no_node_is_named(
 def test_a_destroy_takes_the_interfaces_off_the_nodes_before_the_policies_go(
     with_uplink: Workspace, operator: NmstateOperator, engine: str
 ) -> None:
-    with_uplink.config["attachment"]["master"] = "mig0"
+    with_uplink.config["attachment"]["master"] = MIG0
     with_uplink.config["uplink"] = {
         "nodeGroups": [
             {
                 "name": "workers",
                 "nodeSelector": WORKERS,
-                "bond": {"name": "bond1", "ports": ["eth1", "eth2"], "mode": "active-backup"},
-                "vlan": {"name": "mig0"},
+                "bond": {"name": BOND1, "ports": [ETH1, ETH2], "mode": "active-backup"},
+                "vlan": {"name": MIG0},
             },
-            {"name": "masters", "nodeSelector": CONTROL_PLANE, "vlan": {"baseInterface": "eth3", "name": "mig0"}},
+            {"name": "masters", "nodeSelector": CONTROL_PLANE, "vlan": {"baseInterface": ETH3, "name": MIG0}},
         ]
     }
     with_uplink.write()
@@ -143,15 +145,13 @@ def test_a_destroy_takes_the_interfaces_off_the_nodes_before_the_policies_go(
     assert last == {
         "workers": {
             "interfaces": [
-                {"name": "eth1", "state": "up"},
-                {"name": "eth2", "state": "up"},
-                {"name": "bond1", "type": "bond", "state": "absent"},
-                {"name": "mig0", "type": "vlan", "state": "absent"},
+                {"name": ETH1, "state": "up"},
+                {"name": ETH2, "state": "up"},
+                {"name": BOND1, "type": "bond", "state": "absent"},
+                {"name": MIG0, "type": "vlan", "state": "absent"},
             ]
         },
-        "masters": {
-            "interfaces": [{"name": "eth3", "state": "up"}, {"name": "mig0", "type": "vlan", "state": "absent"}]
-        },
+        "masters": {"interfaces": [{"name": ETH3, "state": "up"}, {"name": MIG0, "type": "vlan", "state": "absent"}]},
     }
 
 
@@ -159,29 +159,29 @@ def test_another_interface_comes_before_the_old_one_goes(
     with_uplink: Workspace, operator: NmstateOperator, engine: str
 ) -> None:
     with_uplink.config["uplink"] = {
-        "bond": {"name": "bond1", "ports": ["eth1", "eth2"], "mode": "active-backup"},
-        "vlan": {"name": "mig0"},
+        "bond": {"name": BOND1, "ports": [ETH1, ETH2], "mode": "active-backup"},
+        "vlan": {"name": MIG0},
     }
-    with_uplink.config["attachment"]["master"] = "mig0"
+    with_uplink.config["attachment"]["master"] = MIG0
     with_uplink.write()
     up(with_uplink, engine)
-    with_uplink.config["uplink"]["vlan"]["name"] = "mig1"
-    with_uplink.config["attachment"]["master"] = "mig1"
+    with_uplink.config["uplink"]["vlan"]["name"] = MIG1
+    with_uplink.config["attachment"]["master"] = MIG1
     with_uplink.write()
     up(with_uplink, engine)
     assert len(operator.policies()) == 1
-    assert operator.on_nodes() == {"eth1": "up", "eth2": "up", "bond1": "up", "mig0": "absent", "mig1": "up"}
+    assert operator.on_nodes() == {ETH1: "up", ETH2: "up", BOND1: "up", MIG0: "absent", MIG1: "up"}
     # The bond is in use by the new policy: the old one leaves it alone.
-    assert operator.states[-1][1] == {"interfaces": [{"name": "mig0", "type": "vlan", "state": "absent"}]}
+    assert operator.states[-1][1] == {"interfaces": [{"name": MIG0, "type": "vlan", "state": "absent"}]}
     assert with_uplink.mignet("drift", engine).code == 0
 
 
 def test_a_group_that_goes_takes_its_interfaces_along_and_the_others_keep_theirs(
     with_uplink: Workspace, operator: NmstateOperator, engine: str
 ) -> None:
-    workers = {"name": "workers", "nodeSelector": WORKERS, "vlan": {"baseInterface": "eth1", "name": "mig0"}}
+    workers = {"name": "workers", "nodeSelector": WORKERS, "vlan": {"baseInterface": ETH1, "name": MIG0}}
     masters = workers | {"name": "masters", "nodeSelector": CONTROL_PLANE}
-    with_uplink.config["attachment"]["master"] = "mig0"
+    with_uplink.config["attachment"]["master"] = MIG0
     with_uplink.config["uplink"] = {"nodeGroups": [workers, masters]}
     with_uplink.write()
     up(with_uplink, engine)
@@ -192,14 +192,14 @@ def test_a_group_that_goes_takes_its_interfaces_along_and_the_others_keep_theirs
     assert "-workers-" in policy["metadata"]["name"]
     name, state = operator.states[-1]
     assert "-masters-" in name
-    assert state["interfaces"][-1] == {"name": "mig0", "type": "vlan", "state": "absent"}
+    assert state["interfaces"][-1] == {"name": MIG0, "type": "vlan", "state": "absent"}
 
 
 def test_what_another_policy_declares_on_the_same_nodes_stays_and_is_named(
     with_uplink: Workspace, operator: NmstateOperator
 ) -> None:
-    group = {"name": "all", "vlan": {"baseInterface": "eth1", "name": "mig0"}}
-    with_uplink.config["attachment"]["master"] = "mig0"
+    group = {"name": "all", "vlan": {"baseInterface": ETH1, "name": MIG0}}
+    with_uplink.config["attachment"]["master"] = MIG0
     with_uplink.config["uplink"] = {"nodeGroups": [group]}
     with_uplink.write()
     up(with_uplink, "direct")
@@ -207,9 +207,9 @@ def test_what_another_policy_declares_on_the_same_nodes_stays_and_is_named(
     with_uplink.write()
     outcome = with_uplink.mignet("up", "direct")
     (policy,) = operator.policies()
-    line = f"{with_uplink.stack}: mig0 stays on the nodes: policy {policy['metadata']['name']} declares it too"
+    line = f"{with_uplink.stack}: {MIG0} stays on the nodes: policy {policy['metadata']['name']} declares it too"
     assert line in outcome.reports[0]["warnings"]
-    assert operator.on_nodes()["mig0"] == "up"
+    assert operator.on_nodes()[MIG0] == "up"
 
 
 @pytest.mark.pulumi
@@ -243,7 +243,7 @@ def test_a_destroy_that_fails_on_the_nodes_keeps_the_policy_and_says_why(
     outcome = with_uplink.mignet("destroy", engine)
     assert outcome.code == 0, outcome.out + outcome.err
     assert not operator.policies()
-    assert operator.on_nodes() == {"eth1": "up", "eth1.2001": "absent"}
+    assert operator.on_nodes() == {ETH1: "up", VLAN: "absent"}
 
 
 def killed_under_way(
@@ -281,7 +281,7 @@ def test_what_is_killed_while_the_nodes_are_at_work_ends_when_run_again(
     assert operator.policies()
     again(with_uplink, "destroy", engine)
     assert not operator.policies()
-    assert operator.on_nodes() == {"eth1": "up", "eth1.2001": "absent"}
+    assert operator.on_nodes() == {ETH1: "up", VLAN: "absent"}
 
 
 def test_a_policy_of_somebody_else_is_refused_and_left_alone(with_uplink: Workspace, engine: str) -> None:
@@ -323,7 +323,7 @@ def test_either_engine_goes_on_where_the_other_left(with_uplink: Workspace, oper
     up(with_uplink, "pulumi")
     assert with_uplink.run("pulumi", "destroy", "--yes", "--stack", with_uplink.stack, "--non-interactive").code == 0
     assert not operator.policies()
-    assert operator.on_nodes() == {"eth1": "up", "eth1.2001": "absent"}
+    assert operator.on_nodes() == {ETH1: "up", VLAN: "absent"}
 
 
 @pytest.mark.pulumi
@@ -361,8 +361,8 @@ def test_a_cluster_without_kubernetes_nmstate_is_named_only_when_an_uplink_is_de
         workspace.create()
         assert workspace.mignet("up", "direct").code == 0
         assert workspace.mignet("destroy", "direct").code == 0
-        workspace.config["attachment"]["master"] = "eth1.2001"
-        workspace.config["uplink"] = {"vlan": {"baseInterface": "eth1"}}
+        workspace.config["attachment"]["master"] = VLAN
+        workspace.config["uplink"] = {"vlan": {"baseInterface": ETH1}}
         workspace.write()
         lines = failed(workspace.mignet("up", "direct"))
         served = "does not serve NodeNetworkConfigurationPolicy (nmstate.io/v1); install its operator, or correct the"

@@ -7,13 +7,14 @@ import ipaddress
 import json
 import os
 import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 import yaml
+from forked import MIGNET
 
 from config.address_map import draw
 from config.addressing import AddressRange
@@ -21,7 +22,6 @@ from config.findings import ConfigError
 from config.project_files import Project
 from mignet import address_plan, addresses, stack_files
 
-MIGNET = str(Path(sys.executable).parent / "mignet")
 SEGMENT = "{subnet: 10.200.5.0/24, gateway: 10.200.5.1, reserved: [10.200.5.250-10.200.5.254]}"
 STACK = """\
 # The cluster {name}.
@@ -45,15 +45,7 @@ def project(folder: Path, segment: str = SEGMENT, **stacks: tuple[int, str | Non
 
 
 def mignet(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [MIGNET, *arguments],
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return forked.mignet(*arguments, cwd=folder)
 
 
 def slice_of(folder: Path, stack: str) -> Any:

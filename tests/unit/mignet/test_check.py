@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 
 from config.project_files import Project
@@ -46,17 +46,7 @@ def project(folder: Path, shared: str = PROJECT.replace("900", "9000"), **files:
 
 
 def mignet(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    executable = str(Path(sys.executable).parent / "mignet")
-    return subprocess.run(
-        [executable, *arguments],
-        cwd=folder,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(folder)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return forked.mignet(*arguments, cwd=folder, env={"PATH": "/usr/bin:/bin", "HOME": str(folder)})
 
 
 def places(folder: Path, output: str = "json") -> dict[str, tuple[str, int]]:

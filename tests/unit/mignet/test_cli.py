@@ -49,6 +49,30 @@ def test_a_mistake_on_the_command_line_is_one_line_and_exit_code_2(arguments: li
     assert only.startswith(line)
 
 
+@pytest.mark.parametrize("verb", ["preflight", "verify", "drift", "destroy"])
+def test_without_a_cluster_the_installed_script_says_so(tmp_path: Path, verb: str) -> None:
+    for name in ("Pulumi.yaml", "__main__.py", "Pulumi.dev.yaml"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    result = mignet(verb, "dev", *(["--yes"] if verb == "destroy" else []), cwd=tmp_path)
+    assert result.returncode == 1, result.stderr
+    assert "kubeconfig" in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_installed_script_takes_a_stack_from_init_to_the_release_of_its_slice(tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.yaml").write_text((ROOT / "Pulumi.yaml").read_text())
+    for command in (
+        ["init", "new", "--context", "new", "--master", "eth1", "--nodes", "3"],
+        ["allocate", "new"],
+        ["check"],
+        ["plan-addresses"],
+        ["release", "new", "--yes"],
+    ):
+        result = mignet(*command, cwd=tmp_path)
+        assert result.returncode == 0, result.stdout + result.stderr
+    assert "slice" not in yaml.safe_load((tmp_path / "Pulumi.new.yaml").read_text())["config"]
+
+
 def test_an_unknown_option_is_exit_code_2_without_a_traceback() -> None:
     result = mignet("preview", "--engin", "direct")
     assert result.returncode == 2

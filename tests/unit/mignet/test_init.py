@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
@@ -19,7 +19,6 @@ from mignet import init
 from mignet.init import Wanted
 from mignet.nics import Nic
 
-MIGNET = str(Path(sys.executable).parent / "mignet")
 SEGMENT = "{subnet: 10.200.5.0/24, mtu: 9000, gateway: 10.200.5.1}"
 
 
@@ -30,7 +29,7 @@ def project(folder: Path, segment: str | None = SEGMENT) -> Project:
 
 
 def mignet(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([MIGNET, *arguments], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    return forked.mignet(*arguments, cwd=folder)
 
 
 def write(one: Project, stack: str, wanted: Wanted, seen: init.Seen | None = None, nic: Nic | None = None) -> str:

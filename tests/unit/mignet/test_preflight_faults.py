@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import os
 import socketserver
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 import yaml
 from preflight_traps import CONFIG
-from support import BIN, ROOT
+from support import ROOT
 
 TOKEN = "a-token-that-nobody-may-see"
 PASSWORD = "a-password-in-the-address"
@@ -115,16 +115,7 @@ def project(tmp_path: Path) -> Iterator[Callable[..., tuple[Path, list[str]]]]:
 
 
 def mignet(folder: Path, *command: str, seconds: float = 1) -> tuple[int, str, str]:
-    done = subprocess.run(
-        [BIN / "mignet", *command],
-        cwd=folder,
-        env=os.environ | {"MIGNET_TIMEOUT": str(seconds)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = forked.mignet(*command, cwd=folder, env=os.environ | {"MIGNET_TIMEOUT": str(seconds)})
     return done.returncode, done.stdout, done.stderr
 
 
