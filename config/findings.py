@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 Severity = Literal["error", "warning", "info"]
-Subject = TypeVar("Subject")
+Subject_contra = TypeVar("Subject_contra", contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +55,22 @@ class ConfigError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Rule(Generic[Subject]):
+class Rule(Generic[Subject_contra]):
     """A named rule over a stack or a fleet: its codes, why it holds, and the function that finds what breaks it."""
 
     codes: tuple[str, ...]
     why: str
-    find: Callable[[Subject], Iterator[Finding]]
+    find: Callable[[Subject_contra], Iterator[Finding]]
 
-    def __call__(self, subject: Subject) -> Iterator[Finding]:
+    def __call__(self, subject: Subject_contra) -> Iterator[Finding]:
         """Yield what breaks the rule."""
         return self.find(subject)
 
 
-def rule(*codes: str) -> Callable[[Callable[[Subject], Iterator[Finding]]], Rule[Subject]]:
+def rule(*codes: str) -> Callable[[Callable[[Subject_contra], Iterator[Finding]]], Rule[Subject_contra]]:
     """Name the codes that a function finds; its docstring says why. Only what is named so can be waived."""
 
-    def named(find: Callable[[Subject], Iterator[Finding]]) -> Rule[Subject]:
+    def named(find: Callable[[Subject_contra], Iterator[Finding]]) -> Rule[Subject_contra]:
         return Rule(codes, " ".join((find.__doc__ or "").split()), find)
 
     return named

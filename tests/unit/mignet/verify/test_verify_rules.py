@@ -161,7 +161,12 @@ def reservation(objects: Objects) -> None:
         (silent, "info", "mtu-unreported", "(1 of 5)"),
         (new_node, "error", "node-without-handler", "Node node-9 takes virtual machines"),
         (degraded, "warning", "operator-degraded", "SSP is not ready"),
-        (old_word, "warning", "operator-behind", "is at generation 4, and its status about 3"),
+        (
+            old_word,
+            "warning",
+            "operator-asleep",
+            "is at generation 4, and the HyperConverged operator has only looked at 3",
+        ),
         (other_pool, "error", "pool-missing", "IPPool 10.200.5.0-24 does not exist"),
         (outside_lease, "error", "lease-outside", "10.200.5.200 is leased to elsewhere/vm"),
         (two_leases, "warning", "lease-leaked", "has 1 lease of pods that are gone: 10.200.5.40 of"),
