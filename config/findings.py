@@ -101,8 +101,18 @@ def apply_waivers(
                 "waivers",
                 code,
                 "is no rule that can be waived",
-                f"{hint}See docs/rules.md",
+                f"{hint}See docs/rules.md and docs/check.md",
             )
+
+
+def waived(stack: str, findings: Iterable[Finding], waivers: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield the findings, those about the stack with a waived code with the reason."""
+    for finding in findings:
+        about = stack in {finding.stack, finding.peer}
+        if about and finding.waived is None and finding.code in waivers:
+            yield replace(finding, waived=waivers[finding.code])
+        else:
+            yield finding
 
 
 def shown(value: object, *, limit: int = 80) -> str:
