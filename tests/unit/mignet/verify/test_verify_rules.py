@@ -198,6 +198,29 @@ def test_pods_from_before_the_attachment_changed_are_named_and_nothing_else_is_s
     assert "rollout restart deployment/virt-synchronization-controller" in syncs.remedy
 
 
+@pytest.mark.parametrize(
+    ("change", "severity", "words"),
+    [
+        ({"adopt": True}, "warning", "nobody can tell what stood there before it was adopted"),
+        ({"rollout": "rename"}, "info", "what the name stands for was only put back"),
+    ],
+)
+def test_where_a_write_may_have_changed_nothing_older_pods_are_judged_by_what_they_show(
+    change: dict[str, Any], severity: str, words: str
+) -> None:
+    stack = healthy.stack(attachment=healthy.VALUES["attachment"] | change)
+    objects = healthy.cluster(stack)
+    find(objects, "NetworkAttachmentDefinition")["metadata"]["managedFields"][0]["time"] = healthy.LATER
+
+    right = found(stack, objects)
+    link(pod(objects), ["10.200.5.99"])
+    wrong = found(stack, objects)
+
+    assert [(each.severity, each.code) for each in right] == [(severity, "pods-keep-old-network")] * 2
+    assert all(words in each.rule for each in right)
+    assert {each.code for each in wrong if each.blocks} == {"address-outside"}
+
+
 def test_a_second_owner_of_the_same_content_does_not_make_pods_old() -> None:
     objects = healthy.cluster(STACK)
     managed = find(objects, "NetworkAttachmentDefinition")["metadata"]["managedFields"]
