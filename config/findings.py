@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 Severity = Literal["error", "warning", "info"]
-Subject = TypeVar("Subject")
+Subject_contra = TypeVar("Subject_contra", contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +55,22 @@ class ConfigError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Rule(Generic[Subject]):
+class Rule(Generic[Subject_contra]):
     """A named rule over a stack or a fleet: its codes, why it holds, and the function that finds what breaks it."""
 
     codes: tuple[str, ...]
     why: str
-    find: Callable[[Subject], Iterator[Finding]]
+    find: Callable[[Subject_contra], Iterator[Finding]]
 
-    def __call__(self, subject: Subject) -> Iterator[Finding]:
+    def __call__(self, subject: Subject_contra) -> Iterator[Finding]:
         """Yield what breaks the rule."""
         return self.find(subject)
 
 
-def rule(*codes: str) -> Callable[[Callable[[Subject], Iterator[Finding]]], Rule[Subject]]:
+def rule(*codes: str) -> Callable[[Callable[[Subject_contra], Iterator[Finding]]], Rule[Subject_contra]]:
     """Name the codes that a function finds; its docstring says why. Only what is named so can be waived."""
 
-    def named(find: Callable[[Subject], Iterator[Finding]]) -> Rule[Subject]:
+    def named(find: Callable[[Subject_contra], Iterator[Finding]]) -> Rule[Subject_contra]:
         return Rule(codes, " ".join((find.__doc__ or "").split()), find)
 
     return named
@@ -101,8 +101,18 @@ def apply_waivers(
                 "waivers",
                 code,
                 "is no rule that can be waived",
-                f"{hint}See docs/rules.md",
+                f"{hint}See docs/rules.md and docs/check.md",
             )
+
+
+def waived(stack: str, findings: Iterable[Finding], waivers: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield the findings, those about the stack with a waived code with the reason."""
+    for finding in findings:
+        about = stack in {finding.stack, finding.peer}
+        if about and finding.waived is None and finding.code in waivers:
+            yield replace(finding, waived=waivers[finding.code])
+        else:
+            yield finding
 
 
 def shown(value: object, *, limit: int = 80) -> str:

@@ -18,6 +18,7 @@ from config.findings import ConfigError, Finding, apply_waivers
 from config.fleet_rules import CODES as FLEET_CODES
 from config.hyperconverged import HyperConverged
 from config.ipam import Slice, Whereabouts
+from config.live_codes import WAIVABLE_LIVE
 from config.localnet import OvnIpam
 from config.model import OneOrMore, Refusal, parse, refuse
 from config.part import Part, parts_of
@@ -212,7 +213,7 @@ def _place(item: tuple[str, object]) -> int:
 
 _ORDER = {key: index for index, key in enumerate(_SECTIONS)}
 
-WAIVABLE = CODES | FLEET_CODES
+WAIVABLE = CODES | FLEET_CODES | WAIVABLE_LIVE
 """Every code that a stack may waive."""
 
 _WHERE_MISSING = {

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
 
+from config.live_codes import WAIVABLE_LIVE
 from mignet.cluster import Reason
 
 if TYPE_CHECKING:
@@ -142,7 +143,8 @@ def troubleshooting() -> str:
 def _section(code: str, said: Mapping[str, str], found: Found) -> str:
     why = said.get("why") or found.why
     ways = [said["way-out"]] if "way-out" in said else list(found.ways_out)
-    return f"\n### {code}\n\n{_sentence(why or '')}\n\nWay out: {_sentence('; or: '.join(ways))}\n"
+    waive = "\n\nA stack can [waive](check.md#accept-a-broken-rule) it." if code in WAIVABLE_LIVE else ""
+    return f"\n### {code}\n\n{_sentence(why or '')}\n\nWay out: {_sentence('; or: '.join(ways))}{waive}\n"
 
 
 def _sentence(text: str) -> str:

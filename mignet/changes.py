@@ -108,10 +108,10 @@ class Report:
 
     @property
     def drifted(self) -> bool:
-        """Whether this is drift: a change, for us or for Pulumi, or a finding that is more than information."""
+        """Whether this is drift: a change, for us or for Pulumi, or a finding, more than information and not waived."""
         return self.error is None and (
             self.changed
-            or any(finding.severity != "info" for finding in self.findings)
+            or any(finding.severity != "info" and finding.waived is None for finding in self.findings)
             or (self.pulumi is not None and self.pulumi.changed)
         )
 

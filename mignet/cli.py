@@ -255,9 +255,8 @@ def _look_first(project: Project, stacks: Sequence[Stack], engine: Engine, *, sk
     checked = asyncio.run(run.preflight(project, stacks))
     for finding in checked.findings:
         if not finding.blocks:
-            typer.secho(
-                f"{finding.severity}: {finding}", fg="yellow" if finding.severity == "warning" else None, err=True
-            )
+            kind = "waived" if finding.waived is not None else finding.severity
+            typer.secho(f"{kind}: {finding}", fg="yellow" if kind == "warning" else None, err=True)
     for line in checked.left_out:
         typer.secho(line, fg="yellow", err=True)
     return run.refused(checked, stacks, "up", engine)

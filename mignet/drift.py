@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from config.findings import Finding
+from config.findings import Finding, waived
 from mignet.changes import Report
 from mignet.cluster import Cluster, ClusterError
 from mignet.drift_rules import RULES, Seen, reads
@@ -78,7 +78,7 @@ async def _look_at(stack: Stack, declaration: Declaration, cluster: Cluster, rep
         report,
         changes=changes,
         outputs=declaration.outputs,
-        findings=judged.findings,
+        findings=tuple(waived(stack.name, judged.findings, stack.waivers)),
         left_out=tuple(f"{stack.name}: {sentence}" for sentence in judged.sentences()),
     )
 

@@ -47,6 +47,10 @@ def drift(
     as_json: AsJson = False,
     fix: Annotated[bool, typer.Option("--fix", help="Run up where there is drift, after showing it.")] = False,
     yes: Yes = False,
+    timeout: Annotated[
+        float,
+        typer.Option(min=0, metavar="SECONDS", help="Wait that long for the operators after --fix; 0 looks once."),
+    ] = 1800.0,
     cwd: Cwd = Path(),
 ) -> None:
     """Show what differs on the clusters from what the stacks declare, who did it and when; exit 7 if anything does."""
@@ -70,6 +74,7 @@ def drift(
         drifted = [stack for stack, report in zip(loaded, reports, strict=True) if report.drifted and not report.error]
         if _agreed(drifted, yes=yes):
             failed = _repair(project, drifted, taken)
+            _wait(project, [stack for stack in drifted if stack.name not in failed], timeout)
             reports = [failed.get(report.stack, report) for report in look(project, loaded, taken)]
     _write(project, reports, "reports" if as_json else output)
     if any(report.error for report in reports):
@@ -102,6 +107,18 @@ def _repair(project: Project, stacks: Sequence[Stack], engine: Engine) -> dict[s
         reports = run.with_pulumi(project, stacks, "up", confirm=None)
     _show(reports)
     return {report.stack: report for report in reports if report.error}
+
+
+def _wait(project: Project, stacks: Sequence[Stack], timeout: float) -> None:
+    """Wait for what a repair has set off, as verify does, and say what it finds that a look at drift does not."""
+    from mignet import drift_rules, progress, proving
+    from mignet.verify import Patience
+
+    with progress.shown() as show:
+        checked = asyncio.run(proving.prove(project, stacks, Patience(timeout), with_peers=False, progress=show))
+    for finding in checked.findings:
+        if finding.blocks and finding.code not in drift_rules.CODES:
+            typer.secho(f"verify: {finding.code}: {finding}", fg="red", err=True)
 
 
 def _write(project: Project, reports: Sequence[Report], form: Output | Literal["reports"]) -> None:

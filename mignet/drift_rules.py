@@ -7,32 +7,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
-
-from lightkube.utils.quantity import parse_quantity
+from typing import TYPE_CHECKING
 
 from components.ownership import FIELD_MANAGER, labels
 from config.findings import Finding, rule, shown
 from config.hyperconverged import NAME
 from mignet.guards import hyperconverged_kind, made_by, name_of, stack_of, value_at
 from mignet.kinds import KUBEVIRT, NAMESPACE, NETWORK_ATTACHMENT, NODE_POLICY, POD
+from mignet.operator import operator_asleep, operator_degraded, settings_not_taken
 from mignet.ownership import meet, owners, writer_of
 from mignet.snapshot import Read, Snapshot
+from mignet.verify.handlers import pods_keep_old_network
+from mignet.verify.pods import HANDLER, LABEL, SYNC, read_pod
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from config.findings import Severity
     from config.stack import Stack
     from mignet.changes import FieldChange, ObjectChange, Writer
     from mignet.kinds import Object
+    from mignet.verify.pods import Pod
 
-HANDLER_LABELS = ({"kubevirt.io": "virt-handler"}, {"kubevirt.io": "virt-synchronization-controller"})
-"""The pods that are attached to the network."""
 PATIENCE = timedelta(minutes=2)
 """How long an operator may take to look at a change before it counts as asleep."""
 
-_NETWORKS = "k8s.v1.cni.cncf.io/networks"
+_NOTHING: Object = {"metadata": {}}
 _INSTANCE = "app.kubernetes.io/instance"
 _WEBHOOK = "nmstate.io/webhook-mutating-timestamp"
 _FIX = "mignet drift --fix puts it back; or write what is wanted into the stack file"
@@ -45,7 +45,7 @@ def reads(stack: Stack) -> list[Read]:
         Read(hyperconverged_kind(stack), namespace, NAME),
         Read(NETWORK_ATTACHMENT, namespace, stack.network),
         Read(KUBEVIRT, namespace),
-        *(Read(POD, namespace, labels=labels) for labels in HANDLER_LABELS),
+        *(Read(POD, namespace, labels={LABEL: role}) for role in (HANDLER, SYNC)),
         *(Read(NODE_POLICY, name=policy.name) for policy in stack.policies),
     ]
 
@@ -76,9 +76,8 @@ class Seen:
     @property
     def whole_objects(self) -> Iterator[Object]:
         """The live objects that the stack declares as a whole: the attachment and the uplink's policies."""
-        attachment = self.snapshot.one(NETWORK_ATTACHMENT, self.stack.network, self.stack.cluster.namespace)
-        if attachment is not None:
-            yield attachment
+        if self.attachment is not None:
+            yield self.attachment
         if self.stack.policies:
             names = {policy.name for policy in self.stack.policies}
             yield from (each for each in self.snapshot.all(NODE_POLICY) if each["metadata"]["name"] in names)
@@ -87,6 +86,22 @@ class Seen:
     def hyperconverged(self) -> Object | None:
         """The live HyperConverged."""
         return self.snapshot.one(hyperconverged_kind(self.stack), NAME, self.stack.cluster.namespace)
+
+    @property
+    def kubevirt(self) -> Object | None:
+        """The live KubeVirt object."""
+        return next(iter(self.snapshot.all(KUBEVIRT, self.stack.cluster.namespace)), None)
+
+    @property
+    def attachment(self) -> Object | None:
+        """The live attachment."""
+        return self.snapshot.one(NETWORK_ATTACHMENT, self.stack.network, self.stack.cluster.namespace)
+
+    @property
+    def living(self) -> tuple[Pod, ...]:
+        """The pods that migrate and do not end."""
+        pods = map(read_pod, self.snapshot.all(POD, self.stack.cluster.namespace))
+        return tuple(pod for pod in pods if pod and not pod.terminating)
 
     def updates(self) -> Iterator[tuple[ObjectChange, FieldChange]]:
         """Yield each field that an apply would change on an object of this stack's, its own name on it or not."""
@@ -260,76 +275,15 @@ def field_co_owned(seen: Seen) -> Iterator[Finding]:
             yield seen.finding("warning", "field-co-owned", name_of(live), sentence, remedy)
 
 
-@rule("attachment-newer-than-handlers")
-def attachment_newer_than_handlers(seen: Seen) -> Iterator[Finding]:
-    """A pod keeps the network that stood in the attachment when it started; a later edit, or its repair, moves none."""
-    stack = seen.stack
-    namespace = stack.cluster.namespace
-    live = seen.snapshot.one(NETWORK_ATTACHMENT, stack.network, namespace)
-    if live is None or not (written := [by for path, by in owners(live) if path == "spec.config"]):
-        return
-    last = max(written, key=lambda by: by.time)
-    older = sorted(
-        pod["metadata"]["name"]
-        for pod in seen.snapshot.all(POD, namespace)
-        if pod["metadata"]["creationTimestamp"] < last.time and _attached(pod, stack)
-    )
-    if older:
-        names = ", ".join(older[:3]) + (", …" if len(older) > 3 else "")
-        sentence = (
-            f"was written last by {last}, after {len(older)} pod{'s' if len(older) > 1 else ''} attached to it had"
-            f" started ({names}): they keep what stood there then"
-        )
-        remedy = f"Delete these pods one after the other (oc -n {namespace} delete pod NAME): new ones read it anew"
-        yield seen.finding("warning", "attachment-newer-than-handlers", name_of(live), sentence, remedy)
+@rule("operator-asleep")
+def asleep_for_long(seen: Seen) -> Iterator[Finding]:
+    """The HyperConverged's status is about an older generation: what was declared since may not be in effect.
 
-
-@rule("kubevirt-differs")
-def kubevirt_differs(seen: Seen) -> Iterator[Finding]:
-    """KubeVirt reads its own object, into which the operator copies the HyperConverged's settings."""
-    hyperconverged = seen.hyperconverged
-    if hyperconverged is None or _behind(hyperconverged):
-        return
-    for live in seen.snapshot.all(KUBEVIRT, seen.stack.cluster.namespace):
-        effective = value_at(live, "spec.configuration.migrations")
-        if not isinstance(effective, dict):
-            continue
-        for name, wanted in _settings(seen.stack, hyperconverged).items():
-            path = f"spec.configuration.migrations.{name}"
-            if name in _declared(seen.stack) and not _same(effective.get(name), wanted):
-                by = writer_of(live, path, ours=FIELD_MANAGER)
-                sentence = f"{path} is {shown(effective.get(name))}, the HyperConverged says {shown(wanted)}"
-                if by is not None and by.owns:
-                    sentence += f": set by {by}"
-                remedy = "See that the HyperConverged operator runs: it overwrites edits of this object"
-                yield seen.finding("error", "kubevirt-differs", name_of(live), sentence, remedy)
-
-
-@rule("hyperconverged-unobserved")
-def hyperconverged_unobserved(seen: Seen) -> Iterator[Finding]:
-    """The HyperConverged's status is about an older generation: what was declared since is not in effect."""
-    live = seen.hyperconverged
-    if live is None or not _behind(live):
-        return
-    last = max((by.time for path, by in owners(live) if path.startswith("spec")), default="")
+    Its operator does not run, or is busy; the conditions are about the older one.
+    """
+    last = max((by.time for path, by in owners(seen.hyperconverged or _NOTHING) if path.startswith("spec")), default="")
     if last and seen.now - datetime.fromisoformat(last) > PATIENCE:
-        observed, generation = live["status"]["observedGeneration"], live["metadata"]["generation"]
-        sentence = f"is at generation {generation} since {last}, and its operator has looked at {observed} only"
-        remedy = "See that the HyperConverged operator runs, and what its log says"
-        yield seen.finding("error", "hyperconverged-unobserved", name_of(live), sentence, remedy)
-
-
-@rule("hyperconverged-degraded")
-def hyperconverged_degraded(seen: Seen) -> Iterator[Finding]:
-    """The operator has looked at what was declared, and says itself that it did not come to a good end."""
-    live = seen.hyperconverged
-    if live is not None and not _behind(live):
-        conditions = {each["type"]: each["status"] for each in live.get("status", {}).get("conditions", ())}
-        bad = {"Degraded": "True"}
-        # An operator that is at work on a change says that it is not available; how that ends, verify waits for.
-        if conditions.get("Progressing") != "True":
-            bad |= {"Available": "False", "ReconcileComplete": "False"}
-        yield from _bad_conditions(seen, live, bad, "hyperconverged-degraded")
+        yield from operator_asleep(seen)
 
 
 @rule("policy-degraded")
@@ -337,21 +291,16 @@ def policy_degraded(seen: Seen) -> Iterator[Finding]:
     """A policy may stand there as declared while nodes refused it, and went back to what they had."""
     for live in seen.whole_objects:
         if live["kind"] == NODE_POLICY.kind:
-            yield from _bad_conditions(seen, live, {"Degraded": "True"}, "policy-degraded")
-
-
-def _bad_conditions(seen: Seen, live: Object, bad: dict[str, str], code: str) -> Iterator[Finding]:
-    conditions = [
-        each for each in live.get("status", {}).get("conditions", ()) if each["status"] == bad.get(each["type"])
-    ]
-    if conditions:
-        said = "; ".join(
-            f"{each['type']} is {each['status']} since {each.get('lastTransitionTime', '?')}"
-            f" ({each.get('message') or each.get('reason') or 'no reason given'})"
-            for each in conditions
-        )
-        remedy = "Mend what it says; mignet verify looks further"
-        yield seen.finding("error", code, name_of(live), f"says: {' '.join(said.split())}", remedy)
+            conditions = live.get("status", {}).get("conditions", ())
+            said = [
+                each.get("message") or each.get("reason") or "no reason given"
+                for each in conditions
+                if (each["type"], each["status"]) == ("Degraded", "True")
+            ]
+            if said:
+                sentence = f"is Degraded: {' '.join('; '.join(said).split())}"
+                remedy = "Mend what it says; mignet verify looks further"
+                yield seen.finding("error", "policy-degraded", name_of(live), sentence, remedy)
 
 
 def _code(each: FieldChange) -> str:
@@ -382,41 +331,6 @@ def _stranger(live: Object, stack: Stack) -> bool:
     return made_by(live) is not None or stack_of(live) not in {None, stack.name}
 
 
-def _attached(pod: Object, stack: Stack) -> bool:
-    wanted = pod["metadata"].get("annotations", {}).get(_NETWORKS, "")
-    names = {each.strip().partition("@")[0].rpartition("/")[2] for each in str(wanted).split(",")}
-    return stack.network in names
-
-
-def _behind(live: Object) -> bool:
-    observed = live.get("status", {}).get("observedGeneration")
-    return observed is not None and observed < live["metadata"]["generation"]
-
-
-def _settings(stack: Stack, hyperconverged: Object) -> dict[str, Any]:
-    path = (
-        "spec.liveMigrationConfig"
-        if stack.hyper_converged.api_version == "v1beta1"
-        else ("spec.virtualization.liveMigrationConfig")
-    )
-    found = value_at(hyperconverged, path)
-    return found if isinstance(found, dict) else {}
-
-
-def _declared(stack: Stack) -> Iterable[str]:
-    spec = stack.hyper_converged.spec(stack.network)
-    return set(spec.get("virtualization", spec)["liveMigrationConfig"])
-
-
-def _same(one: object, other: object) -> bool:
-    if one == other:
-        return True
-    try:
-        return parse_quantity(str(one)) == parse_quantity(str(other))
-    except ValueError:
-        return False
-
-
 RULES = (
     field_changed,
     not_applied,
@@ -430,10 +344,10 @@ RULES = (
     object_extended,
     foreign_metadata,
     field_co_owned,
-    attachment_newer_than_handlers,
-    kubevirt_differs,
-    hyperconverged_unobserved,
-    hyperconverged_degraded,
+    pods_keep_old_network,
+    settings_not_taken,
+    asleep_for_long,
+    operator_degraded,
     policy_degraded,
 )
 CODES = frozenset(code for each in RULES for code in each.codes)
@@ -442,10 +356,10 @@ NOT_IN_FIELDS = {
     "object-recreated": "it compares content, not who wrote it",
     "object-extended": "it compares the declared fields only",
     "field-co-owned": "it does not look at other managers",
-    "attachment-newer-than-handlers": "it does not look at pods",
-    "kubevirt-differs": "the object is not in its state",
-    "hyperconverged-unobserved": "it compares no status",
-    "hyperconverged-degraded": "it compares no status",
+    "pods-keep-old-network": "it does not look at pods",
+    "settings-not-taken": "the object is not in its state",
+    "operator-asleep": "it compares no status",
+    "operator-degraded": "it compares no status",
     "policy-degraded": "it compares no status",
 }
 """Why Pulumi misses what no comparison of fields shows, by code."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from config.findings import Finding
+from config.findings import Finding, waived
 from mignet.checked import Checked
 from mignet.cluster import Cluster, ClusterError
 
@@ -38,7 +38,8 @@ async def look_at(
                 judged = await look(stack, cluster)
         except ClusterError as error:
             return [trouble(stack, error)], ()
-        return judged.findings, [f"{stack.name}: {sentence}" for sentence in judged.sentences()]
+        findings = tuple(waived(stack.name, judged.findings, stack.waivers))
+        return findings, [f"{stack.name}: {sentence}" for sentence in judged.sentences()]
 
     outcomes = await asyncio.gather(*(one(stack) for stack in stacks))
     return Checked(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from config.findings import waived
 from config.fleet_files import read_fleet
 from mignet import looks, run
 from mignet.checked import Checked
@@ -108,12 +109,16 @@ def _gathered(
     left_out: list[str] = []
     proven: list[str] = []
     for stack in stacks:
+        # Between two stacks, either can waive.
+        doubles = tuple(waived(stack.name, doubles, stack.waivers))
+    for stack in stacks:
         outcome = outcomes[stack.name]
         between = [each for each in doubles if each.stack == stack.name]
         if isinstance(outcome, ClusterError):
             findings.append(looks.trouble(stack, outcome))
             continue
-        findings += [*peers.without_doubles(outcome.judged.findings, between), *between]
+        own = waived(stack.name, outcome.judged.findings, stack.waivers)
+        findings += [*peers.without_doubles(own, between), *between]
         left_out += [f"{stack.name}: {sentence}" for sentence in outcome.judged.sentences()]
         if outcome.proven and not any(each.blocks for each in between):
             proven.append(f"{stack.name}: {outcome.proven}")

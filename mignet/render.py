@@ -21,7 +21,7 @@ _SIGNS: dict[str, tuple[str, str | None]] = {
     "relinquish": ("-", "yellow"),
     "same": (" ", None),
 }
-_COLOURS = {"error": "red", "warning": "yellow", "info": "blue"}
+_COLOURS = {"error": "red", "warning": "yellow", "info": "blue", "waived": "green"}
 _DONE = {"create": "created", "update": "updated", "delete": "deleted", "relinquish": "given back", "same": "unchanged"}
 _TO_DO = {
     "create": "to create",
@@ -68,7 +68,8 @@ def _beside(report: Report) -> Iterable[str]:
     """Yield what no field shows, and what Pulumi says."""
     for finding in report.findings:
         if finding.code not in SHOWN_AS_FIELDS:
-            yield typer.style(f"  {finding.severity}: {finding.code}: {finding}", fg=_COLOURS[finding.severity])
+            kind = "waived" if finding.waived is not None else finding.severity
+            yield typer.style(f"  {kind}: {finding.code}: {finding}", fg=_COLOURS[kind])
     yield from (f"  {sentence}" for sentence in report.left_out)
     if report.pulumi is None:
         if report.engine == "direct":

@@ -24,7 +24,7 @@ def apart(report: Report, view: PulumiView) -> Iterator[str]:
         if change.operation != "same":
             yield f"Only Pulumi would {change.operation} {change.key}: its state knows it, and the stack does not"
     for finding in report.findings:
-        if finding.code in NOT_IN_FIELDS and finding.severity != "info":
+        if finding.code in NOT_IN_FIELDS and finding.severity != "info" and finding.waived is None:
             yield f"Pulumi misses this: {finding.code} on {finding.key}; {NOT_IN_FIELDS[finding.code]}"
 
 

@@ -177,11 +177,15 @@ class Operated:
         done = forked.mignet(*command, cwd=self.folder, env=environment, timeout=timeout)
         return Outcome(done.returncode, done.stdout, done.stderr)
 
+    def up_without_waiting(self, *stacks: str) -> None:
+        """Apply stacks with the direct engine, and leave the operators to it."""
+        outcome = self.run("up", *stacks, "--yes", "--engine", "direct")
+        assert outcome.code == 0, outcome.out + outcome.err
+
     def up(self, *stacks: str) -> None:
         """Bring stacks up (both when none is named), with the direct engine, and wait until the operators are done."""
         names = stacks or ("dev", "dev-peer")
-        outcome = self.run("up", *names, "--yes", "--engine", "direct")
-        assert outcome.code == 0, outcome.out + outcome.err
+        self.up_without_waiting(*names)
         for cluster in self.clusters:
             if cluster.name in names:
                 network = cluster.get(HCO)["spec"]["liveMigrationConfig"]["network"]

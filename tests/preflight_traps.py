@@ -276,7 +276,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap("namespace-missing", config={"cluster": {"namespace": "nowhere"}}, says="Namespace nowhere does not exist"),
     Trap("hyperconverged-missing", (gone(HYPERCONVERGED),), says="Create it with the operator's own default first"),
     Trap(
-        "hyperconverged-unhealthy",
+        "operator-degraded",
         (
             edit(
                 HYPERCONVERGED,
@@ -293,12 +293,12 @@ TRAPS: tuple[Trap, ...] = (
                 },
             ),
         ),
-        says="says ReconcileComplete False: cannot reach the registry",
+        says="says: ReconcileComplete is False since 2026-01-01T00:00:00Z (cannot reach the registry)",
     ),
     Trap(
-        "hyperconverged-stale",
+        "operator-asleep",
         (edit(HYPERCONVERGED, status={"observedGeneration": 0}),),
-        says="and its operator has seen 0",
+        says="the HyperConverged operator has only looked at 0",
     ),
     Trap(
         "limit-unmanaged",

@@ -272,4 +272,6 @@ class Workspace:
         yes = ["--yes"] if verb in {"up", "destroy"} else []
         # The namespaces of tests share one cluster's nodes, NICs and addresses, and have no operator behind them.
         yes += ["--skip-preflight"] if verb == "up" else []
+        # Nor is there anybody to wait for after a repair.
+        yes += ["--timeout", "0"] if "--fix" in more else []
         return self.run("mignet", verb, self.stack, "--engine", engine, "--json", *yes, *more)

@@ -18,7 +18,7 @@ from mignet.outputs.placed import relative
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from config.findings import Finding
+    from config.findings import Finding, Rule
     from mignet.checked import Checked
 
 _LEVELS = {"error": "error", "warning": "warning", "info": "note"}
@@ -59,9 +59,9 @@ def _rule(code: str) -> dict[str, Any]:
 
 def _live(code: str) -> str | None:
     """Return why a rule about clusters holds; what looks at them is imported for the output that needs it only."""
-    from mignet import preflight, verify
+    from mignet import drift_rules, preflight, verify
 
-    rules = (*preflight.RULES, *verify.ALL_RULES)
+    rules: tuple[Rule[Any], ...] = (*preflight.RULES, *verify.ALL_RULES, *drift_rules.RULES)
     return next((rule.why for rule in rules if code in rule.codes), None)
 
 

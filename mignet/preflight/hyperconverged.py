@@ -8,6 +8,7 @@ from config.findings import Finding, rule, shown
 from config.hyperconverged import NAME, LiveMigration
 from mignet.guards import hyperconverged_kind, value_at
 from mignet.kinds import KUBEVIRT, NAMESPACE
+from mignet.operator import operator_asleep, operator_degraded
 from mignet.preflight.apis import served
 from mignet.preflight.seen import GATE
 from mignet.snapshot import UnreadError
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from config.stack import Stack
-    from mignet.kinds import Object
     from mignet.preflight.seen import Seen
 
 _DEFAULT_IN_CLUSTERS_BEFORE = {"completionTimeoutPerGiB": 150}
@@ -28,11 +28,6 @@ def path(stack: Stack) -> str:
 
 
 _V1_PATH = "spec.virtualization.liveMigrationConfig"
-
-
-def live(seen: Seen) -> Object | None:
-    """Return the HyperConverged, None when there is none. Raises UnreadError."""
-    return seen.one(hyperconverged_kind(seen.stack), NAME, seen.stack.cluster.namespace)
 
 
 def _key(seen: Seen) -> str:
@@ -53,7 +48,7 @@ def hyperconverged_missing(seen: Seen) -> Iterator[Finding]:
     """Only the HyperConverged of this name, in KubeVirt's own namespace, is read by the operator."""
     kind = hyperconverged_kind(seen.stack)
     try:
-        found = live(seen)
+        found = seen.hyperconverged
     except UnreadError as unread:
         # Served in another version, it is the matter of api-version.
         if unread.error.reason != "not-served" or served(seen, kind):
@@ -71,39 +66,6 @@ def _namespace_is_missing(seen: Seen) -> bool:
         return seen.one(NAMESPACE, seen.stack.cluster.namespace) is None
     except UnreadError:
         return False
-
-
-@rule("hyperconverged-unhealthy")
-def hyperconverged_unhealthy(seen: Seen) -> Iterator[Finding]:
-    """An operator that is stuck already does not roll the network out, and hides why."""
-    found = live(seen) or {}
-    conditions = {each["type"]: each for each in found.get("status", {}).get("conditions", ())}
-    for kind, bad in (("ReconcileComplete", "False"), ("Degraded", "True")):
-        condition = conditions.get(kind, {})
-        if condition.get("status") == bad:
-            yield seen.finding(
-                "warning",
-                "hyperconverged-unhealthy",
-                _key(seen),
-                f"says {kind} {bad}: {shown(condition.get('message') or condition.get('reason', ''))}",
-                "Mend that first",
-            )
-            return
-
-
-@rule("hyperconverged-stale")
-def hyperconverged_stale(seen: Seen) -> Iterator[Finding]:
-    """An operator that has not seen the last change does not run, or is busy; conditions are about the older one."""
-    found = live(seen) or {}
-    observed = found.get("status", {}).get("observedGeneration")
-    if observed is not None and observed < found["metadata"]["generation"]:
-        yield seen.finding(
-            "warning",
-            "hyperconverged-stale",
-            _key(seen),
-            f"is at generation {found['metadata']['generation']}, and its operator has seen {observed}",
-            "See that the operator runs",
-        )
 
 
 @rule("api-version-converted")
@@ -126,7 +88,7 @@ def api_version_converted(seen: Seen) -> Iterator[Finding]:
 
 
 def _release(seen: Seen) -> str:
-    versions = (live(seen) or {}).get("status", {}).get("versions", ())
+    versions = (seen.hyperconverged or {}).get("status", {}).get("versions", ())
     release = next((each["version"] for each in versions if each.get("name") == "operator"), None)
     return "" if release is None else f" (release {release})"
 
@@ -152,7 +114,7 @@ def limit_default(seen: Seen) -> Iterator[Finding]:
 @rule("limit-unmanaged")
 def limit_unmanaged(seen: Seen) -> Iterator[Finding]:
     """A limit that the stack does not name stays what somebody made it: clusters differ without a word."""
-    found, defaults, limits = live(seen), _defaults(seen), _limits(seen.stack)
+    found, defaults, limits = seen.hyperconverged, _defaults(seen), _limits(seen.stack)
     current = value_at(found or {}, path(seen.stack))
     if not isinstance(current, dict):
         return
@@ -213,7 +175,7 @@ def gate_off(seen: Seen) -> Iterator[Finding]:
 @rule("limit-owned", "limit-taken")
 def limit_owned(seen: Seen) -> Iterator[Finding]:
     """Whoever made the HyperConverged owns its defaults: to take a field over is a decision, seen before it is made."""
-    if live(seen) is None:
+    if seen.hyperconverged is None:
         return
     fail = seen.stack.hyper_converged.on_conflict == "fail"
     for change in seen.conflicts:
@@ -246,8 +208,8 @@ def hyperconverged_refuses(seen: Seen) -> Iterator[Finding]:
 RULES = (
     namespace_missing,
     hyperconverged_missing,
-    hyperconverged_unhealthy,
-    hyperconverged_stale,
+    operator_degraded,
+    operator_asleep,
     api_version_converted,
     limit_default,
     limit_unmanaged,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from config.findings import Finding
+from config.hyperconverged import NAME
 from mignet import nics
 from mignet.guards import hyperconverged_kind, value_at
 from mignet.kinds import ACCESS_REVIEW, DEFINITION, KUBEVIRT, NODE, NODE_NETWORK_STATE, Kind, Object
@@ -33,6 +34,11 @@ class Seen(Snapshot):
     denied: tuple[Right, ...] | ClusterError = ()
     dry_run: tuple[FieldChange, ...] | ClusterError = ()
     """Fields of the HyperConverged that another field manager owns, or why the API server refuses the patch."""
+
+    @property
+    def hyperconverged(self) -> Object | None:
+        """The HyperConverged, None when there is none. Raises UnreadError."""
+        return self.one(hyperconverged_kind(self.stack), NAME, self.stack.cluster.namespace)
 
     @property
     def missing_rights(self) -> tuple[Right, ...]:

@@ -124,6 +124,7 @@ async def _judged(cluster: Cluster, sight: Sight, *, late: bool) -> tuple[Verdic
         return (Verdict(stuck, sight), "") if stuck.findings else (None, _words(sight))
     sight = replace(sight, holders=await _holders(cluster, sight))
     proof = judge(PROOF, sight)
+    proof = replace(proof, left_out={**proof.left_out, **_unjudged(sight)})
     blocks = any(finding.blocks for finding in proof.findings)
     return Verdict(proof, sight, None if blocks else _sentence(sight, proof), rolled_out=True), ""
 
@@ -132,6 +133,17 @@ async def _holders(cluster: Cluster, sight: Sight) -> dict[str, tuple[Object, ..
     strangers = pools.strangers(sight.seen, (pod.reference for pod in sight.pods))
     found = await look(cluster, sight.stack, strangers)
     return {f"{read.namespace}/{read.fields['metadata.name']}": outcome for read, outcome in found.found.items()}
+
+
+def _unjudged(sight: Sight) -> dict[str, ClusterError]:
+    """Return the namespaces whose pods may not be read: whether a lease that names one is leaked stays open.
+
+    To read the pods of all namespaces is in no role: it is a large right for a small question.
+    """
+    refused = {
+        each.partition("/")[0]: found for each, found in sight.holders.items() if isinstance(found, ClusterError)
+    }
+    return {f"lease-leaked for namespace {namespace}": error for namespace, error in refused.items()}
 
 
 def _words(sight: Sight) -> str:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from config.findings import Finding, rule
 from mignet.kinds import NODE
-from mignet.verify.pods import HANDLER, INTERFACE, SYNC
-from mignet.verify.rollout import observed
+from mignet.operator import operator_asleep, operator_degraded
+from mignet.verify.pods import HANDLER, INTERFACE, SYNC, from_before, last_change
 from mignet.verify.sight import names, workload_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from config.findings import Severity
+    from config.stack import Stack
+    from mignet.kinds import Object
+    from mignet.verify.pods import Pod
     from mignet.verify.sight import Sight
 
 
@@ -50,60 +54,56 @@ def node_without_handler(sight: Sight) -> Iterator[Finding]:
             )
 
 
+class Look(Protocol):
+    """A look at one stack's attachment and the pods that migrate, whoever took it."""
+
+    @property
+    def stack(self) -> Stack:
+        """The stack that is looked at."""
+
+    @property
+    def attachment(self) -> Object | None:
+        """The NetworkAttachmentDefinition."""
+
+    @property
+    def living(self) -> tuple[Pod, ...]:
+        """The pods that migrate and do not end."""
+
+
 @rule("pods-keep-old-network")
-def pods_keep_old_network(sight: Sight) -> Iterator[Finding]:
-    """A changed attachment rolls nothing: pods that were made before keep the network as it was then."""
-    for role in (HANDLER, SYNC):
-        old = [pod for pod in sight.stale if pod.role == role]
-        if not old or sight.changed is None:
-            continue
-        kind = workload_kind(role).kind
-        yield Finding(
-            "error",
-            "pods-keep-old-network",
-            sight.stack.name,
-            f"{kind} {sight.namespace}/{role}",
-            None,
-            f"has {len(old)} pod{'s' if len(old) > 1 else ''} from before {sight.stack.network} last changed"
-            f" ({sight.changed:%Y-%m-%d %H:%M:%S} UTC): {names(old)}",
-            f"Restart them: oc -n {sight.namespace} rollout restart {kind.lower()}/{role}; attachment.rollout: rename"
-            " has the operator do it next time",
-        )
+def pods_keep_old_network(look: Look) -> Iterator[Finding]:
+    """A changed attachment rolls nothing: pods that were made before keep the network as it was then.
 
-
-@rule("operator-behind", "operator-degraded")
-def operator(sight: Sight) -> Iterator[Finding]:
-    """An operator that is degraded, or whose status is an old one, may not carry out the next change.
-
-    The pods prove this one all the same: what they show counts for more than what a condition says.
+    The cluster does not say what stood there. It is an error where a change is what such a write mostly is, a warning
+    where the attachment was adopted, and information where its name carries its content's hash: their addresses and
+    MTU are judged like those of the other pods then.
     """
-    live = sight.hyperconverged
-    if live is None:
-        return
-    if not observed(live):
-        yield Finding(
-            "warning",
-            "operator-behind",
-            sight.stack.name,
-            f"HyperConverged {sight.namespace}/{live['metadata']['name']}",
-            None,
-            f"is at generation {live['metadata']['generation']}, and its status about"
-            f" {live.get('status', {}).get('observedGeneration', 'none')}; the network itself is in use",
-            "See whether the HyperConverged operator runs and what its log says",
-        )
-    conditions = {each["type"]: each for each in live.get("status", {}).get("conditions", ())}
-    degraded, progressing = (conditions.get(each, {}) for each in ("Degraded", "Progressing"))
-    # While it still works on it, its word is an old one.
-    if observed(live) and degraded.get("status") == "True" and progressing.get("status") != "True":
-        yield Finding(
-            "warning",
-            "operator-degraded",
-            sight.stack.name,
-            f"HyperConverged {sight.namespace}/{live['metadata']['name']}",
-            None,
-            f"is Degraded: {degraded.get('message') or degraded.get('reason')}",
-            "See the operator's log; the network itself is in use",
-        )
+    stack, namespace, last = look.stack, look.stack.cluster.namespace, last_change(look.attachment)
+    old = [pod for pod in from_before(look.attachment, look.living) if pod.asks_for(stack.network)]
+    renamed, adopted = stack.attachment.rollout == "rename", stack.attachment.adopt
+    severity: Severity = "info" if renamed else "warning" if adopted else "error"
+    doubt = (
+        "; what the name stands for was only put back, unless one of them started while something else stood there"
+        if renamed
+        else "; nobody can tell what stood there before it was adopted, and with the same meaning they are right"
+        if adopted
+        else ""
+    )
+    again = "" if renamed else "; attachment.rollout: rename has the operator do it next time"
+    for role in (HANDLER, SYNC):
+        mine = [pod for pod in old if pod.role == role]
+        kind = workload_kind(role).kind
+        if mine:
+            yield Finding(
+                severity,
+                "pods-keep-old-network",
+                stack.name,
+                f"{kind} {namespace}/{role}",
+                None,
+                f"has {len(mine)} pod{'s' if len(mine) > 1 else ''} from before {stack.network} last changed"
+                f" (by {last}): {names(mine)}{doubt}",
+                f"Restart them: oc -n {namespace} rollout restart {kind.lower()}/{role}{again}",
+            )
 
 
-RULES = (pod_network_fallback, node_without_handler, pods_keep_old_network, operator)
+RULES = (pod_network_fallback, node_without_handler, pods_keep_old_network, operator_asleep, operator_degraded)

@@ -115,7 +115,6 @@ def strangers(seen: Snapshot, known: Iterable[str]) -> list[Read]:
     }
     unknown = sorted(held - set(known))
     named = (each.partition("/") for each in unknown if "/" in each)
-    # A list of one is the same right as the list of all, which is asked for anyway.
     return [Read(POD, namespace, fields={"metadata.name": name}) for namespace, _, name in islice(named, LOOKED_UP)]
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from config.findings import shown
-from config.hyperconverged import NAME
+from mignet.guards import name_of
+from mignet.operator import settings_not_taken, taken
 from mignet.verify.pods import HANDLER, INTERFACE, NETWORKS, SYNC, Role, asks_for
 from mignet.verify.sight import workload_kind
 
@@ -77,33 +77,15 @@ def _kubevirt(sight: Sight) -> Iterator[Pending]:
             f"See whether the operator runs: oc -n {sight.namespace} get pods",
         )
         return
-    key = f"KubeVirt {sight.namespace}/{live['metadata']['name']}"
-    differs = _not_taken(sight, live)
-    if differs and above is not None and not observed(above):
-        yield _asleep(above, "the HyperConverged operator", f"HyperConverged {sight.namespace}/{NAME}")
-    elif differs:
-        yield Pending(
-            "settings-not-taken",
-            key,
-            "KubeVirt to take the settings of the HyperConverged",
-            f"holds something else in spec.configuration.migrations than the HyperConverged: {differs}",
-            "See why the HyperConverged operator does not write it: its log, and its conditions",
-        )
-    elif not observed(live):
-        yield _asleep(live, "virt-operator", key)
-
-
-def _not_taken(sight: Sight, live: Object) -> str:
-    """Say which settings of the stack the KubeVirt does not hold."""
-    held = live.get("spec", {}).get("configuration", {}).get("migrations", {})
-    spec = sight.stack.hyper_converged.spec(sight.stack.network)
-    settings = spec.get("virtualization", spec)["liveMigrationConfig"]
-    # A quantity comes back in its own spelling (2048Mi as 2Gi).
-    return "; ".join(
-        f"{key} is {shown(held.get(key))}, not {shown(value)}"
-        for key, value in sorted(settings.items())
-        if key != "bandwidthPerMigration" and held.get(key) != value
-    )
+    if not taken(sight) and above is not None and not observed(above):
+        yield _asleep(above, "the HyperConverged operator", name_of(above))
+        return
+    for found in settings_not_taken(sight):
+        what = "KubeVirt to take the settings of the HyperConverged"
+        yield Pending(found.code, found.key, what, found.rule, found.remedy)
+        return
+    if not observed(live):
+        yield _asleep(live, "virt-operator", name_of(live))
 
 
 def _asleep(live: Object, who: str, key: str) -> Pending:

@@ -26,7 +26,7 @@ from mignet.kinds import (
     Object,
 )
 from mignet.snapshot import Read, Snapshot
-from mignet.verify.pods import HANDLER, LABEL, SYNC, Pod, Role, moment, read_pod
+from mignet.verify.pods import HANDLER, LABEL, SYNC, Pod, Role, from_before, read_pod
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -124,27 +124,19 @@ class Sight:
         return self.seen.one(workload_kind(role), role, self.namespace)
 
     @cached_property
-    def changed(self) -> datetime | None:
-        """When the attachment's content last changed, at the latest: the oldest of the times of those that own it."""
-        if self.attachment is None:
-            return None
-        owners = (
-            each["time"]
-            for each in self.attachment["metadata"].get("managedFields", ())
-            if "f:config" in each.get("fieldsV1", {}).get("f:spec", {}) and "time" in each
-        )
-        return min(map(moment, owners), default=None)
-
-    @cached_property
-    def stale(self) -> tuple[Pod, ...]:
-        """Pods whose network was made before the attachment's content last changed: they keep the old one."""
-        changed = self.changed
-        return () if changed is None else tuple(pod for pod in self.living if pod.networked < changed)
-
-    @cached_property
     def attached(self) -> tuple[Pod, ...]:
-        """Pods with `migration0`, made from the attachment as it is now."""
-        return tuple(pod for pod in self.living if pod.link is not None and pod not in self.stale)
+        """Pods with `migration0`, made from the attachment as it is now, or nobody can tell from which."""
+        old = () if in_doubt(self.stack) else from_before(self.attachment, self.living)
+        return tuple(pod for pod in self.living if pod.link is not None and pod not in old)
+
+
+def in_doubt(stack: Stack) -> bool:
+    """Tell whether the attachment may have been written without another content, so that its older pods may be right.
+
+    An adopted one is written in our own spelling, and nobody knows what stood there before; with `rollout: rename` the
+    name carries the content's hash, so that a later write only puts back what the name stands for.
+    """
+    return stack.attachment.adopt or stack.attachment.rollout == "rename"
 
 
 def workload_kind(role: Role) -> Kind:

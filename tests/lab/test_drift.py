@@ -178,11 +178,11 @@ Trap = Callable[[Site], None]
         (co_owned, "field-co-owned", f"{LIMITS}.completionTimeoutPerGiB: declared by argocd-controller (Apply)", None),
         (
             edited_kubevirt,
-            "kubevirt-differs",
-            "migrations.completionTimeoutPerGiB is 7, the HyperConverged says 800: set by kubectl-edit (Update) at 2",
+            "settings-not-taken",
+            "completionTimeoutPerGiB is 7, not 800, set by kubectl-edit (Update) at 2",
             None,
         ),
-        (degraded, "hyperconverged-degraded", "(virt-operator is not available)", None),
+        (degraded, "operator-degraded", "(virt-operator is not available)", None),
     ],
     ids=lambda each: each.__name__ if callable(each) else "",
 )
@@ -274,11 +274,11 @@ def test_handlers_that_keep_an_edited_network_are_what_a_repair_leaves(
     assert applied.mignet("drift", "direct").code == 0
     config(site, mtu=1500)
     seen = applied.mignet("drift", "direct")
-    assert (seen.code, codes(seen)) == (7, ["field-changed", "attachment-newer-than-handlers"]), seen.out + seen.err
+    assert (seen.code, codes(seen)) == (7, ["field-changed", "pods-keep-old-network"]), seen.out + seen.err
     left = applied.mignet("drift", "direct", "--fix", "--yes")
-    assert (left.code, codes(left)) == (7, ["attachment-newer-than-handlers"]), left.out + left.err
-    assert "after 1 pod attached to it had started (virt-handler-abcde)" in finding(left)
-    assert "Delete these pods one after the other" in finding(left)
+    assert (left.code, codes(left)) == (7, ["pods-keep-old-network"]), left.out + left.err
+    assert "has 1 pod from before migration last changed (by migration-network (Apply) at 2" in finding(left)
+    assert "rollout restart daemonset/virt-handler" in finding(left)
     site.kube.call("DELETE", handler["path"], params={"gracePeriodSeconds": "0"})
     assert applied.mignet("drift", "direct").code == 0
 

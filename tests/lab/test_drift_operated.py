@@ -34,7 +34,7 @@ def test_an_edit_of_kubevirt_that_the_operator_has_not_overwritten_is_found(heal
     patch = {"spec": {"configuration": {"migrations": {"completionTimeoutPerGiB": 7}}}}
     healthy.dev.kube.merge(KUBEVIRT, patch, "kubectl-edit")
     code, codes, outcome = drift(healthy)
-    assert (code, codes) == (7, ["kubevirt-differs"]), outcome.out + outcome.err
+    assert (code, codes) == (7, ["settings-not-taken"]), outcome.out + outcome.err
     healthy.dev.heal()
     until(lambda: drift(healthy)[0] == 0, "the operator overwrites it")
 
@@ -53,9 +53,9 @@ def test_handlers_that_keep_an_edited_network_are_left_by_a_repair_and_gone_when
         return max(entry["time"] for entry in fields) > newest
 
     until(edited, "a second has passed")
-    assert drift(healthy)[:2] == (7, ["field-changed", "attachment-newer-than-handlers"])
+    assert drift(healthy)[:2] == (7, ["field-changed", *["pods-keep-old-network"] * 2])
     code, codes, outcome = drift(healthy, "--fix", "--yes")
-    assert (code, codes) == (7, ["attachment-newer-than-handlers"]), outcome.out + outcome.err
+    assert (code, codes) == (7, ["pods-keep-old-network"] * 2), outcome.out + outcome.err
     old = {pod["metadata"]["name"] for pod in kube.call("GET", PODS)["items"]}
     for name in old:
         kube.call("DELETE", f"{PODS}/{name}", params={"gracePeriodSeconds": "0"})

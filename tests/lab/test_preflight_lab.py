@@ -13,15 +13,22 @@ import pytest
 from preflight_traps import (
     FITS,
     HYPERCONVERGED,
+    KUBEVIRT,
+    NODES,
+    RECONCILER,
     TRAPS,
     Edit,
     Place,
     Trap,
+    edit,
+    gone,
+    kubevirt,
     merged,
     path,
+    reconciler,
     stack,
 )
-from support import Kube
+from support import REAL_CRDS, Kube
 
 from mignet import kinds
 from mignet.cluster import Cluster
@@ -121,8 +128,8 @@ def lines(found: Judged) -> list[str]:
 def test_a_trap_on_a_cluster_gives_its_code_and_no_other(
     own: Lab, kube: Kube, put: Callable[[Edit], None], trap: Trap
 ) -> None:
-    for edit in trap.edits:
-        put(edit)
+    for each in trap.edits:
+        put(each)
     before = _everything(kube)
     found = judged(own, trap.config)
     assert {each.code for each in found.findings} == {trap.code}, lines(found)
@@ -133,8 +140,8 @@ def test_a_trap_on_a_cluster_gives_its_code_and_no_other(
 @pytest.mark.parametrize("name", FITS)
 def test_a_fit_cluster_gives_nothing(own: Lab, put: Callable[[Edit], None], name: str) -> None:
     edits, config = FITS[name]
-    for edit in edits:
-        put(edit)
+    for each in edits:
+        put(each)
     assert lines(judged(own, config)) == []
 
 
@@ -144,3 +151,89 @@ def _everything(kube: Kube) -> Any:
         where = f"/apis/{kind.api_version}" if kind.group else f"/api/{kind.version}"
         found[kind.kind] = kube.call("GET", f"{where}/{kind.plural}")["items"]
     return found
+
+
+LIMIT = {"hyperConverged": {"liveMigration": {"completionTimeoutPerGiB": 800}}}
+UPLINK = {
+    "attachment": {"type": "macvlan", "name": "migration", "master": "mig0"},
+    "uplink": {"vlan": {"baseInterface": "eth1", "name": "mig0"}},
+}
+
+
+def only(found: Judged, code: str, severity: str = "error") -> str:
+    assert [(each.code, each.severity) for each in found.findings] == [(code, severity)], lines(found)
+    return str(found.findings[0])
+
+
+def test_a_limit_of_somebody_else_is_shown_before_it_is_taken(own: Lab, kube: Kube) -> None:
+    told = only(judged(own, LIMIT), "limit-taken", "info")
+    assert "completionTimeoutPerGiB 150 is owned by " in told
+    assert "and becomes 800: up takes it over" in told
+
+
+def test_a_limit_of_somebody_else_is_refused_where_the_stack_says_so(own: Lab, kube: Kube) -> None:
+    config = {"hyperConverged": LIMIT["hyperConverged"] | {"onConflict": "fail"}}
+    assert "and the stack wants 800" in only(judged(own, config), "limit-owned")
+
+
+def test_a_field_that_the_release_does_not_know_is_refused(own: Lab, kube: Kube) -> None:
+    config = {"hyperConverged": {"liveMigration": {"allowWorkloadDisruption": True}}}
+    assert "field not declared in schema" in only(judged(own, config), "hyperconverged-refuses")
+
+
+def test_a_policy_of_somebody_else_is_refused(own: Lab, kube: Kube, put: Callable[[Edit], None]) -> None:
+    (policy,) = stack(UPLINK).policies
+    put(edit((kinds.NODE_POLICY, "", policy.name), spec=policy.spec))
+    assert "was made by somebody else (field manager kubectl-create)" in only(judged(own, UPLINK), "policy-foreign")
+
+
+def test_without_multus_there_is_one_finding(own: Lab, kube: Kube, put: Callable[[Edit], None]) -> None:
+    put(gone((kinds.DEFINITION, "", "network-attachment-definitions.k8s.cni.cncf.io")))
+    only(judged(own), "multus-missing")
+
+
+@pytest.mark.parametrize(("config", "severity"), [({}, "info"), (UPLINK, "error")])
+def test_without_nmstate_it_is_said_once_and_counts_where_an_uplink_is_declared(
+    own: Lab, kube: Kube, put: Callable[[Edit], None], config: Object, severity: str
+) -> None:
+    for node in NODES:
+        put(gone((kinds.NODE_NETWORK_STATE, "", node)))
+    for plural in ("nodenetworkstates", "nodenetworkconfigurationpolicies"):
+        put(gone((kinds.DEFINITION, "", f"{plural}.nmstate.io")))
+    found = judged(own, config)
+    only(found, "nmstate-missing", severity)
+    assert "nic-missing" in found.left_out
+
+
+@pytest.fixture(scope="module")
+def newest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A lab whose HyperConverged is stored as v1, with the defaults of the next release."""
+    if not REAL_CRDS.is_dir():
+        pytest.skip("no real CRDs in ../shared/crds")
+    folder = tmp_path_factory.mktemp("newest") / "lab"
+    lab = Lab(folder, clusters=("dev",), crds=REAL_CRDS, hco_release="main", operators=False)
+    try:
+        lab.up(lambda _: None)
+        one = Kube(lab.kubeconfig, "dev")
+        for place, made in ((KUBEVIRT, kubevirt("DecentralizedLiveMigration")), (RECONCILER, reconciler())):
+            if one.call("GET", path(place)) is None:
+                one.call("POST", path(place).rpartition("/")[0], json=made)
+        live = one.call("GET", path(HYPERCONVERGED))
+        live["status"]["observedGeneration"] = live["metadata"]["generation"]
+        one.call("PUT", f"{path(HYPERCONVERGED)}/status", json=live)
+        yield lab
+    finally:
+        lab.down()
+
+
+def test_a_version_that_is_not_the_stored_one_is_mentioned(newest: Lab) -> None:
+    assert "is not v1, in which this cluster stores" in only(judged(newest), "api-version-converted", "info")
+
+
+def test_a_default_of_older_releases_is_said_to_be_rewritten(newest: Lab) -> None:
+    limits = {"completionTimeoutPerGiB": 150}
+    found = judged(newest, {"hyperConverged": {"apiVersion": "v1", "liveMigration": limits}})
+    # Which of both is in the object already is another matter: somebody owns it.
+    codes = {each.code: str(each) for each in found.findings if each.code != "limit-taken"}
+    assert set(codes) == {"limit-default"}, lines(found)
+    assert "its operator rewrites 150 to it" in codes["limit-default"]

@@ -106,7 +106,7 @@ def test_conditions_that_stay_behind_are_said_and_the_pods_count(operated: Opera
     operated.dev.fault("conditions-stale")
     declare(operated)
 
-    only(operated, "operator-behind", severity="warning")
+    only(operated, "operator-asleep", severity="warning")
 
 
 def test_an_address_of_a_peer_is_found_whether_the_peer_is_verified_or_only_read(operated: Operated) -> None:

@@ -89,7 +89,7 @@ def degraded(site: Site) -> None:
     [
         (taken, "field-taken", f"{LIMIT} of HyperConverged"),
         (left_over, "object-left-over", "left over; it is not in Pulumi's state"),
-        (degraded, "hyperconverged-degraded", "it compares no status"),
+        (degraded, "operator-degraded", "it compares no status"),
     ],
 )
 def test_what_pulumi_misses_is_said_in_words(

@@ -12,7 +12,7 @@ import pytest
 from config.project_files import Project
 from config.stack import load_stack
 from mignet.changes import Writer
-from mignet.drift_rules import CODES, NOT_IN_FIELDS, SHOWN_AS_FIELDS, Seen, hyperconverged_unobserved, reads
+from mignet.drift_rules import CODES, NOT_IN_FIELDS, SHOWN_AS_FIELDS, Seen, asleep_for_long, reads
 from mignet.ownership import writer_of
 from mignet.snapshot import Snapshot
 
@@ -51,7 +51,7 @@ def seen(live: dict[str, Any], *, after: timedelta) -> Seen:
 
 @pytest.mark.parametrize(
     ("observed", "minutes", "found"),
-    [(2, 3, ["hyperconverged-unobserved"]), (2, 1, []), (3, 3, [])],
+    [(2, 3, ["operator-asleep"]), (2, 1, []), (3, 3, [])],
     ids=["late", "soon", "done"],
 )
 def test_an_operator_is_asleep_that_has_not_looked_for_minutes(observed: int, minutes: int, found: list[str]) -> None:
@@ -59,10 +59,10 @@ def test_an_operator_is_asleep_that_has_not_looked_for_minutes(observed: int, mi
     # What the operator writes into its own status is no change that it has to look at.
     status = entry("hyperconverged-cluster-operator", "Update", "2026-01-02T03:06:00Z", "status", subresource="status")
     live = hyperconverged(spec, status, observed=observed)
-    findings = list(hyperconverged_unobserved(seen(live, after=timedelta(minutes=minutes))))
+    findings = list(asleep_for_long(seen(live, after=timedelta(minutes=minutes))))
     assert [each.code for each in findings] == found
     for each in findings:
-        assert "is at generation 3 since 2026-01-02T03:04:05Z, and its operator has looked at 2 only" in str(each)
+        assert "is at generation 3, and the HyperConverged operator has only looked at 2" in str(each)
 
 
 OURS = entry("migration-network", "Apply", "2026-01-02T03:04:05Z", *LIMIT.split("."))

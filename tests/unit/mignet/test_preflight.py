@@ -267,7 +267,7 @@ def test_an_unread_hyperconverged_is_no_missing_one() -> None:
     read = Read(kinds.HYPERCONVERGED_V1BETA1, HYPERCONVERGED[1], HYPERCONVERGED[2])
     judged = judge(RULES, Seen(found.stack, {**found.found, read: forbidden}, dry_run=forbidden))
     assert lines(judged) == []
-    assert {"hyperconverged-missing", "hyperconverged-unhealthy", "limit-owned"} <= judged.left_out.keys()
+    assert {"hyperconverged-missing", "operator-degraded", "limit-owned"} <= judged.left_out.keys()
 
 
 @pytest.mark.parametrize(("gates", "severity"), [(("DecentralizedLiveMigration",), "error"), ((), "warning")])

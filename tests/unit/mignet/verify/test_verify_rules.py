@@ -161,7 +161,12 @@ def reservation(objects: Objects) -> None:
         (silent, "info", "mtu-unreported", "(1 of 5)"),
         (new_node, "error", "node-without-handler", "Node node-9 takes virtual machines"),
         (degraded, "warning", "operator-degraded", "SSP is not ready"),
-        (old_word, "warning", "operator-behind", "is at generation 4, and its status about 3"),
+        (
+            old_word,
+            "warning",
+            "operator-asleep",
+            "is at generation 4, and the HyperConverged operator has only looked at 3",
+        ),
         (other_pool, "error", "pool-missing", "IPPool 10.200.5.0-24 does not exist"),
         (outside_lease, "error", "lease-outside", "10.200.5.200 is leased to elsewhere/vm"),
         (two_leases, "warning", "lease-leaked", "has 1 lease of pods that are gone: 10.200.5.40 of"),
@@ -191,6 +196,29 @@ def test_pods_from_before_the_attachment_changed_are_named_and_nothing_else_is_s
     assert "virt-handler-0, virt-handler-1, virt-handler-2" in handlers.rule
     assert "rollout restart daemonset/virt-handler" in handlers.remedy
     assert "rollout restart deployment/virt-synchronization-controller" in syncs.remedy
+
+
+@pytest.mark.parametrize(
+    ("change", "severity", "words"),
+    [
+        ({"adopt": True}, "warning", "nobody can tell what stood there before it was adopted"),
+        ({"rollout": "rename"}, "info", "what the name stands for was only put back"),
+    ],
+)
+def test_where_a_write_may_have_changed_nothing_older_pods_are_judged_by_what_they_show(
+    change: dict[str, Any], severity: str, words: str
+) -> None:
+    stack = healthy.stack(attachment=healthy.VALUES["attachment"] | change)
+    objects = healthy.cluster(stack)
+    find(objects, "NetworkAttachmentDefinition")["metadata"]["managedFields"][0]["time"] = healthy.LATER
+
+    right = found(stack, objects)
+    link(pod(objects), ["10.200.5.99"])
+    wrong = found(stack, objects)
+
+    assert [(each.severity, each.code) for each in right] == [(severity, "pods-keep-old-network")] * 2
+    assert all(words in each.rule for each in right)
+    assert {each.code for each in wrong if each.blocks} == {"address-outside"}
 
 
 def test_a_second_owner_of_the_same_content_does_not_make_pods_old() -> None:

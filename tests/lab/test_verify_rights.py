@@ -1,0 +1,66 @@
+"""`mignet verify` as one who has the observing role and no other right."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+from operated import POOLS, Operated
+from support import ROOT
+
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+ACCOUNT = "observer"
+POOL = f"{POOLS.replace('/ippools', '/namespaces/openshift-multus/ippools')}/10.200.5.0-24"
+
+
+@pytest.fixture
+def observer(operated: Operated) -> Operated:
+    """The healthy lab, whose stack dev is looked at with a token of an account that may observe."""
+    operated.up("dev")
+    kube = operated.dev.kube
+    accounts = "/api/v1/namespaces/openshift-cnv/serviceaccounts"
+    kube.call("POST", accounts, json={"metadata": {"name": ACCOUNT}})
+    subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": "openshift-cnv"}
+    for role in yaml.safe_load_all((ROOT / "docs/roles/observe.yaml").read_text()):
+        kind, metadata = role["kind"], role["metadata"]
+        where = f"{RBAC}/namespaces/{metadata['namespace']}" if "namespace" in metadata else RBAC
+        kube.call("POST", f"{where}/{kind.lower()}s", json=role)
+        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": metadata["name"]}
+        binding = {"metadata": metadata, "roleRef": reference, "subjects": [subject]}
+        kube.call("POST", f"{where}/{kind.lower()}bindings", json=binding)
+    wanted = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    token = kube.call("POST", f"{accounts}/{ACCOUNT}/token", json=wanted)["status"]["token"]
+    content = yaml.safe_load(operated.lab.kubeconfig.read_text())
+    for entry in content["clusters"]:
+        if (authority := entry["cluster"].get("certificate-authority")) is not None:
+            entry["cluster"]["certificate-authority"] = str(operated.lab.kubeconfig.parent / authority)
+    for entry in content["users"]:
+        entry["user"] = {"token": token}
+    path = operated.folder / "observer.kubeconfig"
+    path.write_text(yaml.safe_dump(content))
+    operated.change("dev", cluster={"context": "dev", "kubeconfig": str(path)})
+    return operated
+
+
+def verify(operated: Operated) -> dict[str, Any]:
+    outcome = operated.run("verify", "dev", "-o", "json", "--no-peers", "--timeout", "30")
+    assert outcome.out, outcome.err
+    found: dict[str, Any] = json.loads(outcome.out) | {"code": outcome.code}
+    return found
+
+
+def test_the_role_that_observes_is_enough_to_prove_a_healthy_network(observer: Operated) -> None:
+    found = verify(observer)
+    assert (found["code"], found["findings"], found["leftOut"]) == (0, [], [])
+    assert "3 virt-handlers and 2 sync controllers use" in found["proven"][0]
+
+
+def test_whether_a_lease_of_another_namespaces_pod_is_leaked_is_left_open_and_said(observer: Operated) -> None:
+    lease = {"50": {"id": "x", "podref": "elsewhere/vm", "ifname": "net1"}}
+    observer.dev.merge(POOL, {"spec": {"allocations": lease}})
+    found = verify(observer)
+    assert (found["code"], found["findings"]) == (0, [])
+    (sentence,) = found["leftOut"]
+    assert sentence.startswith("dev: not judged: lease-leaked for namespace elsewhere, as ")

@@ -1,0 +1,165 @@
+"""Traps that `mignet verify` finds in what multus, the kubelet, nmstate and KubeVirt write: one set, one finding."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import operated as lab
+import pytest
+from nmstate_operator import ENACTMENTS, FAILED, POLICIES, NmstateOperator, conditions
+from operated import EVENTS, PODS, STATUS, Operated
+
+NETWORK = "my-secondary-network"
+INSTANCES = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances"
+MIGRATIONS = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstancemigrations"
+IPV6 = "fd00:200:5::/64"
+
+
+def only(operated: Operated, code: str, *more: str, severity: str = "error") -> str:
+    found = operated.run("verify", "dev", "-o", "json", "--no-peers", "--timeout", "20", "--stuck-after", "0", *more)
+    assert found.out, found.err
+    findings = json.loads(found.out)["findings"]
+    assert [(each["severity"], each["code"]) for each in findings] == [(severity, code)], found.out + found.err
+    assert found.code == (1 if severity == "error" else 0)
+    return str(findings[0]["message"])
+
+
+def reported(operated: Operated, **changes: Any) -> None:
+    """Let multus have reported something else of one virt-handler's migration0; None takes a key away."""
+    pod = operated.dev.pods()[0]
+    statuses = json.loads(pod["metadata"]["annotations"][STATUS])
+    link = next(each for each in statuses if each["interface"] == "migration0")
+    link.update(changes)
+    for key in [key for key, value in changes.items() if value is None]:
+        del link[key]
+    patch = {"metadata": {"annotations": {STATUS: json.dumps(statuses)}}}
+    operated.dev.merge(f"{PODS}/{pod['metadata']['name']}", patch)
+
+
+def settled(operated: Operated) -> None:
+    """Bring the network up, and wait until every pod is on it."""
+    operated.up("dev")
+    assert operated.run("verify", "dev", "--no-peers").code == 0
+
+
+def test_a_pod_whose_migration0_has_only_a_link_local_address_is_found(operated: Operated) -> None:
+    settled(operated)
+    reported(operated, ips=["fe80::1"])
+    assert "has no IPv4 address on migration0" in only(operated, "address-missing")
+
+
+def test_the_gateways_address_on_a_pod_is_found(operated: Operated) -> None:
+    settled(operated)
+    reported(operated, ips=["10.200.5.1"])
+    assert "10.200.5.1 on migration0 is the gateway's, or reserved" in only(operated, "address-reserved")
+
+
+def test_a_plugin_that_reports_no_mtu_is_information(operated: Operated) -> None:
+    settled(operated)
+    reported(operated, mtu=None)
+    assert "(1 of 5)" in only(operated, "mtu-unreported", severity="info")
+
+
+def test_another_family_first_is_found(operated: Operated) -> None:
+    (operated.folder / "Pulumi.dev-peer.yaml").unlink()
+    operated.change(
+        "dev",
+        segment={"subnet": ["10.200.5.0/24", IPV6], "vlan": 2001, "mtu": 9000},
+        slice=[
+            {"rangeStart": "10.200.5.10", "rangeEnd": "10.200.5.60"},
+            {"rangeStart": "fd00:200:5::10", "rangeEnd": "fd00:200:5::60"},
+        ],
+    )
+    settled(operated)
+    statuses = json.loads(operated.dev.pods()[0]["metadata"]["annotations"][STATUS])
+    ips = next(each["ips"] for each in statuses if each["interface"] == "migration0")
+    reported(operated, ips=ips[::-1])
+    told = only(operated, "address-family-order")
+    assert "is the first address on migration0, and IPv6; the other clusters use IPv4" in told
+
+
+def test_what_else_keeps_a_pod_from_starting_is_told_in_its_own_words(operated: Operated) -> None:
+    operated.dev.fault("handler-held")
+    operated.up_without_waiting("dev")
+    pod = lab.until(lambda: [each for each in operated.dev.pods() if not lab.ready(each) and asks(each)])[0]
+    metadata = pod["metadata"]
+    operated.dev.kube.call(
+        "POST",
+        EVENTS,
+        json={
+            "metadata": {"name": "mount", "namespace": lab.NAMESPACE},
+            "involvedObject": {"kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]},
+            "reason": "FailedMount",
+            "message": 'secret "kubevirt-virt-handler-certs" not found',
+            "type": "Warning",
+        },
+    )
+    assert 'does not start: secret "kubevirt-virt-handler-certs" not found' in only(operated, "pod-not-starting")
+
+
+def asks(pod: dict[str, Any]) -> bool:
+    return NETWORK in pod["metadata"].get("annotations", {}).get("k8s.v1.cni.cncf.io/networks", "")
+
+
+def test_an_uplink_that_a_node_refuses_is_why_the_pods_do_not_come(operated: Operated) -> None:
+    operated.dev.fault("handler-held")
+    attachment = {"type": "macvlan", "name": NETWORK, "master": "mig0"}
+    operated.change("dev", attachment=attachment, uplink={"vlan": {"baseInterface": "eth1", "name": "mig0"}})
+    kube = operated.dev.kube
+    with NmstateOperator(kube, "dev"):
+        operated.up_without_waiting("dev")
+    (policy,) = kube.call("GET", POLICIES)["items"]
+    name = f"dev-worker-1.{policy['metadata']['name']}"
+    found = conditions(FAILED, "NmstateError: eth1 has no carrier", Failing="True", Available="False")
+    headers = {"content-type": "application/merge-patch+json"}
+    kube.call("PATCH", f"{ENACTMENTS}/{name}/status", json={"status": {"conditions": found}}, headers=headers)
+    told = only(operated, "uplink-failing")
+    assert "on node dev-worker-1 fails: eth1 has no carrier" in told
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "words"),
+    [
+        ("migration-hangs", "vm-migrating", "is still migrating"),
+        ("migration-fails", "vm-migration-failed", "did not move, its migration failed: "),
+    ],
+)
+def test_the_last_migration_of_a_user_is_judged_as_far_as_it_went(
+    operated: Operated, fault: str, code: str, words: str
+) -> None:
+    settled(operated)
+    operated.dev.fault(fault)
+    machine = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "metadata": {"name": "vm"}}
+    operated.dev.kube.call("POST", INSTANCES, json=machine | {"spec": {"domain": {"devices": {}}}})
+    lab.until(lambda: operated.dev.get(f"{INSTANCES}/vm").get("status", {}).get("phase") == "Running")
+    body = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstanceMigration", "spec": {"vmiName": "vm"}}
+    operated.dev.kube.call("POST", MIGRATIONS, json=body | {"metadata": {"generateName": "user-"}})
+    ends = "Running" if fault == "migration-hangs" else "Failed"
+    lab.until(lambda: operated.dev.get(MIGRATIONS)["items"][0].get("status", {}).get("phase") == ends)
+    assert words in only(operated, code, "--vm", "default/vm")
+
+
+def test_an_adopted_attachment_in_another_spelling_is_a_warning_that_a_restart_ends(operated: Operated) -> None:
+    settled(operated)
+    path = f"{lab.ATTACHMENTS}/{NETWORK}"
+    live = operated.dev.get(path)
+    again = {key: live[key] for key in ("apiVersion", "kind")}
+    again |= {"metadata": {"name": NETWORK}, "spec": {"config": json.dumps(json.loads(live["spec"]["config"]))}}
+    operated.dev.kube.call("DELETE", path)
+    operated.dev.kube.call("POST", lab.ATTACHMENTS, json=again, params={"fieldManager": "kubectl-create"})
+    attachment = {"type": "macvlan", "name": NETWORK, "cniName": "migration-bridge", "master": "eth1", "adopt": True}
+    operated.change("dev", attachment=attachment)
+    lab.until(lambda: later_than_pods(operated), "the clock has gone on")
+    operated.up_without_waiting("dev")
+    found = operated.run("verify", "dev", "-o", "json", "--no-peers")
+    told = [(each["severity"], each["code"]) for each in json.loads(found.out)["findings"]]
+    assert (found.code, told) == (0, [("warning", "pods-keep-old-network")] * 2), found.out
+    assert "nobody can tell what stood there before it was adopted" in found.out
+
+
+def later_than_pods(operated: Operated) -> bool:
+    pods = [*operated.dev.pods(), *operated.dev.pods("virt-synchronization-controller")]
+    probe = {"metadata": {"generateName": "clock-", "namespace": lab.NAMESPACE}}
+    made = operated.dev.kube.call("POST", f"/api/v1/namespaces/{lab.NAMESPACE}/configmaps", json=probe)
+    return bool(made["metadata"]["creationTimestamp"] > max(each["status"]["startTime"] for each in pods))
