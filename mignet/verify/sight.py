@@ -39,7 +39,7 @@ SCHEDULABLE = {"kubevirt.io/schedulable": "true"}
 
 
 def core_reads(stack: Stack) -> list[Read]:
-    """Return what says how far a rollout is; without any of it nothing can be proven."""
+    """Return what says how far a rollout is, and what is declared; only of the policies can one do without."""
     namespace = stack.cluster.namespace
     return [
         Read(hyperconverged_kind(stack), namespace, NAME),
@@ -49,6 +49,7 @@ def core_reads(stack: Stack) -> list[Read]:
         Read(DEPLOYMENT, namespace, SYNC),
         Read(POD, namespace, labels={LABEL: HANDLER}),
         Read(POD, namespace, labels={LABEL: SYNC}),
+        *(Read(NODE_POLICY, name=policy.name) for policy in stack.policies),
     ]
 
 
@@ -58,7 +59,7 @@ def other_reads(stack: Stack) -> list[Read]:
     if leases_of(stack):
         reads += [Read(IP_POOL), Read(IP_RESERVATION)]
     if stack.policies:
-        reads += [*(Read(NODE_POLICY, name=policy.name) for policy in stack.policies), Read(NODE_ENACTMENT)]
+        reads.append(Read(NODE_ENACTMENT))
     return reads
 
 

@@ -13,6 +13,7 @@ from operated import EVENTS, PODS, STATUS, Operated
 NETWORK = "my-secondary-network"
 INSTANCES = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances"
 MIGRATIONS = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstancemigrations"
+HELD = "dev-worker-2"
 IPV6 = "fd00:200:5::/64"
 
 
@@ -80,16 +81,23 @@ def test_another_family_first_is_found(operated: Operated) -> None:
 
 
 def test_what_else_keeps_a_pod_from_starting_is_told_in_its_own_words(operated: Operated) -> None:
-    operated.dev.fault("handler-held")
+    operated.dev.fault("handler-held", HELD)
     operated.up_without_waiting("dev")
-    pod = lab.until(lambda: [each for each in operated.dev.pods() if not lab.ready(each) and asks(each)])[0]
+    (pod,) = lab.until(
+        lambda: [each for each in operated.dev.pods() if each["spec"]["nodeName"] == HELD and asks(each)]
+    )
     metadata = pod["metadata"]
     operated.dev.kube.call(
         "POST",
         EVENTS,
         json={
             "metadata": {"name": "mount", "namespace": lab.NAMESPACE},
-            "involvedObject": {"kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]},
+            "involvedObject": {
+                "kind": "Pod",
+                "namespace": lab.NAMESPACE,
+                "name": metadata["name"],
+                "uid": metadata["uid"],
+            },
             "reason": "FailedMount",
             "message": 'secret "kubevirt-virt-handler-certs" not found',
             "type": "Warning",
