@@ -21,9 +21,8 @@ up: .venv/.runtime  ## The main job: two clusters on this machine, preflight, up
 down:  ## End what `make up` started.
 	$(BIN)/mignet lab down
 
-# A file's tests share the lab that the file starts: on one worker, it starts once. The long ones come first.
 test: check  ## Everything that CI runs.
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 2 --dist worksteal
 
 check: .venv/.dev  ## Format, lint, types, import contracts, code blocks of the documents.
 	$(BIN)/ruff format --check .
