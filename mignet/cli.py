@@ -35,6 +35,7 @@ from mignet.arguments import (
     chosen,
 )
 from mignet.editor_commands import app as editors
+from mignet.export_commands import app as export
 from mignet.lab.commands import app as lab
 from mignet.look_commands import app as looks
 
@@ -53,6 +54,7 @@ app = typer.Typer(
     "Exit codes: 0 fine, 1 failed, 2 configuration, 7 changes or drift where none were expected.",
 )
 app.add_typer(lab, name="lab")
+app.add_typer(export, name="export")
 app.add_typer(addresses)
 app.add_typer(editors)
 app.add_typer(looks)
