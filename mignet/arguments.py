@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import fnmatch
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
 from config.findings import ConfigError, Finding
+from config.model import parse
+from config.selection import Labels, is_selector, selects
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from config.project_files import Project
 
 FAILED, CONFIGURATION, CHANGES = 1, 2, 7
 """Exit codes; 0 is fine."""
 
-Stacks = Annotated[list[str] | None, typer.Argument(metavar="STACK", help="Stacks to work on.")]
+Stacks = Annotated[list[str] | None, typer.Argument(metavar="STACK", help="Stacks to work on, or patterns: 'prod-*'.")]
+Select = Annotated[
+    str | None, typer.Option("--select", "-l", help="Stacks by labels in their files: tier=canary,region!=eu.")
+]
 All = Annotated[bool, typer.Option("--all", help="Work on every stack that has a file.")]
 EngineChoice = Annotated[
     Literal["auto", "pulumi", "direct"],
@@ -32,15 +39,21 @@ Cwd = Annotated[Path, typer.Option("--cwd", "-C", help="The project's folder, or
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before changing anything.")]
 
 
-def chosen(project: Project, names: Sequence[str] | None, *, all_: bool) -> list[str]:
-    """Return the stacks that are meant; the only one when none is named. Raises ConfigError."""
+def chosen(project: Project, names: Sequence[str] | None, *, all_: bool, select: str | None = None) -> list[str]:
+    """Return the stacks that are meant; the only one when none is named. Raises ConfigError.
+
+    A selector of labels chooses among those named, or among all. A name without a pattern need not have a file here.
+    """
     known = project.stack_names()
     if all_ and names:
         mistake("--all", "and names of stacks exclude each other", "Give one of them")
+    if select is not None:
+        among = _named(names, known) if names else known
+        return _selected(project, among, select)
     if all_:
         return known
     if names:
-        return list(dict.fromkeys(names))
+        return _named(names, known)
     if len(known) == 1:
         return known
     mistake("STACK", "is required", f"Name one of: {', '.join(known) or 'none has a file yet'}; or --all")
@@ -49,3 +62,33 @@ def chosen(project: Project, names: Sequence[str] | None, *, all_: bool) -> list
 def mistake(key: str, rule: str, remedy: str) -> NoReturn:
     """Refuse a command line. Raises ConfigError."""
     raise ConfigError([Finding("error", "usage", "mignet", key, None, rule, remedy)])
+
+
+def _named(names: Sequence[str], known: Sequence[str]) -> list[str]:
+    found: dict[str, None] = {}
+    for name in names:
+        if not re.search(r"[*?\[]", name):
+            found[name] = None
+            continue
+        hits = fnmatch.filter(known, name)
+        if not hits:
+            mistake(f"STACK {name}", "matches no stack that has a file", f"Stacks: {', '.join(known) or 'none'}")
+        found |= dict.fromkeys(hits)
+    return list(found)
+
+
+def _selected(project: Project, names: Sequence[str], selector: str) -> list[str]:
+    if not is_selector(selector):
+        mistake(f"--select {selector}", "is no selector of labels", "Write it as tier=canary,region!=eu")
+    found = [name for name in names if selects(selector, labels_of(project, name))]
+    if not found:
+        mistake(f"--select {selector}", "selects no stack", "Labels stand in the stack files, under labels")
+    return found
+
+
+def labels_of(project: Project, name: str) -> Mapping[str, str]:
+    """Return the labels in a stack's file. Raises ConfigError when it cannot be read."""
+    labels = parse(Labels, project.stack_values(name).get("labels") or {}, stack=name, key="labels")
+    if isinstance(labels, Labels):
+        return labels.root
+    raise ConfigError(labels)
