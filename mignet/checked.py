@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,6 +22,17 @@ class Checked:
     stacks: tuple[str, ...]
     findings: tuple[Finding, ...]
     left_out: tuple[str, ...]
+    proven: tuple[str, ...] = ()
+    """A sentence for each stack of which something was proven, and what."""
+
+    def with_(self, more: Checked) -> Checked:
+        """Return both as one, about the stacks of this one."""
+        return replace(
+            self,
+            findings=(*self.findings, *more.findings),
+            left_out=(*self.left_out, *more.left_out),
+            proven=(*self.proven, *more.proven),
+        )
 
     @property
     def blocks(self) -> bool:

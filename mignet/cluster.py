@@ -103,13 +103,22 @@ class Cluster:
         return await self._ask(f"read {kind.kind} {name}", kind, read)
 
     async def list(
-        self, kind: Kind, *, namespace: str | None = None, labels: Mapping[str, str] | None = None
+        self,
+        kind: Kind,
+        *,
+        namespace: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        fields: Mapping[str, str] | None = None,
     ) -> list[Object]:
-        """Read the objects of a kind in one namespace, or in all of them; those with all of `labels` when given."""
+        """Read the objects of a kind in one namespace, or in all; those with all of `labels` and `fields` when given.
+
+        Which fields the API server selects by depends on the kind; `metadata.name` is one of every kind's.
+        """
 
         async def read() -> list[Object]:
             where = (namespace or "*") if kind.namespaced else None
-            found = self._client.list(_resource(kind), namespace=where, labels=dict(labels or {}))
+            narrowed: Any = {"labels": dict(labels or {}), "fields": dict(fields or {})}
+            found = self._client.list(_resource(kind), namespace=where, **narrowed)
             return [_plain(item) | {"apiVersion": kind.api_version, "kind": kind.kind} async for item in found]
 
         return await self._ask(f"list {kind.kind}", kind, read)

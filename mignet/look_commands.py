@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from config.project_files import Project
-from mignet.arguments import All, Cwd, OutputChoice, Stacks, chosen
+from mignet.arguments import All, Cwd, OutputChoice, Stacks, Yes, chosen, mistake
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from config.stack import Stack
     from mignet.checked import Checked
     from mignet.outputs import Output
 
@@ -30,14 +34,68 @@ def preflight(stacks: Stacks = None, *, all_: All = False, output: OutputChoice 
 
 
 @app.command()
-def verify(stacks: Stacks = None, *, all_: All = False, output: OutputChoice = "table", cwd: Cwd = Path()) -> None:
-    """Prove that the pods that migrate use the network; exit 1 if they do not."""
-    from mignet import looks, run
-    from mignet.verify import verify as look
+def verify(
+    stacks: Stacks = None,
+    *,
+    all_: All = False,
+    output: OutputChoice = "table",
+    cwd: Cwd = Path(),
+    timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Wait that long; 0 looks once.")] = 1800.0,
+    stuck_after: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Patience with a pod whose start fails.")
+    ] = 30.0,
+    with_peers: Annotated[bool, typer.Option("--peers/--no-peers", help="Compare addresses with the peers'.")] = True,
+    vm: Annotated[
+        str | None,
+        typer.Option(metavar="NAMESPACE/NAME", help="Prove the way of this virtual machine's last migration."),
+    ] = None,
+    migrate: Annotated[
+        str | None, typer.Option(metavar="NAMESPACE/NAME", help="Migrate this virtual machine once, and prove the way.")
+    ] = None,
+    yes: Yes = False,
+) -> None:
+    """Wait for the operators, and prove that the pods that migrate use the network; exit 1 if they do not.
+
+    It changes nothing, except that --migrate creates one VirtualMachineInstanceMigration.
+    """
+    from mignet import progress, proving, run
+    from mignet.verify import Patience
 
     project = Project.find(cwd.resolve())
     loaded = run.load(project, chosen(project, stacks, all_=all_))
-    _finish(asyncio.run(looks.look_at(project, loaded, look)), output)
+    machine = _machine(vm, migrate, loaded)
+    patience = Patience(timeout, stuck_after)
+    with progress.shown() as show:
+        checked = asyncio.run(proving.prove(project, loaded, patience, with_peers=with_peers, progress=show))
+    if machine and not checked.blocks:
+        if migrate and not yes:
+            _ask(machine)
+        within = timeout if migrate else None
+        with progress.shown() as show:
+            way = proving.prove_machine(project, loaded[0], machine, migrate_within=within, progress=show)
+            checked = checked.with_(asyncio.run(way))
+    _finish(checked, output)
+
+
+def _machine(vm: str | None, migrate: str | None, stacks: Sequence[Stack]) -> str | None:
+    """Return the virtual machine that is meant. Raises ConfigError."""
+    if vm and migrate:
+        mistake("--vm", "and --migrate exclude each other", "Give one of them")
+    machine = vm or migrate
+    if machine is None:
+        return None
+    option = "--vm" if vm else "--migrate"
+    if machine.count("/") != 1 or not all(machine.split("/")):
+        mistake(f"{option} {machine}", "is not NAMESPACE/NAME", "Write it as my-namespace/my-vm")
+    if len(stacks) != 1:
+        mistake(option, "is about one cluster", "Name one stack")
+    return machine
+
+
+def _ask(machine: str) -> None:
+    if not sys.stdin.isatty():
+        mistake("--migrate", "asks before it changes anything", "Say --yes where nobody can answer")
+    typer.confirm(f"Migrate {machine} now?", err=True, abort=True)
 
 
 def _finish(checked: Checked, output: Output) -> None:

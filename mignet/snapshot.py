@@ -23,12 +23,16 @@ STOPS = {"kubeconfig", "unreachable", "unauthorized"}
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What to read: one object when it has a name, else all of a kind, in one namespace or (None) in all of them."""
+    """What to read: one object when it has a name, else all of a kind, in one namespace or (None) in all of them.
+
+    `labels` and `fields` (such as `metadata.name`) narrow a list down; an object must have all of them.
+    """
 
     kind: Kind
     namespace: str | None = None
     name: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+    fields: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 class UnreadError(Exception):
@@ -72,6 +76,10 @@ class Snapshot:
         """Return one object, or None when it is not there. Raises as `all` does."""
         return next((each for each in self.all(kind, namespace) if each["metadata"]["name"] == name), None)
 
+    def with_(self, other: Snapshot) -> Snapshot:
+        """Return both looks as one; what both read, `other` knows better."""
+        return Snapshot(self.stack, {**self.found, **other.found})
+
     @property
     def unread(self) -> tuple[tuple[Read, ClusterError], ...]:
         """What could not be read, and why."""
@@ -91,7 +99,9 @@ async def look(cluster: Cluster, stack: Stack, reads: Iterable[Read]) -> Snapsho
 async def _one(cluster: Cluster, read: Read) -> tuple[Object, ...] | ClusterError:
     try:
         if read.name is None:
-            return tuple(await cluster.list(read.kind, namespace=read.namespace, labels=read.labels))
+            return tuple(
+                await cluster.list(read.kind, namespace=read.namespace, labels=read.labels, fields=read.fields)
+            )
         found = await cluster.get(read.kind, read.name, read.namespace)
     except ClusterError as error:
         return error

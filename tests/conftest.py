@@ -9,10 +9,13 @@ from pathlib import Path
 import hypothesis
 import pytest
 import support
+from operated import Objects, Operated, restore, state, until, whole
 
 from mignet.lab.definitions import SLIM, VARIABLE
 from mignet.lab.folders import locked
 from mignet.lab.lab import Lab
+from mignet.lab.operators.attendance import attended
+from mignet.lab.operators.world import QUICK
 
 REAL_CRDS = Path(__file__).parents[2] / "shared" / "crds"
 
@@ -38,6 +41,33 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             me.unlink()
             if not any(users.iterdir()):
                 lab.down()
+
+
+@pytest.fixture(scope="session")
+def operated_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lab, list[Objects]]]:
+    """A lab of this worker's own, its operators at work, and what each of its clusters held at first."""
+    crds = None if os.environ.get(VARIABLE) else REAL_CRDS if REAL_CRDS.is_dir() else SLIM
+    lab = Lab(tmp_path_factory.mktemp("operated") / "lab", crds=crds)
+    try:
+        lab.up(lambda _: None)
+        with attended(lab.directory, pace=QUICK):
+            one = Operated(lab, Path())
+            for cluster in one.clusters:
+                until(lambda cluster=cluster: cluster.settled(None) and whole(cluster))
+            yield lab, [state(cluster.kube) for cluster in one.clusters]
+    finally:
+        lab.down()
+
+
+@pytest.fixture
+def operated(operated_lab: tuple[Lab, list[Objects]], tmp_path: Path) -> Operated:
+    """The lab whose operators are at work, as it was at first, and a project folder with its two stacks."""
+    lab, seeds = operated_lab
+    one = Operated(lab, tmp_path / "project")
+    for cluster, seed in zip(one.clusters, seeds, strict=True):
+        restore(cluster, seed)
+    one.create()
+    return one
 
 
 # Shared machines are slow at times; a property is not false for that.

@@ -6,7 +6,7 @@ The seeds need what a client library for users hides: the field manager of each 
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,10 +27,21 @@ def connect(port: int, certificates: Path, *, name: str) -> httpx2.Client:
     """
     import httpx2
 
+    return httpx2.Client(**_settings(port, certificates, name))
+
+
+def connect_async(port: int, certificates: Path, *, name: str) -> httpx2.AsyncClient:
+    """Return an asynchronous client of the same server; as `connect`."""
+    import httpx2
+
+    return httpx2.AsyncClient(**_settings(port, certificates, name))
+
+
+def _settings(port: int, certificates: Path, name: str) -> dict[str, Any]:
     context = ssl.create_default_context(cafile=str(certificates / "ca.crt"))
     context.load_cert_chain(certificates / f"{name}.crt", certificates / f"{name}.key")
     # The environment's proxies are not for loopback.
-    return httpx2.Client(base_url=f"https://127.0.0.1:{port}", verify=context, timeout=TIMEOUT, trust_env=False)
+    return {"base_url": f"https://127.0.0.1:{port}", "verify": context, "timeout": TIMEOUT, "trust_env": False}
 
 
 def is_ready(client: httpx2.Client, path: str = "/readyz") -> bool:

@@ -21,8 +21,15 @@ MANAGER = "mignet-lab"
 TIMEOUT = 30.0
 """Seconds within which the API server must serve a definition it was given."""
 
-SEEDED = (HYPERCONVERGED, "networks.config.openshift.io", "nodenetworkstates.nmstate.io")
-"""The definitions of which there are seeds."""
+SEEDED = (
+    HYPERCONVERGED,
+    "networks.config.openshift.io",
+    "nodenetworkstates.nmstate.io",
+    "kubevirts.kubevirt.io",
+    "ippools.whereabouts.cni.cncf.io",
+    "overlappingrangeipreservations.whereabouts.cni.cncf.io",
+)
+"""The definitions of which there are seeds, or of which the operators make the first object at once."""
 
 COLLECTIONS = {
     "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",

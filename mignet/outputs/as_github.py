@@ -22,7 +22,7 @@ _COMMANDS = {"error": "error", "warning": "warning", "info": "notice"}
 def render(checked: Checked, base: Path) -> str:
     """Write one command for each finding; what is waived is a notice."""
     lines = [_command(checked, finding, base) for finding in checked.findings]
-    lines += [f"::notice::{_data(sentence)}" for sentence in checked.left_out]
+    lines += [f"::notice::{_data(sentence)}" for sentence in (*checked.left_out, *checked.proven)]
     return "".join(f"{line}\n" for line in lines)
 
 

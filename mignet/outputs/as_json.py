@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def render(checked: Checked, base: Path) -> str:
-    """Write `{stacks, leftOut, blocks, findings}`; a finding has its sentence as `message`, and file, line, column."""
+    """Write `{stacks, leftOut, proven, blocks, findings}`.
+
+    A finding has its sentence as `message`, and file, line and column.
+    """
     findings = []
     for finding in checked.findings:
         place = place_of(checked.project, finding)
@@ -25,6 +28,7 @@ def render(checked: Checked, base: Path) -> str:
     whole = {
         "stacks": checked.stacks,
         "leftOut": checked.left_out,
+        "proven": checked.proven,
         "blocks": checked.blocks,
         "findings": findings,
     }

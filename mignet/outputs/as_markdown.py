@@ -25,6 +25,8 @@ def render(checked: Checked, base: Path) -> str:
         lines.append("")
     for sentence in checked.left_out:
         lines += [_plain(sentence[:1].upper() + sentence[1:]), ""]
+    for sentence in checked.proven:
+        lines += [_plain(sentence), ""]
     return "\n".join(lines)
 
 

@@ -42,8 +42,12 @@ def render(checked: Checked, base: Path) -> str:
         "columnKind": "unicodeCodePoints",
         "results": [_result(checked, finding, codes, base) for finding in checked.findings],
     }
-    if checked.left_out:
-        notifications = [{"level": "warning", "message": {"text": sentence}} for sentence in checked.left_out]
+    notifications = [
+        {"level": level, "message": {"text": sentence}}
+        for level, sentences in (("warning", checked.left_out), ("note", checked.proven))
+        for sentence in sentences
+    ]
+    if notifications:
         run["invocations"] = [{"executionSuccessful": True, "toolExecutionNotifications": notifications}]
     log = {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
     return json.dumps(log, indent=2, ensure_ascii=False) + "\n"

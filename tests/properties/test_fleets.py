@@ -14,13 +14,13 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from whereabouts_oracle import first_pods
 
 from config.findings import ConfigError
 from config.fleet import Fleet as StackFleet
 from config.fleet_rules import check_fleet
 from config.part import Part
 from config.stack import Stack, load_stack
+from mignet.lab.whereabouts import first_pods
 
 Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 

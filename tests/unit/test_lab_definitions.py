@@ -11,11 +11,18 @@ from mignet.lab.errors import LabError
 
 SLIM_NAMES = {
     HYPERCONVERGED,
+    "forkliftcontrollers.forklift.konveyor.io",
+    "ippools.whereabouts.cni.cncf.io",
+    "kubevirts.kubevirt.io",
     "network-attachment-definitions.k8s.cni.cncf.io",
     "networks.config.openshift.io",
+    "networks.operator.openshift.io",
     "nodenetworkconfigurationenactments.nmstate.io",
     "nodenetworkconfigurationpolicies.nmstate.io",
     "nodenetworkstates.nmstate.io",
+    "overlappingrangeipreservations.whereabouts.cni.cncf.io",
+    "virtualmachineinstancemigrations.kubevirt.io",
+    "virtualmachineinstances.kubevirt.io",
 }
 
 

@@ -188,6 +188,7 @@ def test_json_has_every_part_of_a_finding_by_name(tmp_path: Path) -> None:
     assert json.loads(RENDER["json"](checked, tmp_path)) == {
         "stacks": ["a", "b"],
         "leftOut": [],
+        "proven": [],
         "blocks": True,
         "findings": [
             {

@@ -1,7 +1,8 @@
-"""What whereabouts gives for an IPAM configuration: a model of its allocator, to hold rendered configurations against.
+"""What whereabouts gives for an IPAM configuration: a model of its allocator.
 
-It knows nothing of this project's code. `tests/unit/test_whereabouts_oracle.py` holds it against what the real plugin
-was seen to do. Read in the plugin's sources (0.9, datastore kubernetes): ends are inclusive; an end that is not among
+The lab's stand-in for the plugin gives addresses by it, and tests hold rendered configurations against it. It knows
+nothing of this project's code. `tests/unit/test_whereabouts.py` holds it against what the real plugin was seen to do.
+Read in the plugin's sources (0.9, datastore kubernetes): ends are inclusive; an end that is not among
 the usable addresses, or comes before the start, is ignored; network and broadcast address are never given; the lowest
 free address goes first; an exclude counts with its whole block; nothing reserves a gateway. Top-level keys are one
 range, which goes before `ipRanges`; there, an address that cannot be read is an error, at the top it is ignored.
@@ -12,9 +13,11 @@ from __future__ import annotations
 import ipaddress
 import itertools
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
@@ -60,7 +63,7 @@ class Range:
 
 @dataclass
 class Pool:
-    """The book of one range."""
+    """The book of one network: the addresses as numbers."""
 
     network: Network
     readable: set[int] = field(default_factory=set)
@@ -69,6 +72,7 @@ class Pool:
     """No address below it is free: nothing is ever given back here."""
 
     def write(self, address: int) -> None:
+        """Book an address."""
         start = int(self.network.network_address)
         written = (address - start) % 2**64
         if written < BOOKED:
@@ -77,35 +81,48 @@ class Pool:
             self.cursor = address + 1
 
 
-def handed_out(ipam: dict[str, Any]) -> Iterator[tuple[Interface, ...]]:
-    """Yield what one new pod after the other gets, an address for each range, for ever or until RefusedError.
+@dataclass
+class Books:
+    """What one cluster has given: a pool for each network, and every address of either family."""
+
+    pools: dict[Network, Pool] = field(default_factory=dict)
+    everywhere: dict[int, set[int]] = field(default_factory=lambda: {4: set(), 6: set()})
+
+
+def give(ipam: dict[str, Any], books: Books) -> tuple[Interface, ...]:
+    """Return what a new pod gets, an address for each range, and write it into the books. Raises RefusedError.
 
     `node_slice_size` is not modelled: without its controller the plugin crashes. Nor are IPv4 addresses written as
     IPv6 (`::ffff:…`), which Go takes for IPv4.
     """
-    ranges = _ranges(ipam)
     across = ipam.get("enable_overlapping_ranges", True)
-    pools: dict[Network, Pool] = {}
-    everywhere: dict[int, set[int]] = {4: set(), 6: set()}
+    given: list[Interface] = []
+    held: dict[Network, int] = {}
+    dummies: dict[int, set[int]] = {4: set(), 6: set()}
+    for raw in _ranges(ipam):
+        network = _cidr(raw["range"])
+        if network is None:
+            raise _storage(f"invalid CIDR address: {raw['range']}")
+        if network in held:
+            # A pod that is in the book already gets the same address again.
+            given.append(_interface(held[network], network))
+            continue
+        pool = books.pools.setdefault(network, Pool(network))
+        one = _range(raw, network)
+        reserved = books.everywhere[network.version] if across else set()
+        address = _assign(one, pool, dummies[network.version], reserved)
+        pool.write(address)
+        held[network] = address
+        reserved.add(address)
+        given.append(_interface(address, network))
+    return tuple(given)
+
+
+def handed_out(ipam: dict[str, Any]) -> Iterator[tuple[Interface, ...]]:
+    """Yield what one new pod after the other gets in an empty cluster, for ever or until RefusedError."""
+    books = Books()
     while True:
-        given: list[Interface] = []
-        held: dict[Network, int] = {}
-        dummies: dict[int, set[int]] = {4: set(), 6: set()}
-        for raw in ranges:
-            network = _cidr(raw["range"])
-            if network in held:
-                # A pod that is in the book already gets the same address again.
-                given.append(_interface(held[network], network))
-                continue
-            pool = pools.setdefault(network, Pool(network))
-            one = _range(raw, network)
-            reserved = everywhere[network.version] if across else set()
-            address = _assign(one, pool, dummies[network.version], reserved)
-            pool.write(address)
-            held[network] = address
-            reserved.add(address)
-            given.append(_interface(address, network))
-        yield tuple(given)
+        yield give(ipam, books)
 
 
 def first_pods(ipam: dict[str, Any], most: int) -> tuple[list[tuple[Interface, ...]], str | None]:

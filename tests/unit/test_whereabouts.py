@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from whereabouts_oracle import first_pods
+
+from mignet.lab.whereabouts import first_pods
 
 OBSERVED: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "data/whereabouts-observed.json").read_text())[
     "rows"

@@ -1,0 +1,21 @@
+"""The lab's process of stand-ins: `python -m mignet.lab.operators DIRECTORY`."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from pathlib import Path
+
+from mignet.lab.operators.attendance import attend
+from mignet.lab.operators.world import Pace
+
+
+async def _main(directory: Path) -> None:
+    task = asyncio.create_task(attend(directory, pace=Pace()))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+print("stand-ins for the operators of the lab's clusters: nothing here runs a virtual machine", flush=True)  # noqa: T201
+asyncio.run(_main(Path(sys.argv[1])))

@@ -1,0 +1,75 @@
+"""The stand-ins of all clusters of a lab, for as long as it runs: in a process of the lab's own, or in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from typing import TYPE_CHECKING
+
+from mignet.lab.clients import connect_async
+from mignet.lab.operators.api import StaleError
+from mignet.lab.operators.operators import RETRY, Operators
+from mignet.lab.record import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from mignet.lab.operators.world import Pace
+
+NAMESPACE = "openshift-cnv"
+
+
+async def attend(directory: Path, *, pace: Pace) -> None:
+    """Keep the stand-ins of the lab in `directory` at work until cancelled, wherever its servers move to."""
+    record = Record.read(directory / "lab.json")
+    clusters = record.clusters if record else []
+    async with asyncio.TaskGroup() as group:
+        for cluster in clusters:
+            group.create_task(_attend(directory, cluster, pace))
+
+
+@contextlib.contextmanager
+def attended(directory: Path, *, pace: Pace) -> Iterator[None]:
+    """Have the stand-ins of that lab at work in a thread of this program."""
+    begun: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = []
+    ready = threading.Event()
+
+    async def work() -> None:
+        task = asyncio.create_task(attend(directory, pace=pace))
+        begun.append((asyncio.get_running_loop(), task))
+        ready.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    thread = threading.Thread(target=lambda: asyncio.run(work()), name="operators", daemon=True)
+    thread.start()
+    ready.wait()
+    try:
+        yield
+    finally:
+        loop, task = begun[0]
+        loop.call_soon_threadsafe(task.cancel)
+        thread.join()
+
+
+async def _attend(directory: Path, cluster: str, pace: Pace) -> None:
+    import httpx2
+
+    while True:
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                # Read again each time: a server that was restarted may have another port.
+                record = Record.read(directory / "lab.json")
+                clients = {
+                    name: await stack.enter_async_context(
+                        connect_async(process.port, directory / "certificates" / name, name="admin")
+                    )
+                    for name, process in (record.processes if record else {}).items()
+                    if record and name in record.clusters
+                }
+                await Operators(clients, cluster, namespace=NAMESPACE, pace=pace).run()
+        except* (httpx2.TransportError, OSError, StaleError):
+            pass
+        await asyncio.sleep(RETRY)

@@ -1,0 +1,50 @@
+"""The faults that can be switched on in the lab, and which of them a pod is made under."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mignet.lab.operators.templates import HANDLER, SYNCHRONIZER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+SHAPE = "lab.migration-network/faults"
+"""The annotation of a pod with the faults that it was made under."""
+
+ON_ONE_HANDLER = {
+    "handler-on-pod-network": "one virt-handler starts without migration0, and silently uses the pod network",
+    "handler-without-address": "one virt-handler gets migration0 without an address, and panics",
+    "handler-stuck": "the sandbox of one virt-handler cannot be made: its node has no such CNI plugin",
+    "handler-mtu": "one virt-handler's migration0 has MTU 1500",
+    "handler-outside-slice": "one virt-handler gets an address of the range outside of the cluster's slice",
+    "handler-duplicate": "one virt-handler gets the address of another one",
+    "handler-duplicate-peer": "one virt-handler gets the address of a virt-handler of the other cluster",
+    "handler-held": "one virt-handler does not turn ready, and nothing says why",
+}
+"""What is wrong with the virt-handler of one node: of the node that the fault is about, else of the last one."""
+
+ON_CONTROL_PLANE = {
+    "control-plane-without-nic": "the control-plane nodes have no second NIC: the sync controller is stuck",
+}
+
+ON_OPERATORS = {
+    "operator-asleep": "the HyperConverged operator does nothing: observedGeneration stays behind",
+    "conditions-stale": "the HyperConverged keeps its old conditions and observedGeneration while the pods roll",
+    "conditions-early": "the HyperConverged says Available before the pods are done",
+    "annotation-missing": "virt-operator does not ask for the network: no pod has migration0",
+}
+
+ALL = ON_ONE_HANDLER | ON_CONTROL_PLANE | ON_OPERATORS
+"""Each fault, and what it does in one line."""
+
+
+def shape(on: Mapping[str, str], workload: str, node: str, nodes: Sequence[str]) -> str:
+    """Return the faults under which a pod is made, a comma between them; `nodes` are those of its workload."""
+    if workload == HANDLER:
+        found = [name for name in ON_ONE_HANDLER if name in on and node == (on[name] or nodes[-1])]
+    elif workload == SYNCHRONIZER:
+        found = [name for name in ON_CONTROL_PLANE if name in on]
+    else:
+        found = []
+    return ",".join(found)

@@ -1,0 +1,97 @@
+"""The HyperConverged operator: copies the settings of the HyperConverged into the KubeVirt, and its state back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mignet.kinds import KUBEVIRT
+from mignet.lab.operators import templates
+from mignet.lab.operators.templates import GATE, HYPERCONVERGED_NAME, HYPERCONVERGED_OPERATOR, KUBEVIRT_NAME
+from mignet.lab.operators.world import World, conditions
+
+if TYPE_CHECKING:
+    from mignet.kinds import Object
+
+
+async def step(world: World) -> None:
+    """Do what is to be done next."""
+    hyperconverged = world.one(world.hyperconverged, HYPERCONVERGED_NAME)
+    if hyperconverged is None or "operator-asleep" in world.faults:
+        return
+    generation = hyperconverged["metadata"]["generation"]
+    migrations, gate = _migrations(hyperconverged), _gate(hyperconverged)
+    kubevirt = world.one(KUBEVIRT, KUBEVIRT_NAME)
+    if kubevirt is None:
+        made = templates.kubevirt(hyperconverged, migrations=migrations, gate=gate)
+        await world.create(KUBEVIRT, made, manager=HYPERCONVERGED_OPERATOR)
+        return
+    configuration = kubevirt["spec"]["configuration"]
+    gates = configuration["developerConfiguration"]["featureGates"]
+    wanted_gates = [each for each in gates if each != GATE] + ([GATE] if gate else [])
+    if configuration.get("migrations") != migrations or (GATE in gates) != gate:
+        if not world.lasted(("hyperconverged", generation, str(configuration.get("migrations"))), world.pace.notice):
+            return
+        developer = configuration["developerConfiguration"] | {"featureGates": wanted_gates}
+        spec = kubevirt["spec"] | {
+            "configuration": configuration | {"migrations": migrations, "developerConfiguration": developer}
+        }
+        await world.replace(KUBEVIRT, kubevirt | {"spec": spec}, manager=HYPERCONVERGED_OPERATOR)
+        return
+    await _report(world, hyperconverged, kubevirt)
+
+
+async def _report(world: World, hyperconverged: Object, kubevirt: Object) -> None:
+    """Say how far the KubeVirt is: the generation at once, the conditions late."""
+    if "conditions-stale" in world.faults or "status" not in kubevirt:
+        return
+    status, generation = hyperconverged.get("status", {}), hyperconverged["metadata"]["generation"]
+    shown = _is(hyperconverged, "Available", "True")
+    ready = "conditions-early" in world.faults or _is(kubevirt, "Available", "True")
+    if status.get("observedGeneration") != generation:
+        # The trap of the real one: a new generation with the conditions of the old one.
+        ready = shown
+    elif ready == shown or not world.lasted(("report", generation, ready), world.pace.late):
+        return
+    found = _conditions(status.get("conditions", []), kubevirt, ready=ready)
+    found = [each | {"observedGeneration": generation} for each in found]
+    wanted = status | {"conditions": found, "observedGeneration": generation}
+    wanted["systemHealthStatus"] = "healthy" if ready else "warning"
+    await world.report(world.hyperconverged, hyperconverged, wanted, manager=HYPERCONVERGED_OPERATOR)
+
+
+def _conditions(old: list[Object], kubevirt: Object, *, ready: bool) -> list[Object]:
+    done = {"reason": "ReconcileCompleted", "message": "Reconcile completed successfully"}
+    if ready:
+        waits = done
+    else:
+        says = next((each["message"] for each in kubevirt["status"]["conditions"] if each["type"] == "Progressing"), "")
+        waits = {"reason": "KubeVirtProgressing", "message": f"KubeVirt is progressing: {says}"}
+    yes, no = ("True", "False") if ready else ("False", "True")
+    return [
+        *conditions(old, **done, ReconcileComplete="True"),
+        *conditions(old, **waits, Available=yes, Progressing=no),
+        *conditions(old, **done, Degraded="False"),
+        *conditions(old, **waits, Upgradeable=yes),
+    ]
+
+
+def _is(item: Object, condition: str, status: str) -> bool:
+    found = item.get("status", {}).get("conditions", [])
+    return any(each["type"] == condition and each["status"] == status for each in found)
+
+
+def _migrations(hyperconverged: Object) -> Object:
+    spec: Object = hyperconverged["spec"]
+    if hyperconverged["apiVersion"].endswith("/v1"):
+        spec = spec.get("virtualization", {})
+    return dict(spec.get("liveMigrationConfig", {}))
+
+
+def _gate(hyperconverged: Object) -> bool:
+    """Whether migrations between clusters are on. In v1 they are, unless the list says otherwise."""
+    gates = hyperconverged["spec"].get("featureGates", {})
+    if isinstance(gates, list):
+        return not any(
+            each["name"] == "decentralizedLiveMigration" and each.get("state") == "Disabled" for each in gates
+        )
+    return bool(gates.get("decentralizedLiveMigration"))

@@ -1,0 +1,103 @@
+"""All stand-ins of one cluster, at work until they are cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import traceback
+from typing import TYPE_CHECKING
+
+from mignet.kinds import DEFINITION, HYPERCONVERGED_V1, HYPERCONVERGED_V1BETA1, POD
+from mignet.lab.operators import controllers, hyperconverged_operator, kubelet, virt_operator
+from mignet.lab.operators.api import Api, RefusedError, StaleError
+from mignet.lab.operators.templates import HANDLER
+from mignet.lab.operators.world import Pace, World
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    import httpx2
+
+    from mignet.kinds import Kind, Object
+
+STEPS: Sequence[Callable[[World], Awaitable[None]]] = (
+    hyperconverged_operator.step,
+    virt_operator.step,
+    controllers.step,
+    kubelet.step,
+)
+
+RETRY = 0.5
+"""Seconds until a cluster is tried again that could not be reached, or refused."""
+
+
+class Operators:
+    """The stand-ins of one cluster. `clients` names each cluster of the lab; `cluster` is the one they work in."""
+
+    def __init__(self, clients: dict[str, httpx2.AsyncClient], cluster: str, *, namespace: str, pace: Pace) -> None:
+        self._apis = {name: Api(client) for name, client in clients.items()}
+        self._cluster = cluster
+        self._namespace = namespace
+        self._pace = pace
+
+    async def run(self) -> None:
+        """Work until cancelled. Raises httpx2.TransportError when the API server goes away."""
+        api = self._apis[self._cluster]
+        world = World(
+            api,
+            hyperconverged=await _stored(api),
+            namespace=self._namespace,
+            pace=self._pace,
+            peers=self._peers,
+        )
+        async with asyncio.TaskGroup() as group:
+            for kind in world.kinds:
+                group.create_task(world.watch(kind))
+            group.create_task(self._work(world))
+
+    async def _work(self, world: World) -> None:
+        while True:
+            world.begin()
+            try:
+                await _round(world)
+                pause = world.due
+            except StaleError:
+                pause = 0.02
+            except RefusedError as error:
+                # A fault of the stand-ins, or of the definitions: said, and tried again, as an operator does.
+                print(f"{self._cluster}: {error}", file=sys.stderr, flush=True)  # noqa: T201
+                pause = RETRY
+            except (AttributeError, LookupError, TypeError, ValueError):
+                # An object that nobody expected: it must not end the operators.
+                traceback.print_exc()
+                pause = RETRY
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await world.awake.wait()
+
+    async def _peers(self) -> list[Object]:
+        others = [api for name, api in self._apis.items() if name != self._cluster]
+        lists = [await api.list(POD, self._namespace, labels={"kubevirt.io": HANDLER}) for api in others]
+        return [pod for pods in lists for pod in pods]
+
+
+async def _round(world: World) -> None:
+    """Let every stand-in do its next step on what is there now, until none has anything to do at once."""
+    await world.refresh()
+    for step in STEPS:
+        await step(world)
+        if not world.settled:
+            await world.refresh()
+            world.awake.set()
+    world.end()
+
+
+async def _stored(api: Api) -> Kind:
+    """Return the HyperConverged in the version that this cluster stores."""
+    while True:
+        definition = await api.get(DEFINITION, "hyperconvergeds.hco.kubevirt.io")
+        if definition is not None:
+            stored = next(each["name"] for each in definition["spec"]["versions"] if each["storage"])
+            return HYPERCONVERGED_V1 if stored == "v1" else HYPERCONVERGED_V1BETA1
+        await asyncio.sleep(RETRY)

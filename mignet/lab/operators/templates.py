@@ -1,0 +1,142 @@
+"""What the operators make, in the shape in which the real ones make it, cut down to what a migration network needs.
+
+Shaped after the HyperConverged operator 1.18.1 and virt-operator 1.8.4. The images do not exist: nothing runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mignet.kinds import Object
+
+KUBEVIRT_NAME = "kubevirt-kubevirt-hyperconverged"
+HYPERCONVERGED_NAME = "kubevirt-hyperconverged"
+HANDLER = "virt-handler"
+SYNCHRONIZER = "virt-synchronization-controller"
+VERSION = "v1.8.4"
+
+HYPERCONVERGED_OPERATOR = "hyperconverged-cluster-operator"
+VIRT_OPERATOR = "virt-operator"
+"""Field managers: the names of the operators' programs."""
+
+NETWORKS = "k8s.v1.cni.cncf.io/networks"
+NETWORK_STATUS = "k8s.v1.cni.cncf.io/network-status"
+INTERFACE = "migration0"
+GATE = "DecentralizedLiveMigration"
+"""The feature gate without which there is no sync controller."""
+
+
+def kubevirt(owner: Object, *, migrations: Object, gate: bool) -> Object:
+    """Return the KubeVirt that the HyperConverged operator makes of `owner`."""
+    gates = ["CPUManager", "Snapshot", "ExpandDisks", "HostDevices", "VMExport", "WithHostModelCPU", "HotplugVolumes"]
+    return {
+        "metadata": {
+            "name": KUBEVIRT_NAME,
+            "namespace": owner["metadata"]["namespace"],
+            "labels": {
+                "app": HYPERCONVERGED_NAME,
+                "app.kubernetes.io/component": "compute",
+                "app.kubernetes.io/managed-by": "hco-operator",
+                "app.kubernetes.io/part-of": "hyperconverged-cluster",
+            },
+            "ownerReferences": [owner_reference(owner)],
+        },
+        "spec": {
+            "configuration": {
+                "developerConfiguration": {"featureGates": [*gates, *([GATE] if gate else [])]},
+                "migrations": migrations,
+                "network": {"defaultNetworkInterface": "masquerade"},
+            },
+            "customizeComponents": {},
+            "productComponent": "compute",
+            "productName": "hyperconverged-cluster",
+            "uninstallStrategy": "BlockUninstallIfWorkloadsExist",
+            "workloadUpdateStrategy": {"workloadUpdateMethods": ["LiveMigrate"]},
+        },
+    }
+
+
+def handler(owner: Object, *, network: str | None) -> Object:
+    """Return the DaemonSet of virt-handler that virt-operator makes of the KubeVirt `owner`."""
+    container = {
+        "name": HANDLER,
+        "image": f"stand-in.invalid/kubevirt/virt-handler:{VERSION}",
+        "command": ["virt-handler"],
+        "args": ["--port", "8443", "--hostname-override", "$(NODE_NAME)", "--pod-ip-address", "$(MY_POD_IP)"],
+        "env": [_field("NODE_NAME", "spec.nodeName"), _field("MY_POD_IP", "status.podIP")],
+        "ports": [{"containerPort": 8443, "name": "metrics", "protocol": "TCP"}],
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    spec = {
+        "selector": {"matchLabels": {"kubevirt.io": HANDLER}},
+        "template": _template(HANDLER, container, network, scc="kubevirt-handler"),
+        "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}},
+    }
+    return {"metadata": _metadata(owner, HANDLER), "spec": spec}
+
+
+def synchronizer(owner: Object, *, network: str | None) -> Object:
+    """Return the Deployment of the sync controller that virt-operator makes of the KubeVirt `owner`."""
+    container = {
+        "name": "sync",
+        "image": f"stand-in.invalid/kubevirt/virt-synchronization-controller:{VERSION}",
+        "command": [SYNCHRONIZER, "--v", "2", "--port", "9185"],
+        "env": [_field("MY_POD_IP", "status.podIP")],
+        "ports": [{"containerPort": 9185, "name": "sync", "protocol": "TCP"}],
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    spec = {
+        "replicas": 2,
+        "selector": {"matchLabels": {"kubevirt.io": SYNCHRONIZER}},
+        "template": _template(SYNCHRONIZER, container, network, scc="restricted-v2"),
+    }
+    return {"metadata": _metadata(owner, SYNCHRONIZER), "spec": spec}
+
+
+def annotated(template: Object, network: str | None) -> Object:
+    """Return a pod template that asks multus for `network`, or for none."""
+    annotations = {key: value for key, value in template["metadata"]["annotations"].items() if key != NETWORKS}
+    if network:
+        annotations[NETWORKS] = f"{network}@{INTERFACE}"
+    return template | {"metadata": template["metadata"] | {"annotations": annotations}}
+
+
+def fingerprint(template: Object) -> str:
+    """Return a short hash of a pod template: pods of another one are out of date."""
+    return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def owner_reference(owner: Object) -> Object:
+    """Return the reference of a controller to itself, for what it makes."""
+    return {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def _metadata(owner: Object, name: str) -> Object:
+    return {
+        "name": name,
+        "namespace": owner["metadata"]["namespace"],
+        "labels": {"kubevirt.io": name, "app.kubernetes.io/name": name, "app.kubernetes.io/managed-by": VIRT_OPERATOR},
+        "ownerReferences": [owner_reference(owner)],
+    }
+
+
+def _template(name: str, container: Object, network: str | None, *, scc: str) -> Object:
+    bare = {
+        "metadata": {"labels": {"kubevirt.io": name}, "annotations": {"openshift.io/required-scc": scc}},
+        "spec": {"containers": [container], "tolerations": [{"key": "CriticalAddonsOnly", "operator": "Exists"}]},
+    }
+    return annotated(bare, network)
+
+
+def _field(name: str, path: str) -> Object:
+    return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}

@@ -1,0 +1,292 @@
+"""The books of whereabouts: which addresses of the slice are leased, to whom, and how long they will do.
+
+A pool is an object of one cluster, named after the range, `[network_name-]<range with : and / as ->`; its leases are
+keyed by an address' distance from the network address. Source: whereabouts, and what the real plugin writes.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from config.addressing import AddressRange
+from config.demand import SURGE
+from config.findings import Finding, rule
+from config.ipam import Whereabouts
+from mignet.cluster import ClusterError
+from mignet.kinds import IP_POOL, IP_RESERVATION, POD
+from mignet.snapshot import Read, UnreadError
+from mignet.verify.addresses import holders
+from mignet.verify.pods import HANDLER, SYNC
+from mignet.verify.rollout import wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from config.addressing import Address, Network
+    from config.part import Part
+    from config.stack import Stack
+    from mignet.kinds import Object
+    from mignet.snapshot import Snapshot
+    from mignet.verify.sight import Sight
+
+NO_ADDRESS = "could not allocate ip"
+"""What whereabouts says, in small letters, when its range is full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """An address and the pod that has it, as `namespace/name`."""
+
+    address: Address
+    pod: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The pool of one of the stack's subnets."""
+
+    name: str
+    part: Part
+    size: int
+    """Addresses that pods of this stack can get."""
+    leases: tuple[Lease, ...]
+
+    @property
+    def inside(self) -> list[Lease]:
+        """Leases in the stack's part."""
+        return [lease for lease in self.leases if lease.address in self.part.span]
+
+    @property
+    def free(self) -> int:
+        """Addresses of the stack that nobody has."""
+        return max(self.size - len(self.inside), 0)
+
+    def __str__(self) -> str:
+        return f"{len(self.inside)} of {self.size} addresses leased in IPPool {self.name}"
+
+
+def pool_name(subnet: Network, network_name: str | None) -> str:
+    """Return the name of the pool of a range.
+
+    >>> pool_name(ipaddress.ip_network("10.200.5.0/24"), None)
+    '10.200.5.0-24'
+    """
+    text = str(subnet).replace(":", "-").replace("/", "-")
+    return text if network_name is None else f"{network_name}-{text}"
+
+
+def pools(sight: Sight) -> list[Pool]:
+    """Return the pools of the stack that exist, one for each subnet. Raises UnreadError."""
+    ipam = sight.stack.attachment.ipam
+    if not isinstance(ipam, Whereabouts):
+        return []
+    live = {each["metadata"]["name"]: each for each in sight.seen.all(IP_POOL)}
+    found = []
+    for part in sight.stack.parts:
+        name = pool_name(part.subnet, ipam.network_name)
+        if name in live:
+            found.append(Pool(name, part, ipam.counted(part), tuple(_leases(part.subnet, live[name]))))
+    return found
+
+
+def full(sight: Sight) -> bool:
+    """Tell whether one of the pools has nothing left. Raises UnreadError."""
+    return any(not pool.free for pool in pools(sight))
+
+
+def strangers(seen: Snapshot, known: Iterable[str]) -> list[Read]:
+    """Return reads of the pods, as far as they are not known, that hold leases of the stack's subnets."""
+    ipam = seen.stack.attachment.ipam
+    if not isinstance(ipam, Whereabouts):
+        return []
+    try:
+        live = seen.all(IP_POOL)
+    except UnreadError:
+        return []
+    held = {
+        lease.pod
+        for part in seen.stack.parts
+        for pool in live
+        if pool["metadata"]["name"] == pool_name(part.subnet, ipam.network_name)
+        for lease in _leases(part.subnet, pool)
+    }
+    unknown = sorted(held - set(known))
+    named = (each.partition("/") for each in unknown if "/" in each)
+    # A list of one is the same right as the list of all, which is asked for anyway.
+    return [Read(POD, namespace, fields={"metadata.name": name}) for namespace, _, name in islice(named, LOOKED_UP)]
+
+
+LOOKED_UP = 200
+"""Pods that are looked up one by one to see whether a lease is leaked; the others are not judged."""
+
+
+def _leases(subnet: Network, pool: Object) -> Iterator[Lease]:
+    for offset, entry in (pool.get("spec", {}).get("allocations") or {}).items():
+        yield Lease(subnet.network_address + int(offset), entry.get("podref", ""))
+
+
+@rule("pool-missing")
+def pool_missing(sight: Sight) -> Iterator[Finding]:
+    """Pods with addresses of the slice, and no pool of its range: another configuration made them, in other books."""
+    found = {pool.name for pool in pools(sight)}
+    ipam, addresses = sight.stack.attachment.ipam, list(holders(sight.attached))
+    if not isinstance(ipam, Whereabouts):
+        return
+    for part in sight.stack.parts:
+        name = pool_name(part.subnet, ipam.network_name)
+        if name in found or not any(address in part.span for address in addresses):
+            continue
+        others = [each["metadata"]["name"] for each in sight.seen.all(IP_POOL) if _overlaps(each, part.subnet)]
+        there = f"; there is {', '.join(others)}" if others else ""
+        yield Finding(
+            "error",
+            "pool-missing",
+            sight.stack.name,
+            f"IPPool {name}",
+            None,
+            f"does not exist, and pods have addresses of {part.span}{there}",
+            "See which attachment the pods were made from; restart them when it is the right one",
+        )
+
+
+def _overlaps(pool: Object, subnet: Network) -> bool:
+    try:
+        return ipaddress.ip_network(pool.get("spec", {}).get("range", ""), strict=False).overlaps(subnet)
+    except (ValueError, TypeError):
+        return False
+
+
+@rule("lease-outside")
+def lease_outside(sight: Sight) -> Iterator[Finding]:
+    """A lease in another cluster's part of the range is given by that cluster, too."""
+    for pool in pools(sight):
+        outside = [lease for lease in pool.leases if lease.address not in pool.part.span]
+        # What the pods themselves show is said of them.
+        shown = set(holders(sight.living))
+        for lease in outside:
+            if lease.address not in shown:
+                yield Finding(
+                    "error",
+                    "lease-outside",
+                    sight.stack.name,
+                    f"IPPool {pool.name}",
+                    str(lease.address),
+                    f"is leased to {lease.pod}, and outside of this cluster's slice {pool.part.span}",
+                    "See which attachment of this range gives it; restart that pod when it is mended",
+                )
+
+
+@rule("lease-leaked")
+def lease_leaked(sight: Sight) -> Iterator[Finding]:
+    """The lease of a pod that is gone takes an address until whereabouts' reconciler finds it, once a day at best."""
+    for pool in pools(sight):
+        leaked = [lease for lease in pool.inside if _leaked(sight, pool, lease)]
+        if leaked:
+            some = ", ".join(f"{lease.address} of {lease.pod}" for lease in leaked[:5])
+            more = f" and {len(leaked) - 5} more" if len(leaked) > 5 else ""
+            yield Finding(
+                "warning",
+                "lease-leaked",
+                sight.stack.name,
+                f"IPPool {pool.name}",
+                None,
+                f"has {len(leaked)} lease{'s' if len(leaked) > 1 else ''} of pods that are gone: {some}{more}",
+                "whereabouts' reconciler takes them back; see that it runs (mignet preflight), or remove those entries",
+            )
+
+
+def _leaked(sight: Sight, pool: Pool, lease: Lease) -> bool:
+    """Tell whether no pod has a lease: there is none of that name, or it has another lease and uses that one."""
+    pod = next((each for each in sight.pods if each.reference == lease.pod), None)
+    if pod is not None:
+        used = set(() if pod.link is None else pod.link.addresses)
+        others = {each.address for each in pool.leases if each.pod == lease.pod}
+        return lease.address not in used and not used.isdisjoint(others)
+    outcome = sight.holders.get(lease.pod)
+    return outcome is not None and not isinstance(outcome, ClusterError) and not outcome
+
+
+@rule("pool-runs-out")
+def pool_runs_out(sight: Sight) -> Iterator[Finding]:
+    """Each rollout needs an address beyond the pods' own; without one it stops at the first pod."""
+    handler, sync = (sight.workload(role) for role in (HANDLER, SYNC))
+    pods = sum(wanted(each) for each in (handler, sync) if each is not None)
+    nodes = 0 if handler is None else wanted(handler)
+    for pool in pools(sight):
+        if pool.free >= SURGE and pool.size >= (sight.stack.demand or 0) and pool.size >= pods + SURGE:
+            continue
+        most = pool.size - (pods - nodes) - SURGE
+        yield Finding(
+            "warning",
+            "pool-runs-out",
+            sight.stack.name,
+            f"IPPool {pool.name}",
+            None,
+            f"has {pool.free} of {pool.size} addresses free; they do for {max(most, 0)} nodes, and there are {nodes}"
+            + (f" (it needs {sight.stack.demand}: {sight.stack.demand_sum})" if sight.stack.demand else ""),
+            f"Give the stack more addresses: mignet allocate {sight.stack.name}, then mignet up",
+        )
+
+
+@rule("reservation-stray")
+def reservation_stray(sight: Sight) -> Iterator[Finding]:
+    """Whereabouts gives no address that is reserved, on behalf of whichever pool: a stray one is lost to the slice."""
+    leases = {lease.address: lease.pod for pool in pools(sight) for lease in pool.leases}
+    for each in sight.seen.all(IP_RESERVATION):
+        address = _reserved(each["metadata"]["name"])
+        owner = each.get("spec", {}).get("podref", "")
+        if address is None or not any(address in span for span in sight.stack.spans) or leases.get(address) == owner:
+            continue
+        has = f"the lease is {leases[address]}'s" if address in leases else "there is no such lease"
+        yield Finding(
+            "warning",
+            "reservation-stray",
+            sight.stack.name,
+            f"OverlappingRangeIPReservation {each['metadata']['namespace']}/{each['metadata']['name']}",
+            None,
+            f"keeps {address} for {owner}, and {has}",
+            "Delete it when that pod is gone; else see which attachment of an overlapping range the pod uses",
+        )
+
+
+def _reserved(name: str) -> Address | None:
+    """Return the address that a reservation is named after; `:` stands there as `-`."""
+    for text in (name, name.replace("-", ":")):
+        try:
+            return ipaddress.ip_address(text)
+        except ValueError:
+            continue
+    # With a network's name in front of it.
+    tail = name.rpartition("-")[2]
+    try:
+        return ipaddress.ip_address(tail)
+    except ValueError:
+        return None
+
+
+RULES = (pool_missing, lease_outside, lease_leaked, pool_runs_out, reservation_stray)
+
+
+def used(stack: Stack, addresses: Iterable[Address]) -> str:
+    """Write addresses as ranges, those of the segment's first family first."""
+    parts = []
+    addresses = list(addresses)
+    for part in stack.parts:
+        here = sorted(int(address) for address in addresses if address.version == part.subnet.version)
+        parts += [str(each) for each in _ranges(part.subnet, here)]
+    return ", ".join(parts)
+
+
+def _ranges(subnet: Network, numbers: list[int]) -> Iterator[AddressRange]:
+    first = subnet.network_address
+    start = end = None
+    for number in [*numbers, None]:
+        if end is not None and number is not None and number <= end + 1:
+            end = number
+            continue
+        if start is not None and end is not None:
+            yield AddressRange(first + (start - int(first)), first + (end - int(first)))
+        start = end = number

@@ -1,0 +1,159 @@
+"""What verify judges: a look at one cluster, what is declared for it, and who holds leases there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from config.hyperconverged import NAME
+from config.ipam import Whereabouts
+from mignet.guards import hyperconverged_kind
+from mignet.kinds import (
+    DAEMON_SET,
+    DEPLOYMENT,
+    EVENT,
+    IP_POOL,
+    IP_RESERVATION,
+    KUBEVIRT,
+    NETWORK_ATTACHMENT,
+    NODE,
+    NODE_ENACTMENT,
+    NODE_POLICY,
+    POD,
+    Kind,
+    Object,
+)
+from mignet.snapshot import Read, Snapshot
+from mignet.verify.pods import HANDLER, LABEL, SYNC, Pod, Role, moment, read_pod
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from config.stack import Stack
+    from mignet.cluster import ClusterError
+
+SCHEDULABLE = {"kubevirt.io/schedulable": "true"}
+"""The label of nodes that run virtual machines."""
+
+
+def core_reads(stack: Stack) -> list[Read]:
+    """Return what says how far a rollout is; without any of it nothing can be proven."""
+    namespace = stack.cluster.namespace
+    return [
+        Read(hyperconverged_kind(stack), namespace, NAME),
+        Read(KUBEVIRT, namespace),
+        Read(NETWORK_ATTACHMENT, namespace, stack.network),
+        Read(DAEMON_SET, namespace, HANDLER),
+        Read(DEPLOYMENT, namespace, SYNC),
+        Read(POD, namespace, labels={LABEL: HANDLER}),
+        Read(POD, namespace, labels={LABEL: SYNC}),
+    ]
+
+
+def other_reads(stack: Stack) -> list[Read]:
+    """Return what is looked at besides, when the pods are there, or do not come."""
+    reads = [Read(NODE, labels=SCHEDULABLE), Read(EVENT, stack.cluster.namespace, fields={"type": "Warning"})]
+    if leases_of(stack):
+        reads += [Read(IP_POOL), Read(IP_RESERVATION)]
+    if stack.policies:
+        reads += [*(Read(NODE_POLICY, name=policy.name) for policy in stack.policies), Read(NODE_ENACTMENT)]
+    return reads
+
+
+def leases_of(stack: Stack) -> bool:
+    """Tell whether the stack's addresses are leases of whereabouts."""
+    return isinstance(stack.attachment.ipam, Whereabouts)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A look at a cluster. `now` is this machine's time; `declared` the objects of the program, as manifests."""
+
+    seen: Snapshot
+    declared: tuple[Object, ...] = ()
+    holders: Mapping[str, tuple[Object, ...] | ClusterError] = field(default_factory=dict)
+    """Pods by `namespace/name` that hold leases and are none of those that migrate: nothing when there is none."""
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    stuck_after: float = 0
+    """Seconds that a pod may try to start before its error counts."""
+
+    @property
+    def stack(self) -> Stack:
+        """The stack that is looked at."""
+        return self.seen.stack
+
+    @property
+    def namespace(self) -> str:
+        """KubeVirt's namespace."""
+        return self.stack.cluster.namespace
+
+    @cached_property
+    def pods(self) -> tuple[Pod, ...]:
+        """The pods that migrate, those of virt-handler first, by name."""
+        live = (read_pod(each) for each in self.seen.all(POD, self.namespace))
+        return tuple(sorted((pod for pod in live if pod), key=lambda pod: (pod.role != HANDLER, pod.name)))
+
+    def of(self, role: Role) -> tuple[Pod, ...]:
+        """Return the pods of one role, those that end left out."""
+        return tuple(pod for pod in self.pods if pod.role == role and not pod.terminating)
+
+    @property
+    def living(self) -> tuple[Pod, ...]:
+        """The pods that do not end."""
+        return tuple(pod for pod in self.pods if not pod.terminating)
+
+    @cached_property
+    def hyperconverged(self) -> Object | None:
+        """The HyperConverged."""
+        return self.seen.one(hyperconverged_kind(self.stack), NAME, self.namespace)
+
+    @cached_property
+    def kubevirt(self) -> Object | None:
+        """The KubeVirt object that the HyperConverged operator keeps."""
+        return next(iter(self.seen.all(KUBEVIRT, self.namespace)), None)
+
+    @cached_property
+    def attachment(self) -> Object | None:
+        """The NetworkAttachmentDefinition."""
+        return self.seen.one(NETWORK_ATTACHMENT, self.stack.network, self.namespace)
+
+    def workload(self, role: Role) -> Object | None:
+        """Return virt-handler's DaemonSet, or the sync controller's Deployment."""
+        return self.seen.one(workload_kind(role), role, self.namespace)
+
+    @cached_property
+    def changed(self) -> datetime | None:
+        """When the attachment's content last changed, at the latest: the oldest of the times of those that own it."""
+        if self.attachment is None:
+            return None
+        owners = (
+            each["time"]
+            for each in self.attachment["metadata"].get("managedFields", ())
+            if "f:config" in each.get("fieldsV1", {}).get("f:spec", {}) and "time" in each
+        )
+        return min(map(moment, owners), default=None)
+
+    @cached_property
+    def stale(self) -> tuple[Pod, ...]:
+        """Pods whose network was made before the attachment's content last changed: they keep the old one."""
+        changed = self.changed
+        return () if changed is None else tuple(pod for pod in self.living if pod.networked < changed)
+
+    @cached_property
+    def attached(self) -> tuple[Pod, ...]:
+        """Pods with `migration0`, made from the attachment as it is now."""
+        return tuple(pod for pod in self.living if pod.link is not None and pod not in self.stale)
+
+
+def workload_kind(role: Role) -> Kind:
+    """Return the kind of object that makes the pods of a role."""
+    return DAEMON_SET if role == HANDLER else DEPLOYMENT
+
+
+def names(pods: Iterable[Pod], *, limit: int = 5) -> str:
+    """Name pods in a sentence, at most `limit` of them."""
+    listed = [pod.name for pod in pods]
+    more = len(listed) - limit
+    return ", ".join(listed[:limit]) + (f" and {more} more" if more > 0 else "")
