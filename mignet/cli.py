@@ -38,6 +38,7 @@ from mignet.editor_commands import app as editors
 from mignet.export_commands import app as export
 from mignet.lab.commands import app as lab
 from mignet.look_commands import app as looks
+from mignet.peer_commands import app as peers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +59,7 @@ app.add_typer(export, name="export")
 app.add_typer(addresses)
 app.add_typer(editors)
 app.add_typer(looks)
+app.add_typer(peers)
 
 
 def main() -> NoReturn:

@@ -45,6 +45,7 @@ OPENSHIFT_NETWORK = Kind("config.openshift.io", "v1", "Network", "networks", nam
 KUBEVIRT = Kind("kubevirt.io", "v1", "KubeVirt", "kubevirts")
 INSTANCE = Kind("kubevirt.io", "v1", "VirtualMachineInstance", "virtualmachineinstances")
 MIGRATION = Kind("kubevirt.io", "v1", "VirtualMachineInstanceMigration", "virtualmachineinstancemigrations")
+FORKLIFT = Kind("forklift.konveyor.io", "v1beta1", "ForkliftController", "forkliftcontrollers")
 IP_POOL = Kind("whereabouts.cni.cncf.io", "v1alpha1", "IPPool", "ippools")
 IP_RESERVATION = Kind(
     "whereabouts.cni.cncf.io", "v1alpha1", "OverlappingRangeIPReservation", "overlappingrangeipreservations"
