@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from config.project_files import Project
-    from mignet.side_by_side import State
+    from mignet.fleet_work import State
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mignet.side_by_side import Ended, Pace, State, Stop, interruptible, side_by_side
+from mignet.fleet_work import Ended, Pace, State, Stop, interruptible, side_by_side
 
 Work = dict[str, Callable[[], Awaitable[str]]]
 
