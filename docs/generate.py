@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 os.environ["MIGNET_FIELD_DOCS"] = "1"
 
 from catalogue import rules
+from troubleshooting import troubleshooting
 
 from config.attachment import Bridge, Ipvlan, Localnet, Macvlan, VlanTrunkItem
 from config.cluster import Cluster
@@ -118,3 +119,4 @@ def _one(schema: dict[str, Any]) -> str:
 if __name__ == "__main__":
     (DOCS / "configuration.md").write_text(configuration(), encoding="utf-8")
     (DOCS / "rules.md").write_text(rules(), encoding="utf-8")
+    (DOCS / "troubleshooting.md").write_text(troubleshooting(), encoding="utf-8")

@@ -5,20 +5,46 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from config.findings import Finding
 
 Operation = Literal["create", "update", "delete", "relinquish", "same"]
 """`relinquish`: our fields of an object that is not ours are given back; the object stays."""
 
 
 @dataclass(frozen=True, slots=True)
+class Writer:
+    """Who wrote something, as the API server noted it (managedFields).
+
+    `operation` is Apply or Update, `time` in UTC as ISO 8601 to the second, `subresource` empty for the object itself.
+    Without `owns`, nobody owns the field any more, and this is the object's last writer.
+    """
+
+    manager: str
+    operation: str
+    time: str
+    subresource: str = ""
+    owns: bool = True
+
+    def __str__(self) -> str:
+        through = f", {self.subresource}" if self.subresource else ""
+        return f"{self.manager} ({self.operation}{through}) at {self.time}"
+
+
+@dataclass(frozen=True, slots=True)
 class FieldChange:
-    """One field that changes. `owner` is the field manager it is taken from, when it is taken from one."""
+    """One field that changes. `owner` is the field manager it is taken from, when it is taken from one.
+
+    `by` is who set the live value, and when; None when the API server kept no trace of it.
+    """
 
     path: str
     old: Any
     new: Any
     owner: str | None = None
+    by: Writer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +58,36 @@ class ObjectChange:
     fields: tuple[FieldChange, ...] = ()
 
     @property
+    def key(self) -> str:
+        """The object as a sentence names it: `Kind namespace/name`."""
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+    @property
     def taken(self) -> tuple[FieldChange, ...]:
         """The fields that are taken from another field manager."""
         return tuple(change for change in self.fields if change.owner)
 
 
 @dataclass(frozen=True, slots=True)
+class PulumiView:
+    """What Pulumi itself says of a stack after a refresh, with its own fields; `error` when it stopped."""
+
+    changes: tuple[ObjectChange, ...] = ()
+    error: str | None = None
+
+    @property
+    def changed(self) -> bool:
+        """Whether Pulumi would change anything."""
+        return any(change.operation != "same" for change in self.changes)
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """What one verb found or did on one stack. `error` is a sentence when it failed."""
+    """What one verb found or did on one stack. `error` is a sentence when it failed.
+
+    The last four are for drift: what the rules say, what could not be judged, what Pulumi itself sees (None with the
+    direct engine, which keeps no state), and in sentences where that differs from `changes`.
+    """
 
     stack: str
     verb: str
@@ -48,15 +96,29 @@ class Report:
     warnings: tuple[str, ...] = ()
     outputs: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
+    findings: tuple[Finding, ...] = ()
+    left_out: tuple[str, ...] = ()
+    pulumi: PulumiView | None = None
+    apart: tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:
         """Whether anything differs from what is declared."""
         return any(change.operation != "same" for change in self.changes)
 
+    @property
+    def drifted(self) -> bool:
+        """Whether this is drift: a change, for us or for Pulumi, or a finding that is more than information."""
+        return self.error is None and (
+            self.changed
+            or any(finding.severity != "info" for finding in self.findings)
+            or (self.pulumi is not None and self.pulumi.changed)
+        )
+
     def as_json(self) -> dict[str, Any]:
         """Return the report as JSON-ready values."""
-        return asdict(self) | {"changed": self.changed}
+        findings = [asdict(finding) | {"message": str(finding)} for finding in self.findings]
+        return asdict(self) | {"findings": findings, "changed": self.changed, "drifted": self.drifted}
 
 
 _ABSENT = object()

@@ -34,6 +34,7 @@ from mignet.arguments import (
     Yes,
     chosen,
 )
+from mignet.drift_commands import app as drifts
 from mignet.editor_commands import app as editors
 from mignet.export_commands import app as export
 from mignet.lab.commands import app as lab
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
     from config.stack import Stack
     from mignet.changes import Report
-    from mignet.run import Verb
+    from mignet.run import Engine, Verb
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -60,6 +61,7 @@ app.add_typer(addresses)
 app.add_typer(editors)
 app.add_typer(looks)
 app.add_typer(peers)
+app.add_typer(drifts)
 
 
 def main() -> NoReturn:
@@ -115,22 +117,14 @@ def up(
     as_json: AsJson = False,
     cwd: Cwd = Path(),
     yes: Yes = False,
+    skip_preflight: Annotated[
+        bool, typer.Option("--skip-preflight", help="Do not look first whether the clusters are fit.")
+    ] = False,
 ) -> None:
-    """Make the clusters hold what the stacks declare, and read it back."""
-    _finish(_run("up", stacks, all_=all_, engine=engine, as_json=as_json, cwd=cwd, yes=yes))
-
-
-@app.command()
-def drift(
-    stacks: Stacks = None,
-    *,
-    all_: All = False,
-    engine: EngineChoice = "auto",
-    as_json: AsJson = False,
-    cwd: Cwd = Path(),
-) -> None:
-    """Show what differs on the clusters from what the stacks declare; exit 7 if anything does."""
-    _finish(_run("drift", stacks, all_=all_, engine=engine, as_json=as_json, cwd=cwd), changes_code=CHANGES)
+    """Look whether the clusters are fit, make them hold what the stacks declare, and read it back."""
+    _finish(
+        _run("up", stacks, all_=all_, engine=engine, as_json=as_json, cwd=cwd, yes=yes, skip_preflight=skip_preflight)
+    )
 
 
 @app.command()
@@ -206,6 +200,7 @@ def _run(
     as_json: bool,
     cwd: Path,
     yes: bool = False,
+    skip_preflight: bool = False,
 ) -> list[Report]:
     from mignet import run
     from mignet.render import show
@@ -232,16 +227,44 @@ def _run(
             show(report, err=True)
         return not changing or typer.confirm(f"{verb}?", err=True)
 
+    refused = _look_first(project, stacks, taken, skip=skip_preflight) if verb == "up" else []
+    given_up = {report.stack for report in refused}
+    fit = [stack for stack in stacks if stack.name not in given_up]
     if taken == "direct":
-        reports = asyncio.run(run.direct(project, stacks, verb, confirm=confirm))
+        reports = asyncio.run(run.direct(project, fit, verb, confirm=confirm))
     else:
-        reports = run.with_pulumi(project, stacks, verb, confirm=None if yes else confirm)
+        reports = run.with_pulumi(project, fit, verb, confirm=None if yes else confirm)
+    order = [stack.name for stack in stacks]
+    reports = sorted([*refused, *reports], key=lambda report: order.index(report.stack))
     if as_json:
         sys.stdout.write(json.dumps([report.as_json() for report in reports], indent=2) + "\n")
     else:
         for report in reports:
             show(report)
     return reports
+
+
+def _look_first(project: Project, stacks: Sequence[Stack], engine: Engine, *, skip: bool) -> list[Report]:
+    """Run preflight and show what does not stop anything; return the reports of the stacks that it stops."""
+    from mignet import run
+
+    if skip:
+        names = ", ".join(stack.name for stack in stacks)
+        typer.secho(
+            f"--skip-preflight: nobody looked at the rights, APIs, NICs, ranges and owners on {names}",
+            fg="yellow",
+            err=True,
+        )
+        return []
+    checked = asyncio.run(run.preflight(project, stacks))
+    for finding in checked.findings:
+        if not finding.blocks:
+            typer.secho(
+                f"{finding.severity}: {finding}", fg="yellow" if finding.severity == "warning" else None, err=True
+            )
+    for line in checked.left_out:
+        typer.secho(line, fg="yellow", err=True)
+    return run.refused(checked, stacks, "up", engine)
 
 
 def _finish(reports: Sequence[Report], *, changes_code: int = 0) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import ssl
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import httpx2
 import yaml
@@ -19,6 +17,7 @@ from lightkube.generic_resource import create_global_resource, create_namespaced
 from lightkube.types import CascadeType
 
 from components.ownership import FIELD_MANAGER
+from mignet.credentials import FAILURES, unreadable, unusable, without_user
 from mignet.kinds import Kind, Object, kind_of
 
 if TYPE_CHECKING:
@@ -33,17 +32,23 @@ T = TypeVar("T")
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
+"""Until the next part of an answer comes."""
+ANSWER_SECONDS = 60.0
+"""Until an answer is complete, with all its pages, and with the waits that a busy API server asks for."""
+LIMIT_VARIABLE = "MIGNET_TIMEOUT"
+"""Environment variable: seconds that none of the three above may exceed."""
 ATTEMPTS = 8
 """Times that a request is made while the API server answers that it is busy; it says how long to wait in between."""
 
 
+Reason = Literal["kubeconfig", "unreachable", "unauthorized", "forbidden", "not-served", "refused"]
+"""Why a cluster did not do what was asked of it."""
+
+
 class ClusterError(Exception):
-    """The cluster did not do what was asked of it: one sentence that says what, and what to do.
+    """The cluster did not do what was asked of it: one sentence that says what, and what to do."""
 
-    `reason` is one of `kubeconfig`, `unreachable`, `unauthorized`, `forbidden`, `not-served`, `refused`.
-    """
-
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: Reason, message: str) -> None:
         self.reason = reason
         super().__init__(message)
 
@@ -76,12 +81,16 @@ class Cluster:
 
     async def __aenter__(self) -> Self:
         single = _select(self._config, self._base)
-        self._server = single.cluster.server
-        timeout = httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
+        self._server = without_user(single.cluster.server)
+        self._user = single.user
+        limit = _limit()
+        self._answer_seconds = min(ANSWER_SECONDS, limit)
+        timeout = httpx2.Timeout(min(READ_SECONDS, limit), connect=min(CONNECT_SECONDS, limit))
         try:
             self._client = AsyncClient(single, timeout=timeout, field_manager=None)
-        except (KubeConfigError, OSError, ssl.SSLError, ValueError) as error:
-            raise ClusterError("kubeconfig", f"the credentials of context {self._config.context} {error}") from error
+        except (KubeConfigError, httpx2.InvalidURL, OSError, TypeError, ValueError) as error:
+            message = f"context {self._config.context} of the kubeconfig cannot be used: {unreadable(error)}"
+            raise ClusterError("kubeconfig", message) from error
         return self
 
     async def __aexit__(
@@ -169,7 +178,15 @@ class Cluster:
         await self._ask(f"delete {kind.kind} {name}", kind, remove)
 
     async def _ask(self, action: str, kind: Kind, request: Callable[[], Awaitable[T]]) -> T:
-        """Make a request, and make it again while the API server asks for patience."""
+        """Make a request, and make it again while the API server asks for patience; all of it in a bounded time."""
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                return await self._ask_patiently(action, kind, request)
+        except TimeoutError as error:
+            waited = f"no complete answer in {self._answer_seconds:.0f} s"
+            raise ClusterError("unreachable", f"{self._where} is unreachable: {waited}") from error
+
+    async def _ask_patiently(self, action: str, kind: Kind, request: Callable[[], Awaitable[T]]) -> T:
         for attempts_left in reversed(range(ATTEMPTS)):
             try:
                 return await request()
@@ -178,7 +195,14 @@ class Cluster:
                     raise self._refusal(action, error) from error
                 details = error.status.details
                 await asyncio.sleep((details.retryAfterSeconds if details else None) or 1)
-            except (httpx2.HTTPError, KubeConfigError, OSError, json.JSONDecodeError, KeyError) as error:
+            except FAILURES as error:
+                if why := unusable(self._user, error):
+                    raise ClusterError("kubeconfig", f"{self._where}: {why}") from error
+                if isinstance(error, ValueError):
+                    message = f"{self._where} answered something that is not JSON to: {action}"
+                    raise ClusterError("refused", message) from error
+                raise
+            except httpx2.HTTPError as error:
                 raise self._failure(action, kind, error) from error
         raise AssertionError
 
@@ -187,13 +211,14 @@ class Cluster:
         return f"context {self._config.context} ({self._server})"
 
     def _refusal(self, action: str, error: ApiError) -> ClusterError:
-        reason, hint = {
+        answers: dict[int, tuple[Reason, str]] = {
             401: ("unauthorized", "; log in again"),
             403: ("forbidden", "; ask the cluster's administrator for that right"),
-        }.get(error.status.code or 0, ("refused", ""))
+        }
+        reason, hint = answers.get(error.status.code or 0, ("refused", ""))
         return ClusterError(reason, f"{self._where} refused to {action}: {error.status.message}{hint}")
 
-    def _failure(self, action: str, kind: Kind, error: Exception) -> ClusterError:
+    def _failure(self, action: str, kind: Kind, error: httpx2.HTTPError) -> ClusterError:
         match error:
             # An API that is not served answers with plain text, not with a Status.
             case httpx2.HTTPStatusError(response=httpx2.Response(status_code=404)):
@@ -204,13 +229,26 @@ class Cluster:
             case httpx2.HTTPStatusError(response=response):
                 return ClusterError("refused", f"{self._where} answered {response.status_code} to: {action}")
             case httpx2.TimeoutException():
-                seconds = f"{CONNECT_SECONDS:.0f} s to connect, {READ_SECONDS:.0f} s to answer"
+                limit = _limit()
+                connect, answer = min(CONNECT_SECONDS, limit), min(READ_SECONDS, limit)
+                seconds = f"{connect:.0f} s to connect, {answer:.0f} s to answer"
                 return ClusterError("unreachable", f"{self._where} is unreachable: no answer in time ({seconds})")
-            case httpx2.HTTPError():
-                return ClusterError("unreachable", f"{self._where} is unreachable: {error or type(error).__name__}")
             case _:
-                # Nothing else fails here but a credential plugin of the kubeconfig.
-                return ClusterError("kubeconfig", f"{self._where}: the credential plugin failed: {error}")
+                return ClusterError("unreachable", f"{self._where} is unreachable: {error or type(error).__name__}")
+
+
+def _limit() -> float:
+    """Return the most seconds that anything may take, as the user's environment says."""
+    value = os.environ.get(LIMIT_VARIABLE, "")
+    try:
+        seconds = float(value) if value else ANSWER_SECONDS
+    except ValueError:
+        seconds = 0
+    if not seconds > 0:
+        raise ClusterError(
+            "kubeconfig", f"{LIMIT_VARIABLE} is {value}, which is no number of seconds; write 30, or unset it"
+        )
+    return seconds
 
 
 def _select(config: ClusterConfig, base: Path) -> SingleConfig:
@@ -221,13 +259,13 @@ def _select(config: ClusterConfig, base: Path) -> SingleConfig:
         except KubeConfigError:
             continue
         except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
-            first_line = str(error).partition("\n")[0]
-            raise ClusterError("kubeconfig", f"kubeconfig {path} cannot be read: {first_line}") from error
+            raise ClusterError("kubeconfig", f"kubeconfig {path} cannot be read: {unreadable(error)}") from error
         if config.context in kubeconfig.contexts:
             try:
                 single = kubeconfig.get(config.context)
             except (KubeConfigError, KeyError) as error:
-                message = f"context {config.context} of kubeconfig {path} is not complete: {error}"
+                message = f"context {config.context} of kubeconfig {path} is not complete: it names a cluster or user"
+                message += " that is not there"
                 raise ClusterError("kubeconfig", message) from error
             if single is not None:
                 return _with_current_exec(single)

@@ -39,11 +39,12 @@ def hyperconverged_kind(stack: Stack) -> Kind:
     return HYPERCONVERGED_V1 if stack.hyper_converged.api_version == "v1" else HYPERCONVERGED_V1BETA1
 
 
-async def prerequisites(stack: Stack, cluster: Cluster) -> tuple[Object | None, Object]:
+async def prerequisites(stack: Stack, cluster: Cluster, *, foreign: bool = False) -> tuple[Object | None, Object]:
     """Return the live attachment (None when there is none) and HyperConverged of a cluster fit for the stack.
 
     The namespace and the HyperConverged exist, both APIs are served in the wanted version, and a
-    NetworkAttachmentDefinition of the wanted name is ours or may be adopted. Raises GuardError otherwise.
+    NetworkAttachmentDefinition of the wanted name is ours or may be adopted. Raises GuardError otherwise. With
+    `foreign`, one of somebody else will do: who only looks takes nothing from anybody.
     """
     namespace, kind = stack.cluster.namespace, hyperconverged_kind(stack)
     found = await asyncio.gather(
@@ -73,7 +74,7 @@ async def prerequisites(stack: Stack, cluster: Cluster) -> tuple[Object | None, 
             f"HyperConverged {NAME} does not exist in namespace {namespace}; create it with the operator's own"
             " default first (this program never creates one), or correct cluster.namespace"
         )
-    if attachment is not None and not stack.attachment.adopt:
+    if attachment is not None and not stack.attachment.adopt and not foreign:
         remedy = "set attachment.adopt: true to take it over, or choose another attachment.name"
         sentences.extend(_foreign(stack, attachment, remedy))
     if sentences or hyperconverged is None:
@@ -81,10 +82,11 @@ async def prerequisites(stack: Stack, cluster: Cluster) -> tuple[Object | None, 
     return attachment, hyperconverged
 
 
-async def uplinks(stack: Stack, cluster: Cluster) -> tuple[Object, ...]:
+async def uplinks(stack: Stack, cluster: Cluster, *, foreign: bool = False) -> tuple[Object, ...]:
     """Return the live policies of the stack's uplink, as far as there are some.
 
-    Raises GuardError when kubernetes-nmstate is not there, and when a policy of that name is somebody else's.
+    Raises GuardError when kubernetes-nmstate is not there, and when a policy of that name is somebody else's, unless
+    `foreign` ones will do.
     """
     try:
         found = await asyncio.gather(*(cluster.get(NODE_POLICY, policy.name) for policy in stack.policies))
@@ -92,7 +94,8 @@ async def uplinks(stack: Stack, cluster: Cluster) -> tuple[Object, ...]:
         raise GuardError(stack.name, [str(error)]) from error
     live = tuple(policy for policy in found if policy is not None)
     remedy = "rename the node group, or delete that policy after taking its interfaces back"
-    if sentences := [sentence for policy in live for sentence in _foreign(stack, policy, remedy)]:
+    sentences = [] if foreign else [sentence for policy in live for sentence in _foreign(stack, policy, remedy)]
+    if sentences:
         raise GuardError(stack.name, sentences)
     return live
 
@@ -112,16 +115,29 @@ def settled(stack: Stack, live: Iterable[Object]) -> None:
 
 
 def _foreign(stack: Stack, live: Object, remedy: str) -> Iterable[str]:
+    if makers := made_by(live):
+        yield f"{name_of(live)} exists and was made by somebody else (field manager {makers}); {remedy}"
+    elif (instance := stack_of(live)) not in {None, stack.name}:
+        yield f"{name_of(live)} belongs to stack {instance}; choose another name, or destroy that stack first"
+
+
+def name_of(live: Object) -> str:
+    """Return how an object is named in a sentence: `Kind namespace/name`."""
     metadata = live["metadata"]
-    managers = [entry.get("manager", "unknown") for entry in metadata.get("managedFields", [])]
-    instance = metadata.get("labels", {}).get("app.kubernetes.io/instance", stack.name)
     where = f"{metadata['namespace']}/" if "namespace" in metadata else ""
-    name = f"{live['kind']} {where}{metadata['name']}"
-    if FIELD_MANAGER not in managers:
-        made_by = ", ".join(dict.fromkeys(managers)) or "unknown"
-        yield (f"{name} exists and was made by somebody else (field manager {made_by}); {remedy}")
-    elif instance != stack.name:
-        yield f"{name} belongs to stack {instance}; choose another name, or destroy that stack first"
+    return f"{live['kind']} {where}{metadata['name']}"
+
+
+def made_by(live: Object) -> str | None:
+    """Return the field managers of an object that has nothing of ours; None when we made it, or adopted it."""
+    managers = [entry.get("manager", "unknown") for entry in live["metadata"].get("managedFields", [])]
+    return None if FIELD_MANAGER in managers else ", ".join(dict.fromkeys(managers)) or "unknown"
+
+
+def stack_of(live: Object) -> str | None:
+    """Return the stack that an object says it belongs to."""
+    instance: str | None = live["metadata"].get("labels", {}).get("app.kubernetes.io/instance")
+    return instance
 
 
 async def take_overs(stack: Stack, cluster: Cluster, live: Object) -> tuple[FieldChange, ...]:
@@ -129,6 +145,20 @@ async def take_overs(stack: Stack, cluster: Cluster, live: Object) -> tuple[Fiel
 
     Asks the API server by a dry run. Raises GuardError when there are some and the stack says `onConflict: fail`, and
     when the API server refuses the patch for another reason.
+    """
+    try:
+        taken = await conflicts(stack, cluster, live)
+    except ClusterError as error:
+        raise GuardError(stack.name, [str(error)]) from error
+    if taken and stack.hyper_converged.on_conflict == "fail":
+        raise GuardError(stack.name, map(refused_take_over, taken))
+    return taken
+
+
+async def conflicts(stack: Stack, cluster: Cluster, live: Object) -> tuple[FieldChange, ...]:
+    """Return the fields of the HyperConverged that the stack wants and another field manager owns.
+
+    Asks the API server by a dry run. Raises ClusterError when it refuses the patch for another reason.
     """
     kind = hyperconverged_kind(stack)
     manifest = {
@@ -139,16 +169,11 @@ async def take_overs(stack: Stack, cluster: Cluster, live: Object) -> tuple[Fiel
     }
     try:
         await cluster.apply(manifest, manager=FIELD_MANAGER, force=False, dry_run=True)
-    except ClusterError as error:
-        raise GuardError(stack.name, [str(error)]) from error
     except ConflictError as error:
-        taken = tuple(
+        return tuple(
             FieldChange(each.path, value_at(live, each.path), value_at(manifest, each.path), each.owner)
             for each in error.conflicts
         )
-        if stack.hyper_converged.on_conflict == "fail":
-            raise GuardError(stack.name, [refused_take_over(change) for change in taken]) from error
-        return taken
     return ()
 
 

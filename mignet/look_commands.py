@@ -25,12 +25,11 @@ app = typer.Typer()
 @app.command()
 def preflight(stacks: Stacks = None, *, all_: All = False, output: OutputChoice = "table", cwd: Cwd = Path()) -> None:
     """Look whether clusters are fit for what their stacks declare, and change nothing; exit 1 if one is not."""
-    from mignet import looks, run
-    from mignet.preflight import preflight as look
+    from mignet import run
 
     project = Project.find(cwd.resolve())
     loaded = run.load(project, chosen(project, stacks, all_=all_))
-    _finish(asyncio.run(looks.look_at(project, loaded, look)), output)
+    _finish(asyncio.run(run.preflight(project, loaded)), output)
 
 
 @app.command()

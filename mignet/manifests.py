@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -32,4 +32,12 @@ def _without_directives(manifest: Object) -> Object:
         metadata["annotations"] = kept
     order = ("apiVersion", "kind")
     rest = {key: value for key, value in manifest.items() if key not in {*order, "metadata"}}
-    return {key: manifest[key] for key in order} | {"metadata": dict(sorted(metadata.items()))} | rest
+    ordered: Object = {key: manifest[key] for key in order} | {"metadata": _in_order(metadata)} | _in_order(rest)
+    return ordered
+
+
+def _in_order(value: Any) -> Any:
+    """Sort the keys at every depth: what comes over Pulumi's wire has them in an order that changes from run to run."""
+    if isinstance(value, dict):
+        return {key: _in_order(value[key]) for key in sorted(value)}
+    return [_in_order(each) for each in value] if isinstance(value, list) else value

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,12 +25,13 @@ _DEFAULTS = {"0.0.0.0/0", "::/0"}
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node: its InternalIP addresses, and what nmstate says of it (empty when it says nothing)."""
+    """A node: its InternalIP addresses, its labels, and what nmstate says of it (empty when it says nothing)."""
 
     name: str
     schedulable: bool
     addresses: tuple[Address, ...]
     state: Mapping[str, Any]
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, node: Object, state: Object | None) -> Node:
@@ -45,6 +46,7 @@ class Node:
                 if each["type"] == "InternalIP"
             ),
             state=(state or {}).get("status", {}).get("currentState", {}),
+            labels=metadata.get("labels", {}),
         )
 
     @property

@@ -1,8 +1,10 @@
-"""Which fields of a live object belong to a field manager, read from its managedFields."""
+"""Whose the fields of a live object are, and who wrote them last: read from its managedFields."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from mignet.changes import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,12 +22,47 @@ def owned_paths(live: Object, manager: str) -> set[str]:
     }
 
 
-def _leaves(fields: Mapping[str, Mapping[str, object]], path: str) -> Iterator[str]:
+def owners(live: Object) -> Iterator[tuple[str, Writer]]:
+    """Yield each dotted path of a field, with each that owns it; a list whose items are owned counts as a field."""
+    for entry in live["metadata"].get("managedFields", ()):
+        for path in _leaves(entry.get("fieldsV1", {}), "", lists=True):
+            yield path, _writer(entry)
+
+
+def writer_of(live: Object, path: str, *, ours: str) -> Writer | None:
+    """Return who set what stands at a dotted path: of several owners the last one that is not `ours`, else that.
+
+    What is inside a text that holds JSON (`spec.config{mtu}`) is its whole text's owner's. When nobody owns the field,
+    somebody removed it: then whoever else wrote to the object after `ours`, and None without such a one.
+    """
+    outer = path.partition("{")[0]
+    found = [writer for owned, writer in owners(live) if meet(owned, outer)]
+    if found:
+        return max(found, key=lambda writer: (writer.manager != ours, writer.time))
+    # Writing a status is another matter.
+    entries = [_writer(entry, owns=False) for entry in live["metadata"].get("managedFields", ())]
+    last = max((each for each in entries if not each.subresource), key=lambda writer: writer.time, default=None)
+    return last if last is not None and last.manager != ours else None
+
+
+def meet(one: str, other: str) -> bool:
+    """Whether two dotted paths are the same, or one lies within the other."""
+    return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
+
+
+def _writer(entry: Mapping[str, str], *, owns: bool = True) -> Writer:
+    known = {"manager": entry.get("manager", "unknown"), "operation": entry.get("operation", "Update")}
+    return Writer(**known, time=entry.get("time", ""), subresource=entry.get("subresource", ""), owns=owns)
+
+
+def _leaves(fields: Mapping[str, Mapping[str, object]], path: str, *, lists: bool = False) -> Iterator[str]:
+    if lists and path and any(key[:2] in {"k:", "v:", "i:"} for key in fields):
+        yield path
     for key, below in fields.items():
         if not key.startswith("f:"):
             continue
         inner = f"{path}.{key[2:]}" if path else key[2:]
         if below:
-            yield from _leaves(below, inner)  # type: ignore[arg-type]
+            yield from _leaves(below, inner, lists=lists)  # type: ignore[arg-type]
         else:
             yield inner

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from config.findings import shown
+from mignet.drift_rules import SHOWN_AS_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,6 +21,7 @@ _SIGNS: dict[str, tuple[str, str | None]] = {
     "relinquish": ("-", "yellow"),
     "same": (" ", None),
 }
+_COLOURS = {"error": "red", "warning": "yellow", "info": "blue"}
 _DONE = {"create": "created", "update": "updated", "delete": "deleted", "relinquish": "given back", "same": "unchanged"}
 _TO_DO = {
     "create": "to create",
@@ -41,10 +43,14 @@ def _lines(report: Report) -> Iterable[str]:
     for warning in report.warnings:
         yield typer.style(f"  warning: {warning}", fg="yellow")
     for change in report.changes:
-        yield from _change_lines(change)
+        yield from _change_lines(change, drift=report.verb == "drift")
+    if report.verb == "drift":
+        yield from _beside(report)
     if report.error:
         for sentence in report.error.splitlines():
             yield typer.style(f"  error: {sentence}", fg="red")
+    elif report.verb == "drift":
+        yield f"  {'drift' if report.drifted else 'no drift'}: {summary(report)}"
     elif report.changes:
         yield f"  {summary(report)}"
     else:
@@ -58,7 +64,25 @@ def summary(report: Report) -> str:
     return ", ".join(f"{count} {words[operation]}" for operation, count in counts.items() if count)
 
 
-def _change_lines(change: ObjectChange) -> Iterable[str]:
+def _beside(report: Report) -> Iterable[str]:
+    """Yield what no field shows, and what Pulumi says."""
+    for finding in report.findings:
+        if finding.code not in SHOWN_AS_FIELDS:
+            yield typer.style(f"  {finding.severity}: {finding.code}: {finding}", fg=_COLOURS[finding.severity])
+    yield from (f"  {sentence}" for sentence in report.left_out)
+    if report.pulumi is None:
+        if report.engine == "direct":
+            yield "  Pulumi: no view of its own; the direct engine keeps no state"
+        return
+    for change in report.pulumi.changes:
+        sign, colour = _SIGNS[change.operation]
+        paths = f" ({', '.join(each.path for each in change.fields)})" if change.fields else ""
+        yield typer.style(f"  Pulumi: {sign} {change.operation:<10} {change.key}{paths}", fg=colour)
+    for sentence in report.apart:
+        yield typer.style(f"  {sentence}", fg="yellow")
+
+
+def _change_lines(change: ObjectChange, *, drift: bool = False) -> Iterable[str]:
     sign, colour = _SIGNS[change.operation]
     where = f"{change.namespace}/" if change.namespace else ""
     yield typer.style(f"  {sign} {change.operation:<10} {change.kind} {where}{change.name}", fg=colour)
@@ -66,17 +90,25 @@ def _change_lines(change: ObjectChange) -> Iterable[str]:
         # Labels and annotations of a whole object are the same for every stack; the JSON has them.
         if change.operation in {"create", "delete"} and each.path.startswith("metadata."):
             continue
-        yield f"      {_field(change, each)}"
+        yield f"      {_field(change, each, drift=drift)}"
 
 
-def _field(change: ObjectChange, each: FieldChange) -> str:
+def _field(change: ObjectChange, each: FieldChange, *, drift: bool) -> str:
     if change.operation == "create":
         return f"{each.path}: {shown(each.new, limit=300)}"
     if each.old == each.new:
         line = f"{each.path}: {shown(each.new)} (becomes ours too)"
     else:
         line = f"{each.path}: {_value(each.old)} → {_value(each.new)}"
+    if drift and change.operation == "update":
+        return f"{line}   {_writer(each)}"
     return f"{line}   taken over from {each.owner}" if each.owner else line
+
+
+def _writer(each: FieldChange) -> str:
+    if each.by is None:
+        return "nobody owns it, and nobody else left a trace"
+    return f"set by {each.by}" if each.by.owns else f"nobody owns it; the object's last writer: {each.by}"
 
 
 def _value(value: object) -> str:

@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING, Literal
 from config.findings import ConfigError, Finding
 from config.fleet_files import read_fleet
 from config.stack import Stack, load_stack
+from mignet import looks, roles
 from mignet.changes import ObjectChange, Report
 from mignet.cluster import Cluster, ClusterError, ConflictError
 from mignet.engines import direct_engine
 from mignet.engines.evaluation import Declaration, ProgramError, evaluate
 from mignet.guards import GuardError, stale_handlers
+from mignet.preflight import preflight as fitness
 from mignet.uplinks import UplinkError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from config.project_files import Project
+    from mignet.checked import Checked
 
-Verb = Literal["preview", "up", "drift", "destroy"]
+Verb = Literal["preview", "up", "destroy"]
 Engine = Literal["pulumi", "direct"]
 
 PARALLEL = 16
@@ -70,6 +73,25 @@ def check_fleet(project: Project, stacks: Sequence[Stack]) -> list[str]:
     return [files.left_out] if files.left_out else []
 
 
+async def preflight(project: Project, stacks: Sequence[Stack]) -> Checked:
+    """Look whether the stacks' clusters are fit for them, all side by side; nothing is changed."""
+    return await looks.look_at(
+        project, stacks, lambda stack, cluster: fitness(stack, cluster, needed=roles.to_observe(stack))
+    )
+
+
+def refused(checked: Checked, stacks: Sequence[Stack], verb: Verb, engine: Engine) -> list[Report]:
+    """Return a report for each stack that preflight found an error in: nothing is done for these."""
+    found = {stack.name: [each for each in checked.findings if each.stack == stack.name] for stack in stacks}
+    return [
+        replace(
+            _report(stack, verb, error="\n".join(str(each) for each in found[stack.name] if each.blocks)), engine=engine
+        )
+        for stack in stacks
+        if any(each.blocks for each in found[stack.name])
+    ]
+
+
 def declare(project: Project, stack: Stack) -> Declaration:
     """Evaluate the program for one stack. Raises ConfigError when the program refuses."""
     try:
@@ -95,7 +117,7 @@ async def direct(
             async with limit, Cluster(stack.cluster, base=project.directory) as cluster:
                 steps = await plan(stack, declarations[stack.name], cluster)
         except (GuardError, ClusterError, ConflictError) as error:
-            return _report(stack, verb, error=_sentences(stack, error)), []
+            return _report(stack, verb, error=sentences(stack, error)), []
         outputs = {} if verb == "destroy" else declarations[stack.name].outputs
         return _report(stack, verb, tuple(step.change for step in steps), outputs=outputs), steps
 
@@ -107,12 +129,12 @@ async def direct(
             async with limit, Cluster(stack.cluster, base=project.directory) as cluster:
                 left = await act(stack, steps, cluster)
         except (ClusterError, ConflictError, UplinkError, direct_engine.ReadBackError) as error:
-            return _report(stack, verb, report.changes, error=_sentences(stack, error))
+            return _report(stack, verb, report.changes, error=sentences(stack, error))
         return replace(report, warnings=(*report.warnings, *(f"{stack.name}: {line}" for line in left)))
 
     plans = await asyncio.gather(*(planned(stack) for stack in stacks))
     reports = [report for report, _ in plans]
-    if verb in {"preview", "drift"} or not confirm(reports):
+    if verb == "preview" or not confirm(reports):
         return reports
     return list(
         await asyncio.gather(
@@ -176,7 +198,8 @@ def _stale_handlers(stack: Stack, changes: Iterable[ObjectChange]) -> Iterator[s
             yield from stale_handlers(stack, change.fields)
 
 
-def _sentences(stack: Stack, error: Exception) -> str:
+def sentences(stack: Stack, error: Exception) -> str:
+    """Return what an error says, the stack before each line of it."""
     if isinstance(error, GuardError):
         return str(error)
     return "\n".join(f"{stack.name}: {line}" for line in str(error).splitlines())

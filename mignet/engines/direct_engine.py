@@ -7,7 +7,7 @@ declared is removed. Every verb asks the API server by dry runs first, so that a
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from components.ownership import FIELD_MANAGER, labels
@@ -15,8 +15,9 @@ from config.uplink import Uplink
 from mignet import guards, uplinks
 from mignet.changes import FieldChange, ObjectChange, Operation, declared_differences, differences
 from mignet.cluster import Cluster, ClusterError, ConflictError
+from mignet.engines.comparison import compared
 from mignet.kinds import NETWORK_ATTACHMENT, NODE_POLICY, Object, kind_of
-from mignet.ownership import owned_paths
+from mignet.ownership import owned_paths, writer_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -43,15 +44,21 @@ class Step:
     """None when the object is ours and no longer declared."""
 
 
-async def plan(stack: Stack, declaration: Declaration, cluster: Cluster) -> list[Step]:
+async def plan(stack: Stack, declaration: Declaration, cluster: Cluster, *, only_look: bool = False) -> list[Step]:
     """Return the steps that make the cluster hold what is declared, in order; nothing is changed.
 
-    Raises GuardError when the cluster is not fit, or a field is somebody else's and is not to be taken over.
+    Raises GuardError when the cluster is not fit, or a field is somebody else's and is not to be taken over. With
+    `only_look`, what is somebody else's is planned like all the rest, and the right to write is not needed: where a
+    dry run is forbidden, what is declared is compared with what stands there.
     """
-    live_objects = (*await guards.prerequisites(stack, cluster), *await guards.uplinks(stack, cluster))
+    live_objects = (
+        *await guards.prerequisites(stack, cluster, foreign=only_look),
+        *await guards.uplinks(stack, cluster, foreign=only_look),
+    )
     found = {_identity(live): live for live in live_objects if live}
     planned = (
-        _plan_one(stack, declared, found.get(_identity(declared.manifest)), cluster) for declared in declaration.objects
+        _plan_one(stack, declared, found.get(_identity(declared.manifest)), cluster, only_look=only_look)
+        for declared in declaration.objects
     )
     steps, ours = await asyncio.gather(asyncio.gather(*planned), _ours(stack, cluster))
     keep = {_identity(declared.manifest) for declared in declaration.objects}
@@ -59,7 +66,25 @@ async def plan(stack: Stack, declaration: Declaration, cluster: Cluster) -> list
     return [*steps, *(Step(_change("delete", live, _removal(live)), live, None) for live in leftovers)]
 
 
-async def _plan_one(stack: Stack, declared: Declared, live: Object | None, cluster: Cluster) -> Step:
+async def _plan_one(
+    stack: Stack, declared: Declared, live: Object | None, cluster: Cluster, *, only_look: bool
+) -> Step:
+    try:
+        return await _dry_run(stack, declared, live, cluster, only_look=only_look)
+    except ClusterError as error:
+        if error.reason != "forbidden" or not only_look:
+            raise
+    fields = (
+        differences({}, _content(declared.manifest))
+        if live is None
+        else compared(_content(declared.manifest), _content(live), owned_by=live)
+    )
+    operation: Operation = "create" if live is None else "same"
+    change = _change(operation, declared.manifest, fields)
+    return Step(replace(change, operation="update") if live and change.fields else change, declared.manifest, declared)
+
+
+async def _dry_run(stack: Stack, declared: Declared, live: Object | None, cluster: Cluster, *, only_look: bool) -> Step:
     manifest = declared.manifest
     if live is None:
         # The dry run asks whether the API server would take it.
@@ -70,7 +95,7 @@ async def _plan_one(stack: Stack, declared: Declared, live: Object | None, clust
         applied = await cluster.apply(manifest, manager=FIELD_MANAGER, force=False, dry_run=True)
     except ConflictError as error:
         owners = {conflict.path: conflict.owner for conflict in error.conflicts}
-        if not declared.force:
+        if not declared.force and not only_look:
             refused = [
                 FieldChange(path, guards.value_at(live, path), guards.value_at(manifest, path), owner)
                 for path, owner in owners.items()
@@ -90,6 +115,7 @@ async def _plan_one(stack: Stack, declared: Declared, live: Object | None, clust
         for path in sorted(gained)
         if not path.startswith("metadata.") and not any(each.startswith(f"{path}{{") for each in seen)
     ]
+    fields = [replace(each, by=writer_of(live, each.path, ours=FIELD_MANAGER)) for each in fields]
     return Step(_change("update" if fields else "same", manifest, fields), manifest, declared)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pulumi import automation
 
-from mignet.changes import FieldChange, ObjectChange, Operation, Report, differences
+from mignet.changes import FieldChange, ObjectChange, Operation, PulumiView, Report, differences
 from mignet.guards import value_at
 from mignet.lab.lab import Lab
 
@@ -66,13 +66,24 @@ def run(
         with ThreadPoolExecutor(max_workers=PARALLEL) as executor:
             return list(executor.map(one, zip(stacks, plans, strict=True)))
 
-    if verb in {"preview", "drift"}:
+    if verb == "preview":
         return each(_preview)
     if confirm is not None:
         foreseen = each(_preview_destroy if verb == "destroy" else _preview)
         if any(report.error for report in foreseen) or not confirm(foreseen):
             return foreseen
     return each(_destroy) if verb == "destroy" else read_back(each(_up))
+
+
+def views(project: Project, stacks: Sequence[Stack]) -> dict[str, PulumiView]:
+    """Return what Pulumi itself says of each stack, by name, after it has looked at the cluster; fields are its own."""
+
+    def one(stack: Stack) -> tuple[str, PulumiView]:
+        seen = _run_one(project, stack, Report(stack.name, "drift", "pulumi"), _preview)
+        return stack.name, PulumiView(seen.changes, seen.error)
+
+    with ThreadPoolExecutor(max_workers=PARALLEL) as executor:
+        return dict(executor.map(one, stacks))
 
 
 def _preview(stack: automation.Stack, events: _Events) -> None:

@@ -1,0 +1,76 @@
+"""What may be said of credentials that do not work: words of our own, never what a library or a plugin printed.
+
+A header that cannot be sent is repeated in the error, the path of a token's file may be the token itself, and a plugin
+that fails may print a password: none of it is told, only which part failed, and how to see more.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import re
+import ssl
+from typing import TYPE_CHECKING
+
+import httpx2
+import yaml
+from lightkube.core.exceptions import ConfigError as KubeConfigError
+
+if TYPE_CHECKING:
+    from lightkube.config.models import User
+
+FAILURES = (httpx2.LocalProtocolError, KubeConfigError, OSError, ValueError, KeyError, TypeError)
+"""What a request raises before it is sent, when its credentials cannot be used."""
+
+_OF_PLUGINS = (KubeConfigError, OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError)
+"""Not every ValueError: the API server's answer is read by another decoder of JSON."""
+
+
+def without_user(server: str) -> str:
+    """Return a server's address without the user and password that it may hold.
+
+    >>> without_user("https://admin:password@api.example.com:6443")
+    'https://api.example.com:6443'
+    """
+    return re.sub(r"//[^/]*@", "//", server)
+
+
+def unusable(user: User | None, error: Exception) -> str | None:
+    """Say why a user of a kubeconfig could not be used for a request, or None when its credentials are not to blame."""
+    if isinstance(error, httpx2.LocalProtocolError | UnicodeEncodeError):
+        return "the token or password is not one line of ASCII text"
+    if user is not None and user.token_file is not None:
+        return "tokenFile cannot be read; it is the path of a file that holds the token"
+    if user is not None and user.exec is not None and isinstance(error, _OF_PLUGINS):
+        return f"the credential plugin {user.exec.command} {_of_plugin(error)}"
+    return None
+
+
+def _of_plugin(error: Exception) -> str:
+    ended = re.match(r"Exec .* returned (-?\d+):", str(error))
+    if isinstance(error, KubeConfigError) and ended:
+        return f"ended with exit code {ended[1]}; run it by hand to see why"
+    if isinstance(error, KubeConfigError):
+        return "is of an API version that is not supported; use client.authentication.k8s.io/v1"
+    if isinstance(error, OSError):
+        return f"failed: {error.strerror}"
+    return "printed no token; run it by hand to see what it does"
+
+
+def unreadable(error: Exception) -> str:
+    """Say why a kubeconfig, or a certificate or key that it names, cannot be read."""
+    match error:
+        case yaml.MarkedYAMLError(problem_mark=yaml.Mark(line=line)):
+            return f"it is not YAML (line {line + 1})"
+        case yaml.YAMLError() | UnicodeDecodeError():
+            return "it is not YAML"
+        case ssl.SSLError():
+            return "a certificate or key is not PEM, or they do not belong together"
+        case OSError(strerror=str(reason)):
+            return reason
+        case binascii.Error():
+            return "a certificate or key is not base64"
+        case httpx2.InvalidURL():
+            return "the server, or the proxy of the environment, is not a URL"
+        case _:
+            return "it is not complete, or has something else where a kubeconfig has credentials"

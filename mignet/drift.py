@@ -1,0 +1,92 @@
+"""Drift: what differs on the clusters from what the stacks declare, in our eyes and in Pulumi's. Changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from config.findings import Finding
+from mignet.changes import Report
+from mignet.cluster import Cluster, ClusterError
+from mignet.drift_rules import RULES, Seen, reads
+from mignet.engines import direct_engine
+from mignet.guards import GuardError
+from mignet.looks import trouble
+from mignet.run import PARALLEL, Engine, declare, sentences
+from mignet.side_by_side import apart
+from mignet.snapshot import judge, look
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from config.project_files import Project
+    from config.stack import Stack
+    from mignet.changes import PulumiView
+    from mignet.engines.evaluation import Declaration
+
+
+def drift(project: Project, stacks: Sequence[Stack], engine: Engine) -> list[Report]:
+    """Look at every stack's cluster, and with the Pulumi engine through Pulumi's eyes, too.
+
+    A cluster that cannot be looked at is an error in its report, and stops no other.
+    """
+    ours = asyncio.run(_look_at_all(project, stacks))
+    if engine == "direct":
+        return ours
+    from mignet.engines import pulumi_engine
+
+    reached = [stack for stack, report in zip(stacks, ours, strict=True) if not report.error]
+    views = pulumi_engine.views(project, reached)
+    return [_side_by_side(report, views.get(report.stack)) for report in ours]
+
+
+async def _look_at_all(project: Project, stacks: Sequence[Stack]) -> list[Report]:
+    declarations = {stack.name: declare(project, stack) for stack in stacks}
+    limit = asyncio.Semaphore(PARALLEL)
+
+    async def one(stack: Stack) -> Report:
+        report = Report(stack.name, "drift", "direct", warnings=tuple(map(str, stack.findings)))
+        try:
+            async with limit, Cluster(stack.cluster, base=project.directory) as cluster:
+                return await _look_at(stack, declarations[stack.name], cluster, report)
+        except ClusterError as error:
+            return replace(report, error=sentences(stack, error), findings=(trouble(stack, error),))
+        except GuardError as error:
+            unfit = (
+                Finding("error", "cluster-unfit", stack.name, "cluster", None, each, "") for each in error.sentences
+            )
+            return replace(report, error=str(error), findings=tuple(unfit))
+
+    return list(await asyncio.gather(*(one(stack) for stack in stacks)))
+
+
+async def _look_at(stack: Stack, declaration: Declaration, cluster: Cluster, report: Report) -> Report:
+    snapshot, steps = await asyncio.gather(
+        look(cluster, stack, reads(stack)),
+        direct_engine.plan(stack, declaration, cluster, only_look=True),
+        return_exceptions=True,
+    )
+    # Of a dead cluster both speak, and the look says why.
+    if isinstance(snapshot, BaseException):
+        raise snapshot
+    if isinstance(steps, BaseException):
+        raise steps
+    changes = tuple(step.change for step in steps)
+    judged = judge(RULES, Seen(snapshot, changes))
+    return replace(
+        report,
+        changes=changes,
+        outputs=declaration.outputs,
+        findings=judged.findings,
+        left_out=tuple(f"{stack.name}: {sentence}" for sentence in judged.sentences()),
+    )
+
+
+def _side_by_side(report: Report, view: PulumiView | None) -> Report:
+    report = replace(report, engine="pulumi", pulumi=view)
+    if view is None:
+        return report
+    # That Pulumi stops at what we found is part of the answer; that it stops at anything else leaves it open.
+    error = view.error if not report.drifted else None
+    return replace(report, apart=tuple(apart(report, view)), error=error)

@@ -1,0 +1,133 @@
+"""`mignet drift`: what differs on the clusters from what the stacks declare, and its repair."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from config.findings import Finding
+from config.project_files import Project
+from mignet.arguments import (
+    CHANGES,
+    FAILED,
+    All,
+    AsJson,
+    Cwd,
+    EngineChoice,
+    OutputChoice,
+    Stacks,
+    Yes,
+    chosen,
+    mistake,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from config.stack import Stack
+    from mignet.changes import Report
+    from mignet.outputs import Output
+    from mignet.run import Engine
+
+app = typer.Typer()
+
+
+@app.command()
+def drift(
+    stacks: Stacks = None,
+    *,
+    all_: All = False,
+    engine: EngineChoice = "auto",
+    output: OutputChoice = "table",
+    as_json: AsJson = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Run up where there is drift, after showing it.")] = False,
+    yes: Yes = False,
+    cwd: Cwd = Path(),
+) -> None:
+    """Show what differs on the clusters from what the stacks declare, who did it and when; exit 7 if anything does."""
+    from mignet import run
+    from mignet.drift import drift as look
+
+    if as_json and output != "table":
+        mistake("--json", "and --output exclude each other", "Give one of them")
+    if yes and not fix:
+        mistake("--yes", "is for --fix", "Leave it out: without --fix nothing is changed")
+    if fix and not yes and not sys.stdin.isatty():
+        mistake("--fix", "asks before it changes anything", "Say --yes where nobody can answer")
+    project = Project.find(cwd.resolve())
+    loaded = run.load(project, chosen(project, stacks, all_=all_))
+    taken, remark = run.choose_engine(engine)
+    if remark:
+        typer.echo(remark, err=True)
+    reports = look(project, loaded, taken)
+    if fix and any(report.drifted for report in reports):
+        _show(reports)
+        drifted = [stack for stack, report in zip(loaded, reports, strict=True) if report.drifted and not report.error]
+        if _agreed(drifted, yes=yes):
+            failed = _repair(project, drifted, taken)
+            reports = [failed.get(report.stack, report) for report in look(project, loaded, taken)]
+    _write(project, reports, "reports" if as_json else output)
+    if any(report.error for report in reports):
+        raise typer.Exit(FAILED)
+    if any(report.drifted for report in reports):
+        raise typer.Exit(CHANGES)
+
+
+def _show(reports: Sequence[Report]) -> None:
+    from mignet.render import show
+
+    for report in reports:
+        show(report, err=True)
+
+
+def _agreed(stacks: Sequence[Stack], *, yes: bool) -> bool:
+    names = ", ".join(stack.name for stack in stacks)
+    return bool(stacks) and (yes or typer.confirm(f"run up for {names}?", err=True))
+
+
+def _repair(project: Project, stacks: Sequence[Stack], engine: Engine) -> dict[str, Report]:
+    """Run `up` on the stacks, and return the reports of those where it failed, by name."""
+    from mignet import run
+
+    for line in run.check_fleet(project, stacks):
+        typer.secho(line, fg="yellow", err=True)
+    if engine == "direct":
+        reports = asyncio.run(run.direct(project, stacks, "up", confirm=lambda _: True))
+    else:
+        reports = run.with_pulumi(project, stacks, "up", confirm=None)
+    _show(reports)
+    return {report.stack: report for report in reports if report.error}
+
+
+def _write(project: Project, reports: Sequence[Report], form: Output | Literal["reports"]) -> None:
+    if form == "reports":
+        sys.stdout.write(json.dumps([report.as_json() for report in reports], indent=2) + "\n")
+    elif form == "table":
+        from mignet.render import show
+
+        for report in reports:
+            show(report)
+    else:
+        from mignet.checked import Checked
+        from mignet.outputs import RENDER
+
+        checked = Checked(
+            project,
+            tuple(report.stack for report in reports),
+            tuple(finding for report in reports for finding in (*report.findings, *_errors(report))),
+            tuple(sentence for report in reports for sentence in (*report.left_out, *report.apart)),
+        )
+        typer.echo(RENDER[form](checked, Path.cwd()), nl=False)
+
+
+def _errors(report: Report) -> list[Finding]:
+    """Return an error that no finding tells: Pulumi's own, or that of an `up` that failed."""
+    if report.error is None or any(finding.code.startswith("cluster-") for finding in report.findings):
+        return []
+    sentences = [line.removeprefix(f"{report.stack}: ") for line in report.error.splitlines()]
+    return [Finding("error", "run-failed", report.stack, "cluster", None, each, "") for each in sentences]

@@ -1,0 +1,450 @@
+"""What counts as drift, one rule each: what differs from what is declared, and what no comparison of fields shows.
+
+Rules judge the changes that an apply would make, each with its writer, and one look at what stands around them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from lightkube.utils.quantity import parse_quantity
+
+from components.ownership import FIELD_MANAGER, labels
+from config.findings import Finding, rule, shown
+from config.hyperconverged import NAME
+from mignet.guards import hyperconverged_kind, made_by, name_of, stack_of, value_at
+from mignet.kinds import KUBEVIRT, NAMESPACE, NETWORK_ATTACHMENT, NODE_POLICY, POD
+from mignet.ownership import meet, owners, writer_of
+from mignet.snapshot import Read, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from config.findings import Severity
+    from config.stack import Stack
+    from mignet.changes import FieldChange, ObjectChange, Writer
+    from mignet.kinds import Object
+
+HANDLER_LABELS = ({"kubevirt.io": "virt-handler"}, {"kubevirt.io": "virt-synchronization-controller"})
+"""The pods that are attached to the network."""
+PATIENCE = timedelta(minutes=2)
+"""How long an operator may take to look at a change before it counts as asleep."""
+
+_NETWORKS = "k8s.v1.cni.cncf.io/networks"
+_INSTANCE = "app.kubernetes.io/instance"
+_WEBHOOK = "nmstate.io/webhook-mutating-timestamp"
+_FIX = "mignet drift --fix puts it back; or write what is wanted into the stack file"
+
+
+def reads(stack: Stack) -> list[Read]:
+    """Return what the rules read of the stack's cluster, beside what the plan reads."""
+    namespace = stack.cluster.namespace
+    return [
+        Read(hyperconverged_kind(stack), namespace, NAME),
+        Read(NETWORK_ATTACHMENT, namespace, stack.network),
+        Read(KUBEVIRT, namespace),
+        *(Read(POD, namespace, labels=labels) for labels in HANDLER_LABELS),
+        *(Read(NODE_POLICY, name=policy.name) for policy in stack.policies),
+    ]
+
+
+def needs(stack: Stack) -> list[Read]:
+    """Return all that a look at drift reads, what the plan reads included: the rights that it takes."""
+    return [
+        *reads(stack),
+        Read(NAMESPACE, name=stack.cluster.namespace),
+        Read(NETWORK_ATTACHMENT),
+        *([Read(NODE_POLICY)] if stack.policies else ()),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One stack's cluster as a look at drift found it: the changes that an apply would make, and what is around."""
+
+    snapshot: Snapshot
+    changes: Sequence[ObjectChange]
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def stack(self) -> Stack:
+        """The stack that is looked at."""
+        return self.snapshot.stack
+
+    @property
+    def whole_objects(self) -> Iterator[Object]:
+        """The live objects that the stack declares as a whole: the attachment and the uplink's policies."""
+        attachment = self.snapshot.one(NETWORK_ATTACHMENT, self.stack.network, self.stack.cluster.namespace)
+        if attachment is not None:
+            yield attachment
+        if self.stack.policies:
+            names = {policy.name for policy in self.stack.policies}
+            yield from (each for each in self.snapshot.all(NODE_POLICY) if each["metadata"]["name"] in names)
+
+    @property
+    def hyperconverged(self) -> Object | None:
+        """The live HyperConverged."""
+        return self.snapshot.one(hyperconverged_kind(self.stack), NAME, self.stack.cluster.namespace)
+
+    def updates(self) -> Iterator[tuple[ObjectChange, FieldChange]]:
+        """Yield each field that an apply would change on an object of this stack's, its own name on it or not."""
+        strangers = {name_of(live) for live in self.whole_objects if _stranger(live, self.stack)}
+        for change in self.changes:
+            for each in change.fields if change.operation == "update" else ():
+                # That it is somebody else's is said once, not for each field that it holds rightly.
+                if change.key not in strangers or (each.old != each.new and not each.path.startswith("metadata.")):
+                    yield change, each
+
+    def foreign_fields(self, live: Object) -> Iterator[tuple[str, Writer]]:
+        """Yield each field of a whole object of ours that others own and we do not, beside what is declared."""
+        found = [(path, by) for path, by in owners(live) if not by.subresource]
+        declared = {path for path, by in found if by.manager == FIELD_MANAGER}
+        declared |= {f"metadata.labels.{label}" for label in labels("")}
+        declared |= {
+            each.path.partition("{")[0]
+            for change in self.changes
+            if change.key == name_of(live)
+            for each in change.fields
+        }
+        for path, by in found:
+            if not any(meet(path, each) for each in declared):
+                yield path, by
+
+    def finding(self, severity: Severity, code: str, key: str, sentence: str, remedy: str) -> Finding:
+        """Make a finding about an object of this stack's cluster."""
+        return Finding(severity, code, self.stack.name, key, None, sentence, remedy)
+
+
+@rule("field-changed")
+def field_changed(seen: Seen) -> Iterator[Finding]:
+    """What is declared is not what stands on the cluster: somebody set it to something else, or took it out."""
+    for change, each in seen.updates():
+        if _code(each) == "field-changed":
+            yield seen.finding("error", "field-changed", change.key, f"{_is_not(each)}{_by(each)}", _FIX)
+
+
+@rule("not-applied")
+def not_applied(seen: Seen) -> Iterator[Finding]:
+    """The cluster holds what was applied last, and the stack file says something else since."""
+    for change, each in seen.updates():
+        if _code(each) == "not-applied":
+            sentence = f"{_is_not(each)}: nobody touched it since it was applied at {each.by.time if each.by else '?'}"
+            remedy = "Run mignet up, or put the stack file back"
+            yield seen.finding("error", "not-applied", change.key, sentence, remedy)
+
+
+@rule("field-taken")
+def field_taken(seen: Seen) -> Iterator[Finding]:
+    """A field holds the right value and is not ours: somebody wrote it, and the next write of theirs changes it."""
+    for change, each in seen.updates():
+        if _code(each) == "field-taken":
+            sentence = f"{each.path} is {shown(each.new)} as declared, and no longer ours{_by(each)}"
+            yield seen.finding("warning", "field-taken", change.key, sentence, "mignet drift --fix makes it ours again")
+
+
+@rule("list-extended")
+def list_extended(seen: Seen) -> Iterator[Finding]:
+    """A list holds everything that is declared, and more: Pulumi compares no further than its own items."""
+    for change, each in seen.updates():
+        if _code(each) == "list-extended":
+            more = [item for item in each.old if item not in each.new]
+            sentence = f"{each.path} holds {shown(more)} beyond what is declared{_by(each)}"
+            yield seen.finding("error", "list-extended", change.key, sentence, _FIX)
+
+
+@rule("network-elsewhere")
+def network_elsewhere(seen: Seen) -> Iterator[Finding]:
+    """Migrations take the network that the HyperConverged names, whatever else is right."""
+    for change, each in seen.updates():
+        if _code(each) == "network-elsewhere":
+            named = (
+                f"names network {each.old}" if each.old else "names no network, so that migrations take the pods' one"
+            )
+            remedy = "mignet drift --fix puts it back; every virt-handler restarts then, one after the other"
+            sentence = f"{named}, not {each.new}{_by(each)}"
+            yield seen.finding("error", "network-elsewhere", change.key, sentence, remedy)
+
+
+@rule("object-missing")
+def object_missing(seen: Seen) -> Iterator[Finding]:
+    """An object that is declared is not there. Deleted objects leave no trace; an audit log has one, where it is on."""
+    for change in seen.changes:
+        if change.operation == "create":
+            sentence = "is declared and does not exist: it was deleted, or never applied"
+            yield seen.finding("error", "object-missing", change.key, sentence, "mignet drift --fix makes it")
+
+
+@rule("object-left-over")
+def object_left_over(seen: Seen) -> Iterator[Finding]:
+    """An object carries this stack's labels, was made by us, and is not declared: of an older name, mostly."""
+    for change in seen.changes:
+        if change.operation == "delete":
+            remedy = "mignet drift --fix --engine direct removes it; see first that no virt-handler is attached to it"
+            yield seen.finding("warning", "object-left-over", change.key, "is ours and no longer declared", remedy)
+
+
+@rule("object-recreated")
+def object_recreated(seen: Seen) -> Iterator[Finding]:
+    """An object has the declared name, and we wrote nothing of it: somebody deleted ours and made another."""
+    for live in seen.whole_objects:
+        if made_by(live):
+            metadata = live["metadata"]
+            first = min((writer for _, writer in owners(live)), key=lambda each: each.time, default=None)
+            sentence = f"was made by {first or 'somebody who left no trace'}, not by this stack: recreated by hand"
+            remedy = (
+                "mignet drift --fix takes it over"
+                if live["kind"] == NETWORK_ATTACHMENT.kind and seen.stack.attachment.adopt
+                else "Delete it and run mignet up; or set attachment.adopt: true to take it over as it is"
+                if live["kind"] == NETWORK_ATTACHMENT.kind
+                else f"See who made {metadata['name']}, delete it, and run mignet up"
+            )
+            yield seen.finding("error", "object-recreated", name_of(live), sentence, remedy)
+
+
+@rule("object-relabelled")
+def object_relabelled(seen: Seen) -> Iterator[Finding]:
+    """The label that says which stack an object belongs to names another one, whose runs may remove it."""
+    for live in seen.whole_objects:
+        other = stack_of(live)
+        if not made_by(live) and other not in {None, seen.stack.name}:
+            by = writer_of(live, f"metadata.labels.{_INSTANCE}", ours=FIELD_MANAGER)
+            sentence = f"says that it belongs to stack {other}{f': set by {by}' if by else ''}"
+            remedy = f"Set its label {_INSTANCE} to {seen.stack.name}, or choose another name"
+            yield seen.finding("error", "object-relabelled", name_of(live), sentence, remedy)
+
+
+@rule("object-extended")
+def object_extended(seen: Seen) -> Iterator[Finding]:
+    """Fields beyond the declared ones take effect as well: an apply leaves what another manager added."""
+    for live in seen.whole_objects:
+        if _stranger(live, seen.stack):
+            continue
+        for path, by in seen.foreign_fields(live):
+            if path.startswith("spec."):
+                sentence = f"{path} is {shown(value_at(live, path))}, which is not declared: set by {by}"
+                remedy = "Remove it by hand, as an apply does not; or declare it"
+                yield seen.finding("warning", "object-extended", name_of(live), sentence, remedy)
+
+
+@rule("foreign-metadata")
+def foreign_metadata(seen: Seen) -> Iterator[Finding]:
+    """Labels, annotations and finalizers of others on an object of ours do no harm, and say who else works on it."""
+    for live in seen.whole_objects:
+        by_writer: dict[Writer, list[str]] = {}
+        for path, by in () if _stranger(live, seen.stack) else seen.foreign_fields(live):
+            if path.startswith("metadata.") and _WEBHOOK not in path:
+                by_writer.setdefault(by, []).append(path)
+        for by, paths in by_writer.items():
+            sentence = f"carries {', '.join(sorted(paths))}: set by {by}"
+            remedy = "Nothing to do, unless nobody knows who that is"
+            yield seen.finding("info", "foreign-metadata", name_of(live), sentence, remedy)
+
+
+@rule("field-co-owned")
+def field_co_owned(seen: Seen) -> Iterator[Finding]:
+    """Somebody else applies the same fields: as soon as the two declare different values, each undoes the other."""
+    candidates = [live for live in seen.whole_objects if not _stranger(live, seen.stack)]
+    for live in (*candidates, *([seen.hyperconverged] if seen.hyperconverged else ())):
+        found = list(owners(live))
+        ours = {path for path, by in found if by.manager == FIELD_MANAGER and path.startswith("spec.")}
+        by_writer: dict[Writer, list[str]] = {}
+        for path, by in found:
+            # Who created the object, or set its defaults, wrote once; who applies comes back.
+            if path in ours and by.manager != FIELD_MANAGER and by.operation == "Apply":
+                by_writer.setdefault(by, []).append(path)
+        for by, paths in by_writer.items():
+            sentence = f"{', '.join(sorted(paths))}: declared by {by}, too"
+            remedy = f"Take it out of what {by.manager} applies, or out of the stack file"
+            yield seen.finding("warning", "field-co-owned", name_of(live), sentence, remedy)
+
+
+@rule("attachment-newer-than-handlers")
+def attachment_newer_than_handlers(seen: Seen) -> Iterator[Finding]:
+    """A pod keeps the network that stood in the attachment when it started; a later edit, or its repair, moves none."""
+    stack = seen.stack
+    namespace = stack.cluster.namespace
+    live = seen.snapshot.one(NETWORK_ATTACHMENT, stack.network, namespace)
+    if live is None or not (written := [by for path, by in owners(live) if path == "spec.config"]):
+        return
+    last = max(written, key=lambda by: by.time)
+    older = sorted(
+        pod["metadata"]["name"]
+        for pod in seen.snapshot.all(POD, namespace)
+        if pod["metadata"]["creationTimestamp"] < last.time and _attached(pod, stack)
+    )
+    if older:
+        names = ", ".join(older[:3]) + (", …" if len(older) > 3 else "")
+        sentence = (
+            f"was written last by {last}, after {len(older)} pod{'s' if len(older) > 1 else ''} attached to it had"
+            f" started ({names}): they keep what stood there then"
+        )
+        remedy = f"Delete these pods one after the other (oc -n {namespace} delete pod NAME): new ones read it anew"
+        yield seen.finding("warning", "attachment-newer-than-handlers", name_of(live), sentence, remedy)
+
+
+@rule("kubevirt-differs")
+def kubevirt_differs(seen: Seen) -> Iterator[Finding]:
+    """KubeVirt reads its own object, into which the operator copies the HyperConverged's settings."""
+    hyperconverged = seen.hyperconverged
+    if hyperconverged is None or _behind(hyperconverged):
+        return
+    for live in seen.snapshot.all(KUBEVIRT, seen.stack.cluster.namespace):
+        effective = value_at(live, "spec.configuration.migrations")
+        if not isinstance(effective, dict):
+            continue
+        for name, wanted in _settings(seen.stack, hyperconverged).items():
+            path = f"spec.configuration.migrations.{name}"
+            if name in _declared(seen.stack) and not _same(effective.get(name), wanted):
+                by = writer_of(live, path, ours=FIELD_MANAGER)
+                sentence = f"{path} is {shown(effective.get(name))}, the HyperConverged says {shown(wanted)}"
+                if by is not None and by.owns:
+                    sentence += f": set by {by}"
+                remedy = "See that the HyperConverged operator runs: it overwrites edits of this object"
+                yield seen.finding("error", "kubevirt-differs", name_of(live), sentence, remedy)
+
+
+@rule("operator-asleep")
+def operator_asleep(seen: Seen) -> Iterator[Finding]:
+    """The HyperConverged's status is about an older generation: what was declared since is not in effect."""
+    live = seen.hyperconverged
+    if live is None or not _behind(live):
+        return
+    last = max((by.time for path, by in owners(live) if path.startswith("spec")), default="")
+    if last and seen.now - datetime.fromisoformat(last) > PATIENCE:
+        observed, generation = live["status"]["observedGeneration"], live["metadata"]["generation"]
+        sentence = f"is at generation {generation} since {last}, and its operator has looked at {observed} only"
+        remedy = "See that the HyperConverged operator runs, and what its log says"
+        yield seen.finding("error", "operator-asleep", name_of(live), sentence, remedy)
+
+
+@rule("operator-degraded")
+def operator_degraded(seen: Seen) -> Iterator[Finding]:
+    """The operator has looked at what was declared, and says itself that it did not come to a good end."""
+    live = seen.hyperconverged
+    if live is not None and not _behind(live):
+        bad = {"Degraded": "True", "Available": "False", "ReconcileComplete": "False"}
+        yield from _bad_conditions(seen, live, bad, "operator-degraded")
+
+
+@rule("policy-degraded")
+def policy_degraded(seen: Seen) -> Iterator[Finding]:
+    """A policy may stand there as declared while nodes refused it, and went back to what they had."""
+    for live in seen.whole_objects:
+        if live["kind"] == NODE_POLICY.kind:
+            yield from _bad_conditions(seen, live, {"Degraded": "True"}, "policy-degraded")
+
+
+def _bad_conditions(seen: Seen, live: Object, bad: dict[str, str], code: str) -> Iterator[Finding]:
+    conditions = [
+        each for each in live.get("status", {}).get("conditions", ()) if each["status"] == bad.get(each["type"])
+    ]
+    if conditions:
+        said = "; ".join(
+            f"{each['type']} is {each['status']} since {each.get('lastTransitionTime', '?')}"
+            f" ({each.get('message') or each.get('reason') or 'no reason given'})"
+            for each in conditions
+        )
+        remedy = "Mend what it says; mignet verify looks further"
+        yield seen.finding("error", code, name_of(live), f"says: {' '.join(said.split())}", remedy)
+
+
+def _code(each: FieldChange) -> str:
+    """Return the code of the one rule that a field that an apply would change falls under."""
+    if each.old == each.new:
+        return "field-taken"
+    if each.by is not None and each.by.owns and each.by.manager == FIELD_MANAGER:
+        return "not-applied"
+    if each.path.endswith("liveMigrationConfig.network"):
+        return "network-elsewhere"
+    if isinstance(each.old, list) and isinstance(each.new, list) and all(item in each.old for item in each.new):
+        return "list-extended"
+    return "field-changed"
+
+
+def _is_not(each: FieldChange) -> str:
+    is_now = "is not set" if each.old is None else f"is {shown(each.old)}"
+    return f"{each.path} {is_now}, not {'unset' if each.new is None else shown(each.new)}"
+
+
+def _by(each: FieldChange) -> str:
+    if each.by is None:
+        return ": nobody owns it, and nobody else left a trace" if each.old is None else ""
+    return f": set by {each.by}" if each.by.owns else f": nobody owns it; the object's last writer is {each.by}"
+
+
+def _stranger(live: Object, stack: Stack) -> bool:
+    return made_by(live) is not None or stack_of(live) not in {None, stack.name}
+
+
+def _attached(pod: Object, stack: Stack) -> bool:
+    wanted = pod["metadata"].get("annotations", {}).get(_NETWORKS, "")
+    names = {each.strip().partition("@")[0].rpartition("/")[2] for each in str(wanted).split(",")}
+    return stack.network in names
+
+
+def _behind(live: Object) -> bool:
+    observed = live.get("status", {}).get("observedGeneration")
+    return observed is not None and observed < live["metadata"]["generation"]
+
+
+def _settings(stack: Stack, hyperconverged: Object) -> dict[str, Any]:
+    path = (
+        "spec.liveMigrationConfig"
+        if stack.hyper_converged.api_version == "v1beta1"
+        else ("spec.virtualization.liveMigrationConfig")
+    )
+    found = value_at(hyperconverged, path)
+    return found if isinstance(found, dict) else {}
+
+
+def _declared(stack: Stack) -> Iterable[str]:
+    spec = stack.hyper_converged.spec(stack.network)
+    return set(spec.get("virtualization", spec)["liveMigrationConfig"])
+
+
+def _same(one: object, other: object) -> bool:
+    if one == other:
+        return True
+    try:
+        return parse_quantity(str(one)) == parse_quantity(str(other))
+    except ValueError:
+        return False
+
+
+RULES = (
+    field_changed,
+    not_applied,
+    field_taken,
+    list_extended,
+    network_elsewhere,
+    object_missing,
+    object_left_over,
+    object_recreated,
+    object_relabelled,
+    object_extended,
+    foreign_metadata,
+    field_co_owned,
+    attachment_newer_than_handlers,
+    kubevirt_differs,
+    operator_asleep,
+    operator_degraded,
+    policy_degraded,
+)
+CODES = frozenset(code for each in RULES for code in each.codes)
+
+NOT_IN_FIELDS = {
+    "object-recreated": "it compares content, not who wrote it",
+    "object-extended": "it compares the declared fields only",
+    "field-co-owned": "it does not look at other managers",
+    "attachment-newer-than-handlers": "it does not look at pods",
+    "kubevirt-differs": "the object is not in its state",
+    "operator-asleep": "it compares no status",
+    "operator-degraded": "it compares no status",
+    "policy-degraded": "it compares no status",
+}
+"""Why Pulumi misses what no comparison of fields shows, by code."""
+
+SHOWN_AS_FIELDS = {"field-changed", "not-applied", "field-taken", "list-extended", "object-missing", "object-left-over"}
+"""Codes that say what the changes of objects and fields say; a report that shows those need not say it again."""

@@ -1,0 +1,99 @@
+"""Preflight: is a cluster fit for what its stack declares? Everything is read at once; nothing is changed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from config.hyperconverged import NAME
+from mignet.cluster import ClusterError
+from mignet.guards import conflicts, hyperconverged_kind
+from mignet.kinds import (
+    DEFINITION,
+    KUBEVIRT,
+    NAMESPACE,
+    NETWORK_ATTACHMENT,
+    NODE,
+    NODE_NETWORK_STATE,
+    NODE_POLICY,
+    OPENSHIFT_NETWORK,
+    OPENSHIFT_OPERATOR_NETWORK,
+)
+from mignet.preflight import access, apis, attachments, hyperconverged, leases, nodes, ranges
+from mignet.preflight.seen import Seen, definition_name
+from mignet.rights import denied, to_apply, to_look
+from mignet.snapshot import Judged, Read, Snapshot, judge, look
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from config.findings import Rule
+    from config.stack import Stack
+    from mignet.changes import FieldChange
+    from mignet.cluster import Cluster
+    from mignet.rights import Right
+
+
+def reads(stack: Stack) -> list[Read]:
+    """Return what preflight reads of the stack's cluster."""
+    namespace = stack.cluster.namespace
+    return [
+        Read(NAMESPACE, name=namespace),
+        Read(hyperconverged_kind(stack), namespace, NAME),
+        Read(KUBEVIRT, namespace),
+        Read(NETWORK_ATTACHMENT),
+        Read(NODE),
+        Read(NODE_NETWORK_STATE),
+        Read(OPENSHIFT_NETWORK, name="cluster"),
+        Read(OPENSHIFT_OPERATOR_NETWORK, name="cluster"),
+        *(Read(DEFINITION, name=definition_name(kind)) for kind in apis.needed(stack)),
+        *(Read(NODE_POLICY, name=policy.name) for policy in stack.policies),
+        *leases.reads(stack),
+    ]
+
+
+async def preflight(stack: Stack, cluster: Cluster, *, needed: Iterable[Right] = ()) -> Judged:
+    """Look at the cluster and judge it; nothing is changed. `needed` are rights to ask for besides its own and `up`'s.
+
+    Raises ClusterError when nothing can be read of it, or when it fails to answer a part of it.
+    """
+    wanted = reads(stack)
+    rights = {*to_look(wanted), *to_apply(stack), *needed}
+    snapshot, missing = await asyncio.gather(look(cluster, stack, wanted), _denied(cluster, rights))
+    for _, error in snapshot.unread:
+        # What half answers is not judged by halves.
+        if error.reason == "refused":
+            raise error
+    dry_run = await _dry_run(cluster, snapshot)
+    return judge(RULES, Seen(stack, snapshot.found, missing, dry_run))
+
+
+async def _denied(cluster: Cluster, rights: Iterable[Right]) -> tuple[Right, ...] | ClusterError:
+    try:
+        return await denied(cluster, rights)
+    except ClusterError as error:
+        return error
+
+
+async def _dry_run(cluster: Cluster, snapshot: Snapshot) -> tuple[FieldChange, ...] | ClusterError:
+    """Ask the API server what an apply of the limits would take from others."""
+    stack = snapshot.stack
+    found = snapshot.found[Read(hyperconverged_kind(stack), stack.cluster.namespace, NAME)]
+    if isinstance(found, ClusterError):
+        return found
+    try:
+        return await conflicts(stack, cluster, found[0]) if found else ()
+    except ClusterError as error:
+        return error
+
+
+RULES: tuple[Rule[Seen], ...] = (
+    *access.RULES,
+    *apis.RULES,
+    *hyperconverged.RULES,
+    *nodes.RULES,
+    *ranges.RULES,
+    *attachments.RULES,
+    *leases.RULES,
+)
+CODES = frozenset(code for each in RULES for code in each.codes)

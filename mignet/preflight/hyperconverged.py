@@ -1,0 +1,258 @@
+"""The HyperConverged as the stack would find it: there, healthy, of which release, and whose fields it has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from config.findings import Finding, rule, shown
+from config.hyperconverged import NAME, LiveMigration
+from mignet.guards import hyperconverged_kind, value_at
+from mignet.kinds import KUBEVIRT, NAMESPACE
+from mignet.preflight.apis import served
+from mignet.snapshot import UnreadError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from config.stack import Stack
+    from mignet.kinds import Object
+    from mignet.preflight.seen import Seen
+
+GATE = "DecentralizedLiveMigration"
+"""The gate of migrations between clusters, as it stands in the KubeVirt object."""
+_DEFAULT_IN_CLUSTERS_BEFORE = {"completionTimeoutPerGiB": 150}
+
+
+def path(stack: Stack) -> str:
+    """Return where the limits are in the API version that the stack names."""
+    return "spec.liveMigrationConfig" if stack.hyper_converged.api_version == "v1beta1" else _V1_PATH
+
+
+_V1_PATH = "spec.virtualization.liveMigrationConfig"
+
+
+def live(seen: Seen) -> Object | None:
+    """Return the HyperConverged, None when there is none. Raises UnreadError."""
+    return seen.one(hyperconverged_kind(seen.stack), NAME, seen.stack.cluster.namespace)
+
+
+def _key(seen: Seen) -> str:
+    return f"HyperConverged {seen.stack.cluster.namespace}/{NAME}"
+
+
+@rule("namespace-missing")
+def namespace_missing(seen: Seen) -> Iterator[Finding]:
+    """virt-handler lives in KubeVirt's namespace, and so must the attachment: multus looks for it there only."""
+    namespace = seen.stack.cluster.namespace
+    if seen.one(NAMESPACE, namespace) is None:
+        remedy = "Install OpenShift Virtualization, or correct cluster.namespace"
+        yield seen.finding("error", "namespace-missing", f"Namespace {namespace}", "does not exist", remedy)
+
+
+@rule("hyperconverged-missing")
+def hyperconverged_missing(seen: Seen) -> Iterator[Finding]:
+    """Only the HyperConverged of this name, in KubeVirt's own namespace, is read by the operator."""
+    kind = hyperconverged_kind(seen.stack)
+    try:
+        found = live(seen)
+    except UnreadError as unread:
+        # Served in another version, it is the matter of api-version.
+        if unread.error.reason != "not-served" or served(seen, kind):
+            raise
+        remedy = "Install OpenShift Virtualization, or the HyperConverged operator"
+        yield seen.finding("error", "hyperconverged-missing", _key(seen), "has no API on this cluster", remedy)
+        return
+    if found is None and not _namespace_is_missing(seen):
+        remedy = "Create it with the operator's own default first, or correct cluster.namespace"
+        yield seen.finding("error", "hyperconverged-missing", _key(seen), "does not exist", remedy)
+
+
+def _namespace_is_missing(seen: Seen) -> bool:
+    try:
+        return seen.one(NAMESPACE, seen.stack.cluster.namespace) is None
+    except UnreadError:
+        return False
+
+
+@rule("hyperconverged-unhealthy")
+def hyperconverged_unhealthy(seen: Seen) -> Iterator[Finding]:
+    """An operator that is stuck already does not roll the network out, and hides why."""
+    found = live(seen) or {}
+    conditions = {each["type"]: each for each in found.get("status", {}).get("conditions", ())}
+    for kind, bad in (("ReconcileComplete", "False"), ("Degraded", "True")):
+        condition = conditions.get(kind, {})
+        if condition.get("status") == bad:
+            yield seen.finding(
+                "warning",
+                "hyperconverged-unhealthy",
+                _key(seen),
+                f"says {kind} {bad}: {shown(condition.get('message') or condition.get('reason', ''))}",
+                "Mend that first",
+            )
+            return
+
+
+@rule("hyperconverged-stale")
+def hyperconverged_stale(seen: Seen) -> Iterator[Finding]:
+    """An operator that has not seen the last change does not run, or is busy; conditions are about the older one."""
+    found = live(seen) or {}
+    observed = found.get("status", {}).get("observedGeneration")
+    if observed is not None and observed < found["metadata"]["generation"]:
+        yield seen.finding(
+            "warning",
+            "hyperconverged-stale",
+            _key(seen),
+            f"is at generation {found['metadata']['generation']}, and its operator has seen {observed}",
+            "See that the operator runs",
+        )
+
+
+@rule("api-version-converted")
+def api_version_converted(seen: Seen) -> Iterator[Finding]:
+    """What is stored in another version passes the operator's webhook at each read and write: it must run for them."""
+    kind = hyperconverged_kind(seen.stack)
+    definition = seen.definition(kind)
+    versions = () if definition is None else definition["spec"]["versions"]
+    stored = next((version["name"] for version in versions if version["storage"]), kind.version)
+    if kind.version != stored and kind.version in served(seen, kind):
+        yield seen.finding(
+            "info",
+            "api-version-converted",
+            "hyperConverged.apiVersion",
+            f"is not {stored}, in which this cluster stores the HyperConverged{_release(seen)}; the operator's webhook"
+            " converts it",
+            f"Write {stored} once every cluster serves it",
+            value=kind.version,
+        )
+
+
+def _release(seen: Seen) -> str:
+    versions = (live(seen) or {}).get("status", {}).get("versions", ())
+    release = next((each["version"] for each in versions if each.get("name") == "operator"), None)
+    return "" if release is None else f" (release {release})"
+
+
+@rule("limit-default")
+def limit_default(seen: Seen) -> Iterator[Finding]:
+    """The defaults of limits change between releases, and the operator rewrites an old one: what pins it drifts."""
+    defaults, limits = _defaults(seen), _limits(seen.stack)
+    for key, before in _DEFAULT_IN_CLUSTERS_BEFORE.items():
+        now = defaults.get(key)
+        if limits.get(key) == before and now not in {None, before}:
+            yield seen.finding(
+                "warning",
+                "limit-default",
+                f"hyperConverged.liveMigration.{key}",
+                f"was the default of older releases; this one's{_release(seen)} is {now}, and its operator rewrites"
+                f" {before} to it",
+                f"Write {now}, or another value",
+                value=before,
+            )
+
+
+@rule("limit-unmanaged")
+def limit_unmanaged(seen: Seen) -> Iterator[Finding]:
+    """A limit that the stack does not name stays what somebody made it: clusters differ without a word."""
+    found, defaults, limits = live(seen), _defaults(seen), _limits(seen.stack)
+    current = value_at(found or {}, path(seen.stack))
+    if not isinstance(current, dict):
+        return
+    for key, value in current.items():
+        if key not in limits and defaults.get(key) not in {None, value}:
+            yield seen.finding(
+                "info",
+                "limit-unmanaged",
+                f"{_key(seen)} {path(seen.stack)}.{key}",
+                f"is not this release's default {shown(defaults[key])}, and the stack does not name it",
+                f"Set hyperConverged.liveMigration.{key}, if it matters",
+                value=value,
+            )
+
+
+def _limits(stack: Stack) -> Mapping[str, Any]:
+    return stack.hyper_converged.live_migration.model_dump(by_alias=True, exclude_none=True)
+
+
+def _defaults(seen: Seen) -> dict[str, Any]:
+    """Return the defaults that the definition has for the limits, in the version that the stack names."""
+    kind = hyperconverged_kind(seen.stack)
+    definition = seen.definition(kind)
+    for version in () if definition is None else definition["spec"]["versions"]:
+        if version["name"] == kind.version:
+            schema: Any = version.get("schema", {}).get("openAPIV3Schema", {})
+            for name in path(seen.stack).split("."):
+                schema = schema.get("properties", {}).get(name, {})
+            properties = schema.get("properties", {})
+            known = LiveMigration.model_json_schema(by_alias=True)["properties"]
+            return {key: each["default"] for key, each in properties.items() if key in known and "default" in each}
+    return {}
+
+
+@rule("gate-off")
+def gate_off(seen: Seen) -> Iterator[Finding]:
+    """Migrations between clusters need a gate, which is off by default up to release 1.17."""
+    stack = seen.stack
+    if not stack.cluster.cross_cluster:
+        return
+    for kubevirt in seen.all(KUBEVIRT, stack.cluster.namespace):
+        gates = value_at(kubevirt, "spec.configuration.developerConfiguration.featureGates")
+        if GATE not in (gates if isinstance(gates, list) else ()):
+            field = (
+                "spec.featureGates.decentralizedLiveMigration: true"
+                if stack.hyper_converged.api_version == "v1beta1"
+                else "decentralizedLiveMigration with state Enabled to spec.featureGates"
+            )
+            yield seen.finding(
+                "error",
+                "gate-off",
+                f"KubeVirt {stack.cluster.namespace}/{kubevirt['metadata']['name']}",
+                f"does not list the gate {GATE}{_release(seen)}, and the stack says cluster.crossCluster",
+                f"Set {field} in the HyperConverged, or cluster.crossCluster: false",
+            )
+
+
+@rule("limit-owned", "limit-taken")
+def limit_owned(seen: Seen) -> Iterator[Finding]:
+    """Whoever made the HyperConverged owns its defaults: to take a field over is a decision, seen before it is made."""
+    if live(seen) is None:
+        return
+    fail = seen.stack.hyper_converged.on_conflict == "fail"
+    for change in seen.conflicts:
+        yield seen.finding(
+            "error" if fail else "info",
+            "limit-owned" if fail else "limit-taken",
+            f"HyperConverged {change.path}",
+            f"is owned by {change.owner}, and "
+            + (f"the stack wants {shown(change.new)}" if fail else f"becomes {shown(change.new)}: up takes it over"),
+            "Agree on one value, or set hyperConverged.onConflict: take-over"
+            if fail
+            else "Set hyperConverged.onConflict: fail to refuse instead",
+            value=change.old,
+        )
+
+
+@rule("hyperconverged-refuses")
+def hyperconverged_refuses(seen: Seen) -> Iterator[Finding]:
+    """A field that this release does not know, or a webhook that objects: up would fail halfway."""
+    if not isinstance(seen.dry_run, tuple) and seen.dry_run.reason == "refused":
+        yield seen.finding(
+            "error",
+            "hyperconverged-refuses",
+            _key(seen),
+            f"cannot be patched: {shown(str(seen.dry_run), limit=300)}",
+            "Remove what this release does not know, or upgrade it",
+        )
+
+
+RULES = (
+    namespace_missing,
+    hyperconverged_missing,
+    hyperconverged_unhealthy,
+    hyperconverged_stale,
+    api_version_converted,
+    limit_default,
+    limit_unmanaged,
+    gate_off,
+    limit_owned,
+    hyperconverged_refuses,
+)

@@ -1,0 +1,134 @@
+"""What must be there on each node before pods can attach: a NIC, a bridge, or what the uplink builds upon."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from config.attachment import Bridge, Ipvlan, Localnet, Macvlan
+from config.uplink import made, uses
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from config.findings import Severity
+    from config.stack import Stack
+    from config.uplink import NodeGroup
+    from mignet.nics import Node
+    from mignet.preflight.seen import Seen
+
+_CONTROL_PLANE = {"node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"}
+_DEFAULT_BRIDGE = "cni0"
+
+Purpose = Literal["master", "bridge", "mapped", "base"]
+"""What an interface is for: macvlan or ipvlan sit on it, pods are ports of it, OVN maps a localnet to it, or the uplink
+builds upon it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A node on which pods need the network. `severity` is that of something wrong there."""
+
+    node: Node
+    pods: str
+    severity: Severity
+    group: NodeGroup | None
+    """The uplink's group that takes it in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An interface that must be there on a node now. `mtu` is what it must be able to carry, in bytes."""
+
+    place: Place
+    name: str
+    purpose: Purpose
+    mtu: int | None
+
+    @property
+    def node(self) -> Node:
+        """Its node."""
+        return self.place.node
+
+    @property
+    def interface(self) -> Mapping[str, Any] | None:
+        """The interface, None when it is not there."""
+        return self.node.interfaces.get(self.name)
+
+    @property
+    def ports(self) -> tuple[str, ...]:
+        """The ports of the bridge of this name, without its own internal one and those of pods."""
+        found: list[str] = []
+        for each in self.node.state.get("interfaces", []):
+            if each["name"] == self.name and "bridge" in each:
+                found += [port["name"] for port in each["bridge"].get("port", []) if port["name"] != self.name]
+        return tuple(name for name in found if self.node.interfaces.get(name, {}).get("type") != "veth")
+
+
+def places(seen: Seen) -> Iterator[Place]:
+    """Yield the nodes of virt-handler, and those where the sync controller may run, as far as nmstate knows them."""
+    stack = seen.stack
+    for node in seen.nodes:
+        if not node.state:
+            continue
+        if node.schedulable:
+            yield Place(node, "virt-handler", "error", group_of(stack, node))
+        elif is_control_plane(node) and stack.cluster.cross_cluster is not False:
+            severity: Severity = "error" if stack.cluster.cross_cluster else "warning"
+            yield Place(node, "the sync controller", severity, group_of(stack, node))
+
+
+def is_control_plane(node: Node) -> bool:
+    """Tell whether a node is one of the control plane."""
+    return bool(_CONTROL_PLANE & node.labels.keys())
+
+
+def groups_of(stack: Stack, node: Node) -> list[NodeGroup]:
+    """Return the uplink's groups whose selector takes a node in."""
+    groups = stack.uplink.groups if stack.uplink else ()
+    return [group for group in groups if group.node_selector.items() <= node.labels.items()]
+
+
+def group_of(stack: Stack, node: Node) -> NodeGroup | None:
+    """Return the first of these groups."""
+    return next(iter(groups_of(stack, node)), None)
+
+
+def links(seen: Seen) -> Iterator[Link]:
+    """Yield what must be there on each node: what the uplink makes is not, but what it builds upon is."""
+    for place in places(seen):
+        yield from _links(seen.stack, place)
+
+
+def _links(stack: Stack, place: Place) -> Iterator[Link]:
+    attachment, segment, group = stack.attachment, stack.segment, place.group
+    mtu = attachment.mtu or segment.mtu
+    if group is not None:
+        base = group.base_mtu or group.mtu or segment.mtu
+        for name in sorted(uses(group, segment)):
+            yield Link(place, name, "base", base)
+    making = made(group, segment) if group else frozenset()
+    attached, purpose = _attached(stack, place)
+    if attached is not None and attached not in making:
+        yield Link(place, attached, purpose, mtu)
+
+
+def _attached(stack: Stack, place: Place) -> tuple[str | None, Purpose]:
+    match stack.attachment:
+        case Macvlan() | Ipvlan() as attachment:
+            return attachment.master, "master"
+        case Bridge() as attachment:
+            return attachment.bridge or _DEFAULT_BRIDGE, "bridge"
+        case Localnet():
+            return mapped_bridge(stack, place), "mapped"
+
+
+def mapped_bridge(stack: Stack, place: Place) -> str | None:
+    """Return the bridge that a localnet attachment ends in on a node, None when it has no mapping there."""
+    attachment, group = stack.attachment, place.group
+    if not isinstance(attachment, Localnet):
+        return None
+    if group and group.localnet and group.localnet.localnet == attachment.physical_network:
+        return group.mapped_bridge
+    mappings = place.node.state.get("ovn", {}).get("bridge-mappings", [])
+    return next((each["bridge"] for each in mappings if each.get("localnet") == attachment.physical_network), None)

@@ -1,0 +1,193 @@
+"""Whether the segment's subnets stay clear of the networks that the cluster has already."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+from config.findings import Finding, rule
+from config.uplink import made, uses
+from config.uplink_rules import attached_to
+from mignet.kinds import NODE, OPENSHIFT_NETWORK, OPENSHIFT_OPERATOR_NETWORK, Object
+from mignet.nics import Node, addresses_of, machine_networks
+from mignet.preflight.links import group_of, mapped_bridge, places
+from mignet.preflight.seen import Seen, names
+from mignet.snapshot import UnreadError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from config.addressing import Address, Network
+
+_CLUSTER = "cluster"
+_OVN = "OVNKubernetes"
+_OVN_SETTINGS = {
+    "ipv4.internalJoinSubnet": "100.64.0.0/16",
+    "ipv4.internalTransitSwitchSubnet": "100.88.0.0/16",
+    "gatewayConfig.ipv4.internalMasqueradeSubnet": "169.254.0.0/17",
+}
+"""OVN-Kubernetes's own networks: the setting of the network operator, and its default."""
+
+
+def overlap(one: Network, other: Network) -> bool:
+    """Tell whether two networks share an address."""
+    return one.version == other.version and one.overlaps(other)
+
+
+@rule("range-pod-network")
+def range_pod_network(seen: Seen) -> Iterator[Finding]:
+    """Pods of the cluster have these addresses: answers to a migration would go there."""
+    status = _openshift(seen).get("status", {})
+    found = [each["cidr"] for each in status.get("clusterNetwork", ())]
+    yield from _overlapping(seen, "range-pod-network", "the pods' network", _parsed(found))
+
+
+@rule("range-service-network")
+def range_service_network(seen: Seen) -> Iterator[Finding]:
+    """Services of the cluster have these addresses, and each node rewrites what is sent to them."""
+    found = _parsed(_openshift(seen).get("status", {}).get("serviceNetwork", ()))
+    yield from _overlapping(seen, "range-service-network", "the services' network", found)
+
+
+@rule("range-ovn-internal")
+def range_ovn_internal(seen: Seen) -> Iterator[Finding]:
+    """OVN-Kubernetes uses networks of its own inside each node, and nothing sent to them leaves it."""
+    if _openshift(seen).get("status", {}).get("networkType") != _OVN:
+        return
+    settings = _ovn_settings(seen)
+    found = []
+    for path, default in _OVN_SETTINGS.items():
+        value: object = settings
+        for key in path.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        found.append(value if isinstance(value, str) else default)
+    yield from _overlapping(seen, "range-ovn-internal", "OVN's internal network", _parsed(found))
+
+
+def _openshift(seen: Seen) -> Object:
+    try:
+        return seen.one(OPENSHIFT_NETWORK, _CLUSTER) or {}
+    except UnreadError as unread:
+        # Kubernetes without OpenShift says nowhere what its networks are.
+        if unread.error.reason == "not-served":
+            return {}
+        raise
+
+
+def _ovn_settings(seen: Seen) -> dict[str, object]:
+    try:
+        found = seen.one(OPENSHIFT_OPERATOR_NETWORK, _CLUSTER) or {}
+    except UnreadError as unread:
+        if unread.error.reason == "not-served":
+            return {}
+        raise
+    settings: dict[str, object] = found.get("spec", {}).get("defaultNetwork", {}).get("ovnKubernetesConfig", {})
+    return settings
+
+
+@rule("range-machine-network")
+def range_machine_network(seen: Seen) -> Iterator[Finding]:
+    """The nodes' own network: the kernel of a node would send migrations out of the wrong NIC."""
+    known = _machine_networks(seen)
+    addresses = [address for node in seen.all(NODE) for address in Node.read(node, None).addresses]
+    # Without nmstate, the addresses alone tell.
+    alone = [ipaddress.ip_network(each) for each in addresses if not any(each in network for network in known)]
+    yield from _overlapping(seen, "range-machine-network", "the machine network", [*known, *alone])
+
+
+def _machine_networks(seen: Seen) -> list[Network]:
+    try:
+        return machine_networks(seen.nodes)
+    except UnreadError:
+        return []
+
+
+@rule("range-interface")
+def range_interface(seen: Seen) -> Iterator[Finding]:
+    """A node with another interface in the segment's subnet sends the answers of migrations through that one."""
+    machine = _machine_networks(seen)
+    found: dict[str, dict[Network, list[str]]] = {}
+    for node in seen.nodes:
+        own = _migration_links(seen, node)
+        for name, interface in node.interfaces.items():
+            for address in () if name in own else addresses_of(interface):
+                network = address.network
+                if not address.is_loopback and network not in machine:
+                    found.setdefault(name, {}).setdefault(network, []).append(node.name)
+    for name, networks in sorted(found.items()):
+        for network, nodes in networks.items():
+            what = f"the subnet of {name} on {names(nodes)},"
+            yield from _overlapping(seen, "range-interface", what, [network])
+
+
+def _migration_links(seen: Seen, node: Node) -> set[str]:
+    """Return the interfaces of a node that lead to the segment: the attachment's, and what the uplink works with."""
+    stack, segment = seen.stack, seen.stack.segment
+    attached = attached_to(stack.attachment)
+    found = {attached[1]} if attached else set()
+    if group := group_of(stack, node):
+        found |= made(group, segment) | uses(group, segment)
+    for place in places(seen):
+        if place.node.name == node.name and (bridge := mapped_bridge(stack, place)):
+            found.add(bridge)
+    return found
+
+
+@rule("range-node-address")
+def range_node_address(seen: Seen) -> Iterator[Finding]:
+    """An address that a node has on the migration link is handed out to a pod as well, unless it is reserved."""
+    stack = seen.stack
+    taken: dict[Address, str] = {}
+    for node in seen.nodes:
+        own = _migration_links(seen, node)
+        for name, interface in node.interfaces.items():
+            for each in addresses_of(interface) if name in own else ():
+                taken[each.ip] = f"{name} of node {node.name}"
+    for part in stack.parts:
+        for address, where in taken.items():
+            if address in part.span and not any(address in kept for kept in part.kept_free):
+                yield seen.finding(
+                    "error",
+                    "range-node-address",
+                    part.key,
+                    f"holds {address}, which {where} has",
+                    f"Add {address} to segment.reserved, or move the slice",
+                    value=str(part.span),
+                )
+
+
+def _overlapping(seen: Seen, code: str, what: str, networks: Iterable[Network]) -> Iterator[Finding]:
+    networks = [each for each in networks if not _is_declared(seen, each)]
+    for subnet in seen.stack.segment.subnets:
+        if met := [each for each in networks if overlap(subnet, each)]:
+            yield seen.finding(
+                "error",
+                code,
+                "segment.subnet",
+                f"overlaps {what} {names(met)}",
+                "Choose a subnet that no network of this cluster uses",
+                value=str(subnet),
+            )
+
+
+def _is_declared(seen: Seen, network: Network) -> bool:
+    """Tell whether the stack names the network among otherNetworks: then subnet-overlap has said it, or is waived."""
+    declared = [each for networks in seen.stack.other_networks.values() for each in networks]
+    return any(
+        each.version == network.version and network.subnet_of(each)  # type: ignore[arg-type]
+        for each in declared
+    )
+
+
+def _parsed(cidrs: Iterable[str]) -> list[Network]:
+    return [ipaddress.ip_network(cidr, strict=False) for cidr in cidrs]
+
+
+RULES = (
+    range_pod_network,
+    range_service_network,
+    range_ovn_internal,
+    range_machine_network,
+    range_interface,
+    range_node_address,
+)

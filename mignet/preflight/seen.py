@@ -1,0 +1,74 @@
+"""What preflight knows of a cluster: what was read of it, the rights that are missing, and what a dry run says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from config.findings import Finding
+from mignet import nics
+from mignet.guards import hyperconverged_kind
+from mignet.kinds import ACCESS_REVIEW, DEFINITION, NODE, NODE_NETWORK_STATE, Kind, Object
+from mignet.snapshot import Snapshot, UnreadError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from config.findings import Severity
+    from mignet.changes import FieldChange
+    from mignet.cluster import ClusterError
+    from mignet.rights import Right
+
+SHOWN = 5
+"""Names that a list in a sentence has at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen(Snapshot):
+    """A snapshot, with the rights that the API server does not grant, and the outcome of a dry run of the limits."""
+
+    denied: tuple[Right, ...] | ClusterError = ()
+    dry_run: tuple[FieldChange, ...] | ClusterError = ()
+    """Fields of the HyperConverged that another field manager owns, or why the API server refuses the patch."""
+
+    @property
+    def missing_rights(self) -> tuple[Right, ...]:
+        """The rights that are not granted. Raises UnreadError when nobody could be asked."""
+        if isinstance(self.denied, tuple):
+            return self.denied
+        raise UnreadError(ACCESS_REVIEW, self.denied)
+
+    @property
+    def conflicts(self) -> tuple[FieldChange, ...]:
+        """The fields that another field manager owns. Raises UnreadError when the dry run was refused."""
+        if isinstance(self.dry_run, tuple):
+            return self.dry_run
+        raise UnreadError(hyperconverged_kind(self.stack), self.dry_run)
+
+    @property
+    def nodes(self) -> tuple[nics.Node, ...]:
+        """Every node with what nmstate says of it. Raises UnreadError when one of both cannot be read."""
+        states = {state["metadata"]["name"]: state for state in self.all(NODE_NETWORK_STATE)}
+        return tuple(nics.Node.read(node, states.get(node["metadata"]["name"])) for node in self.all(NODE))
+
+    def definition(self, kind: Kind) -> Object | None:
+        """Return the CustomResourceDefinition of a kind, None when there is none. Raises UnreadError."""
+        return self.one(DEFINITION, definition_name(kind))
+
+    def finding(
+        self, severity: Severity, code: str, key: str, rule: str, remedy: str, *, value: object = None
+    ) -> Finding:
+        """Return a finding about this stack's cluster."""
+        return Finding(severity, code, self.stack.name, key, value, rule, remedy)
+
+
+def definition_name(kind: Kind) -> str:
+    """Return the name of a kind's CustomResourceDefinition."""
+    return f"{kind.plural}.{kind.group}"
+
+
+def names(items: Iterable[object]) -> str:
+    """Write names as one list, at most `SHOWN` of them."""
+    listed = [str(item) for item in items]
+    few = ", ".join(listed[:SHOWN])
+    return few if len(listed) <= SHOWN else f"{few} and {len(listed) - SHOWN} more"

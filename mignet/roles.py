@@ -1,0 +1,61 @@
+"""The minimal roles: what may be granted to those who look at a cluster, and to those who apply."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Literal
+
+from mignet import drift_rules, preflight, verify
+from mignet.rights import Right, to_apply, to_look
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from config.stack import Stack
+    from mignet.kinds import Object
+
+Role = Literal["observe", "apply"]
+
+
+def to_observe(stack: Stack) -> frozenset[Right]:
+    """Return the rights that preflight, verify and drift take to look at a stack's cluster."""
+    return to_look([*preflight.reads(stack), *verify.reads(stack), *drift_rules.needs(stack)])
+
+
+def rights(role: Role, stack: Stack) -> frozenset[Right]:
+    """Return the rights of a role: `apply` has those of `observe`, too, as `up` looks first."""
+    observe = to_observe(stack)
+    return observe if role == "observe" else observe | to_apply(stack)
+
+
+def manifests(role: Role, rights_: Iterable[Right]) -> list[Object]:
+    """Return the Roles, one for each namespace, and the ClusterRole for the rest."""
+    by_namespace: defaultdict[str, list[Right]] = defaultdict(list)
+    for right in sorted(rights_):
+        by_namespace[right.namespace].append(right)
+    name = f"migration-network-{role}"
+    return [
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role" if namespace else "ClusterRole",
+            "metadata": {"name": name, "namespace": namespace} if namespace else {"name": name},
+            "rules": _rules(found),
+        }
+        for namespace, found in sorted(by_namespace.items())
+    ]
+
+
+def _rules(found: Iterable[Right]) -> list[Object]:
+    """Write rights as few rules: one for all objects of the same verbs, with their names where they have some."""
+    verbs: defaultdict[tuple[str, str, str], set[str]] = defaultdict(set)
+    for right in found:
+        verbs[right.group, right.resource, right.name].add(right.verb)
+    objects: defaultdict[tuple[str, str, bool, tuple[str, ...]], list[str]] = defaultdict(list)
+    for (group, resource, name), listed in verbs.items():
+        objects[group, resource, bool(name), tuple(sorted(listed))].append(name)
+    return [
+        {"apiGroups": [group], "resources": [resource]}
+        | ({"resourceNames": names} if named else {})
+        | {"verbs": list(listed)}
+        for (group, resource, named, listed), names in sorted(objects.items())
+    ]

@@ -1,0 +1,125 @@
+"""The how-to guides, carried out as they stand on the lab with its operators: each command, and what is to be seen.
+
+The lab's two clusters are prod-1 and prod-2 here. A step that needs what is not there is a subtest that is skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import guide
+import pytest
+import yaml
+from operated import Operated
+from support import BIN, ROOT, Outcome, pulumi_there
+
+from mignet.lab.lab import Lab
+
+GUIDES = sorted((ROOT / "docs" / "how-to").glob("[!R]*.md"))
+CONTEXTS = {"dev": "prod-1", "dev-peer": "prod-2"}
+REMARK = "the Pulumi CLI is not on PATH: "
+"""Begins the line that mignet prints where there is no Pulumi, as in most runs of this test."""
+
+
+class Reader:
+    """Somebody who does what a guide says, in a fresh checkout, with two clusters in the kubeconfig."""
+
+    def __init__(self, folder: Path, lab: Lab) -> None:
+        self.folder = folder / "checkout"
+        self.home = folder / "home"
+        self.home.mkdir()
+        self.folder.mkdir()
+        for name in ("Pulumi.yaml", "__main__.py", "Pulumi.dev.yaml", "Pulumi.dev-peer.yaml", ".gitignore"):
+            shutil.copy(ROOT / name, self.folder)
+        (self.folder / "docs").symlink_to(ROOT / "docs", target_is_directory=True)
+        (self.folder / ".venv").symlink_to(BIN.parent, target_is_directory=True)
+        content = yaml.safe_load(lab.kubeconfig.read_text())
+        for each in content["contexts"]:
+            each["name"] = CONTEXTS[each["name"]]
+        content["current-context"] = "prod-1"
+        (self.home / "kubeconfig").write_text(yaml.safe_dump(content))
+        self.do(guide.Command("git init --quiet && git add . && git commit --quiet --message 'As cloned'", None))
+
+    def environment(self) -> dict[str, str]:
+        # Without Pulumi, what a guide shows is the same everywhere; the steps that are of Pulumi name it themselves.
+        path = [folder for folder in os.environ["PATH"].split(os.pathsep) if not Path(folder, "pulumi").exists()]
+        who = {f"GIT_{role}_{what}": "operator" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        return (
+            os.environ
+            | who
+            | {
+                "PATH": os.pathsep.join([str(BIN), *path]),
+                "HOME": str(self.home),
+                "XDG_STATE_HOME": str(self.home / "state"),
+                "KUBECONFIG": str(self.home / "kubeconfig"),
+                "PYTHONUNBUFFERED": "1",
+                "PULUMI_BACKEND_URL": f"file://{self.home}",
+                "PULUMI_CONFIG_PASSPHRASE": "",
+                "PULUMI_SKIP_UPDATE_CHECK": "1",
+                "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "1",
+            }
+        )
+
+    def run(self, line: str, *, pulumi: bool = False) -> Outcome:
+        environment = self.environment()
+        if pulumi:
+            environment["PATH"] = os.pathsep.join([str(BIN), os.environ["PATH"]])
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", line],
+            cwd=self.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+        lines = [line for line in done.stdout.splitlines(keepends=True) if not line.startswith(REMARK)]
+        return Outcome(done.returncode, "".join(lines), "")
+
+    def do(self, command: guide.Command, *, pulumi: bool = False) -> None:
+        outcome = self.run(command.line, pulumi=pulumi)
+        assert outcome.code == command.code, f"$ {command.line}\n{outcome.out}"
+        assert command.shows(outcome.out), f"$ {command.line}\n{outcome.out}\nis not\n" + "\n".join(command.shown or ())
+
+    def write(self, step: guide.Step) -> None:
+        assert step.file is not None
+        path = self.folder / step.file
+        if not step.merge:
+            path.write_text(step.text)
+            return
+        old = yaml.safe_load(path.read_text()) if path.exists() else {}
+        path.write_text(yaml.safe_dump(merged(old, yaml.safe_load(step.text)), sort_keys=False))
+
+
+def merged(old: Any, new: Any) -> Any:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return old | {key: merged(old.get(key), value) for key, value in new.items()}
+    return new
+
+
+@pytest.fixture
+def reader(operated: Operated, tmp_path: Path) -> Reader:
+    return Reader(tmp_path, operated.lab)
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.stem)
+def test_a_guide_does_what_it_says(path: Path, reader: Reader, subtests: pytest.Subtests) -> None:
+    steps = list(guide.read(path))
+    assert any(step.commands and not step.skip for step in steps)
+    if not shutil.which("kubectl") and any("kubectl" in each.line for step in steps for each in step.commands):
+        pytest.skip("kubectl is not on PATH")
+    for number, step in enumerate(steps, start=1):
+        if step.skip or (step.needs == "pulumi" and not pulumi_there):
+            with subtests.test(f"step {number}: {step.title}"):
+                pytest.skip(step.skip or f"{step.needs} is not on PATH")
+        elif step.file:
+            reader.write(step)
+        for command in () if step.skip or (step.needs == "pulumi" and not pulumi_there) else step.commands:
+            # Not as a subtest of its own: what comes after a step that failed would fail for that.
+            reader.do(command, pulumi=step.needs == "pulumi")

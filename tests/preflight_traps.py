@@ -1,0 +1,532 @@
+"""Traps for preflight, as edits of a healthy cluster's objects: for a snapshot in memory, and for a real API server."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from config.stack import Stack, load_stack
+from mignet import kinds
+from mignet.kinds import Kind
+from mignet.lab import definitions, seeds
+
+Object = dict[str, Any]
+Place = tuple[Kind, str, str]
+"""A kind, a namespace (empty for what belongs to the whole cluster), a name."""
+Change = Callable[[Object | None], Object | None]
+"""What makes of an object, None when there is none, another one; None takes it away."""
+Edit = tuple[Place, Change]
+
+SLIM = definitions.SLIM
+NAMESPACE = "openshift-cnv"
+HYPERCONVERGED: Place = (kinds.HYPERCONVERGED_V1BETA1, NAMESPACE, "kubevirt-hyperconverged")
+KUBEVIRT: Place = (kinds.KUBEVIRT, NAMESPACE, "kubevirt-kubevirt-hyperconverged")
+RECONCILER: Place = (kinds.DAEMON_SET, "openshift-multus", "whereabouts-reconciler")
+NETWORK: Place = (kinds.OPENSHIFT_NETWORK, "", "cluster")
+NODES = ("dev-control-plane-0", "dev-worker-0", "dev-worker-1", "dev-worker-2")
+CONTROL_PLANE = {"node-role.kubernetes.io/control-plane": ""}
+WORKERS = {"node-role.kubernetes.io/worker": ""}
+
+CONFIG: Object = {
+    "segment": {"subnet": "10.200.5.0/24", "vlan": 2001, "mtu": 9000, "gateway": "10.200.5.1"},
+    "cluster": {"context": "dev"},
+    "attachment": {"type": "macvlan", "name": "migration", "master": "eth1"},
+    "slice": {"rangeStart": "10.200.5.10", "rangeEnd": "10.200.5.60"},
+}
+
+
+def stack(config: Object | None = None) -> Stack:
+    return load_stack("dev", merged(CONFIG, config or {}))
+
+
+def merged(base: Object, change: Object) -> Object:
+    """Return `base` with `change` in it: None takes a key away."""
+    result = dict(base)
+    for key, value in change.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, dict) and isinstance(result.get(key), dict) and value.get("type") is None:
+            result[key] = merged(result[key], value)
+        else:
+            result[key] = value
+    return result
+
+
+def kubevirt(*gates: str) -> Object:
+    configuration = {"developerConfiguration": {"featureGates": list(gates)}}
+    return _object(KUBEVIRT, spec={"configuration": configuration})
+
+
+def reconciler() -> Object:
+    labels = {"app": "whereabouts-reconciler"}
+    container = {"name": "reconciler", "image": "registry.example/whereabouts:v0.9.2"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+    return _object(RECONCILER, spec={"selector": {"matchLabels": labels}, "template": template})
+
+
+def _object(place: Place, **rest: Any) -> Object:
+    kind, namespace, name = place
+    metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
+    return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, **rest}
+
+
+def edit(place: Place, **changes: Any) -> Edit:
+    """Merge into an object, which is made when it is not there."""
+
+    def change(old: Object | None) -> Object:
+        return merged(old or _object(place), changes)
+
+    return place, change
+
+
+def gone(place: Place) -> Edit:
+    return place, lambda _: None
+
+
+def there(manifest: Object, kind: Kind) -> Edit:
+    metadata = manifest["metadata"]
+    return (kind, metadata.get("namespace", ""), metadata["name"]), lambda _: manifest
+
+
+def state(node: str, change: Callable[[Object], None]) -> Edit:
+    """Edit what nmstate says of a node."""
+
+    def changed(old: Object | None) -> Object:
+        assert old is not None
+        new = copy.deepcopy(old)
+        change(new["status"]["currentState"])
+        return new
+
+    return (kinds.NODE_NETWORK_STATE, "", node), changed
+
+
+def nic(node: str, name: str, **keys: Any) -> Edit:
+    """Change a NIC of a node, or add one."""
+
+    def change(current: Object) -> None:
+        for each in current["interfaces"]:
+            if each["name"] == name:
+                each.update(keys)
+                return
+        current["interfaces"].append({"name": name, "type": "ethernet", "state": "up", "mtu": 9000} | keys)
+
+    return state(node, change)
+
+
+def without(node: str, *names: str) -> Edit:
+    def change(current: Object) -> None:
+        current["interfaces"] = [each for each in current["interfaces"] if each["name"] not in names]
+
+    return state(node, change)
+
+
+def address(cidr: str) -> Object:
+    ip, _, prefix = cidr.partition("/")
+    return {"enabled": True, "address": [{"ip": ip, "prefix-length": int(prefix)}]}
+
+
+def bridge(node: str, name: str, *ports: str, kind: str = "linux-bridge", mapping: str | None = None) -> Edit:
+    def change(current: Object) -> None:
+        listed = [{"name": port} for port in ports]
+        current["interfaces"].append(
+            {"name": name, "type": kind, "state": "up", "mtu": 9000, "bridge": {"port": listed}}
+        )
+        if mapping:
+            current["ovn"] = {"bridge-mappings": [{"localnet": mapping, "bridge": name}]}
+
+    return state(node, change)
+
+
+def default_bridge(node: str) -> Edit:
+    """Put the default route on OVN-Kubernetes's bridge, and the localnet beside it."""
+
+    def change(current: Object) -> None:
+        nic = next(each for each in current["interfaces"] if each["name"] == "eth0")
+        ports = [{"name": "eth0"}, {"name": "br-ex"}]
+        current["interfaces"] += [
+            {"name": "br-ex", "type": "ovs-bridge", "state": "up", "bridge": {"port": ports}},
+            {"name": "br-ex", "type": "ovs-interface", "state": "up", "mtu": 1500, "ipv4": nic.pop("ipv4")},
+        ]
+        for route in current["routes"]["running"]:
+            route["next-hop-interface"] = "br-ex"
+        current["ovn"] = {"bridge-mappings": [{"localnet": "physnet", "bridge": "br-ex"}]}
+
+    return state(node, change)
+
+
+def attachment(name: str, config: Object, *, namespace: str = "default", manager: str = "kubectl-create") -> Edit:
+    metadata = {"name": name, "namespace": namespace, "managedFields": [{"manager": manager, "operation": "Update"}]}
+    manifest = {
+        "apiVersion": "k8s.cni.cncf.io/v1",
+        "kind": "NetworkAttachmentDefinition",
+        "metadata": metadata,
+        "spec": {"config": json.dumps({"cniVersion": "0.3.1", "name": name} | config)},
+    }
+    return there(manifest, kinds.NETWORK_ATTACHMENT)
+
+
+def whereabouts(range_: str, **keys: Any) -> Object:
+    return {"type": "macvlan", "master": "eth2", "ipam": {"type": "whereabouts", "range": range_} | keys}
+
+
+def definition(name: str, change: Callable[[Object], None] | None) -> Edit:
+    def changed(old: Object | None) -> Object | None:
+        if change is None:
+            return None
+        new = copy.deepcopy(old)
+        assert new is not None
+        change(new)
+        return new
+
+    return (kinds.DEFINITION, "", name), changed
+
+
+def versions(**served: bool) -> Callable[[Object], None]:
+    def change(found: Object) -> None:
+        first = found["spec"]["versions"][0]
+        found["spec"]["versions"] = [
+            first | {"name": name, "served": is_served, "storage": index == 0}
+            for index, (name, is_served) in enumerate(served.items())
+        ]
+
+    return change
+
+
+@dataclass(frozen=True)
+class Trap:
+    """Something that is wrong with a cluster, and the only code that it gives. `says` is part of the finding's line."""
+
+    code: str
+    edits: tuple[Edit, ...] = ()
+    config: Object | None = None
+    says: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.code}-{self.says.replace(' ', '_')[:30]}"
+
+
+def healthy(folder: Path = SLIM, *, release: str = "v1.18.1") -> dict[Place, Object]:
+    """Return the objects of a cluster on which preflight finds nothing: the lab's own seeds, and what they lack."""
+    site = seeds.Site("dev", 0)
+    found = definitions.load(folder, hco_release=release)
+    objects: dict[Place, Object] = {}
+    by_kind = {each.kind: each for each in (kinds.NAMESPACE, kinds.NODE, kinds.NODE_NETWORK_STATE)}
+    for item in seeds.cluster_objects(site):
+        if (kind := by_kind.get(item["kind"])) is not None:
+            objects[kind, "", item["metadata"]["name"]] = item
+        elif item["apiVersion"].startswith("config.openshift.io"):
+            objects[NETWORK] = item
+    for each in found:
+        objects[kinds.DEFINITION, "", each["metadata"]["name"]] = each
+    if (kinds.DEFINITION, "", "ippools.whereabouts.cni.cncf.io") not in objects:
+        pools = {"versions": [{"name": "v1alpha1", "served": True, "storage": True}]}
+        name = "ippools.whereabouts.cni.cncf.io"
+        objects[kinds.DEFINITION, "", name] = {"metadata": {"name": name}, "spec": pools}
+    limits = {"completionTimeoutPerGiB": 150, "progressTimeout": 150}
+    objects[HYPERCONVERGED] = _object(HYPERCONVERGED, spec={"liveMigrationConfig": limits}) | {
+        "status": {"versions": [{"name": "operator", "version": "1.18.1"}], "observedGeneration": 1}
+    }
+    objects[HYPERCONVERGED]["metadata"] |= {"generation": 1, "uid": "1"}
+    objects[KUBEVIRT] = kubevirt("DecentralizedLiveMigration")
+    objects[RECONCILER] = reconciler()
+    return objects
+
+
+EVERYWHERE = [*NODES]
+LOCALNET = {"type": "localnet", "name": "migration", "physicalNetworkName": "physnet"}
+BRIDGE = {"type": "bridge", "name": "migration", "bridge": "br1", "vlan": 2001, "preserveDefaultVlan": False}
+
+
+def everywhere(make: Callable[[str], Edit]) -> tuple[Edit, ...]:
+    return tuple(make(node) for node in NODES)
+
+
+TRAPS: tuple[Trap, ...] = (
+    # The APIs and their operators.
+    Trap(
+        "whereabouts-missing",
+        (definition("ippools.whereabouts.cni.cncf.io", None),),
+        says="does not exist: whereabouts is not installed",
+    ),
+    Trap(
+        "api-version",
+        (definition("ippools.whereabouts.cni.cncf.io", versions(v1beta1=True, v1alpha1=False)),),
+        says="serves v1beta1, and v1alpha1 is needed. Upgrade its operator",
+    ),
+    Trap("kubevirt-missing", (gone(KUBEVIRT),), says="does not exist, though the HyperConverged does"),
+    Trap("reconciler-missing", (gone(RECONCILER),), says="leases of pods that are gone are never freed"),
+    # The HyperConverged.
+    Trap("namespace-missing", config={"cluster": {"namespace": "nowhere"}}, says="Namespace nowhere does not exist"),
+    Trap("hyperconverged-missing", (gone(HYPERCONVERGED),), says="Create it with the operator's own default first"),
+    Trap(
+        "hyperconverged-unhealthy",
+        (
+            edit(
+                HYPERCONVERGED,
+                status={
+                    "conditions": [
+                        {
+                            "type": "ReconcileComplete",
+                            "status": "False",
+                            "reason": "X",
+                            "message": "cannot reach the registry",
+                            "lastTransitionTime": "2026-01-01T00:00:00Z",
+                        }
+                    ]
+                },
+            ),
+        ),
+        says="says ReconcileComplete False: cannot reach the registry",
+    ),
+    Trap(
+        "hyperconverged-stale",
+        (edit(HYPERCONVERGED, status={"observedGeneration": 0}),),
+        says="and its operator has seen 0",
+    ),
+    Trap(
+        "limit-unmanaged",
+        (edit(HYPERCONVERGED, spec={"liveMigrationConfig": {"parallelMigrationsPerCluster": 9}}),),
+        says="parallelMigrationsPerCluster 9 is not this release's default 5",
+    ),
+    Trap(
+        "gate-off",
+        (edit(KUBEVIRT, spec={"configuration": {"developerConfiguration": {"featureGates": ["Snapshot"]}}}),),
+        {"cluster": {"crossCluster": True}},
+        says="does not list the gate DecentralizedLiveMigration (release 1.1",
+    ),
+    # The nodes.
+    Trap(
+        "handlers-none",
+        tuple(
+            edit((kinds.NODE, "", node), metadata={"labels": {"kubevirt.io/schedulable": None}}) for node in NODES[1:]
+        ),
+        says="on none of 4 nodes",
+    ),
+    Trap(
+        "slice-short",
+        config={"slice": {"rangeStart": "10.200.5.10", "rangeEnd": "10.200.5.14"}},
+        says="has 5 addresses, and the cluster needs 6: 3 nodes + 2 sync controllers + 1",
+    ),
+    Trap(
+        "node-state-missing", (gone((kinds.NODE_NETWORK_STATE, "", "dev-worker-1")),), says="Node dev-worker-1 is not"
+    ),
+    Trap("nic-single", (without("dev-worker-1", "eth1"),), says="Node dev-worker-1 has one NIC"),
+    Trap(
+        "nic-missing",
+        (without("dev-worker-1", "eth1"), nic("dev-worker-1", "eth9")),
+        says="Node dev-worker-1 NIC eth1 is missing; virt-handler may run there",
+    ),
+    Trap(
+        "nic-missing",
+        (without("dev-control-plane-0", "eth1"), nic("dev-control-plane-0", "eth9")),
+        {"cluster": {"crossCluster": True}},
+        says="the sync controller may run there",
+    ),
+    Trap(
+        "nic-missing",
+        config={"attachment": {"type": "macvlan", "name": "migration", "master": "eth7"}},
+        says="NIC eth7 is missing on dev-worker-0, dev-worker-1, dev-worker-2; virt-handler",
+    ),
+    Trap("nic-down", (nic("dev-worker-1", "eth1", state="down"),), says="NIC eth1 is down"),
+    Trap(
+        "nic-type",
+        everywhere(lambda node: bridge(node, "br7", "eth1")),
+        {"attachment": {"type": "macvlan", "name": "migration", "master": "br7"}},
+        says="is of type linux-bridge",
+    ),
+    Trap("nic-enslaved", (bridge("dev-worker-1", "br7", "eth1"),), says="is a port of br7"),
+    Trap("nic-enslaved", (nic("dev-worker-1", "eth1", controller="bond0"),), says="is a port of bond0"),
+    Trap(
+        "nic-default-route",
+        everywhere(lambda node: nic(node, "eth0", mtu=9000)),
+        {"attachment": {"type": "macvlan", "name": "migration", "master": "eth0"}},
+        says="NIC eth0 has the default route",
+    ),
+    Trap("nic-mtu", (nic("dev-worker-1", "eth1", mtu=1500),), says="has MTU 1500, and 9000 is needed"),
+    Trap(
+        "nic-vlan",
+        everywhere(lambda node: nic(node, "eth1.7", type="vlan", vlan={"id": 7, "base-iface": "eth1"})),
+        {"attachment": {"type": "macvlan", "name": "migration", "master": "eth1.7"}},
+        says="tags VLAN 7, and segment.vlan is 2001",
+    ),
+    Trap("bridge-missing", config={"attachment": BRIDGE}, says="would be made without a NIC as its port"),
+    Trap(
+        "bridge-without-nic",
+        everywhere(lambda node: bridge(node, "br1")),
+        {"attachment": BRIDGE},
+        says="NIC br1 has no NIC as its port",
+    ),
+    Trap("localnet-unmapped", config={"attachment": LOCALNET}, says="no bridge mapping of localnet physnet"),
+    Trap(
+        "nic-default-route",
+        everywhere(default_bridge),
+        {"segment": {"mtu": 1400}, "attachment": LOCALNET},
+        says="NIC br-ex has the default route",
+    ),
+    # What the uplink builds upon.
+    Trap(
+        "nic-missing",
+        config={
+            "attachment": {"type": "macvlan", "name": "migration", "master": "mig0"},
+            "uplink": {"vlan": {"baseInterface": "eth7", "name": "mig0"}},
+        },
+        says="NIC eth7 is missing",
+    ),
+    Trap(
+        "nic-mtu",
+        (nic("dev-worker-1", "eth1", **{"max-mtu": 1500}),),
+        {
+            "attachment": {"type": "macvlan", "name": "migration", "master": "mig0"},
+            "uplink": {"vlan": {"baseInterface": "eth1", "name": "mig0"}},
+        },
+        says="has MTU at most 1500",
+    ),
+    Trap(
+        "node-selected-twice",
+        (edit((kinds.NODE, "", "dev-worker-1"), metadata={"labels": {"rack": "b"}}),),
+        {
+            "attachment": {"type": "macvlan", "name": "migration", "master": "mig0"},
+            "uplink": {
+                "nodeGroups": [
+                    {"name": "a", "nodeSelector": WORKERS, "vlan": {"baseInterface": "eth1", "name": "mig0"}},
+                    {"name": "b", "nodeSelector": {"rack": "b"}, "vlan": {"baseInterface": "eth1", "name": "mig0"}},
+                    {"name": "c", "nodeSelector": CONTROL_PLANE, "vlan": {"baseInterface": "eth1", "name": "mig0"}},
+                ]
+            },
+        },
+        says="Node dev-worker-1 is selected by the groups a and b",
+    ),
+    # The ranges.
+    Trap(
+        "range-pod-network",
+        (edit(NETWORK, status={"clusterNetwork": [{"cidr": "10.200.0.0/14", "hostPrefix": 23}]}),),
+        says="segment.subnet 10.200.5.0/24 overlaps the pods' network 10.200.0.0/14",
+    ),
+    Trap(
+        "range-service-network",
+        (edit(NETWORK, status={"serviceNetwork": ["10.200.0.0/16"]}),),
+        says="overlaps the services' network 10.200.0.0/16",
+    ),
+    Trap(
+        "range-ovn-internal",
+        config={"segment": {"subnet": "100.64.5.0/24", "gateway": "100.64.5.1"}, "slice": None},
+        says="overlaps OVN's internal network 100.64.0.0/16",
+    ),
+    Trap(
+        "range-machine-network",
+        config={"segment": {"subnet": "192.168.10.0/24", "gateway": "192.168.10.1"}, "slice": None},
+        says="overlaps the machine network 192.168.10.0/24",
+    ),
+    Trap(
+        "range-interface",
+        (nic("dev-worker-1", "eth2", ipv4=address("10.200.4.9/23")),),
+        says="overlaps the subnet of eth2 on dev-worker-1, 10.200.4.0/23",
+    ),
+    Trap(
+        "range-node-address",
+        (nic("dev-worker-1", "eth1", ipv4=address("10.200.5.11/24")),),
+        says="holds 10.200.5.11, which eth1 of node dev-worker-1 has",
+    ),
+    # What is there already.
+    Trap(
+        "attachment-foreign",
+        (attachment("migration", {"type": "macvlan"}, namespace=NAMESPACE),),
+        says="was made by somebody else (field manager kubectl-create)",
+    ),
+    Trap(
+        "attachment-adopted",
+        (attachment("migration", {"type": "macvlan"}, namespace=NAMESPACE),),
+        {"attachment": {"adopt": True}},
+        says="up takes it over",
+    ),
+    Trap(
+        "nic-ipvlan-macvlan",
+        (attachment("storage", {"type": "ipvlan", "master": "eth1"}),),
+        says="puts ipvlan on eth1",
+    ),
+    Trap(
+        "pool-shared",
+        (attachment("storage", whereabouts("10.200.5.0/24", range_start="10.200.5.20", range_end="10.200.5.30")),),
+        says="hands out addresses of 10.200.5.20-10.200.5.30 from the same pool",
+    ),
+    Trap(
+        "pool-overlap",
+        (attachment("storage", whereabouts("10.200.5.0/24")),),
+        says="hands out 10.200.5.1-10.200.5.254 from the same pool, beyond slice",
+    ),
+    Trap(
+        "pool-overlap",
+        (attachment("storage", whereabouts("10.200.5.0/24", network_name="other")),),
+        says="overlaps slice 10.200.5.10-10.200.5.60: addresses given twice",
+    ),
+    Trap(
+        "pool-overlap",
+        (attachment("storage", whereabouts("10.200.4.0/23")),),
+        says="only whereabouts' check across ranges keeps them apart",
+    ),
+    Trap(
+        "pool-overlap",
+        (
+            attachment(
+                "storage",
+                {"type": "ovn-k8s-cni-overlay", "topology": "localnet", "subnets": "10.200.5.0/26"},
+            ),
+        ),
+        says="addresses given twice",
+    ),
+)
+
+FITS: dict[str, tuple[tuple[Edit, ...], Object]] = {
+    "as it is": ((), {}),
+    "a bridge with the NIC as its port": (
+        everywhere(lambda node: bridge(node, "br1", "eth1")),
+        {"attachment": BRIDGE},
+    ),
+    "a localnet mapped to a bridge of its own": (
+        everywhere(lambda node: bridge(node, "br-mig", "eth1", kind="ovs-bridge", mapping="physnet")),
+        {"attachment": LOCALNET},
+    ),
+    "an uplink that makes what the attachment needs": (
+        (),
+        {
+            "attachment": {"type": "macvlan", "name": "migration", "master": "mig0"},
+            "uplink": {"vlan": {"baseInterface": "eth1", "name": "mig0"}},
+        },
+    ),
+    "an uplink that is there already": (
+        everywhere(lambda node: nic(node, "mig0", type="vlan", vlan={"id": 2001, "base-iface": "eth1"})),
+        {
+            "attachment": {"type": "macvlan", "name": "migration", "master": "mig0"},
+            "uplink": {"vlan": {"baseInterface": "eth1", "name": "mig0"}},
+        },
+    ),
+    "no NIC on control-plane nodes without cross-cluster migration": (
+        (without("dev-control-plane-0", "eth1"),),
+        {"cluster": {"crossCluster": False}},
+    ),
+    "an attachment of addresses elsewhere": ((attachment("storage", whereabouts("10.9.0.0/24")),), {}),
+    "an attachment without a configuration": ((attachment("broken", {"plugins": [7]}),), {}),
+    "a node's reserved address on the link": (
+        (nic("dev-worker-1", "eth1", ipv4=address("10.200.5.11/24")),),
+        {"segment": {"reserved": ["10.200.5.11"]}, "slice": None},
+    ),
+    "an overlap that the stack itself declares and accepts": (
+        (edit(NETWORK, status={"clusterNetwork": [{"cidr": "10.200.0.0/14", "hostPrefix": 23}]}),),
+        {"otherNetworks": {"pods": "10.200.0.0/14"}, "waivers": {"subnet-overlap": "the range is routed nowhere"}},
+    ),
+    "a network operator that was told of whereabouts": (
+        (
+            gone(RECONCILER),
+            edit(
+                (kinds.OPENSHIFT_OPERATOR_NETWORK, "", "cluster"),
+                spec={"additionalNetworks": [{"rawCNIConfig": '{"ipam": {"type": "whereabouts"}}'}]},
+            ),
+        ),
+        {},
+    ),
+}
+"""Clusters that are fit, and look a little as if they were not."""
