@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
@@ -86,17 +87,28 @@ class Cluster:
         limit = _limit()
         self._answer_seconds = min(ANSWER_SECONDS, limit)
         timeout = httpx2.Timeout(min(READ_SECONDS, limit), connect=min(CONNECT_SECONDS, limit))
+        # Stacks of one cluster that are worked on at the same time share its connections.
+        key = (asyncio.get_running_loop(), str(single.fname), single.context_name)
+        self._shared = _clients.setdefault(key, _Shared())
+        self._shared.users += 1
         try:
-            self._client = AsyncClient(single, timeout=timeout, field_manager=None)
+            if self._shared.client is None:
+                self._shared.client = AsyncClient(single, timeout=timeout, field_manager=None)
         except (KubeConfigError, httpx2.InvalidURL, OSError, TypeError, ValueError) as error:
             message = f"context {self._config.context} of the kubeconfig cannot be used: {unreadable(error)}"
+            _clients.pop(key, None)
             raise ClusterError("kubeconfig", message) from error
+        self._client = self._shared.client
+        self._key = key
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._client.close()
+        self._shared.users -= 1
+        if not self._shared.users:
+            _clients.pop(self._key, None)
+            await self._client.close()
 
     async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
         """Read one object, or None when it is not there. Raises ClusterError `not-served` when its API is not."""
@@ -251,12 +263,22 @@ def _limit() -> float:
     return seconds
 
 
+@dataclass(slots=True)
+class _Shared:
+    client: AsyncClient | None = None
+    users: int = 0
+
+
+_clients: dict[tuple[asyncio.AbstractEventLoop, str, str | None], _Shared] = {}
+
+
 def _select(config: ClusterConfig, base: Path) -> SingleConfig:
     paths = _kubeconfig_paths(config, base)
     for path in paths:
         try:
-            kubeconfig = KubeConfig.from_file(path)
-        except KubeConfigError:
+            stat = path.stat()
+            kubeconfig = _read(path, (stat.st_mtime_ns, stat.st_size))
+        except FileNotFoundError:
             continue
         except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise ClusterError("kubeconfig", f"kubeconfig {path} cannot be read: {unreadable(error)}") from error
@@ -274,6 +296,12 @@ def _select(config: ClusterConfig, base: Path) -> SingleConfig:
         remedy = "correct cluster.kubeconfig" if config.kubeconfig else "set cluster.kubeconfig or $KUBECONFIG"
         raise ClusterError("kubeconfig", f"kubeconfig {searched} does not exist; {remedy}")
     raise ClusterError("kubeconfig", f"context {config.context} is not in kubeconfig {searched}; log in, or correct it")
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, _version: tuple[int, int]) -> KubeConfig:
+    """Read a kubeconfig, once for all the stacks that name it; `_version` tells one state of the file from another."""
+    return KubeConfig.from_dict(yaml.load(path.read_bytes(), yaml.CSafeLoader), fname=path)
 
 
 def _kubeconfig_paths(config: ClusterConfig, base: Path) -> list[Path]:
