@@ -7,7 +7,7 @@ from mignet import program
 
 stack = program.load()
 program.guard(stack)
-network = MigrationNetwork("migration-network", stack, nodes=program.nodes())
+network = MigrationNetwork("migration-network", stack, nodes=program.nodes(), handlers=program.handlers())
 
 pulumi.export("network", network.network)
 pulumi.export("namespace", network.namespace)

@@ -188,7 +188,9 @@ def main() -> None:
     from mignet.lab.folders import cache_folder
 
     with tempfile.TemporaryDirectory(prefix="mignet-bench-") as scratch:
-        lab = Lab(Path(scratch) / "lab", clusters=("dev",), crds=REAL_CRDS if REAL_CRDS.is_dir() else None)
+        lab = Lab(
+            Path(scratch) / "lab", clusters=("dev",), crds=REAL_CRDS if REAL_CRDS.is_dir() else None, operators=False
+        )
         lab.up(lambda line: print(line, file=sys.stderr))
         try:
             site = Site(Kube(lab.kubeconfig, "dev"), lab.kubeconfig, "dev", "bench")

@@ -5,6 +5,7 @@ Creates
 - NodeUplink for each node group of the uplink, when there is one (NodeNetworkConfigurationPolicy)
 - NetworkAttachment (NetworkAttachmentDefinition)
 - HyperConvergedPatch (server-side apply of the HyperConverged), last to come and first to go
+- with `rollout: rename`, the handlers' move: complete when no pod uses the attachment before any more, which goes then
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ from config.hyperconverged import NAME
 
 if TYPE_CHECKING:
     from config.stack import Stack
+
+
+class Move(pulumi.dynamic.Resource, module="migration-network", name="Move"):
+    """The pods' move from one network to the next. It ends when none is left on the one before."""
 
 
 class MigrationNetwork(pulumi.ComponentResource):
@@ -43,6 +48,7 @@ class MigrationNetwork(pulumi.ComponentResource):
         stack: Stack,
         *,
         nodes: pulumi.dynamic.ResourceProvider,
+        handlers: pulumi.dynamic.ResourceProvider,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("migration-network:index:MigrationNetwork", resource_name, None, opts)
@@ -77,7 +83,7 @@ class MigrationNetwork(pulumi.ComponentResource):
             cni_json=stack.cni_json,
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=uplinks)),
         )
-        HyperConvergedPatch(
+        patch = HyperConvergedPatch(
             "hyperconverged",
             namespace=stack.cluster.namespace,
             name=NAME,
@@ -86,6 +92,14 @@ class MigrationNetwork(pulumi.ComponentResource):
             take_over=stack.hyper_converged.on_conflict == "take-over",
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[attachment])),
         )
+        if stack.attachment.rollout == "rename":
+            properties = {
+                "network": stack.network,
+                "namespace": stack.cluster.namespace,
+                "context": stack.cluster.context,
+                "kubeconfig": stack.cluster.kubeconfig,
+            }
+            Move(handlers, "handlers", properties, pulumi.ResourceOptions(parent=self, depends_on=[patch]))
         self.network = attachment.network
         self.namespace = pulumi.Output.from_input(stack.cluster.namespace)
         self.cni_config = attachment.cni_config

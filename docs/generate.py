@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 os.environ["MIGNET_FIELD_DOCS"] = "1"
 
+import yaml
 from catalogue import rules
 from troubleshooting import troubleshooting
 
@@ -16,8 +17,10 @@ from config.cluster import Cluster
 from config.hyperconverged import HyperConverged, LiveMigration
 from config.ipam import Dhcp, HostLocal, Route, Slice, Static, StaticAddress, Whereabouts
 from config.segment import Segment
+from config.stack import load_stack
 from config.uplink import Bond, LinuxBridge, NodeGroup, OvsBridge, Uplink, Vlan
 from config.uplink import Localnet as BridgeMapping
+from mignet.roles import ROLES, Role, granted, manifests
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -116,7 +119,35 @@ def _one(schema: dict[str, Any]) -> str:
     return "text" if schema.get("type") == "string" else "mapping"
 
 
+_ROLE_HEAD = {
+    "observe": "Preflight, verify and drift: reading only.",
+    "apply": "up and destroy, on either engine, and all that observe has: up looks first.",
+}
+_WIDEST = {
+    "segment": {"subnet": "10.200.5.0/24", "vlan": 2001},
+    "cluster": {"context": "prod-1"},
+    "attachment": {"type": "macvlan", "name": "migration", "master": "mig0"},
+    "uplink": {"vlan": {"baseInterface": "eth1", "name": "mig0"}},
+}
+"""A stack that takes every right that any stack takes."""
+
+
+def role(name: Role) -> str:
+    """Return the manifests of a role."""
+    head = (
+        f"# {_ROLE_HEAD[name]}\n# Generated (python docs/generate.py). Bind the ClusterRole with a ClusterRoleBinding,"
+        " each Role with a RoleBinding.\n# Write cluster.namespace in place of openshift-cnv, where it is another.\n"
+    )
+    documents = manifests(name, granted(name, load_stack("prod-1", _WIDEST)))
+    return head + yaml.safe_dump_all(
+        documents, explicit_start=True, sort_keys=False, default_flow_style=None, width=110
+    )
+
+
 if __name__ == "__main__":
+    (DOCS / "roles").mkdir(exist_ok=True)
+    for each in ROLES:
+        (DOCS / "roles" / f"{each}.yaml").write_text(role(each), encoding="utf-8")
     (DOCS / "configuration.md").write_text(configuration(), encoding="utf-8")
     (DOCS / "rules.md").write_text(rules(), encoding="utf-8")
     (DOCS / "troubleshooting.md").write_text(troubleshooting(), encoding="utf-8")

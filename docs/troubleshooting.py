@@ -20,6 +20,18 @@ ROOT = Path(__file__).parent.parent
 SYMPTOMS = ROOT / "docs" / "symptoms.yaml"
 CLUSTER_CODES = tuple(f"cluster-{reason}" for reason in get_args(Reason))
 
+_OF_FILES = {
+    "address_commands.py",
+    "addresses.py",
+    "arguments.py",
+    "check.py",
+    "editor_commands.py",
+    "init.py",
+    "run.py",
+    "stack_files.py",
+}
+"""Modules whose findings are about the command line and the stack files, before any cluster is looked at."""
+
 _HEAD = """# Troubleshooting
 
 By what is seen: on the cluster, on the terminal, or in a migration that does not work. Under each symptom stand the
@@ -48,10 +60,15 @@ def codes() -> dict[str, Found]:
     """Return every code that a look at a cluster can find, with what its rule says."""
     found: dict[str, Found] = dict.fromkeys(CLUSTER_CODES, Found(None, ()))
     for path in sorted((ROOT / "mignet").rglob("*.py")):
-        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(function, ast.FunctionDef):
-                for code in _named(function):
-                    found[code] = Found(_docstring(function), tuple(dict.fromkeys(_ways_out(function, code))))
+        if path.parent == ROOT / "mignet" and path.name in _OF_FILES:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                for code in _named(node):
+                    found[code] = Found(_docstring(node), tuple(dict.fromkeys(_ways_out(node, code))))
+            elif isinstance(node, ast.Call) and ast.unparse(node.func).lower().endswith("finding"):
+                for code in (each.value for each in node.args[1:2] if isinstance(each, ast.Constant)):
+                    found.setdefault(str(code), Found(None, ()))
     return found
 
 

@@ -213,6 +213,8 @@ class Cluster:
                 if isinstance(error, ValueError):
                     message = f"{self._where} answered something that is not JSON to: {action}"
                     raise ClusterError("refused", message) from error
+                if isinstance(error, OSError):
+                    raise ClusterError("unreachable", f"{self._where} is unreachable: {error.strerror}") from error
                 raise
             except httpx2.HTTPError as error:
                 raise self._failure(action, kind, error) from error

@@ -305,8 +305,8 @@ def kubevirt_differs(seen: Seen) -> Iterator[Finding]:
                 yield seen.finding("error", "kubevirt-differs", name_of(live), sentence, remedy)
 
 
-@rule("operator-asleep")
-def operator_asleep(seen: Seen) -> Iterator[Finding]:
+@rule("hyperconverged-unobserved")
+def hyperconverged_unobserved(seen: Seen) -> Iterator[Finding]:
     """The HyperConverged's status is about an older generation: what was declared since is not in effect."""
     live = seen.hyperconverged
     if live is None or not _behind(live):
@@ -316,16 +316,16 @@ def operator_asleep(seen: Seen) -> Iterator[Finding]:
         observed, generation = live["status"]["observedGeneration"], live["metadata"]["generation"]
         sentence = f"is at generation {generation} since {last}, and its operator has looked at {observed} only"
         remedy = "See that the HyperConverged operator runs, and what its log says"
-        yield seen.finding("error", "operator-asleep", name_of(live), sentence, remedy)
+        yield seen.finding("error", "hyperconverged-unobserved", name_of(live), sentence, remedy)
 
 
-@rule("operator-degraded")
-def operator_degraded(seen: Seen) -> Iterator[Finding]:
+@rule("hyperconverged-degraded")
+def hyperconverged_degraded(seen: Seen) -> Iterator[Finding]:
     """The operator has looked at what was declared, and says itself that it did not come to a good end."""
     live = seen.hyperconverged
     if live is not None and not _behind(live):
         bad = {"Degraded": "True", "Available": "False", "ReconcileComplete": "False"}
-        yield from _bad_conditions(seen, live, bad, "operator-degraded")
+        yield from _bad_conditions(seen, live, bad, "hyperconverged-degraded")
 
 
 @rule("policy-degraded")
@@ -428,8 +428,8 @@ RULES = (
     field_co_owned,
     attachment_newer_than_handlers,
     kubevirt_differs,
-    operator_asleep,
-    operator_degraded,
+    hyperconverged_unobserved,
+    hyperconverged_degraded,
     policy_degraded,
 )
 CODES = frozenset(code for each in RULES for code in each.codes)
@@ -440,8 +440,8 @@ NOT_IN_FIELDS = {
     "field-co-owned": "it does not look at other managers",
     "attachment-newer-than-handlers": "it does not look at pods",
     "kubevirt-differs": "the object is not in its state",
-    "operator-asleep": "it compares no status",
-    "operator-degraded": "it compares no status",
+    "hyperconverged-unobserved": "it compares no status",
+    "hyperconverged-degraded": "it compares no status",
     "policy-degraded": "it compares no status",
 }
 """Why Pulumi misses what no comparison of fields shows, by code."""

@@ -1,4 +1,4 @@
-"""The nodes behind a policy, as Pulumi's dynamic resource: wait for them, and undo on them.
+"""What Pulumi waits for on a cluster, as dynamic resources: the nodes behind a policy, and the pods that migrate.
 
 Pulumi keeps the name of this class and module in its state, since `pulumi destroy` does not run the program: both keep
 their names. Nothing but a policy's name and the way to its cluster goes in there.
@@ -56,6 +56,44 @@ class Nodes(ResourceProvider):
             await uplinks.wait(cluster, props["policy"], seconds=props["waitSeconds"])
 
         _on_cluster(props, wait)
+
+
+class Handlers(ResourceProvider):
+    """Creating and updating wait until all pods that migrate are on the network: the one before goes next."""
+
+    serialize_as_secret_always = False
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """Wait for another network; the way to the cluster is only noted."""
+        return DiffResult(changes=any(olds.get(key) != news.get(key) for key in _OF_HANDLERS))
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Wait for the pods. Raises TimeoutError."""
+        self._wait(props)
+        return CreateResult(props["network"], _noted(props))
+
+    def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+        """Wait for the pods, unless the network is the same. Raises TimeoutError."""
+        if any(olds.get(key) != news.get(key) for key in ("namespace", "network")):
+            self._wait(news)
+        return UpdateResult(_noted(news))
+
+    def _wait(self, props: dict[str, Any]) -> None:
+        async def wait(cluster: Cluster) -> None:
+            from mignet import handlers
+
+            if users := await handlers.moved(cluster, props["namespace"], props["network"]):
+                msg = f"not on {props['network']} yet: {', '.join(users[:3])}; mignet verify says why"
+                raise TimeoutError(msg)
+
+        _on_cluster(props, wait)
+
+
+_OF_HANDLERS = ("network", "namespace", "context", "kubeconfig")
+
+
+def _noted(props: dict[str, Any]) -> dict[str, Any]:
+    return {key: props.get(key) for key in _OF_HANDLERS}
 
 
 def _kept(props: dict[str, Any]) -> dict[str, Any]:

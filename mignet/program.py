@@ -19,7 +19,7 @@ from config.stack import Stack, load_stack
 from mignet import guards
 from mignet.changes import differences
 from mignet.cluster import Cluster, ClusterError
-from mignet.nodes import Nodes
+from mignet.nodes import Handlers, Nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +59,11 @@ def load() -> Stack:
 def nodes() -> ResourceProvider:
     """Return what waits for nodes, and undoes on them, behind the policies of an uplink."""
     return Nodes()
+
+
+def handlers() -> ResourceProvider:
+    """Return what waits for the pods that migrate, behind a HyperConverged that names another network."""
+    return Handlers()
 
 
 def guard(stack: Stack) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from config.hyperconverged import NAME
@@ -77,9 +77,15 @@ def _rights(kind: Kind, namespace: str | None, name: str | None, *verbs: str) ->
         yield Right(kind.group, kind.plural, verb, where or "", name or "")
 
 
+def least(rights: Iterable[Right]) -> frozenset[Right]:
+    """Return the rights without those on one object where the same verb on every object is among them."""
+    wanted = frozenset(rights)
+    return frozenset(right for right in wanted if not right.name or replace(right, name="") not in wanted)
+
+
 async def denied(cluster: Cluster, rights: Iterable[Right]) -> tuple[Right, ...]:
     """Ask the API server for each right, all at once; return those that it does not grant, in order."""
-    asked = sorted(set(rights))
+    asked = sorted(least(rights))
     answers = await asyncio.gather(*(_granted(cluster, right) for right in asked))
     return tuple(right for right, granted in zip(asked, answers, strict=True) if not granted)
 

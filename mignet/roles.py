@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from mignet import drift_rules, preflight, verify
-from mignet.rights import Right, to_apply, to_look
+from mignet.rights import Right, least, to_apply, to_look
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from mignet.kinds import Object
 
 Role = Literal["observe", "apply"]
+ROLES: tuple[Role, ...] = ("observe", "apply")
 
 
 def to_observe(stack: Stack) -> frozenset[Right]:
@@ -22,16 +24,21 @@ def to_observe(stack: Stack) -> frozenset[Right]:
     return to_look([*preflight.reads(stack), *verify.reads(stack), *drift_rules.needs(stack)])
 
 
-def rights(role: Role, stack: Stack) -> frozenset[Right]:
-    """Return the rights of a role: `apply` has those of `observe`, too, as `up` looks first."""
+def granted(role: Role, stack: Stack) -> frozenset[Right]:
+    """Return the rights of a role: `apply` has those of `observe`, too, as `up` looks first.
+
+    Names that a stack gives are left out: they change with its content, and a role is granted once.
+    """
     observe = to_observe(stack)
-    return observe if role == "observe" else observe | to_apply(stack)
+    given = {stack.network, *(policy.name for policy in stack.policies)}
+    wanted = observe if role == "observe" else observe | to_apply(stack)
+    return least(replace(right, name="") if right.name in given else right for right in wanted)
 
 
-def manifests(role: Role, rights_: Iterable[Right]) -> list[Object]:
-    """Return the Roles, one for each namespace, and the ClusterRole for the rest."""
+def manifests(role: Role, rights: Iterable[Right]) -> list[Object]:
+    """Return the Roles that grant these rights, one for each namespace, and the ClusterRole for the rest."""
     by_namespace: defaultdict[str, list[Right]] = defaultdict(list)
-    for right in sorted(rights_):
+    for right in sorted(rights):
         by_namespace[right.namespace].append(right)
     name = f"migration-network-{role}"
     return [

@@ -29,7 +29,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     users = root / "users"
     users.mkdir(parents=True, exist_ok=True)
     crds = None if os.environ.get(VARIABLE) else REAL_CRDS if REAL_CRDS.is_dir() else SLIM
-    lab = Lab(root / "lab", crds=crds)
+    lab = Lab(root / "lab", crds=crds, operators=False)
     me = users / (worker or "main")
     try:
         with locked(root / "lock", on_wait=lambda: None):
@@ -46,8 +46,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 @pytest.fixture(scope="session")
 def operated_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lab, list[Objects]]]:
     """A lab of this worker's own, its operators at work, and what each of its clusters held at first."""
-    crds = None if os.environ.get(VARIABLE) else REAL_CRDS if REAL_CRDS.is_dir() else SLIM
-    lab = Lab(tmp_path_factory.mktemp("operated") / "lab", crds=crds)
+    # The slim definitions, which are served in half the time; that the real ones take all of it is a test of its own.
+    crds = None if os.environ.get(VARIABLE) else SLIM
+    lab = Lab(tmp_path_factory.mktemp("operated") / "lab", crds=crds, operators=False)
     try:
         lab.up(lambda _: None)
         with attended(lab.directory, pace=QUICK):

@@ -109,7 +109,7 @@ def snapshot(of: Stack, objects: Iterable[Object], *, refused: Iterable[Kind] = 
     return Snapshot(
         of,
         {
-            read: error if read.kind in forbidden else tuple(each for each in there if _answers(read, each))
+            read: error if read.kind in forbidden else tuple(each for each in there if answers(read, each))
             for read in reads(of)
         },
     )
@@ -148,7 +148,7 @@ def warning(pod: Object, reason: str, message: str, *, time: str = LATER) -> Obj
     }
 
 
-def _answers(read: Read, live: Object) -> bool:
+def answers(read: Read, live: Object) -> bool:
     metadata = live["metadata"]
     return (
         (live["apiVersion"], live["kind"]) == (read.kind.api_version, read.kind.kind)

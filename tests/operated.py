@@ -123,6 +123,15 @@ def condition(item: dict[str, Any], name: str) -> str | None:
     return next((str(each["status"]) for each in found if each["type"] == name), None)
 
 
+def events(cluster: Cluster, pod: dict[str, Any]) -> dict[str, str]:
+    """Return what was said about a pod: the message of each reason."""
+    return {
+        event["reason"]: event["message"]
+        for event in cluster.get(EVENTS)["items"]
+        if event["involvedObject"]["uid"] == pod["metadata"]["uid"]
+    }
+
+
 def until(condition: Callable[[], Any], what: str = "") -> Any:
     """Wait for a condition, and return what it returned."""
     deadline = time.monotonic() + PATIENCE
@@ -255,13 +264,12 @@ def recreate(kube: Kube, collection: str, seed: dict[str, Any]) -> None:
     if seed["kind"] == "HyperConverged":
         bare = {"apiVersion": seed["apiVersion"], "kind": seed["kind"], "spec": {}}
         bare["metadata"] = {key: metadata[key] for key in ("name", "namespace")}
-        created = kube.call("POST", collection, json=bare, params={"fieldManager": "kubectl-create"})
-        adopted = created | {"spec": seed["spec"]}
-        adopted["metadata"] |= {"labels": metadata["labels"], "finalizers": seed["metadata"]["finalizers"]}
-        params = {"fieldManager": "hyperconverged-cluster-operator"}
-        created = kube.call("PUT", f"{collection}/{metadata['name']}", json=adopted, params=params)
-        body = created | {"status": seed["status"]}
-        kube.call("PUT", f"{collection}/{metadata['name']}/status", json=body, params=params)
+        kube.call("POST", collection, json=bare, params={"fieldManager": "kubectl-create"})
+        adopted = {"labels": metadata["labels"], "finalizers": seed["metadata"]["finalizers"]}
+        # By patches: the operators are at work on it already.
+        path, operator = f"{collection}/{metadata['name']}", "hyperconverged-cluster-operator"
+        kube.merge(path, {"metadata": adopted, "spec": {"infra": {}, "workloads": {}}}, operator)
+        kube.merge(f"{path}/status", {"status": seed["status"]}, operator)
         return
     params = {"fieldManager": "mignet-lab"}
     rest = {key: value for key, value in seed.items() if key != "metadata"}

@@ -39,6 +39,12 @@ CONFIG: Object = {
 }
 
 
+def path(place: Place) -> str:
+    kind, namespace, name = place
+    root = f"/apis/{kind.api_version}" if kind.group else f"/api/{kind.version}"
+    return f"{root}{f'/namespaces/{namespace}' if namespace else ''}/{kind.plural}/{name}"
+
+
 def stack(config: Object | None = None) -> Stack:
     return load_stack("dev", merged(CONFIG, config or {}))
 
@@ -236,7 +242,12 @@ def healthy(folder: Path = SLIM, *, release: str = "v1.18.1") -> dict[Place, Obj
     return objects
 
 
-EVERYWHERE = [*NODES]
+SHIM = {
+    "name": "whereabouts-shim",
+    "namespace": "default",
+    "type": "Raw",
+    "rawCNIConfig": '{"name": "whereabouts-shim", "type": "bridge", "ipam": {"type": "whereabouts"}}',
+}
 LOCALNET = {"type": "localnet", "name": "migration", "physicalNetworkName": "physnet"}
 BRIDGE = {"type": "bridge", "name": "migration", "bridge": "br1", "vlan": 2001, "preserveDefaultVlan": False}
 
@@ -518,12 +529,19 @@ FITS: dict[str, tuple[tuple[Edit, ...], Object]] = {
         (edit(NETWORK, status={"clusterNetwork": [{"cidr": "10.200.0.0/14", "hostPrefix": 23}]}),),
         {"otherNetworks": {"pods": "10.200.0.0/14"}, "waivers": {"subnet-overlap": "the range is routed nowhere"}},
     ),
+    "a slice that the stack itself says is short": (
+        (),
+        {
+            "slice": {"rangeStart": "10.200.5.10", "rangeEnd": "10.200.5.12"},
+            "waivers": {"slice-too-small": "one node at a time is enough here"},
+        },
+    ),
     "a network operator that was told of whereabouts": (
         (
             gone(RECONCILER),
             edit(
                 (kinds.OPENSHIFT_OPERATOR_NETWORK, "", "cluster"),
-                spec={"additionalNetworks": [{"rawCNIConfig": '{"ipam": {"type": "whereabouts"}}'}]},
+                spec={"additionalNetworks": [SHIM]},
             ),
         ),
         {},

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from components.ownership import FIELD_MANAGER, labels
 from config.uplink import Uplink
-from mignet import guards, uplinks
+from mignet import guards, handlers, uplinks
 from mignet.changes import FieldChange, ObjectChange, Operation, declared_differences, differences
 from mignet.cluster import Cluster, ClusterError, ConflictError
 from mignet.engines.comparison import compared
@@ -70,7 +70,8 @@ async def _plan_one(
     stack: Stack, declared: Declared, live: Object | None, cluster: Cluster, *, only_look: bool
 ) -> Step:
     try:
-        return await _dry_run(stack, declared, live, cluster, only_look=only_look)
+        step = await _dry_run(stack, declared, live, cluster, only_look=only_look)
+        return _without_directives(step) if only_look else step
     except ClusterError as error:
         if error.reason != "forbidden" or not only_look:
             raise
@@ -81,7 +82,18 @@ async def _plan_one(
     )
     operation: Operation = "create" if live is None else "same"
     change = _change(operation, declared.manifest, fields)
-    return Step(replace(change, operation="update") if live and change.fields else change, declared.manifest, declared)
+    return _without_directives(
+        Step(replace(change, operation="update") if live and change.fields else change, declared.manifest, declared)
+    )
+
+
+def _without_directives(step: Step) -> Step:
+    """Leave out what only tells Pulumi's provider how to go about it: kubectl or a GitOps tool does not write it."""
+    if step.change.operation != "update":
+        return step
+    prefix = "metadata.annotations.pulumi.com/"
+    fields = tuple(each for each in step.change.fields if each.old is not None or not each.path.startswith(prefix))
+    return replace(step, change=replace(step.change, operation="update" if fields else "same", fields=fields))
 
 
 async def _dry_run(stack: Stack, declared: Declared, live: Object | None, cluster: Cluster, *, only_look: bool) -> Step:
@@ -156,11 +168,18 @@ async def _apply(stack: Stack, step: Step, cluster: Cluster) -> None:
 
 
 async def _remove(stack: Stack, live: Object, cluster: Cluster) -> list[str]:
-    """Delete what is ours; a policy's interfaces first, which would stay on the nodes for ever otherwise."""
+    """Delete what is ours, once nothing needs it.
+
+    A policy's interfaces go first, which would stay on the nodes for ever; an attachment when its last pod has moved.
+    """
     metadata, kind = live["metadata"], kind_of(live)
     left: list[str] = []
     if kind == NODE_POLICY:
         left = await uplinks.take_back(cluster, stack.name, metadata["name"], seconds=_patience(stack))
+    elif users := await handlers.released(cluster, metadata["namespace"], metadata["name"]):
+        some = ", ".join(users[:3]) + (f" and {len(users) - 3} more" if len(users) > 3 else "")
+        stays = f"{kind.kind} {metadata['namespace']}/{metadata['name']} stays, as it is still in use"
+        return [f"{stays} by {some}; mignet verify {stack.name} says why, and another run removes it"]
     await cluster.delete(kind, metadata["name"], metadata.get("namespace"))
     return left
 

@@ -68,9 +68,46 @@ def status() -> None:
         processes = _lab().status()
     for process in processes:
         state = "ready" if process.ready else "running, not ready" if process.running else "down"
-        typer.echo(f"{process.name:<12} {state:<20} pid {process.pid or '-':<9} port {process.port or '-'}")
+        note = "  (stand-ins)" if process.name == "operators" else ""
+        typer.echo(f"{process.name:<12} {state:<20} pid {process.pid or '-':<9} port {process.port or '-'}{note}")
     if not all(process.ready for process in processes):
         raise typer.Exit(1)
+
+
+@app.command()
+def fault(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME[=ABOUT]]...", help="Faults; ABOUT is a node or a number.")
+    ] = None,
+    *,
+    cluster: Annotated[str | None, typer.Option(help="The cluster; the first one when left out.")] = None,
+) -> None:
+    """Switch faults on in what the stand-ins for the operators do; list them when none is named."""
+    from mignet.lab.switchboard import Switchboard
+
+    with _reported():
+        lab = _lab()
+        board = Switchboard(lab, cluster or lab.clusters[0])
+        if names:
+            board.switch_on(names)
+            typer.echo(f"{board.cluster}: on: {', '.join(board.on())}")
+            return
+        on = board.on()
+        for name, effect in board.known.items():
+            typer.echo(f"{'on ' if name in on else '   '} {name:<26} {effect}")
+
+
+@app.command()
+def heal(
+    *, cluster: Annotated[str | None, typer.Option(help="The cluster; all of them when left out.")] = None
+) -> None:
+    """Switch all faults off."""
+    from mignet.lab.switchboard import Switchboard
+
+    with _reported():
+        lab = _lab()
+        for name in [cluster] if cluster else lab.clusters:
+            Switchboard(lab, name).heal()
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import shutil
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,6 +31,9 @@ __all__ = ["Lab", "LabError", "ProcessStatus"]
 
 ETCD = "etcd"
 
+OPERATORS = "operators"
+"""The process of the stand-ins for the operators of all clusters; it listens nowhere."""
+
 START_TIMEOUT = 60.0
 """Seconds within which a started server must be ready."""
 
@@ -39,13 +43,18 @@ POLL_INTERVAL = 0.03
 START_ATTEMPTS = 3
 """How often servers are started when somebody takes a port between its choice and its use."""
 
+NO_PORT = 0
+
+DEPLOYED = "/apis/apps/v1/namespaces/openshift-cnv/daemonsets/virt-handler"
+"""What the stand-ins for the operators make in a new cluster."""
+
 SEEDABLE = "/readyz/poststarthook/crd-informer-synced"
 """Answers well before /readyz, which waits for the built-in roles; an admin needs none of those."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ProcessStatus:
-    """How one server is. `pid` is None unless it runs; `port` is its last one, None when it never ran."""
+    """How one process is. `pid` is None unless it runs; `port` is its last one, None when it has, or had, none."""
 
     name: str
     pid: int | None
@@ -59,7 +68,7 @@ class Lab:
 
     `directory` is the lab's folder (default: the user's state folder); `crds` a folder of real
     CustomResourceDefinitions (default: what `MIGNET_LAB_CRDS` names, else the slim ones); `hco_release` which
-    HyperConverged of several in that folder.
+    HyperConverged of several in that folder; `operators` whether stand-ins for the operators run, too.
     """
 
     def __init__(
@@ -69,12 +78,14 @@ class Lab:
         clusters: Sequence[str] = ("dev", "dev-peer"),
         crds: Path | None = None,
         hco_release: str = "v1.18.1",
+        operators: bool = True,
     ) -> None:
         self.directory = (directory or state_folder()).absolute()
         self.clusters = tuple(clusters)
         self.kubeconfig = self.directory / "kubeconfig"
         self._crds = crds or folder_from_environment()
         self._hco_release = hco_release
+        self._operators = operators
         self._certificates = self.directory / "certificates"
         self._record = self.directory / "lab.json"
         # Beside the folder, not in it: the lock must outlive the folder's removal.
@@ -91,6 +102,7 @@ class Lab:
                 clusters=list(self.clusters),
                 crds=str((self._crds or SLIM).absolute()),
                 hco_release=self._hco_release,
+                operators=self._operators,
             )
             if self._is_whole(record):
                 progress("the lab is up already")
@@ -119,10 +131,21 @@ class Lab:
                 self._remove()
 
     def status(self) -> list[ProcessStatus]:
-        """Return how each server is, etcd first. Raises LabError when the lab's own notes are damaged."""
+        """Return how each process is, etcd first. Raises LabError when the lab's own notes are damaged."""
         record = Record.read(self._record)
         known = record.processes if record else {}
-        return [self._status(name, known.get(name)) for name in (ETCD, *(record.clusters if record else self.clusters))]
+        operators = record.operators if record else self._operators
+        names = [ETCD, *(record.clusters if record else self.clusters), *([OPERATORS] if operators else [])]
+        return [self._status(name, known.get(name)) for name in names]
+
+    def client(self, cluster: str) -> httpx2.Client:
+        """Return a client of a cluster, as its administrator. Raises LabError when there is no such cluster."""
+        record = Record.read(self._record)
+        if record is None or cluster not in record.processes or cluster not in record.clusters:
+            known = ", ".join(record.clusters) if record else "none: run `mignet lab up`"
+            msg = f"the lab has no cluster {cluster}; it has {known}"
+            raise LabError(msg)
+        return self._client(record.processes[cluster])
 
     def pulumi_environment(self) -> dict[str, str]:
         """Return the environment variables with which Pulumi works on the lab, its state in the lab's folder.
@@ -165,12 +188,14 @@ class Lab:
         return ProcessStatus(
             name,
             pid=process.pid if running else None,
-            port=process.port,
+            port=process.port or None,
             running=running,
             ready=running and self._is_ready(process),
         )
 
     def _is_ready(self, process: Process) -> bool:
+        if process.name == OPERATORS:
+            return True
         try:
             with self._client(process) as client:
                 return is_ready(client)
@@ -181,8 +206,11 @@ class Lab:
         return (
             self.kubeconfig.exists()
             and set(record.seeded) == set(self.clusters)
-            and all(self._status(name, record.processes.get(name)).ready for name in (ETCD, *self.clusters))
+            and all(self._status(name, record.processes.get(name)).ready for name in self._names(record))
         )
+
+    def _names(self, record: Record) -> list[str]:
+        return [ETCD, *self.clusters, *([OPERATORS] if record.operators else [])]
 
     def _client(self, process: Process) -> httpx2.Client:
         name = "client" if process.name == ETCD else "admin"
@@ -217,7 +245,8 @@ class Lab:
             command = servers.etcd_command(
                 programs.etcd, certificates=self._certificates / ETCD, data=self.directory / "etcd", port=port
             )
-            self._start(record, ETCD, command, port=port, progress=progress)
+            progress(f"{ETCD}: starting on 127.0.0.1:{port}")
+            self._start(record, ETCD, command, port=port)
         for number, cluster in enumerate(self.clusters):
             if cluster in known and known[cluster].running:
                 continue
@@ -234,16 +263,18 @@ class Lab:
                 etcd_port=known[ETCD].port,
                 port=port,
             )
-            self._start(record, cluster, command, port=port, progress=progress)
+            progress(f"{cluster}: starting on 127.0.0.1:{port}")
+            self._start(record, cluster, command, port=port)
+        if record.operators and not (OPERATORS in known and known[OPERATORS].running):
+            command = [sys.executable, "-I", "-m", "mignet.lab.operators", str(self.directory)]
+            progress(f"{OPERATORS}: starting stand-ins for the operators of the clusters")
+            self._start(record, OPERATORS, command, port=NO_PORT)
         # An existing one is left as it is: the user may have chosen another context in it.
         if not self.kubeconfig.exists():
             ports = {cluster: known[cluster].port for cluster in self.clusters}
             write_private(self.kubeconfig, kubeconfig.render(ports, certificates=self._certificates))
 
-    def _start(
-        self, record: Record, name: str, command: Sequence[str], *, port: int, progress: Callable[[str], None]
-    ) -> None:
-        progress(f"{name}: starting on 127.0.0.1:{port}")
+    def _start(self, record: Record, name: str, command: Sequence[str], *, port: int) -> None:
         record.processes[name] = processes.start(name, command, port=port, log=self._log(name))
         # At once: whatever happens to this program now, the process is not forgotten.
         record.write(self._record)
@@ -260,6 +291,8 @@ class Lab:
                     self._wait(client, SEEDABLE, needed)
                     seed(client, Site(cluster, number), definitions)
                 self._wait(client, "/readyz", needed)
+                if record.operators:
+                    self._wait_for_operators(client, (*needed, record.processes[OPERATORS]))
             progress(f"{cluster}: ready after {time.monotonic() - begin:.1f} s")
 
         with ThreadPoolExecutor(len(self.clusters)) as pool:
@@ -269,8 +302,21 @@ class Lab:
                 record.write(self._record)
 
     def _wait(self, client: httpx2.Client, path: str, needed: Sequence[Process]) -> None:
+        self._wait_until(lambda: is_ready(client, path), needed)
+
+    def _wait_for_operators(self, client: httpx2.Client, needed: Sequence[Process]) -> None:
+        """Wait until KubeVirt is there: a preflight that runs before would find no virt-handler."""
+
+        def deployed() -> bool:
+            answer = client.get(DEPLOYED)
+            status = answer.json().get("status", {}) if answer.is_success else {}
+            return bool(status.get("desiredNumberScheduled"))
+
+        self._wait_until(deployed, needed)
+
+    def _wait_until(self, condition: Callable[[], bool], needed: Sequence[Process]) -> None:
         deadline = time.monotonic() + START_TIMEOUT
-        while not is_ready(client, path):
+        while not condition():
             ended = [process.name for process in needed if not process.running]
             if ended:
                 raise EndedEarlyError(ended[0], self._log(ended[0]))

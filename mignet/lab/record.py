@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass
 class Record:
-    """How this lab was made, the last process under each name, running or not, and which clusters are seeded."""
+    """How this lab was made, the last process under each name, running or not, and which clusters are seeded.
+
+    `operators`: with stand-ins for the operators.
+    """
 
     clusters: list[str]
     crds: str
     hco_release: str
+    operators: bool = True
     processes: dict[str, Process] = dataclasses.field(default_factory=dict)
     seeded: list[str] = dataclasses.field(default_factory=list)
 

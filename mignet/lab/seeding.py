@@ -27,6 +27,7 @@ SEEDED = (
     "nodenetworkstates.nmstate.io",
     "kubevirts.kubevirt.io",
     "ippools.whereabouts.cni.cncf.io",
+    "networks.operator.openshift.io",
     "overlappingrangeipreservations.whereabouts.cni.cncf.io",
 )
 """The definitions of which there are seeds, or of which the operators make the first object at once."""

@@ -54,7 +54,15 @@ def render(checked: Checked, base: Path) -> str:
 
 
 def _rule(code: str) -> dict[str, Any]:
-    return {"id": code, "shortDescription": {"text": _WHY.get(code) or code.replace("-", " ")}}
+    return {"id": code, "shortDescription": {"text": _WHY.get(code) or _live(code) or code.replace("-", " ")}}
+
+
+def _live(code: str) -> str | None:
+    """Return why a rule about clusters holds; what looks at them is imported for the output that needs it only."""
+    from mignet import preflight, verify
+
+    rules = (*preflight.RULES, *verify.ALL_RULES)
+    return next((rule.why for rule in rules if code in rule.codes), None)
 
 
 def _result(checked: Checked, finding: Finding, codes: list[str], base: Path) -> dict[str, Any]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mignet.cluster import ClusterError
 from mignet.snapshot import Judged, Read, Snapshot, judge, look
-from mignet.verify import addresses, handlers, pools
+from mignet.verify import addresses, handlers, migration, peers, pools
 from mignet.verify.causes import CAUSES, unfinished
 from mignet.verify.declared import declared as declared_rule
 from mignet.verify.pods import HANDLER, SYNC
@@ -19,6 +19,7 @@ from mignet.verify.sight import Sight, core_reads, other_reads
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from config.findings import Rule
     from config.stack import Stack
     from mignet.cluster import Cluster
     from mignet.kinds import Object
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 PROOF = (*handlers.RULES, *addresses.RULES, *pools.RULES)
 """What is proven once the network is rolled out."""
 RULES = (declared_rule, *CAUSES, unfinished, *PROOF)
-CODES = frozenset(code for each in RULES for code in each.codes)
+ALL_RULES: tuple[Rule[Any], ...] = (*RULES, *peers.RULES, *migration.RULES)
+"""All that verify can find: about a cluster, between clusters, and about one virtual machine."""
+CODES = frozenset(code for each in ALL_RULES for code in each.codes)
 
 POLL_SECONDS = 0.3
 READING_SHARE = 0.2

@@ -46,22 +46,18 @@ def uplink_failing(sight: Sight) -> Iterator[Finding]:
 def pod_crashes(sight: Sight) -> Iterator[Finding]:
     """virt-handler panics when migration0 has no address; its last words stay in the pod's status."""
     for pod in _unready(sight):
-        for status in pod.live.get("status", {}).get("containerStatuses", ()):
-            last = status.get("lastState", {}).get("terminated") or status.get("state", {}).get("terminated")
-            looping = status.get("state", {}).get("waiting", {}).get("reason") == "CrashLoopBackOff"
-            if last and (looping or status.get("restartCount", 0) > 1):
-                words = panic(last.get("message", "")) or f"exit code {last.get('exitCode')}"
-                yield Finding(
-                    "error",
-                    "pod-crashes",
-                    sight.stack.name,
-                    f"{pod.key} on node {pod.node}",
-                    None,
-                    f"ends again and again: {words}",
-                    f"See that {sight.stack.network} gives its pods an address; the log says more:"
-                    f" oc -n {pod.namespace} logs {pod.name} --previous",
-                )
-                return
+        if words := _last_words(pod):
+            yield Finding(
+                "error",
+                "pod-crashes",
+                sight.stack.name,
+                f"{pod.key} on node {pod.node}",
+                None,
+                f"ends again and again: {words}",
+                f"See that {sight.stack.network} gives its pods an address; the log says more:"
+                f" oc -n {pod.namespace} logs {pod.name} --previous",
+            )
+            return
 
 
 @rule("pool-full")
@@ -95,7 +91,7 @@ def pod_stuck(sight: Sight) -> Iterator[Finding]:
     """
     for pod in _unready(sight):
         event = _last_warning(sight, pod)
-        if event is None or not _stays(sight, pod):
+        if event is None or not _stays(sight, pod) or _last_words(pod):
             continue
         message = event.get("message", "")
         if NO_ADDRESS in message.lower() and leases_of(sight.stack):
@@ -107,7 +103,7 @@ def pod_stuck(sight: Sight) -> Iterator[Finding]:
         yield Finding("error", code, sight.stack.name, where, None, rule_, "Mend what it says; kubelet tries again")
 
 
-@rule("operator-asleep", "network-not-taken", "workload-missing", "workload-not-annotated", "rollout-unfinished")
+@rule("operator-asleep", "settings-not-taken", "workload-missing", "workload-not-annotated", "rollout-unfinished")
 def unfinished(sight: Sight) -> Iterator[Finding]:
     """A change goes from the HyperConverged to KubeVirt, to the DaemonSet and to the pods; each can stop there."""
     for step in pending(sight)[:1]:
@@ -121,7 +117,18 @@ CAUSES = (uplink_failing, pod_crashes, pool_full, pod_stuck)
 
 
 def _unready(sight: Sight) -> list[Pod]:
-    return [pod for pod in sight.living if not pod.ready]
+    """Return the pods that ask for the network and do not come; what those of another one wait for is no matter."""
+    return [pod for pod in sight.living if not pod.ready and pod.asks_for(sight.stack.network)]
+
+
+def _last_words(pod: Pod) -> str:
+    """Return what a pod said that ends again and again; nothing for any other."""
+    for status in pod.live.get("status", {}).get("containerStatuses", ()):
+        last = status.get("lastState", {}).get("terminated") or status.get("state", {}).get("terminated")
+        looping = status.get("state", {}).get("waiting", {}).get("reason") == "CrashLoopBackOff"
+        if last and (looping or status.get("restartCount", 0) > 1):
+            return panic(last.get("message", "")) or f"exit code {last.get('exitCode')}"
+    return ""
 
 
 def _stays(sight: Sight, pod: Pod) -> bool:

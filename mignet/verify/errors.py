@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import re
 
-_AROUND = ("error adding container to network ", "ERRORED: ", "failed (add): ", "failed to create pod network sandbox ")
+_AROUND = (
+    "error adding container to network ",
+    "getKubernetesDelegate: ",
+    "failed getting the delegate: ",
+    "ERRORED: ",
+    "failed (add): ",
+)
 """What stands before the reason, the innermost first: kubelet, CRI-O, multus and the plugin each put theirs in front.
 """
 
 
 def reason(message: str, *, limit: int = 300) -> str:
-    """Return what an event's message ends in: why it failed, on one line of at most `limit` characters.
+    """Return what an event's message ends in: why it failed, on one line, the last `limit` characters of it.
 
     >>> reason('Failed to create pod sandbox: … ERRORED: error configuring pod: error adding container to network '
     ...        '"migration": Link not found')
@@ -20,7 +26,7 @@ def reason(message: str, *, limit: int = 300) -> str:
     mark = next((each for each in _AROUND if each in text), None)
     text = text if mark is None else text.rpartition(mark)[2]
     text = text.strip(" '\n")
-    return text if len(text) <= limit else f"{text[:limit]}…"
+    return text if len(text) <= limit else f"…{text[-limit:]}"
 
 
 def panic(message: str, *, limit: int = 300) -> str:

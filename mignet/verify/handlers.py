@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from config.findings import Finding, rule
 from mignet.kinds import NODE
 from mignet.verify.pods import HANDLER, INTERFACE, SYNC
+from mignet.verify.rollout import observed
 from mignet.verify.sight import names, workload_kind
 
 if TYPE_CHECKING:
@@ -70,15 +71,30 @@ def pods_keep_old_network(sight: Sight) -> Iterator[Finding]:
         )
 
 
-@rule("operator-degraded")
-def operator_degraded(sight: Sight) -> Iterator[Finding]:
-    """An operator that is degraded may not carry out the next change, also when this one is proven."""
-    live = sight.hyperconverged or {"metadata": {"generation": 0}}
+@rule("operator-behind", "operator-degraded")
+def operator(sight: Sight) -> Iterator[Finding]:
+    """An operator that is degraded, or whose status is an old one, may not carry out the next change.
+
+    The pods prove this one all the same: what they show counts for more than what a condition says.
+    """
+    live = sight.hyperconverged
+    if live is None:
+        return
+    if not observed(live):
+        yield Finding(
+            "warning",
+            "operator-behind",
+            sight.stack.name,
+            f"HyperConverged {sight.namespace}/{live['metadata']['name']}",
+            None,
+            f"is at generation {live['metadata']['generation']}, and its status about"
+            f" {live.get('status', {}).get('observedGeneration', 'none')}; the network itself is in use",
+            "See whether the HyperConverged operator runs and what its log says",
+        )
     conditions = {each["type"]: each for each in live.get("status", {}).get("conditions", ())}
     degraded, progressing = (conditions.get(each, {}) for each in ("Degraded", "Progressing"))
-    present = degraded.get("observedGeneration", 0) >= live["metadata"]["generation"]
     # While it still works on it, its word is an old one.
-    if present and degraded.get("status") == "True" and progressing.get("status") != "True":
+    if observed(live) and degraded.get("status") == "True" and progressing.get("status") != "True":
         yield Finding(
             "warning",
             "operator-degraded",
@@ -90,4 +106,4 @@ def operator_degraded(sight: Sight) -> Iterator[Finding]:
         )
 
 
-RULES = (pod_network_fallback, node_without_handler, pods_keep_old_network, operator_degraded)
+RULES = (pod_network_fallback, node_without_handler, pods_keep_old_network, operator)

@@ -150,7 +150,7 @@ def went_over_the_network(move: Move) -> Iterator[Finding]:
             rule_ = f"is where it migrated to at {ended}, before virt-handler was on the network"
             yield Finding("error", "vm-before-network", stack, move.key, address, rule_, again)
             return
-        kind = "the pod network" if state.get("migrationNetworkType") == "pod" else "another network"
+        kind = "the pod network" if str(state.get("migrationNetworkType")).lower() == "pod" else "another network"
         spans = " and ".join(str(span) for each in (move.stack, *move.peers) for span in each.spans)
         rule_ = f"is where it migrated to: {kind}, outside of {spans}"
         remedy = "See that the virt-handlers of both nodes have migration0 (mignet verify), and migrate it again"

@@ -248,11 +248,13 @@ def pool_runs_out(sight: Sight) -> Iterator[Finding]:
 @rule("reservation-stray")
 def reservation_stray(sight: Sight) -> Iterator[Finding]:
     """Whereabouts gives no address that is reserved, on behalf of whichever pool: a stray one is lost to the slice."""
-    leases = {lease.address: lease.pod for pool in pools(sight) for lease in pool.leases}
+    there = pools(sight)
+    leases = {lease.address: lease.pod for pool in there for lease in pool.leases}
+    spans = [pool.part.span for pool in there]
     for each in sight.seen.all(IP_RESERVATION):
         address = _reserved(each["metadata"]["name"])
         owner = each.get("spec", {}).get("podref", "")
-        if address is None or not any(address in span for span in sight.stack.spans) or leases.get(address) == owner:
+        if address is None or not any(address in span for span in spans) or leases.get(address) == owner:
             continue
         has = f"the lease is {leases[address]}'s" if address in leases else "there is no such lease"
         yield Finding(

@@ -1,7 +1,8 @@
 """How far the operators are with the network: what is still waited for, each step about the present generation.
 
-The way of a change: HyperConverged, KubeVirt, DaemonSet and Deployment, pods. A condition is worth what the generation
-behind it is, and conditions turn late; so nothing is taken from them here, and what pods show comes last and counts.
+The way of a change: HyperConverged, KubeVirt, DaemonSet and Deployment, pods. What an operator says of itself is worth
+what the generation behind it is, and turns late; so each step is read from what the step before it wrote, and what the
+pods show comes last and counts.
 Source: hyperconverged-cluster-operator and virt-operator; which fields they set was seen with the real ones.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from config.findings import shown
 from config.hyperconverged import NAME
 from mignet.verify.pods import HANDLER, INTERFACE, NETWORKS, SYNC, Role, asks_for
 from mignet.verify.sight import workload_kind
@@ -37,7 +39,7 @@ class Pending:
 
 def pending(sight: Sight) -> list[Pending]:
     """Return the steps that are not done, in the order in which they happen; none when the network is rolled out."""
-    steps = [*_operator(sight), *_kubevirt(sight)]
+    steps = list(_kubevirt(sight))
     # What the operators have not taken up yet, the pods cannot show.
     return steps or [each for role in (HANDLER, SYNC) for each in _workload(sight, role)]
 
@@ -64,14 +66,8 @@ def observed(live: Object) -> bool:
     return bool(live.get("status", {}).get("observedGeneration", 0) >= live["metadata"]["generation"])
 
 
-def _operator(sight: Sight) -> Iterator[Pending]:
-    live = sight.hyperconverged
-    if live is not None and not observed(live):
-        yield _asleep(live, "the HyperConverged operator", f"HyperConverged {sight.namespace}/{NAME}")
-
-
 def _kubevirt(sight: Sight) -> Iterator[Pending]:
-    live, network = sight.kubevirt, sight.stack.network
+    live, above = sight.kubevirt, sight.hyperconverged
     if live is None:
         yield Pending(
             "operator-asleep",
@@ -82,17 +78,32 @@ def _kubevirt(sight: Sight) -> Iterator[Pending]:
         )
         return
     key = f"KubeVirt {sight.namespace}/{live['metadata']['name']}"
-    held = live.get("spec", {}).get("configuration", {}).get("migrations", {}).get("network")
-    if held != network:
+    differs = _not_taken(sight, live)
+    if differs and above is not None and not observed(above):
+        yield _asleep(above, "the HyperConverged operator", f"HyperConverged {sight.namespace}/{NAME}")
+    elif differs:
         yield Pending(
-            "network-not-taken",
+            "settings-not-taken",
             key,
-            f"KubeVirt to take {network}",
-            f"has {held or 'no network'} in spec.configuration.migrations.network, not {network} as the HyperConverged",
+            "KubeVirt to take the settings of the HyperConverged",
+            f"holds something else in spec.configuration.migrations than the HyperConverged: {differs}",
             "See why the HyperConverged operator does not write it: its log, and its conditions",
         )
     elif not observed(live):
         yield _asleep(live, "virt-operator", key)
+
+
+def _not_taken(sight: Sight, live: Object) -> str:
+    """Say which settings of the stack the KubeVirt does not hold."""
+    held = live.get("spec", {}).get("configuration", {}).get("migrations", {})
+    spec = sight.stack.hyper_converged.spec(sight.stack.network)
+    settings = spec.get("virtualization", spec)["liveMigrationConfig"]
+    # A quantity comes back in its own spelling (2048Mi as 2Gi).
+    return "; ".join(
+        f"{key} is {shown(held.get(key))}, not {shown(value)}"
+        for key, value in sorted(settings.items())
+        if key != "bandwidthPerMigration" and held.get(key) != value
+    )
 
 
 def _asleep(live: Object, who: str, key: str) -> Pending:

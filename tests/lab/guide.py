@@ -90,12 +90,17 @@ def _commands(text: str, code: int) -> Iterator[Command]:
     for line in text.splitlines():
         if line.startswith("$ "):
             found.append((line[2:], []))
-        elif found and found[-1][0].endswith("\\") and not found[-1][1]:
+        elif found and not found[-1][1] and _goes_on(found[-1][0]):
             found[-1] = (f"{found[-1][0]}\n{line}", [])
         elif found:
             found[-1][1].append(line)
     for number, (line, shown) in enumerate(found, start=1):
         yield Command(line, tuple(shown) or None, code if number == len(found) else 0)
+
+
+def _goes_on(command: str) -> bool:
+    """Tell whether a command has more lines: after a backslash, and in a loop."""
+    return command.endswith("\\") or (command.startswith("for ") and not command.endswith("done"))
 
 
 def _line(shown: str) -> str:

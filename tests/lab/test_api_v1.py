@@ -17,7 +17,13 @@ from mignet.lab.lab import Lab
 def newest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     if not REAL_CRDS.is_dir():
         pytest.skip("no real CRDs in ../shared/crds")
-    lab = Lab(tmp_path_factory.mktemp("newest") / "lab", clusters=("newest",), crds=REAL_CRDS, hco_release="main")
+    lab = Lab(
+        tmp_path_factory.mktemp("newest") / "lab",
+        clusters=("newest",),
+        crds=REAL_CRDS,
+        hco_release="main",
+        operators=False,
+    )
     lab.up(lambda _: None)
     yield lab
     lab.down()

@@ -28,13 +28,16 @@ SECRET = "s3cr3t-"
 FORMATS = ("table", "json", "sarif", "github", "markdown")
 
 VERBS: dict[str, list[list[str]]] = {
-    "check": [["--all", "--output", output] for output in FORMATS],
-    "preview": [["--all"], ["--all", "--json"]],
-    "up": [["--all", "--yes"], ["--all", "--yes", "--json"]],
-    "drift": [["--all"], ["--all", "--json"]],
+    "check": [["--all"]],
+    "preview": [["--all", "--json"]],
+    "up": [["--all", "--yes"], ["--all", "--yes", "--json", "--skip-preflight"]],
+    "drift": [["--all"], ["--all", "--output", "sarif"], ["--all", "--json", "--fix", "--yes"]],
     "preflight": [["--all", "--output", output] for output in FORMATS],
-    "verify": [["--all", "--output", output] for output in FORMATS],
-    "destroy": [["--all", "--yes"], ["--all", "--yes", "--json"]],
+    "verify": [
+        ["--all", "--timeout", "0", "--vm", "ns/vm"],
+        ["--all", "--timeout", "0", "--migrate", "ns/vm", "--yes"],
+    ],
+    "destroy": [["--all", "--yes"]],
     "render": [["--all"], ["--all", "--output", "manifests"]],
     "schema": [[]],
     "plan-addresses": [[], ["--json"]],
@@ -244,7 +247,7 @@ def test_a_proxy_of_the_environment_is_not_shown_with_its_password(
 
 
 def test_the_logs_of_the_lab_hold_no_key(lab: Lab, site: Site, workspace: Workspace) -> None:
-    assert workspace.mignet("up", "direct").code == 0
+    assert workspace.mignet("up", "direct", "--skip-preflight").code == 0
     content = yaml.safe_load(lab.kubeconfig.read_text())
     secrets = set().union(*(pem_lines(each["user"]["client-key-data"]) for each in content["users"]))
     secrets.add(working_token(site))

@@ -16,7 +16,7 @@ from mignet.lab.lab import Lab
 
 
 def killed_after(workspace: Workspace, engine: str, seconds: float) -> None:
-    process = workspace.start("mignet", "up", workspace.stack, "--engine", engine, "--yes")
+    process = workspace.start("mignet", "up", workspace.stack, "--engine", engine, "--yes", "--skip-preflight")
     deadline = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -76,7 +76,7 @@ def test_an_up_killed_between_its_two_writes_converges_when_run_again(workspace:
 @pytest.fixture
 def own_lab(tmp_path: Path) -> Lab:
     """A lab that this test may break."""
-    return Lab(tmp_path / "lab", clusters=("dev",))
+    return Lab(tmp_path / "lab", clusters=("dev",), operators=False)
 
 
 def test_an_up_that_loses_its_api_server_converges_when_run_again(own_lab: Lab, tmp_path: Path, engine: str) -> None:
@@ -89,7 +89,7 @@ def test_an_up_that_loses_its_api_server_converges_when_run_again(own_lab: Lab, 
         before = site.others()
         whole = duration(workspace, engine)
         for part in (0.6, 0.8, 0.9):
-            process = workspace.start("mignet", "up", workspace.stack, "--engine", engine, "--yes")
+            process = workspace.start("mignet", "up", workspace.stack, "--engine", engine, "--yes", "--skip-preflight")
             deadline = time.monotonic() + whole * part
             while process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.005)

@@ -99,7 +99,7 @@ def listening(port: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def brought_up(directory: Path, **options: Any) -> Iterator[Lab]:
-    lab = Lab(directory, **{"crds": SLIM, **options})
+    lab = Lab(directory, **{"crds": SLIM, "operators": False, **options})
     try:
         lab.up(quiet)
         yield lab
@@ -307,7 +307,7 @@ def test_a_second_up_leaves_every_process_as_it_is(running: Lab) -> None:
 
 
 def test_several_ups_at_once_start_one_lab(tmp_path: Path) -> None:
-    labs = [Lab(tmp_path / "lab", clusters=("one",), crds=SLIM) for _ in range(3)]
+    labs = [Lab(tmp_path / "lab", clusters=("one",), crds=SLIM, operators=False) for _ in range(3)]
     lines: list[str] = []
     try:
         with ThreadPoolExecutor(3) as pool:
@@ -377,7 +377,7 @@ def test_up_takes_another_port_when_somebody_takes_it_at_the_last_moment(
             processes, "free_port", lambda last, *, avoid: next(answers, None) or free_port(last, avoid=avoid)
         )
         lines: list[str] = []
-        lab = Lab(tmp_path / "lab", clusters=("one",), crds=SLIM)
+        lab = Lab(tmp_path / "lab", clusters=("one",), crds=SLIM, operators=False)
         try:
             lab.up(lines.append)
             assert all_ready(lab)
@@ -446,7 +446,7 @@ def test_a_server_that_ends_at_once_is_one_line_with_the_end_of_its_log(
         (tmp_path / program).write_text(f"#!/bin/sh\necho first\necho {program} has no room >&2\nexit 3\n")
         (tmp_path / program).chmod(0o755)
     monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
-    lab = Lab(tmp_path / "lab", clusters=("one",), crds=SLIM)
+    lab = Lab(tmp_path / "lab", clusters=("one",), crds=SLIM, operators=False)
     with pytest.raises(LabError) as error:
         lab.up(quiet)
     lab.down()

@@ -252,7 +252,8 @@ def killed_under_way(
     """Kill a verb while the nodes are at work for it."""
     operator.under_way.clear()
     operator.released.clear()
-    process = workspace.start("mignet", verb, workspace.stack, "--engine", engine, "--yes")
+    more = ["--skip-preflight"] if verb == "up" else []
+    process = workspace.start("mignet", verb, workspace.stack, "--engine", engine, "--yes", *more)
     assert operator.under_way.wait(60), process.communicate()
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
@@ -347,7 +348,7 @@ def test_the_state_needs_no_passphrase_and_holds_no_credential(
 
 
 def test_a_cluster_without_kubernetes_nmstate_is_named_only_when_an_uplink_is_declared(tmp_path: Path) -> None:
-    lab = Lab(tmp_path / "lab", clusters=("dev",))
+    lab = Lab(tmp_path / "lab", clusters=("dev",), operators=False)
     lab.up(lambda _: None)
     try:
         site = Site(Kube(lab.kubeconfig, "dev"), lab.kubeconfig, "dev", "t-bare")

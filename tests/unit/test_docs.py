@@ -14,6 +14,7 @@ import typer
 import yaml
 
 from config.stack import load_stack
+from mignet import preflight, verify
 from mignet.cli import app
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +36,7 @@ COMMANDS = [
     if line.startswith("$ ") and not line.startswith("$ eval")
 ]
 
-OTHERS = {"pulumi", "kubectl", "git", "python3", "export", "printf", ".venv/bin/pip"}
+OTHERS = {"for", "pulumi", "kubectl", "git", "python3", "export", "printf", ".venv/bin/pip"}
 """Programs that are not ours."""
 
 
@@ -43,7 +44,11 @@ OTHERS = {"pulumi", "kubectl", "git", "python3", "export", "printf", ".venv/bin/
 def test_a_stack_file_that_is_shown_is_valid(name: str, text: str) -> None:
     config = yaml.safe_load(text)["config"]
     values = {key.removeprefix("migration-network:"): value for key, value in config.items()}
-    load_stack("prod-1", {"segment": {"subnet": "10.200.5.0/24"}} | values)
+    rest = {"segment": {"subnet": "10.200.5.0/24"}, "cluster": {"context": "prod-1"}}
+    if "type" not in values.get("attachment", {}):
+        # A part of a file: a guide shows what is new.
+        values["attachment"] = {"type": "macvlan", "name": "m", "master": "eth1"} | values.get("attachment", {})
+    load_stack("prod-1", rest | values)
 
 
 @pytest.mark.parametrize(("name", "command"), COMMANDS)
@@ -75,9 +80,21 @@ def test_the_reference_of_config_keys_is_what_the_models_say() -> None:
     assert (ROOT / "docs/configuration.md").read_text() == fresh, "run: python docs/generate.py"
 
 
+@pytest.mark.parametrize("name", ["observe", "apply"])
+def test_the_roles_are_what_the_code_asks_for(name: str) -> None:
+    script = f"import sys; sys.path.insert(0, 'docs'); import generate; sys.stdout.write(generate.role({name!r}))"
+    fresh = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert (ROOT / f"docs/roles/{name}.yaml").read_text() == fresh, "run: python docs/generate.py"
+
+
+def test_the_codes_of_preflight_are_all_in_its_document() -> None:
+    named = set(re.findall(r"`([a-z]+(?:-[a-z]+)+)`", (ROOT / "docs/preflight.md").read_text()))
+    assert preflight.CODES - named == set()
+
+
 def test_every_rule_that_the_list_of_traps_names_exists() -> None:
     rules = set(re.findall(r"^## (\S+)$", (ROOT / "docs/rules.md").read_text(), re.MULTILINE))
     closing = [line.split(" | ")[-1] for line in (ROOT / "docs/traps.md").read_text().splitlines() if line[:2] == "| "]
     named = {name for cell in closing for name in re.findall(r"`([a-z]+(?:-[a-z]+)+)`", cell)}
-    assert named - rules == set()
+    assert named - rules - preflight.CODES - verify.CODES == set()
     assert len(named) > 30

@@ -37,10 +37,20 @@ class Api:
         self._client = client
 
     async def list(
-        self, kind: Kind, namespace: str | None = None, *, labels: Mapping[str, str] | None = None
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        labels: Mapping[str, str] | None = None,
+        at_least: int | None = None,
     ) -> list[Object]:
-        """Return all objects of a kind in `namespace`, or everywhere; none while the kind is not served."""
+        """Return all objects of a kind in `namespace`, or everywhere; none while the kind is not served.
+
+        They are as of the resource version `at_least` or later, when given, which costs no question to etcd.
+        """
         params = {"labelSelector": ",".join(f"{key}={value}" for key, value in labels.items())} if labels else {}
+        if at_least is not None:
+            params |= {"resourceVersion": str(at_least), "resourceVersionMatch": "NotOlderThan"}
         response = await self._client.get(_path(kind, namespace), params=params)
         if response.status_code == 404:
             return []
@@ -64,12 +74,11 @@ class Api:
         path += "/status" if status else ""
         return _checked(await self._client.put(path, json=item, params=_params(manager)))
 
-    async def delete(self, kind: Kind, item: Object) -> None:
-        """Delete an object at once, as a kubelet does that has ended a pod."""
+    async def delete(self, kind: Kind, item: Object) -> Object:
+        """Delete an object at once, as a kubelet does that has ended a pod; return what the server says of it."""
         path = f"{_path(kind, item['metadata'].get('namespace'))}/{item['metadata']['name']}"
         response = await self._client.delete(path, params={"gracePeriodSeconds": "0"})
-        if response.status_code != 404:
-            _checked(response)
+        return {} if response.status_code == 404 else _checked(response)
 
     async def changes(self, kind: Kind, namespace: str | None = None) -> AsyncIterator[None]:
         """Yield whenever something of that kind changes, for ever; now and then also when nothing has."""

@@ -13,7 +13,7 @@ from mignet.kinds import DAEMON_SET, DEPLOYMENT, NODE, POD
 from mignet.lab.operators import faults
 from mignet.lab.operators.pods import is_ready
 from mignet.lab.operators.templates import HANDLER, SYNCHRONIZER, fingerprint, owner_reference
-from mignet.lab.operators.world import World, conditions
+from mignet.lab.operators.world import STAND_IN, World, conditions
 
 if TYPE_CHECKING:
     from mignet.kinds import Object
@@ -25,7 +25,7 @@ HASH = {HANDLER: "controller-revision-hash", SYNCHRONIZER: "pod-template-hash"}
 
 async def step(world: World) -> None:
     """Do what is to be done next."""
-    for pod in world.all(POD):
+    for pod in world.all(POD, **{STAND_IN: "true"}):
         # The kubelet's part in the deletion of a pod: here, nothing is left to end.
         if "deletionTimestamp" in pod["metadata"]:
             await world.delete(POD, pod)
@@ -42,7 +42,8 @@ async def _handlers(world: World) -> None:
             await world.delete(POD, pod)
         return
     wanted = fingerprint(daemon_set["spec"]["template"])
-    by_node = {pod["spec"]["nodeName"]: pod for pod in pods}
+    by_node = await _one_a_node(world, pods)
+    pods = list(by_node.values())
     for node in nodes:
         if node not in by_node:
             name = f"{HANDLER}-{_suffix()}"
@@ -57,9 +58,10 @@ async def _handlers(world: World) -> None:
             to_go.append(pod)
     away = len(nodes) - len([pod for pod in pods if is_ready(pod)])
     for pod in sorted(to_go, key=lambda pod: nodes.index(pod["spec"]["nodeName"])):
+        # One that does not run is replaced whatever the others do.
         if is_ready(pod):
             if away >= _most_away(daemon_set, len(nodes)):
-                break
+                continue
             away += 1
         await world.delete(POD, pod)
     ready = len([pod for pod in pods if is_ready(pod)])
@@ -69,7 +71,7 @@ async def _handlers(world: World) -> None:
         "numberAvailable": ready,
         "numberMisscheduled": 0,
         "numberReady": ready,
-        "numberUnavailable": len(nodes) - ready,
+        "numberUnavailable": max(0, len(nodes) - ready),
         "observedGeneration": daemon_set["metadata"]["generation"],
         "updatedNumberScheduled": len(up_to_date),
     }
@@ -78,6 +80,15 @@ async def _handlers(world: World) -> None:
         optional = {"numberAvailable", "numberUnavailable", "updatedNumberScheduled"}
         shown = {key: value for key, value in status.items() if value or key not in optional}
         await world.report(DAEMON_SET, daemon_set, shown, manager="kube-controller-manager")
+
+
+async def _one_a_node(world: World, pods: list[Object]) -> dict[str, Object]:
+    """Return one pod of each node, and delete the others: a create whose answer was lost was made twice."""
+    by_node: dict[str, Object] = {}
+    for pod in pods:
+        if by_node.setdefault(pod["spec"]["nodeName"], pod) is not pod:
+            await world.delete(POD, pod)
+    return by_node
 
 
 async def _synchronizers(world: World) -> None:
@@ -157,7 +168,11 @@ def sorted_nodes(world: World) -> list[Object]:
 
 def pods_of(world: World, workload: str) -> list[Object]:
     """Return the pods of one of the two workloads that are not about to go."""
-    return [pod for pod in world.all(POD, **{"kubevirt.io": workload}) if "deletionTimestamp" not in pod["metadata"]]
+    return [
+        pod
+        for pod in world.all(POD, **{"kubevirt.io": workload})
+        if pod["metadata"]["namespace"] == world.namespace and "deletionTimestamp" not in pod["metadata"]
+    ]
 
 
 def _tainted(node: Object) -> bool:

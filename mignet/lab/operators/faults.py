@@ -21,21 +21,30 @@ ON_ONE_HANDLER = {
     "handler-duplicate": "one virt-handler gets the address of another one",
     "handler-duplicate-peer": "one virt-handler gets the address of a virt-handler of the other cluster",
     "handler-held": "one virt-handler does not turn ready, and nothing says why",
+    "pool-full": "other pods hold every address of the slice, and one virt-handler is to start",
 }
 """What is wrong with the virt-handler of one node: of the node that the fault is about, else of the last one."""
 
 ON_CONTROL_PLANE = {
-    "control-plane-without-nic": "the control-plane nodes have no second NIC: the sync controller is stuck",
+    "control-plane-without-nic": "the control-plane nodes have no eth1 (or the NIC it is about): sync controller stuck",
 }
 
-ON_OPERATORS = {
+ELSEWHERE = {
     "operator-asleep": "the HyperConverged operator does nothing: observedGeneration stays behind",
     "conditions-stale": "the HyperConverged keeps its old conditions and observedGeneration while the pods roll",
     "conditions-early": "the HyperConverged says Available before the pods are done",
     "annotation-missing": "virt-operator does not ask for the network: no pod has migration0",
+    "leases-leaked": "leases of pods that do not exist are in the pool: 8, or as many as it is about",
+    "pool-nearly-full": "other pods hold all addresses of the slice but one, or but as many as it is about",
+    "reconciler-missing": "the network operator is not told of whereabouts: its reconciler does not run",
+    "whereabouts-missing": "whereabouts is not installed: no definitions, and no plugin for pods that start",
+    "multus-missing": "multus is not installed: pods that start have no second interface, and none is reported",
+    "migration-on-pod-network": "migrations use the address of virt-handler on the pod network",
+    "migration-fails": "migrations fail once they run",
+    "migration-hangs": "migrations run, and do not end",
 }
 
-ALL = ON_ONE_HANDLER | ON_CONTROL_PLANE | ON_OPERATORS
+ALL = ON_ONE_HANDLER | ON_CONTROL_PLANE | ELSEWHERE
 """Each fault, and what it does in one line."""
 
 

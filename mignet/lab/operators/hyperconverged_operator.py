@@ -88,10 +88,9 @@ def _migrations(hyperconverged: Object) -> Object:
 
 
 def _gate(hyperconverged: Object) -> bool:
-    """Whether migrations between clusters are on. In v1 they are, unless the list says otherwise."""
-    gates = hyperconverged["spec"].get("featureGates", {})
-    if isinstance(gates, list):
-        return not any(
-            each["name"] == "decentralizedLiveMigration" and each.get("state") == "Disabled" for each in gates
-        )
-    return bool(gates.get("decentralizedLiveMigration"))
+    """Whether migrations between clusters are on. In v1 they are, unless the list of gates says otherwise."""
+    gates = hyperconverged["spec"].get("featureGates")
+    if hyperconverged["apiVersion"].endswith("/v1"):
+        disabled = [each["name"] for each in gates or () if each.get("state") == "Disabled"]
+        return "decentralizedLiveMigration" not in disabled
+    return bool((gates or {}).get("decentralizedLiveMigration"))

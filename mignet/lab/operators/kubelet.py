@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from mignet.kinds import EVENT, NODE, POD
 from mignet.lab.operators import faults, multus, pools
 from mignet.lab.operators.api import StaleError
-from mignet.lab.operators.pods import interface_addresses, network_status, pod_address
+from mignet.lab.operators.pods import interface_addresses, network_status
 from mignet.lab.operators.templates import HANDLER, INTERFACE, NETWORK_STATUS
-from mignet.lab.operators.world import World, conditions, now
+from mignet.lab.operators.world import STAND_IN, World, conditions, now
 
 if TYPE_CHECKING:
     from mignet.kinds import Object
+
+CREATING = {"waiting": {"reason": "ContainerCreating"}}
 
 PANIC = (
     "panic: no IP found on migration0\n\ngoroutine 1 [running]:\nmain.(*virtHandlerApp).Run(0x0)\n"
@@ -26,14 +28,12 @@ PANIC = (
 async def step(world: World) -> None:
     """Do what is to be done next for each pod that has a node."""
     await pools.free(world)
-    for pod in world.all(POD):
+    for pod in world.all(POD, **{STAND_IN: "true"}):
         if not pod["spec"].get("nodeName") or "deletionTimestamp" in pod["metadata"]:
             continue
-        if pod["metadata"].get("labels", {}).get("lab.migration-network/stand-in") != "true":
-            continue
-        if NETWORK_STATUS not in pod["metadata"].get("annotations", {}):
+        if not pod["status"].get("podIP"):
             await _sandbox(world, pod)
-        elif not pod["status"].get("containerStatuses") or not pod["status"]["containerStatuses"][0].get("started"):
+        elif not pod["status"]["containerStatuses"][0].get("started"):
             await _start(world, pod)
 
 
@@ -43,15 +43,19 @@ async def _sandbox(world: World, pod: Object) -> None:
     except multus.SandboxError as error:
         await _stuck(world, pod, error)
         return
-    annotations = pod["metadata"].get("annotations", {}) | network_status(statuses)
-    await world.replace(POD, pod | {"metadata": pod["metadata"] | {"annotations": annotations}}, manager="multus")
+    if "multus-missing" not in world.faults:
+        annotations = pod["metadata"].get("annotations", {}) | network_status(statuses)
+        annotated = pod | {"metadata": pod["metadata"] | {"annotations": annotations}}
+        pod = await world.replace(POD, annotated, manager="multus")
+    address = statuses[0]["ips"][0]
+    status = _status(world, pod, "Pending", CREATING, ready=False) | {"podIP": address, "podIPs": [{"ip": address}]}
+    await world.report(POD, pod, status, manager="kubelet")
     # The next pod must not get the same address.
     await world.refresh()
 
 
 async def _stuck(world: World, pod: Object, error: multus.SandboxError) -> None:
-    waiting = {"waiting": {"reason": "ContainerCreating"}}
-    await world.report(POD, pod, _status(world, pod, "Pending", waiting, ready=False), manager="kubelet")
+    await world.report(POD, pod, _status(world, pod, "Pending", CREATING, ready=False), manager="kubelet")
     name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
     owner = pools.container_id(pod)
     sandbox = f"k8s_{name}_{pod['metadata']['namespace']}_{uid}_0"
@@ -70,8 +74,7 @@ async def _start(world: World, pod: Object) -> None:
     shape = pod["metadata"].get("annotations", {}).get(faults.SHAPE, "")
     key = ("start", pod["metadata"]["uid"])
     if not world.lasted(key, world.pace.start) or "handler-held" in shape.split(","):
-        waiting = {"waiting": {"reason": "ContainerCreating"}}
-        await world.report(POD, pod, _status(world, pod, "Pending", waiting, ready=False), manager="kubelet")
+        await world.report(POD, pod, _status(world, pod, "Pending", CREATING, ready=False), manager="kubelet")
     elif _panics(pod):
         await _crash(world, pod)
     else:
@@ -80,10 +83,10 @@ async def _start(world: World, pod: Object) -> None:
 
 
 def _panics(pod: Object) -> bool:
-    interfaces = pod["metadata"]["annotations"][NETWORK_STATUS]
-    if pod["metadata"]["labels"].get("kubevirt.io") != HANDLER or f'"{INTERFACE}"' not in interfaces:
-        return False
-    return not interface_addresses(pod)
+    """Whether virt-handler finds migration0, and no address on it."""
+    interfaces = pod["metadata"].get("annotations", {}).get(NETWORK_STATUS, "")
+    is_handler = pod["metadata"]["labels"].get("kubevirt.io") == HANDLER
+    return is_handler and f'"{INTERFACE}"' in interfaces and not interface_addresses(pod)
 
 
 async def _crash(world: World, pod: Object) -> None:
@@ -141,9 +144,7 @@ def _status(world: World, pod: Object, phase: str, state: Object, *, ready: bool
     hosts = [each["address"] for each in node.get("status", {}).get("addresses", ()) if each["type"] == "InternalIP"]
     if hosts:
         status |= {"hostIP": hosts[0], "hostIPs": [{"ip": hosts[0]}]}
-    if NETWORK_STATUS in pod["metadata"].get("annotations", {}):
-        address = pod_address(pod)
-        status |= {"podIP": address, "podIPs": [{"ip": address}]}
+    status |= {key: old[key] for key in ("podIP", "podIPs") if key in old}
     return status
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mignet.kinds import NETWORK_ATTACHMENT, NODE_NETWORK_STATE, NODE_POLICY, OPENSHIFT_NETWORK, POD
 from mignet.lab import whereabouts
 from mignet.lab.operators import faults, pools
-from mignet.lab.operators.pods import interface_addresses, pod_address
+from mignet.lab.operators.pods import interface_addresses
 from mignet.lab.operators.templates import HANDLER, INTERFACE, NETWORKS
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Attachment:
 
     namespace: str
     name: str
+    interface: str
     config: dict[str, Any]
 
     @property
@@ -57,7 +58,7 @@ async def attach(world: World, pod: Object) -> list[Object]:
     shape = set(pod["metadata"].get("annotations", {}).get(faults.SHAPE, "").split(","))
     found = [_pod_network(world, pod)]
     asked = pod["metadata"].get("annotations", {}).get(NETWORKS)
-    if not asked or "handler-on-pod-network" in shape:
+    if not asked or "handler-on-pod-network" in shape or "multus-missing" in world.faults:
         return found
     attachment = _attachment(world, pod, asked)
     if "handler-stuck" in shape:
@@ -67,7 +68,7 @@ async def attach(world: World, pod: Object) -> list[Object]:
     found.append(
         {
             "name": f"{attachment.namespace}/{attachment.name}",
-            "interface": INTERFACE,
+            "interface": attachment.interface,
             **({"ips": addresses} if addresses else {}),
             "mac": _mac(pod),
             "mtu": 1500 if "handler-mtu" in shape else _mtu(world, pod, attachment),
@@ -78,7 +79,8 @@ async def attach(world: World, pod: Object) -> list[Object]:
 
 
 def _attachment(world: World, pod: Object, asked: str) -> Attachment:
-    namespace, _, name = asked.partition("@")[0].rpartition("/")
+    reference, _, interface = asked.partition("@")
+    namespace, _, name = reference.rpartition("/")
     namespace = namespace or pod["metadata"]["namespace"]
     definition = world.one(NETWORK_ATTACHMENT, name, namespace)
     delegates = (
@@ -98,7 +100,7 @@ def _attachment(world: World, pod: Object, asked: str) -> Attachment:
         raise SandboxError(delegates + text) from error
     if not isinstance(config, dict) or not config.get("type"):
         raise SandboxError(f"{delegates}GetCNIConfig: plugin list or a plugin of a type is required in Spec.Config")
-    return Attachment(namespace, name, config)
+    return Attachment(namespace, name, interface or "net1", config)
 
 
 def _check_plugin(world: World, pod: Object, attachment: Attachment) -> None:
@@ -141,6 +143,8 @@ async def _addresses(world: World, pod: Object, attachment: Attachment, shape: s
 
 async def _whereabouts_addresses(world: World, pod: Object, attachment: Attachment, shape: set[str]) -> list[str]:
     ipam = attachment.ipam
+    if "whereabouts-missing" in world.faults:
+        raise SandboxError(_plugin_missing(pod, attachment, "whereabouts"))
     others: list[Object] = []
     if "handler-duplicate" in shape:
         others = [each for each in world.all(POD, **{"kubevirt.io": HANDLER}) if each != pod]
@@ -151,11 +155,11 @@ async def _whereabouts_addresses(world: World, pod: Object, attachment: Attachme
     try:
         if "handler-outside-slice" in shape:
             return [str(await _outside(world, pod, ipam))]
-        given_now = await pools.lease(world, pod, ipam)
+        given = await pools.lease(world, pod, ipam, interface=attachment.interface)
     except whereabouts.RefusedError as error:
         text = f'plugin type="{attachment.type}" failed (add): {error}'
         raise SandboxError(_added(pod, attachment, text)) from error
-    return [str(interface.ip) for interface in given_now]
+    return [str(interface.ip) for interface in given]
 
 
 async def _outside(world: World, pod: Object, ipam: dict[str, Any]) -> whereabouts.Address:
@@ -163,7 +167,9 @@ async def _outside(world: World, pod: Object, ipam: dict[str, Any]) -> whereabou
     whole = {key: value for key, value in ipam.items() if key not in {"range_start", "range_end", "exclude"}}
     network = ipaddress.ip_network(str(ipam.get("range", ipam.get("ipRanges", [{}])[0].get("range"))), strict=False)
     quarter = network.network_address + network.num_addresses * 3 // 4
-    first, *_ = await pools.lease(world, pod, whole | {"range": str(network), "range_start": str(quarter)})
+    first, *_ = await pools.lease(
+        world, pod, whole | {"range": str(network), "range_start": str(quarter)}, interface=INTERFACE
+    )
     return first.ip
 
 
@@ -228,7 +234,7 @@ def _pod_network(world: World, pod: Object) -> Object:
     node = pod["spec"]["nodeName"]
     number = nodes.index(node) if node in nodes else len(nodes)
     first = int(whole.network_address) + number * 2 ** (whole.max_prefixlen - entry["hostPrefix"])
-    taken = {pod_address(each) for each in world.all(POD)}
+    taken = {each.get("status", {}).get("podIP") for each in world.all(POD)}
     # A real node has some pods before these.
     address = next(text for host in range(20, 500) if (text := str(ipaddress.ip_address(first + host))) not in taken)
     mac = "0a:58:" + ":".join(f"{int(part):02x}" for part in address.split(".")) if "." in address else _mac(pod)

@@ -9,7 +9,16 @@ import traceback
 from typing import TYPE_CHECKING
 
 from mignet.kinds import DEFINITION, HYPERCONVERGED_V1, HYPERCONVERGED_V1BETA1, POD
-from mignet.lab.operators import controllers, hyperconverged_operator, kubelet, virt_operator
+from mignet.lab.operators import (
+    controllers,
+    hyperconverged_operator,
+    kubelet,
+    network_operator,
+    nics,
+    tenants,
+    virt_controller,
+    virt_operator,
+)
 from mignet.lab.operators.api import Api, RefusedError, StaleError
 from mignet.lab.operators.templates import HANDLER
 from mignet.lab.operators.world import Pace, World
@@ -22,13 +31,17 @@ if TYPE_CHECKING:
     from mignet.kinds import Kind, Object
 
 STEPS: Sequence[Callable[[World], Awaitable[None]]] = (
+    network_operator.step,
+    nics.step,
     hyperconverged_operator.step,
     virt_operator.step,
     controllers.step,
+    tenants.step,
     kubelet.step,
+    virt_controller.step,
 )
 
-RETRY = 0.5
+RETRY = 0.2
 """Seconds until a cluster is tried again that could not be reached, or refused."""
 
 
@@ -46,7 +59,7 @@ class Operators:
         api = self._apis[self._cluster]
         world = World(
             api,
-            hyperconverged=await _stored(api),
+            hyperconverged=await _stored(api, self._namespace),
             namespace=self._namespace,
             pace=self._pace,
             peers=self._peers,
@@ -93,11 +106,13 @@ async def _round(world: World) -> None:
     world.end()
 
 
-async def _stored(api: Api) -> Kind:
-    """Return the HyperConverged in the version that this cluster stores."""
+async def _stored(api: Api, namespace: str) -> Kind:
+    """Return the HyperConverged in the version that this cluster stores, once there is one: it is the last seed."""
     while True:
         definition = await api.get(DEFINITION, "hyperconvergeds.hco.kubevirt.io")
         if definition is not None:
             stored = next(each["name"] for each in definition["spec"]["versions"] if each["storage"])
-            return HYPERCONVERGED_V1 if stored == "v1" else HYPERCONVERGED_V1BETA1
+            kind = HYPERCONVERGED_V1 if stored == "v1" else HYPERCONVERGED_V1BETA1
+            if await api.list(kind, namespace):
+                return kind
         await asyncio.sleep(RETRY)

@@ -24,12 +24,6 @@ def is_ready(pod: Object) -> bool:
     return any(each["type"] == "Ready" and each["status"] == "True" for each in found)
 
 
-def pod_address(pod: Object) -> str | None:
-    """Return the address of a pod on the pod network, None while it has none."""
-    statuses = json.loads(pod["metadata"].get("annotations", {}).get(NETWORK_STATUS, "[]"))
-    return next((str(each["ips"][0]) for each in statuses if each.get("default")), None)
-
-
 def network_status(statuses: list[Object]) -> dict[str, str]:
     """Return the annotation in which multus reports the interfaces of a pod."""
     return {NETWORK_STATUS: json.dumps(statuses, indent=4)}

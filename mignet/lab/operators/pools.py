@@ -16,8 +16,13 @@ from mignet.lab.operators.templates import INTERFACE
 from mignet.lab.operators.world import MULTUS_NAMESPACE, World
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mignet.kinds import Object
     from mignet.lab.whereabouts import Interface
+
+MANAGER = "whereabouts"
+"""The field manager of the pools."""
 
 OURS = "1ab"
 """What the container ids of the stand-ins' pods begin with: a real one is a hash, as is the rest of these."""
@@ -33,7 +38,7 @@ def reference(pod: Object) -> str:
     return f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
 
 
-async def lease(world: World, pod: Object, ipam: dict[str, Any]) -> tuple[Interface, ...]:
+async def lease(world: World, pod: Object, ipam: dict[str, Any], *, interface: str) -> tuple[Interface, ...]:
     """Give a pod its addresses, as the plugin does, and book them. Raises whereabouts.RefusedError.
 
     A pod that has its lease already gets the same again.
@@ -44,49 +49,54 @@ async def lease(world: World, pod: Object, ipam: dict[str, Any]) -> tuple[Interf
         for network, address, allocation in allocations(world, ipam.get("network_name", ""))
         if allocation["id"] == owner
     ]
-    if held:
-        return tuple(held)
-    given = whereabouts.give(ipam, _books(world, ipam))
-    for interface in given:
-        await book(world, interface, ipam, owner=owner, podref=reference(pod))
+    return tuple(held) or await grant(world, ipam, owner=owner, podref=reference(pod), interface=interface)
+
+
+async def grant(
+    world: World, ipam: dict[str, Any], *, owner: str, podref: str, interface: str = INTERFACE
+) -> tuple[Interface, ...]:
+    """Give the lowest free addresses to somebody, and book them. Raises whereabouts.RefusedError."""
+    given = whereabouts.give(ipam, books(world, ipam))
+    for each in given:
+        await _book(world, each, ipam, {"id": owner, "podref": podref, "ifname": interface})
     return given
 
 
-async def book(world: World, interface: Interface, ipam: dict[str, Any], *, owner: str, podref: str) -> None:
+async def _book(world: World, given: Interface, ipam: dict[str, Any], allocation: dict[str, str]) -> None:
     """Write one address into its pool, and reserve it in the cluster."""
-    network, network_name = interface.network, ipam.get("network_name", "")
-    allocation = {"id": owner, "podref": podref, "ifname": INTERFACE}
-    offset = str(int(interface.ip) - int(network.network_address))
+    network, network_name = given.network, ipam.get("network_name", "")
+    offset = str(int(given.ip) - int(network.network_address))
     name = pool_name(str(network), network_name)
     pool = world.one(IP_POOL, name, MULTUS_NAMESPACE)
     if pool is None:
         metadata = {"name": name, "namespace": MULTUS_NAMESPACE}
         spec = {"range": str(network), "allocations": {offset: allocation}}
-        await world.create(IP_POOL, {"metadata": metadata, "spec": spec}, manager="whereabouts")
+        await world.create(IP_POOL, {"metadata": metadata, "spec": spec}, manager=MANAGER)
     else:
         spec = pool["spec"] | {"allocations": pool["spec"]["allocations"] | {offset: allocation}}
-        await world.replace(IP_POOL, pool | {"spec": spec}, manager="whereabouts")
+        await world.replace(IP_POOL, pool | {"spec": spec}, manager=MANAGER)
     if ipam.get("enable_overlapping_ranges", True):
-        name = reservation_name(str(interface.ip), network_name)
+        name = reservation_name(str(given.ip), network_name)
         if world.one(IP_RESERVATION, name, MULTUS_NAMESPACE) is None:
             metadata = {"name": name, "namespace": MULTUS_NAMESPACE}
-            spec = {"podref": podref, "ifname": INTERFACE, "containerid": owner}
-            await world.create(IP_RESERVATION, {"metadata": metadata, "spec": spec}, manager="whereabouts")
+            spec = {"podref": allocation["podref"], "ifname": allocation["ifname"], "containerid": allocation["id"]}
+            await world.create(IP_RESERVATION, {"metadata": metadata, "spec": spec}, manager=MANAGER)
     await world.refresh()
 
 
 async def free(world: World) -> None:
     """Give back what pods held that are gone: what the kubelet has the plugins do when it ends a pod."""
     alive = {container_id(pod) for pod in world.all(POD)}
+    await release(world, lambda owner: owner.startswith(OURS) and owner not in alive)
 
-    def gone(owner: str) -> bool:
-        return owner.startswith(OURS) and owner not in alive
 
+async def release(world: World, gone: Callable[[str], bool]) -> None:
+    """Give back every lease of an owner who is gone."""
     for pool in world.all(IP_POOL):
         kept = {key: each for key, each in pool["spec"]["allocations"].items() if not gone(each["id"])}
         if kept != pool["spec"]["allocations"]:
             spec = pool["spec"] | {"allocations": kept}
-            await world.replace(IP_POOL, pool | {"spec": spec}, manager="whereabouts")
+            await world.replace(IP_POOL, pool | {"spec": spec}, manager=MANAGER)
     for reservation in world.all(IP_RESERVATION):
         if gone(reservation["spec"].get("containerid", "")):
             await world.delete(IP_RESERVATION, reservation)
@@ -117,10 +127,11 @@ def reservation_name(address: str, network_name: str) -> str:
     return "-".join(filter(None, [network_name, text.replace(":", "-")]))
 
 
-def _books(world: World, ipam: dict[str, Any]) -> whereabouts.Books:
-    books = whereabouts.Books()
+def books(world: World, ipam: dict[str, Any]) -> whereabouts.Books:
+    """Return what is booked, for the allocator."""
+    found = whereabouts.Books()
     for network, address, _ in allocations(world, ipam.get("network_name", "")):
-        books.pools.setdefault(network, whereabouts.Pool(network)).readable.add(int(address))
+        found.pools.setdefault(network, whereabouts.Pool(network)).readable.add(int(address))
     for reservation in world.all(IP_RESERVATION):
         name, prefix = reservation["metadata"]["name"], ipam.get("network_name", "")
         text = name.removeprefix(f"{prefix}-") if prefix else name
@@ -128,5 +139,5 @@ def _books(world: World, ipam: dict[str, Any]) -> whereabouts.Books:
             address = ipaddress.ip_address(text if "." in text else text.replace("-", ":"))
         except ValueError:
             continue  # Of another network name.
-        books.everywhere[address.version].add(int(address))
-    return books
+        found.everywhere[address.version].add(int(address))
+    return found

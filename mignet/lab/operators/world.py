@@ -70,7 +70,7 @@ class World:
             kinds.KUBEVIRT: namespace,
             kinds.DAEMON_SET: None,
             kinds.DEPLOYMENT: namespace,
-            kinds.POD: namespace,
+            kinds.POD: None,
             kinds.CONFIG_MAP: namespace,
             kinds.NETWORK_ATTACHMENT: None,
             kinds.NODE: None,
@@ -84,17 +84,21 @@ class World:
             kinds.OPENSHIFT_OPERATOR_NETWORK: None,
         }
         self._found: dict[Kind, list[Object]] = {}
-        self._dirty = set(self._scopes)
+        # What to read again, and how old it may be: None is not at all.
+        self._dirty: dict[Kind, int | None] = dict.fromkeys(self._scopes)
         self._since: dict[Hashable, float] = {}
         self._asked: set[Hashable] = set()
         self._due: float | None = None
         self._said: set[str] = set()
+        self.whereabouts_removed = False
+        """Whether its definitions were taken away."""
         self.awake = asyncio.Event()
 
     async def watch(self, kind: Kind) -> None:
         """Wake up on every change of a kind, for ever."""
         async for _ in self._api.changes(kind, self._scopes[kind]):
-            self._dirty.add(kind)
+            # The event comes out of the server's cache: what that holds is new enough.
+            self._dirty.setdefault(kind, 0)
             self.awake.set()
 
     @property
@@ -104,11 +108,13 @@ class World:
 
     async def refresh(self) -> None:
         """Read again what has changed since the last time."""
-        dirty, self._dirty = self._dirty, set()
+        dirty, self._dirty = self._dirty, {}
         try:
-            lists = await asyncio.gather(*(self._api.list(kind, self._scopes[kind]) for kind in dirty))
+            lists = await asyncio.gather(
+                *(self._api.list(kind, self._scopes[kind], at_least=version) for kind, version in dirty.items())
+            )
         except BaseException:
-            self._dirty |= dirty
+            self._dirty |= dict.fromkeys(dirty)
             raise
         self._found |= dict(zip(dirty, lists, strict=True))
 
@@ -168,28 +174,38 @@ class World:
         """Create an object, labelled as made by a stand-in."""
         metadata = item["metadata"]
         labelled = metadata | {"labels": metadata.get("labels", {}) | {STAND_IN: "true"}}
-        self._touch(kind)
-        return await self._api.create(kind, item | {"metadata": labelled}, manager=manager)
+        return await self._written(kind, self._api.create(kind, item | {"metadata": labelled}, manager=manager))
 
     async def replace(self, kind: Kind, item: Object, *, manager: str = MANAGER) -> Object:
         """Write an object that was read in this round."""
-        self._touch(kind)
-        return await self._api.replace(kind, item, manager=manager)
+        return await self._written(kind, self._api.replace(kind, item, manager=manager))
 
     async def report(self, kind: Kind, item: Object, status: Object, *, manager: str = MANAGER) -> None:
         """Write the status of an object that was read in this round, if it is another."""
         if item.get("status", {}) != status:
-            self._touch(kind)
-            await self._api.replace(kind, item | {"status": status}, manager=manager, status=True)
+            wanted = item | {"status": status}
+            await self._written(kind, self._api.replace(kind, wanted, manager=manager, status=True))
 
     async def delete(self, kind: Kind, item: Object) -> None:
         """Delete an object; it is gone when this returns."""
-        self._touch(kind)
-        await self._api.delete(kind, item)
+        await self._written(kind, self._api.delete(kind, item))
 
-    def _touch(self, kind: Kind) -> None:
-        if kind in self._scopes:
-            self._dirty.add(kind)
+    async def read(self, kind: Kind, name: str) -> Object | None:
+        """Return an object that is not of a kind that is looked at, or None."""
+        return await self._api.get(kind, name)
+
+    async def _written(self, kind: Kind, write: Awaitable[Object]) -> Object:
+        """Wait for a write, and read that kind again at the next refresh, as new as the write."""
+        if kind not in self._scopes:
+            return await write
+        # Before it has answered, and when it has not said when it was: not older than now.
+        self._dirty[kind] = None
+        before = self._dirty
+        done = await write
+        version = done.get("metadata", {}).get("resourceVersion")
+        if version is not None and self._dirty is before:
+            self._dirty[kind] = int(version)
+        return done
 
 
 def now() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from config.project_files import Project
 from config.stack import load_stack
 from mignet.changes import Writer
-from mignet.drift_rules import CODES, NOT_IN_FIELDS, SHOWN_AS_FIELDS, Seen, operator_asleep, reads
+from mignet.drift_rules import CODES, NOT_IN_FIELDS, SHOWN_AS_FIELDS, Seen, hyperconverged_unobserved, reads
 from mignet.ownership import writer_of
 from mignet.snapshot import Snapshot
 
@@ -50,7 +51,7 @@ def seen(live: dict[str, Any], *, after: timedelta) -> Seen:
 
 @pytest.mark.parametrize(
     ("observed", "minutes", "found"),
-    [(2, 3, ["operator-asleep"]), (2, 1, []), (3, 3, [])],
+    [(2, 3, ["hyperconverged-unobserved"]), (2, 1, []), (3, 3, [])],
     ids=["late", "soon", "done"],
 )
 def test_an_operator_is_asleep_that_has_not_looked_for_minutes(observed: int, minutes: int, found: list[str]) -> None:
@@ -58,7 +59,7 @@ def test_an_operator_is_asleep_that_has_not_looked_for_minutes(observed: int, mi
     # What the operator writes into its own status is no change that it has to look at.
     status = entry("hyperconverged-cluster-operator", "Update", "2026-01-02T03:06:00Z", "status", subresource="status")
     live = hyperconverged(spec, status, observed=observed)
-    findings = list(operator_asleep(seen(live, after=timedelta(minutes=minutes))))
+    findings = list(hyperconverged_unobserved(seen(live, after=timedelta(minutes=minutes))))
     assert [each.code for each in findings] == found
     for each in findings:
         assert "is at generation 3 since 2026-01-02T03:04:05Z, and its operator has looked at 2 only" in str(each)
@@ -92,6 +93,12 @@ def test_a_field_within_a_text_or_a_list_is_its_whole_texts_or_lists_owners() ->
     live = {"metadata": {"managedFields": [entry("one", "Update", "2026-01-01T00:00:00Z") | {"fieldsV1": fields}]}}
     for path in ("spec.config{mtu}", "spec.items"):
         assert writer_of(live, path, ours="migration-network") == Writer("one", "Update", "2026-01-01T00:00:00Z")
+
+
+def test_each_code_is_in_the_document() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "drift.md").read_text()
+    table = [line for line in text.splitlines() if line.startswith("| `")]
+    assert {code for line in table for code in re.findall("`([a-z-]+)`", line.split("|")[1])} == CODES
 
 
 def test_each_code_is_of_a_rule() -> None:

@@ -153,6 +153,7 @@ def test_a_node_that_refused_the_uplink_says_why() -> None:
 
 def behind(objects: list[dict[str, Any]]) -> None:
     find(objects, "HyperConverged")["metadata"]["generation"] = 4
+    find(objects, "KubeVirt")["spec"]["configuration"]["migrations"]["network"] = "old"
 
 
 def kubevirt_behind(objects: list[dict[str, Any]]) -> None:
@@ -194,7 +195,7 @@ def uncounted(objects: list[dict[str, Any]]) -> None:
         (behind, "operator-asleep", "is at generation 4, and the HyperConverged operator has only looked at 3"),
         (kubevirt_behind, "operator-asleep", "virt-operator has only looked at 5"),
         (no_kubevirt, "operator-asleep", "KubeVirt in openshift-cnv does not exist"),
-        (other_network, "network-not-taken", "has old in spec.configuration.migrations.network, not migration"),
+        (other_network, "settings-not-taken", "network is old, not migration"),
         (not_annotated, "workload-not-annotated", "does not ask for migration@migration0"),
         (no_daemon_set, "workload-missing", "DaemonSet openshift-cnv/virt-handler does not exist"),
         (half_way, "rollout-unfinished", "has 2 of 3 pods on migration"),
@@ -246,7 +247,7 @@ def test_progress_counts_the_pods_on_the_network() -> None:
     [
         (NO_NETWORK, '"migration": Link not found'),
         ("0/4 nodes are available", "0/4 nodes are available"),
-        ("x" * 400, "x" * 300 + "…"),
+        ("x" * 400, "…" + "x" * 300),
     ],
 )
 def test_the_reason_is_what_an_event_ends_in(message: str, words: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import healthy
@@ -10,8 +12,11 @@ import pytest
 from healthy import NAMESPACE, find, link
 
 from config.findings import Finding
+from config.project_files import Project
 from config.stack import Stack
+from mignet.checked import Checked
 from mignet.kinds import IP_POOL
+from mignet.outputs import RENDER
 from mignet.snapshot import judge
 from mignet.verify import PROOF
 from mignet.verify.declared import declared
@@ -105,6 +110,10 @@ def degraded(objects: Objects) -> None:
     ]
 
 
+def old_word(objects: Objects) -> None:
+    find(objects, "HyperConverged")["metadata"]["generation"] = 4
+
+
 def other_pool(objects: Objects) -> None:
     find(objects, "IPPool")["metadata"]["name"] = "other-10.200.5.0-24"
 
@@ -152,6 +161,7 @@ def reservation(objects: Objects) -> None:
         (silent, "info", "mtu-unreported", "(1 of 5)"),
         (new_node, "error", "node-without-handler", "Node node-9 takes virtual machines"),
         (degraded, "warning", "operator-degraded", "SSP is not ready"),
+        (old_word, "warning", "operator-behind", "is at generation 4, and its status about 3"),
         (other_pool, "error", "pool-missing", "IPPool 10.200.5.0-24 does not exist"),
         (outside_lease, "error", "lease-outside", "10.200.5.200 is leased to elsewhere/vm"),
         (two_leases, "warning", "lease-leaked", "has 1 lease of pods that are gone: 10.200.5.40 of"),
@@ -275,3 +285,18 @@ def test_an_item_that_somebody_appended_to_a_declared_list_is_found() -> None:
     (finding,) = judge((declared,), healthy.sight(STACK, objects, declared=(manifest,))).findings
 
     assert (finding.code, "spec.list is [1, 2], not [1]" in finding.rule) == ("declared-differs", True)
+
+
+def test_sarif_says_why_a_rule_about_clusters_holds(tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.yaml").write_text("name: migration-network\n")
+    objects = healthy.cluster(STACK)
+    fallback(objects)
+    checked = Checked(Project.find(tmp_path), ("dev",), found(STACK, objects), (), ("dev: proven",))
+
+    (run,) = json.loads(RENDER["sarif"](checked, tmp_path))["runs"]
+
+    (rule,) = run["tool"]["driver"]["rules"]
+    assert "migrates over the pod network" in rule["shortDescription"]["text"]
+    assert run["invocations"][0]["toolExecutionNotifications"] == [
+        {"level": "note", "message": {"text": "dev: proven"}}
+    ]

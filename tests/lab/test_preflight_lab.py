@@ -1,0 +1,146 @@
+"""Preflight against a real API server: each trap is set, gives its code and no other, and is taken back."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from preflight_traps import (
+    FITS,
+    HYPERCONVERGED,
+    TRAPS,
+    Edit,
+    Place,
+    Trap,
+    merged,
+    path,
+    stack,
+)
+from support import Kube
+
+from mignet import kinds
+from mignet.cluster import Cluster
+from mignet.lab.lab import Lab
+from mignet.preflight import preflight
+from mignet.roles import to_observe
+from mignet.snapshot import Judged
+
+Object = dict[str, Any]
+
+
+@pytest.fixture
+def kube(own: Lab) -> Kube:
+    """The cluster, whose HyperConverged stands as its operator has seen it last."""
+    one = Kube(own.kubeconfig, "dev")
+    live = one.call("GET", path(HYPERCONVERGED))
+    live["status"]["observedGeneration"] = live["metadata"]["generation"]
+    one.call("PUT", f"{path(HYPERCONVERGED)}/status", json=live)
+    return one
+
+
+@pytest.fixture
+def put(kube: Kube) -> Iterator[Callable[[Edit], None]]:
+    """Edit an object on the cluster; afterwards all are as they were before."""
+    undo: list[tuple[Place, Object | None]] = []
+
+    def apply(edit: Edit) -> None:
+        place, change = edit
+        old = kube.call("GET", path(place))
+        undo.append((place, copy.deepcopy(old)))
+        _write(kube, place, old, change(copy.deepcopy(old)))
+
+    yield apply
+    for place, before in reversed(undo):
+        _write(kube, place, kube.call("GET", path(place)), before)
+
+
+def _write(kube: Kube, place: Place, old: Object | None, new: Object | None) -> None:
+    where = path(place)
+    # A definition remembers the versions it has stored, and refuses to lose one.
+    if old is not None and (new is None or place[0] == kinds.DEFINITION):
+        if old["metadata"].get("finalizers"):
+            kube.merge(where, {"metadata": {"finalizers": None}}, "test")
+        kube.call("DELETE", where)
+        while kube.call("GET", where) is not None:
+            time.sleep(0.02)
+        old = None
+    if new is None:
+        return
+    new = copy.deepcopy(new)
+    for key in ("resourceVersion", "uid", "managedFields", "generation", "creationTimestamp"):
+        new["metadata"].pop(key, None)
+    if old is None:
+        params = {"fieldManager": "kubectl-create"}
+        stored = kube.call("POST", where.rpartition("/")[0], json=new, params=params)
+    else:
+        fresh = {"resourceVersion": kube.call("GET", where)["metadata"]["resourceVersion"]}
+        stored = kube.call("PUT", where, json=new | {"metadata": new["metadata"] | fresh})
+    if new.get("status", {}).get("observedGeneration"):
+        # What an operator at work would say, unless the trap is that it does not.
+        new["status"]["observedGeneration"] = stored["metadata"]["generation"]
+    if "status" in new and stored.get("status") != new["status"] and place[0] != kinds.DEFINITION:
+        fresh = {"resourceVersion": stored["metadata"]["resourceVersion"]}
+        kube.call("PUT", f"{where}/status", json=new | {"metadata": stored["metadata"] | fresh})
+    if place[0] == kinds.DEFINITION:
+        _served(kube, place)
+
+
+def _served(kube: Kube, place: Place) -> None:
+    """Wait until a definition is served as it says."""
+    spec = kube.call("GET", path(place))["spec"]
+    collection = spec["names"]["plural"]
+    for version in spec["versions"]:
+        root = f"/apis/{spec['group']}/{version['name']}"
+        while version["served"] != (
+            collection in {r["name"] for r in (kube.call("GET", root) or {}).get("resources", [])}
+        ):
+            time.sleep(0.02)
+
+
+def judged(lab: Lab, config: Object | None = None) -> Judged:
+    place = {"cluster": {"kubeconfig": str(lab.kubeconfig)}}
+    one = stack(merged(config or {}, place))
+
+    async def look() -> Judged:
+        async with Cluster(one.cluster, base=Path("/")) as cluster:
+            return await preflight(one, cluster, needed=to_observe(one))
+
+    return asyncio.run(look())
+
+
+def lines(found: Judged) -> list[str]:
+    return [f"{each.code}: {each}" for each in found.findings]
+
+
+@pytest.mark.parametrize("trap", TRAPS, ids=str)
+def test_a_trap_on_a_cluster_gives_its_code_and_no_other(
+    own: Lab, kube: Kube, put: Callable[[Edit], None], trap: Trap
+) -> None:
+    for edit in trap.edits:
+        put(edit)
+    before = _everything(kube)
+    found = judged(own, trap.config)
+    assert {each.code for each in found.findings} == {trap.code}, lines(found)
+    assert any(trap.says in str(each) for each in found.findings), lines(found)
+    assert _everything(kube) == before, "nothing was changed"
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_a_fit_cluster_gives_nothing(own: Lab, put: Callable[[Edit], None], name: str) -> None:
+    edits, config = FITS[name]
+    for edit in edits:
+        put(edit)
+    assert lines(judged(own, config)) == []
+
+
+def _everything(kube: Kube) -> Any:
+    found = {}
+    for kind in (kinds.HYPERCONVERGED_V1BETA1, kinds.NETWORK_ATTACHMENT, kinds.NODE_POLICY, kinds.NODE):
+        where = f"/apis/{kind.api_version}" if kind.group else f"/api/{kind.version}"
+        found[kind.kind] = kube.call("GET", f"{where}/{kind.plural}")["items"]
+    return found
