@@ -87,8 +87,8 @@ class Cluster:
         limit = _limit()
         self._answer_seconds = min(ANSWER_SECONDS, limit)
         timeout = httpx2.Timeout(min(READ_SECONDS, limit), connect=min(CONNECT_SECONDS, limit))
-        # Stacks of one cluster that are worked on at the same time share its connections.
-        key = (asyncio.get_running_loop(), str(single.fname), single.context_name)
+        # Stacks of one cluster that are worked on at the same time share its connections, whatever their contexts' names.
+        key = (asyncio.get_running_loop(), str(single.fname), repr((single.cluster, single.user)))
         self._shared = _clients.setdefault(key, _Shared())
         self._shared.users += 1
         try:
@@ -272,7 +272,7 @@ class _Shared:
     users: int = 0
 
 
-_clients: dict[tuple[asyncio.AbstractEventLoop, str, str | None], _Shared] = {}
+_clients: dict[tuple[asyncio.AbstractEventLoop, str, str], _Shared] = {}
 
 
 def _select(config: ClusterConfig, base: Path) -> SingleConfig:

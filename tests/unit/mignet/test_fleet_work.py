@@ -15,7 +15,9 @@ from mignet.fleet_work import Ended, Pace, State, Stop, interruptible, side_by_s
 Work = dict[str, Callable[[], Awaitable[str]]]
 
 
-def run(work: Work, pace: Pace, stop: Stop | None = None) -> tuple[dict[str, Ended[str]], list[tuple[str, State]]]:
+def run(
+    work: Work, pace: Pace, stop: Stop | None = None, *, changing: bool = True
+) -> tuple[dict[str, Ended[str]], list[tuple[str, State]]]:
     seen: list[tuple[str, State]] = []
 
     async def all_of_it() -> dict[str, Ended[str]]:
@@ -23,8 +25,9 @@ def run(work: Work, pace: Pace, stop: Stop | None = None) -> tuple[dict[str, End
             work,
             pace=pace,
             stop=stop or Stop(),
-            failed=lambda result: result == "bad",
-            watch=lambda name, state: seen.append((name, state)),
+            error=lambda result: "it is bad" if result == "bad" else None,
+            watch=lambda name, state, _why: seen.append((name, state)),
+            changing=changing,
         )
 
     return asyncio.run(all_of_it()), seen
@@ -68,7 +71,7 @@ def test_never_more_than_so_many_run_and_every_one_ends_as_it_would_alone(result
 def test_one_that_hangs_costs_its_own_time_only() -> None:
     ended, seen = run({"a": hangs, "b": says("good"), "c": hangs}, Pace(seconds=0.05))
     assert [each.state for each in ended.values()] == ["timed out", "done", "timed out"]
-    assert ended["a"].why == "a: did not end within 0 s"
+    assert ended["a"].why == "a: did not end within 0.05 s"
     assert ("b", "done") in seen
 
 
@@ -95,3 +98,30 @@ def test_ctrl_c_lets_running_ones_end_and_starts_no_other() -> None:
     assert ended["b"].why == "b: not started: ctrl-c"
     assert [line.partition(":")[0] for line in told] == ["stopping"]
     assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_ctrl_c_breaks_off_what_changes_nothing() -> None:
+    stop, told = Stop(), list[str]()
+
+    async def interrupted() -> str:
+        os.kill(os.getpid(), signal.SIGINT)
+        return await hangs()
+
+    with interruptible(stop, told.append):
+        ended, _ = run({"a": interrupted, "b": hangs, "c": hangs}, Pace(at_a_time=2), stop, changing=False)
+    assert [each.state for each in ended.values()] == ["stopped", "stopped", "not started"]
+    assert ended["b"].why == "b: stopped by ctrl-c while it was looked at; nothing was changed"
+
+
+def test_a_cluster_s_time_is_counted_over_all_of_a_run() -> None:
+    """It has its seconds once, not once for each thing that is done to it."""
+
+    async def both() -> list[State]:
+        spent = {"a": 5.0, "b": 0.0}
+        work: Work = {"a": hangs, "b": says("good")}
+        ended = await side_by_side(
+            work, pace=Pace(seconds=5), stop=Stop(), error=lambda _: None, changing=True, spent=spent
+        )
+        return [each.state for each in ended.values()]
+
+    assert asyncio.run(both()) == ["timed out", "done"]
