@@ -101,6 +101,8 @@ def under_way(
             if run.state == "waiting":
                 watch(name, "not started", f"{name}: not started: {stop.reason or 'nothing was to be done'}")
         record.end()
+    if not names:
+        board.tell("the last run left nothing to do")
     if len(names) > 1:
         board.tell(summary([record.stacks[name].state for name in names], time.monotonic() - begun))
 

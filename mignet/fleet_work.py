@@ -87,8 +87,8 @@ async def side_by_side(
 ) -> dict[str, Ended[Result]]:
     """Do all of it and return how each ended, in the order given. One that fails stops no other.
 
-    `error` says of a result why it is a failure; `watch` is told whenever a cluster's state changes, and why. Work that is `changing` a cluster ends
-    by itself when asked to stop, with StoppedError; any other is broken off. `spent` has the seconds that each cluster
+    `error` says of a result why it is a failure; `watch` is told whenever a cluster's state changes, and why. Work that
+    is `changing` a cluster ends by itself when asked to stop, with StoppedError; any other is broken off. `spent` has the seconds that each cluster
     took of its time in earlier work, and is brought up to date.
     """
     limit = asyncio.Semaphore(pace.at_a_time or PARALLEL)
@@ -100,12 +100,13 @@ async def side_by_side(
                 return Ended("not started", why=f"{name}: not started: {stop.reason}")
             watch(name, "running", "")
             begun = time.monotonic()
+            ended: Ended[Result]
             try:
                 left = None if pace.seconds is None else max(pace.seconds - used.get(name, 0.0), 0.0)
                 async with asyncio.timeout(left):
                     result = await (work[name]() if changing else _unless(stop, name, work[name]()))
             except TimeoutError as late:
-                ended = Ended[Result]("timed out", why=str(late) or f"{name}: did not end within {pace.seconds:g} s")
+                ended = Ended("timed out", why=str(late) or f"{name}: did not end within {pace.seconds:g} s")
             except StoppedError as stopped:
                 ended = Ended("stopped", why=str(stopped))
             else:
