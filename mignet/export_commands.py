@@ -78,6 +78,7 @@ def ci(
 ) -> None:
     """Write a workflow of GitHub Actions: the plan as a comment on pull requests, applied after the merge."""
     from mignet import run
+    from mignet.picking import waves_of
 
     project = Project.find(cwd.resolve())
     names = [stack.name for stack in run.load(project, chosen(project, stacks, all_=all_))]
@@ -85,7 +86,8 @@ def ci(
         "Written by `mignet export ci`; goes to .github/workflows/migration-network.yaml.\n"
         "Secrets: KUBECONFIG (all clusters' contexts), and those of the state backend."
     )
-    sys.stdout.write(as_yaml([workflow([names], engine=engine, branch=branch, image=image)], comment=comment))
+    waves = waves_of(project, names) or [names]
+    sys.stdout.write(as_yaml([workflow(waves, engine=engine, branch=branch, image=image)], comment=comment))
 
 
 def _secret(option: str, text: str) -> SecretKey:

@@ -88,8 +88,8 @@ async def side_by_side(
     """Do all of it and return how each ended, in the order given. One that fails stops no other.
 
     `error` says of a result why it is a failure; `watch` is told whenever a cluster's state changes, and why. Work that
-    is `changing` a cluster ends by itself when asked to stop, with StoppedError; any other is broken off. `spent` has the seconds that each cluster
-    took of its time in earlier work, and is brought up to date.
+    is `changing` a cluster ends by itself when asked to stop, with StoppedError; any other is broken off. `spent` has
+    the seconds that each cluster took of its time in earlier work, and is brought up to date.
     """
     limit = asyncio.Semaphore(pace.at_a_time or PARALLEL)
     used = {} if spent is None else spent

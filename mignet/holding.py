@@ -110,7 +110,7 @@ def _at_work(live: Object) -> bool:
     if datetime.now(UTC) > renewed + timedelta(seconds=spec["leaseDurationSeconds"]):
         return False
     holder = _IDENTITY.fullmatch(spec["holderIdentity"])
-    return not (holder and holder["machine"] == _machine() and gone(int(holder["pid"]), holder["since"]))
+    return not (holder and holder["machine"] == machine() and gone(int(holder["pid"]), holder["since"]))
 
 
 async def _renew(hold: Hold, cluster: Cluster) -> None:
@@ -144,7 +144,7 @@ def _ours(lease: Object, spec: Object) -> Object:
 
 def _spec() -> Object:
     begun = datetime.fromtimestamp(psutil.Process().create_time(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    identity = f"{_user()}@{socket.gethostname()} pid {os.getpid()} since {begun} [{_machine()}]"
+    identity = f"{_user()}@{socket.gethostname()} pid {os.getpid()} since {begun} [{machine()}]"
     now = _now()
     return {
         "holderIdentity": identity,
@@ -164,7 +164,7 @@ def gone(pid: int, since: str) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _machine() -> str:
+def machine() -> str:
     """Name where our process ids count: this boot of this machine, and this container of it. Hosts share names."""
     parts = []
     with contextlib.suppress(OSError):

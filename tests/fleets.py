@@ -1,4 +1,4 @@
-"""A fleet of many stacks on a lab's API servers: each has a namespace with a HyperConverged of its own. No product code."""
+"""A fleet of many stacks on a lab: each has a namespace with a HyperConverged of its own. No product code."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class FleetSpace:
 class _Plain(yaml.SafeDumper):
     """Writes out what several entries share."""
 
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
         return True
 
 

@@ -101,7 +101,7 @@ async def _side_by_side(
     at_a_time = course.pace.at_a_time or parallel()
 
     async def one(stack: Stack) -> Report:
-        report = await _in_thread(project, stack, plans[stack.name], act, course, executor)
+        report = await _in_thread(project, stack, plans[stack.name], act, course=course, executor=executor)
         return report if report.error or then is None else await then(stack, report)
 
     with ThreadPoolExecutor(max_workers=at_a_time) as executor:
@@ -116,7 +116,7 @@ async def _side_by_side(
 
 
 async def _in_thread(
-    project: Project, stack: Stack, plan: Report, act: _Act, course: Course, executor: ThreadPoolExecutor
+    project: Project, stack: Stack, plan: Report, act: _Act, *, course: Course, executor: ThreadPoolExecutor
 ) -> Report:
     """Let Pulumi work on a stack. When its time is over, it is interrupted, and ends in order as far as it can."""
     work = partial(_run_one, project, stack, plan, act, resumes=course.resumes)

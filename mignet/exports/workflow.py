@@ -87,13 +87,13 @@ def _check() -> dict[str, Any]:
 
 
 def _plan(engine: str) -> list[dict[str, Any]]:
-    preview = f'.venv/bin/mignet preview "$STACK" --engine {engine} --output markdown'
+    preview = f'.venv/bin/mignet preview "$STACK" --engine {engine}'
     return [
         {
             "name": "Preflight and preview",
             "env": {"STACK": "${{ matrix.stack }}"},
             "run": f'mkdir plan\n.venv/bin/mignet preflight "$STACK" --output markdown > "plan/$STACK-1-preflight.md"\n'
-            f'{preview} > "plan/$STACK-2-preview.md"\n',
+            f"{{ echo '```'; {preview}; echo '```'; }} > \"plan/$STACK-2-preview.md\"\n",
         },
         {
             "name": "Keep the plan",
@@ -127,6 +127,6 @@ def _comment() -> list[dict[str, Any]]:
 def _apply(engine: str) -> list[dict[str, Any]]:
     stack = {"STACK": "${{ matrix.stack }}"}
     return [
-        {"name": "Apply", "env": stack, "run": f'.venv/bin/mignet up "$STACK" --engine {engine} --yes'},
+        {"name": "Apply", "env": stack, "run": f'.venv/bin/mignet up "$STACK" --engine {engine} --yes --no-waves'},
         {"name": "Verify", "env": stack, "run": '.venv/bin/mignet verify "$STACK"'},
     ]

@@ -29,7 +29,7 @@ def test_a_stack_that_cannot_be_looked_at_is_reported_by_the_engine_that_was_ask
 
 MESSAGE = """the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or delete the lock
 file with `pulumi cancel`.
-  file:///srv/state/.pulumi/locks/organization/migration-network/dev/0f.json: created by me@{host} (pid {pid}) at {since}"""
+  file:///srv/.pulumi/locks/organization/migration-network/dev/0f.json: created by me@{host} (pid {pid}) at {since}"""
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ file with `pulumi cancel`.
     ],
 )
 def test_a_lock_s_holder_counts_as_dead_only_when_its_process_is_certainly_gone(
-    host: str, pid: int, since: str, dead: bool
+    *, host: str, pid: int, since: str, dead: bool
 ) -> None:
     name = socket.gethostname() if host == "here" else host
     holder = pulumi_engine.holder_of(MESSAGE.format(host=name, pid=pid, since=since))
