@@ -22,10 +22,10 @@ import psutil
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from bench import kubectl
 from fleets import FleetSpace
 from support import BIN, REAL_CRDS, pulumi_there
 
+from bench import kubectl
 from mignet.lab.folders import cache_folder
 from mignet.lab.lab import Lab
 
@@ -115,10 +115,10 @@ def main() -> None:
     machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
     lines = [
         "# Benchmarks of runs over many clusters\n",
-        "Previews of stacks with two objects each, spread over two API servers on the same machine, none applied yet;",
-        f"whole processes, start to exit; median of {RUNS} runs (Pulumi {min(RUNS, 3)}) after one that does not count",
-        f"(least to most in brackets), all in one run of `make bench` on {machine}. Memory is the peak of all processes",
-        "of a command together.\n",
+        "Previews of stacks with two objects each, on two API servers of the same machine, none of them applied yet;",
+        f"whole processes, start to exit; median of {RUNS} runs (Pulumi: {min(RUNS, 3)}) after one that does not count",
+        "(least to most in brackets), all in one run of `make bench` on",
+        f"{machine}. Memory is the peak of all processes of a command together.\n",
         "| | stacks | seconds | processor seconds | MB |",
         "|---|---|---|---|---|",
         *found,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
@@ -36,6 +36,8 @@ READ_SECONDS = 20.0
 """Until the next part of an answer comes."""
 ANSWER_SECONDS = 60.0
 """Until an answer is complete, with all its pages, and with the waits that a busy API server asks for."""
+REQUESTS = 8
+"""Requests to one API server at the same time, and so connections: each costs a handshake."""
 LIMIT_VARIABLE = "MIGNET_TIMEOUT"
 """Environment variable: seconds that none of the three above may exceed."""
 ATTEMPTS = 8
@@ -87,7 +89,7 @@ class Cluster:
         limit = _limit()
         self._answer_seconds = min(ANSWER_SECONDS, limit)
         timeout = httpx2.Timeout(min(READ_SECONDS, limit), connect=min(CONNECT_SECONDS, limit))
-        # Stacks of one cluster that are worked on at the same time share its connections, whatever their contexts' names.
+        # Stacks of one cluster that are worked on at the same time share its connections, whatever its contexts.
         key = (asyncio.get_running_loop(), str(single.fname), repr((single.cluster, single.user)))
         self._shared = _clients.setdefault(key, _Shared())
         self._shared.users += 1
@@ -201,7 +203,8 @@ class Cluster:
     async def _ask_patiently(self, action: str, kind: Kind, request: Callable[[], Awaitable[T]]) -> T:
         for attempts_left in reversed(range(ATTEMPTS)):
             try:
-                return await request()
+                async with self._shared.room:
+                    return await request()
             except ApiError as error:
                 if error.status.code != 429 or not attempts_left:
                     raise self._refusal(action, error) from error
@@ -270,6 +273,7 @@ def _limit() -> float:
 class _Shared:
     client: AsyncClient | None = None
     users: int = 0
+    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(REQUESTS))
 
 
 _clients: dict[tuple[asyncio.AbstractEventLoop, str, str], _Shared] = {}

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from config.project_files import Project
     from mignet.fleet_work import State
 
-WRITE_SECONDS = 0.2
+WRITE_SECONDS = 1.0
 """The least between two writes while a run is under way."""
 
 
@@ -88,7 +88,10 @@ class RunRecord:
             "engine": self.engine,
             "begun": self.begun,
             "ended": self.ended,
-            "stacks": {name: asdict(run) for name, run in self.stacks.items()},
+            "stacks": {
+                name: {"state": run.state, "seconds": run.seconds, "said": run.said}
+                for name, run in self.stacks.items()
+            },
         }
 
     def write(self) -> None:
