@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from fleets import FleetSpace, closed_port, silent_server
+from operated import Operated
 from support import Outcome, Workspace
 
 from mignet.holding import machine
@@ -188,3 +189,12 @@ def test_nothing_starts_behind_a_wave_that_is_not_verified(own_waves: FleetSpace
     assert errors[1:] == [f"{name}: not started: wave 1 ({first}) is not verified" for name in others]
     assert all(own_waves.sites[name].live()["attachments"] == {} for name in others)
     assert run(*UP, "--no-waves").code == 0
+
+
+def test_the_rest_follows_a_canary_that_is_verified(operated: Operated) -> None:
+    more = ("--engine", "direct", "--yes", "--canary", "dev-peer", "--json")
+    outcome = operated.run("up", "--all", *more)
+    assert outcome.code == 0, outcome.out + outcome.err
+    assert summary(outcome) == "2 clusters: 2 done, 0 failed, 0 timed out, 0 not started"
+    told = [line for line in outcome.err.splitlines() if line.startswith("wave ")]
+    assert told == ["wave 1 of 2: verifying dev-peer", "wave 2 of 2: verifying dev"]
