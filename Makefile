@@ -38,6 +38,7 @@ format: .venv/.dev
 bench: .venv/.dev  ## Measure, side by side with kubectl, and rewrite docs/benchmarks*.md.
 	$(BIN)/python bench/bench.py
 	$(BIN)/python bench/fleet.py
+	$(BIN)/python bench/fleet_run.py
 	$(BIN)/python bench/allocate.py
 
 lock: .venv/.dev  ## Pin what pyproject.toml asks for.

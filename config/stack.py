@@ -23,6 +23,7 @@ from config.localnet import OvnIpam
 from config.model import OneOrMore, Refusal, parse, refuse
 from config.part import Part, parts_of
 from config.segment import Segment
+from config.selection import Labels, Waves
 from config.stack_rules import CODES, RULES, Draft
 from config.uplink import Policy, Uplink, policies
 from config.uplink_rules import attachment_tags
@@ -66,6 +67,8 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "uplink": Uplink,
     "hyperConverged": HyperConverged,
     "otherNetworks": _OtherNetworks,
+    "labels": Labels,
+    "waves": Waves,
     "waivers": _Waivers,
 }
 _FIELDS = {"slice": "slices", "hyperConverged": "hyper_converged", "otherNetworks": "other_networks"}
@@ -85,6 +88,10 @@ class Stack:
     hyper_converged: HyperConverged = field(default_factory=HyperConverged)
     other_networks: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
     uplink: Uplink | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What `--select` and waves choose the stack by."""
+    waves: tuple[tuple[str, ...], ...] = ()
+    """The order in which the whole fleet is applied."""
     waivers: Mapping[str, str] = field(default_factory=dict)
     """Rules that are accepted as broken: code to reason."""
     findings: tuple[Finding, ...] = ()
@@ -197,6 +204,8 @@ def read_stack(name: str, values: Mapping[str, object]) -> tuple[Stack | None, t
     )
     readable = not findings
     waivers = parts.pop("waivers", {})
+    # No rule is about how a stack is chosen.
+    choice = {key: parts.pop(key) for key in ("labels", "waves") if key in parts}
     fields = {_FIELDS.get(key, key): value for key, value in parts.items()}
     draft = Draft(name, **fields)
     broken = [finding for rule in RULES for finding in rule(draft)]
@@ -204,7 +213,7 @@ def read_stack(name: str, values: Mapping[str, object]) -> tuple[Stack | None, t
     if not readable:
         return None, tuple(findings)
     remarks = tuple(finding for finding in findings if not finding.blocks)
-    return Stack(name, **fields, waivers=waivers, findings=remarks), tuple(findings)
+    return Stack(name, **fields, **choice, waivers=waivers, findings=remarks), tuple(findings)
 
 
 def _place(item: tuple[str, object]) -> int:

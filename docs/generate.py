@@ -35,6 +35,10 @@ that all stacks share it.
 
 `migration-network:otherNetworks` is a mapping of names to subnets (or lists of them) that the segment must not overlap,
 such as `machine: 10.0.0.0/16`: the cluster's machine, pod and service networks.
+
+`migration-network:labels` is a mapping of labels, such as `tier: canary`, by which `mignet --select` chooses stacks;
+nothing of them is applied. `waves` stands in `Pulumi.yaml`, as the segment does: a list of lists of stacks' names,
+patterns (`prod-*`) and labels (`tier=canary,region!=eu`), the order in which a fleet is applied.
 """
 
 _SECTIONS: list[tuple[str, type[BaseModel]]] = [

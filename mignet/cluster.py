@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
@@ -35,13 +36,15 @@ READ_SECONDS = 20.0
 """Until the next part of an answer comes."""
 ANSWER_SECONDS = 60.0
 """Until an answer is complete, with all its pages, and with the waits that a busy API server asks for."""
+REQUESTS = 8
+"""Requests to one API server at the same time, and so connections: each costs a handshake."""
 LIMIT_VARIABLE = "MIGNET_TIMEOUT"
 """Environment variable: seconds that none of the three above may exceed."""
 ATTEMPTS = 8
 """Times that a request is made while the API server answers that it is busy; it says how long to wait in between."""
 
 
-Reason = Literal["kubeconfig", "unreachable", "unauthorized", "forbidden", "not-served", "refused"]
+Reason = Literal["kubeconfig", "unreachable", "unauthorized", "forbidden", "not-served", "conflict", "refused"]
 """Why a cluster did not do what was asked of it."""
 
 
@@ -86,17 +89,28 @@ class Cluster:
         limit = _limit()
         self._answer_seconds = min(ANSWER_SECONDS, limit)
         timeout = httpx2.Timeout(min(READ_SECONDS, limit), connect=min(CONNECT_SECONDS, limit))
+        # Stacks of one cluster that are worked on at the same time share its connections, whatever its contexts.
+        key = (asyncio.get_running_loop(), str(single.fname), repr((single.cluster, single.user)))
+        self._shared = _clients.setdefault(key, _Shared())
+        self._shared.users += 1
         try:
-            self._client = AsyncClient(single, timeout=timeout, field_manager=None)
+            if self._shared.client is None:
+                self._shared.client = AsyncClient(single, timeout=timeout, field_manager=None)
         except (KubeConfigError, httpx2.InvalidURL, OSError, TypeError, ValueError) as error:
             message = f"context {self._config.context} of the kubeconfig cannot be used: {unreadable(error)}"
+            _clients.pop(key, None)
             raise ClusterError("kubeconfig", message) from error
+        self._client = self._shared.client
+        self._key = key
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._client.close()
+        self._shared.users -= 1
+        if not self._shared.users:
+            _clients.pop(self._key, None)
+            await self._client.close()
 
     async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
         """Read one object, or None when it is not there. Raises ClusterError `not-served` when its API is not."""
@@ -189,7 +203,8 @@ class Cluster:
     async def _ask_patiently(self, action: str, kind: Kind, request: Callable[[], Awaitable[T]]) -> T:
         for attempts_left in reversed(range(ATTEMPTS)):
             try:
-                return await request()
+                async with self._shared.room:
+                    return await request()
             except ApiError as error:
                 if error.status.code != 429 or not attempts_left:
                     raise self._refusal(action, error) from error
@@ -215,6 +230,7 @@ class Cluster:
     def _refusal(self, action: str, error: ApiError) -> ClusterError:
         answers: dict[int, tuple[Reason, str]] = {
             401: ("unauthorized", "; log in again"),
+            409: ("conflict", ""),
             403: ("forbidden", "; ask the cluster's administrator for that right"),
         }
         reason, hint = answers.get(error.status.code or 0, ("refused", ""))
@@ -253,12 +269,23 @@ def _limit() -> float:
     return seconds
 
 
+@dataclass(slots=True)
+class _Shared:
+    client: AsyncClient | None = None
+    users: int = 0
+    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(REQUESTS))
+
+
+_clients: dict[tuple[asyncio.AbstractEventLoop, str, str], _Shared] = {}
+
+
 def _select(config: ClusterConfig, base: Path) -> SingleConfig:
     paths = _kubeconfig_paths(config, base)
     for path in paths:
         try:
-            kubeconfig = KubeConfig.from_file(path)
-        except KubeConfigError:
+            stat = path.stat()
+            kubeconfig = _read(path, (stat.st_mtime_ns, stat.st_size))
+        except FileNotFoundError:
             continue
         except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise ClusterError("kubeconfig", f"kubeconfig {path} cannot be read: {unreadable(error)}") from error
@@ -276,6 +303,12 @@ def _select(config: ClusterConfig, base: Path) -> SingleConfig:
         remedy = "correct cluster.kubeconfig" if config.kubeconfig else "set cluster.kubeconfig or $KUBECONFIG"
         raise ClusterError("kubeconfig", f"kubeconfig {searched} does not exist; {remedy}")
     raise ClusterError("kubeconfig", f"context {config.context} is not in kubeconfig {searched}; log in, or correct it")
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, _version: tuple[int, int]) -> KubeConfig:
+    """Read a kubeconfig, once for all the stacks that name it; `_version` tells one state of the file from another."""
+    return KubeConfig.from_dict(yaml.load(path.read_bytes(), yaml.CSafeLoader), fname=path)
 
 
 def _kubeconfig_paths(config: ClusterConfig, base: Path) -> list[Path]:

@@ -92,6 +92,20 @@ def pools(sight: Sight) -> list[Pool]:
     return found
 
 
+def leased(stack: Stack, live: Iterable[Object]) -> dict[Address, str]:
+    """Return every address that the live pools of the stack's subnets have given, with the pod that has it."""
+    ipam = stack.attachment.ipam
+    if not isinstance(ipam, Whereabouts):
+        return {}
+    subnets = {pool_name(part.subnet, ipam.network_name): part.subnet for part in stack.parts}
+    return {
+        lease.address: lease.pod
+        for pool in live
+        if pool["metadata"]["name"] in subnets
+        for lease in _leases(subnets[pool["metadata"]["name"]], pool)
+    }
+
+
 def full(sight: Sight) -> bool:
     """Tell whether one of the pools has nothing left. Raises UnreadError."""
     return any(not pool.free for pool in pools(sight))

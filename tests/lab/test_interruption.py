@@ -27,7 +27,7 @@ def killed_after(workspace: Workspace, engine: str, seconds: float) -> None:
 
 def converged(workspace: Workspace, engine: str) -> None:
     outcome = workspace.mignet("up", engine)
-    if engine == "pulumi" and "another run holds this stack" in outcome.out:
+    if engine == "pulumi" and "holds this stack" in outcome.out:
         workspace.run("pulumi", "cancel", "--yes", "--stack", workspace.stack)
         outcome = workspace.mignet("up", engine)
     assert outcome.code == 0, outcome.out + outcome.err

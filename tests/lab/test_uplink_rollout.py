@@ -264,7 +264,7 @@ def killed_under_way(
 
 def again(workspace: Workspace, verb: str, engine: str) -> None:
     outcome = workspace.mignet(verb, engine)
-    if engine == "pulumi" and "another run holds this stack" in outcome.out:
+    if engine == "pulumi" and "holds this stack" in outcome.out:
         workspace.run("pulumi", "cancel", "--yes", "--stack", workspace.stack)
         outcome = workspace.mignet(verb, engine)
     assert outcome.code == 0, outcome.out + outcome.err

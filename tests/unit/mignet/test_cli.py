@@ -109,7 +109,9 @@ def test_auto_says_that_it_takes_the_direct_engine_when_pulumi_is_not_there() ->
 
 def test_the_exit_codes_are_in_the_help() -> None:
     text = " ".join(mignet("--help").stdout.split())
-    assert "0 fine, 1 failed, 2 configuration, 7 changes or drift where none were expected" in text
+    assert (
+        "0 fine, 1 failed or stopped, 2 configuration, 7 changes or drift where none were expected, 130 broken" in text
+    )
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:

@@ -1,0 +1,132 @@
+"""The fleet as a workflow of GitHub Actions: a plan on each pull request, applied wave by wave after the merge.
+
+Source: GitHub's documentation, "Workflow syntax for GitHub Actions".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_CHECKOUT = {"uses": "actions/checkout@v4"}
+_PYTHON = {"uses": "actions/setup-python@v5", "with": {"python-version": "3.12"}}
+_PULUMI = {"uses": "pulumi/actions@v6"}
+"""Without a command, it installs the CLI."""
+_INSTALL = {"name": "Install", "run": "make .venv/.runtime"}
+_KUBECONFIG = {
+    "name": "Kubeconfig",
+    "env": {"KUBECONFIG_CONTENTS": "${{ secrets.KUBECONFIG }}"},
+    "run": 'umask 077\nprintf %s "$KUBECONFIG_CONTENTS" > "$RUNNER_TEMP/kubeconfig"\n'
+    'echo "KUBECONFIG=$RUNNER_TEMP/kubeconfig" >> "$GITHUB_ENV"\n',
+}
+_PULUMI_SECRETS = {
+    "PULUMI_BACKEND_URL": "${{ vars.PULUMI_BACKEND_URL }}",
+    "PULUMI_ACCESS_TOKEN": "${{ secrets.PULUMI_ACCESS_TOKEN }}",
+    "PULUMI_CONFIG_PASSPHRASE": "${{ secrets.PULUMI_CONFIG_PASSPHRASE }}",
+}
+
+
+def workflow(waves: Sequence[Sequence[str]], *, engine: str, branch: str, image: str) -> dict[str, Any]:
+    """Return the workflow. Each wave of stacks is a job that waits for the one before, verify included.
+
+    `engine` is `pulumi` or `direct`; `image` the label of the runner.
+    """
+    stacks = [stack for wave in waves for stack in wave]
+    setup = [_CHECKOUT, _PYTHON, *([_PULUMI] if engine == "pulumi" else []), _INSTALL]
+    secrets = _PULUMI_SECRETS if engine == "pulumi" else {}
+    jobs: dict[str, Any] = {
+        "check": {"runs-on": image, "timeout-minutes": 10, "steps": [*setup, _check()]},
+        "plan": {
+            "if": "github.event_name == 'pull_request'",
+            "needs": "check",
+            "runs-on": image,
+            "timeout-minutes": 30,
+            "permissions": {"contents": "read"},
+            "strategy": {"fail-fast": False, "matrix": {"stack": stacks}},
+            "env": secrets,
+            "steps": [*setup, _KUBECONFIG, *_plan(engine)],
+        },
+        "comment": {
+            "if": "github.event_name == 'pull_request' && !cancelled()",
+            "needs": ["check", "plan"],
+            "runs-on": image,
+            "timeout-minutes": 10,
+            "permissions": {"contents": "read", "pull-requests": "write"},
+            "steps": [*setup, *_comment()],
+        },
+    }
+    before = "check"
+    for number, wave in enumerate(waves, start=1):
+        name = f"apply-{number}"
+        jobs[name] = {
+            "if": f"github.event_name == 'push' && github.ref == 'refs/heads/{branch}'",
+            "needs": before,
+            "runs-on": image,
+            "timeout-minutes": 120,
+            "permissions": {"contents": "read"},
+            "environment": "production",
+            # Two runs never work on one stack at a time; a started one is never cut off.
+            "concurrency": {"group": "migration-network-${{ matrix.stack }}", "cancel-in-progress": False},
+            "strategy": {"fail-fast": False, "matrix": {"stack": list(wave)}},
+            "env": secrets,
+            "steps": [*setup, _KUBECONFIG, *_apply(engine)],
+        }
+        before = name
+    return {
+        "name": "migration-network",
+        "on": {"pull_request": {}, "push": {"branches": [branch]}},
+        "permissions": {"contents": "read"},
+        "jobs": jobs,
+    }
+
+
+def _check() -> dict[str, Any]:
+    return {"name": "Check all stack files", "run": ".venv/bin/mignet check --output github"}
+
+
+def _plan(engine: str) -> list[dict[str, Any]]:
+    preview = f'.venv/bin/mignet preview "$STACK" --engine {engine}'
+    return [
+        {
+            "name": "Preflight and preview",
+            "env": {"STACK": "${{ matrix.stack }}"},
+            "run": f'mkdir plan\n.venv/bin/mignet preflight "$STACK" --output markdown > "plan/$STACK-1-preflight.md"\n'
+            f"{{ echo '```'; {preview}; echo '```'; }} > \"plan/$STACK-2-preview.md\"\n",
+        },
+        {
+            "name": "Keep the plan",
+            "if": "!cancelled()",
+            "uses": "actions/upload-artifact@v4",
+            "with": {"name": "plan-${{ matrix.stack }}", "path": "plan"},
+        },
+    ]
+
+
+def _comment() -> list[dict[str, Any]]:
+    return [
+        {
+            "name": "Collect the plans",
+            "uses": "actions/download-artifact@v4",
+            "with": {"pattern": "plan-*", "path": "plans", "merge-multiple": True},
+        },
+        {
+            "name": "Comment",
+            "env": {"GH_TOKEN": "${{ github.token }}", "PULL_REQUEST": "${{ github.event.number }}"},
+            "run": "{\n"
+            "  .venv/bin/mignet check --output markdown || true\n"
+            "  echo; echo '```'; .venv/bin/mignet plan-addresses; echo '```'; echo\n"
+            "  cat plans/*.md\n"
+            "} > comment.md\n"
+            'gh pr comment "$PULL_REQUEST" --body-file comment.md --edit-last --create-if-none\n',
+        },
+    ]
+
+
+def _apply(engine: str) -> list[dict[str, Any]]:
+    stack = {"STACK": "${{ matrix.stack }}"}
+    return [
+        {"name": "Apply", "env": stack, "run": f'.venv/bin/mignet up "$STACK" --engine {engine} --yes --no-waves'},
+        {"name": "Verify", "env": stack, "run": '.venv/bin/mignet verify "$STACK"'},
+    ]

@@ -1,0 +1,110 @@
+"""Peers: which clusters can take virtual machines from which, and if not, the first reason why not."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+from mignet import looks
+from mignet.cluster import Cluster, ClusterError
+from mignet.fleet_work import PARALLEL
+from mignet.peers import pair, side
+from mignet.peers.pair import Pair
+from mignet.peers.side import Side
+from mignet.snapshot import Judged, Snapshot, judge, look
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from config.findings import Finding
+    from config.project_files import Project
+    from config.stack import Stack
+
+RULES = (*side.RULES, *pair.RULES)
+CODES = frozenset(code for each in RULES for code in each.codes)
+SECONDS = 30.0
+"""Seconds that a cluster has to answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """What was found, and for each source and target either the first reason against it or None: it is ready."""
+
+    stacks: tuple[Stack, ...]
+    findings: tuple[Finding, ...]
+    left_out: tuple[str, ...]
+    matrix: Mapping[tuple[str, str], Finding | None]
+
+    @property
+    def ready(self) -> int:
+        """How many of the ways from one cluster to another are."""
+        return sum(reason is None for reason in self.matrix.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the matrix as JSON-ready values."""
+        return {
+            "ready": self.ready,
+            "ways": [
+                {
+                    "source": source,
+                    "target": target,
+                    "ready": reason is None,
+                    "code": None if reason is None else reason.code,
+                    "reason": None if reason is None else str(reason),
+                }
+                for (source, target), reason in self.matrix.items()
+            ],
+        }
+
+
+async def look_at_all(project: Project, stacks: Sequence[Stack]) -> list[Side]:
+    """Look at every stack's cluster; one that does not answer is a side that says why."""
+    limit = asyncio.Semaphore(PARALLEL)
+
+    async def one(stack: Stack) -> Side:
+        try:
+            async with limit, asyncio.timeout(SECONDS), Cluster(stack.cluster, base=project.directory) as cluster:
+                return Side(stack, _lenient(await look(cluster, stack, side.reads(stack))))
+        except TimeoutError:
+            message = f"context {stack.cluster.context} is unreachable: no answer in {SECONDS:.0f} s"
+            return Side(stack, ClusterError("unreachable", message))
+        except ClusterError as error:
+            return Side(stack, error)
+
+    return list(await asyncio.gather(*(one(stack) for stack in stacks)))
+
+
+def _lenient(seen: Snapshot) -> Snapshot:
+    """Take what is not installed for what is not there: most clusters have no toolkit, and some no whereabouts."""
+    found = {
+        read: () if isinstance(outcome, ClusterError) and outcome.reason == "not-served" else outcome
+        for read, outcome in seen.found.items()
+    }
+    return replace(seen, found=found)
+
+
+def compare(sides: Sequence[Side]) -> Peers:
+    """Hold every side, and every two of them, against the rules."""
+    own = {each.name: _of_side(each) for each in sides}
+    findings = [finding for judged in own.values() for finding in judged.findings]
+    left_out = [f"{name}: {sentence}" for name, judged in own.items() for sentence in judged.sentences()]
+    if all(each.outcome is None for each in sides):
+        left_out.append("seen from the files only: no cluster was asked for its gates, versions, authorities or leases")
+    matrix: dict[tuple[str, str], Finding | None] = {}
+    for one, other in combinations(sides, 2):
+        # What could not be read of a side is said once, of the side.
+        between = judge(pair.RULES, Pair(one, other)).findings
+        findings += between
+        for source, target in ((one, other), (other, one)):
+            reasons = (*own[source.name].findings, *own[target.name].findings, *between)
+            matrix[source.name, target.name] = next((each for each in reasons if each.blocks), None)
+    in_order = {(a.name, b.name): matrix[a.name, b.name] for a in sides for b in sides if a is not b}
+    return Peers(tuple(each.stack for each in sides), tuple(findings), tuple(left_out), in_order)
+
+
+def _of_side(one: Side) -> Judged:
+    if isinstance(one.outcome, ClusterError):
+        return Judged((looks.trouble(one.stack, one.outcome),))
+    return judge(side.RULES, one)

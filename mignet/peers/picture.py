@@ -1,0 +1,50 @@
+"""The matrix of sources and targets, for a terminal: a row for each source, a mark for each target."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mignet.peers import Peers
+
+MOST = 12
+"""Clusters up to which the whole matrix is drawn; of more, each source gets a line of counts."""
+
+
+def lines(peers: Peers) -> Iterator[str]:
+    """Yield the matrix, then the first reason against each way that is not ready, each reason once."""
+    names = [stack.name for stack in peers.stacks]
+    wide = max(map(len, names), default=0)
+    if len(names) <= MOST:
+        yield f"{'source':<{max(wide, 6)}}  target"
+        yield " " * max(wide, 6) + "  " + "  ".join(names)
+        for source in names:
+            marks = (_mark(peers, source, target).ljust(len(target)) for target in names)
+            yield f"{source:<{max(wide, 6)}}  " + "  ".join(_coloured(mark) for mark in marks)
+    else:
+        for source in names:
+            ready = sum(peers.matrix[source, target] is None for target in names if target != source)
+            yield f"{source:<{wide}}  ready for {ready} of {len(names) - 1} targets"
+    reasons: dict[str, list[str]] = {}
+    for (source, target), reason in peers.matrix.items():
+        if reason is not None:
+            reasons.setdefault(str(reason), []).append(f"{source} → {target}")
+    for sentence, ways in reasons.items():
+        some = ", ".join(ways[:3]) + (f" and {len(ways) - 3} more" if len(ways) > 3 else "")
+        yield f"{some}: {sentence}"
+    yield f"{peers.ready} of {len(peers.matrix)} ways are ready"
+
+
+def _mark(peers: Peers, source: str, target: str) -> str:
+    if source == target:
+        return "·"
+    return "ready" if peers.matrix[source, target] is None else "no"
+
+
+def _coloured(mark: str) -> str:
+    colour = {"ready": "green", "no": "red"}.get(mark.strip())
+    return typer.style(mark, fg=colour) if colour else mark

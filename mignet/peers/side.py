@@ -1,0 +1,220 @@
+"""One side of a migration between clusters: a stack, and what was read of its cluster, if anything."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from config.findings import Finding, rule
+from mignet.kinds import CONFIG_MAP, FORKLIFT, IP_POOL, KUBEVIRT
+from mignet.peers.authority import certificates
+from mignet.snapshot import Read, Snapshot
+from mignet.verify.pools import leased
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from config.addressing import Address
+    from config.stack import Stack
+    from mignet.cluster import ClusterError
+    from mignet.kinds import Object
+    from mignet.peers.authority import Certificate
+
+GATE = "DecentralizedLiveMigration"
+"""The feature gate as the KubeVirt CR lists it; the HyperConverged spells it with a small letter."""
+AUTHORITIES = "kubevirt-ca"
+PORT = 9185
+"""TCP port of the sync controller."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """A stack and the look at its cluster: a snapshot, why there is none, or None when only files count."""
+
+    stack: Stack
+    outcome: Snapshot | ClusterError | None = None
+
+    @property
+    def name(self) -> str:
+        """The stack's name."""
+        return self.stack.name
+
+    @property
+    def seen(self) -> Snapshot | None:
+        """What was read, if anything was."""
+        return self.outcome if isinstance(self.outcome, Snapshot) else None
+
+    @cached_property
+    def kubevirt(self) -> Object | None:
+        """The KubeVirt CR. Raises UnreadError."""
+        return None if self.seen is None else next(iter(self.seen.all(KUBEVIRT)), None)
+
+    @property
+    def gates(self) -> list[str]:
+        """The feature gates that the KubeVirt CR lists."""
+        developer = self._configuration.get("developerConfiguration") or {}
+        return list(developer.get("featureGates") or ())
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """The migration settings of the KubeVirt CR that both sides of a migration go by."""
+        return {key: value for key, value in (self._configuration.get("migrations") or {}).items() if key != "network"}
+
+    @property
+    def version(self) -> str | None:
+        """KubeVirt's version, as it runs."""
+        version = (self.kubevirt or {}).get("status", {}).get("observedKubeVirtVersion")
+        return str(version) if version else None
+
+    @property
+    def sync_addresses(self) -> list[str]:
+        """Where the leading sync controller can be reached, `address:port` each."""
+        return list((self.kubevirt or {}).get("status", {}).get("synchronizationAddresses") or ())
+
+    @cached_property
+    def authorities(self) -> tuple[Certificate, ...]:
+        """The certificates that KubeVirt trusts, its own among them. Raises UnreadError."""
+        if self.seen is None:
+            return ()
+        found = self.seen.one(CONFIG_MAP, AUTHORITIES, self.stack.cluster.namespace)
+        return certificates((found or {}).get("data", {}).get("ca-bundle", ""))
+
+    @cached_property
+    def leases(self) -> dict[Address, str]:
+        """Every address that whereabouts has given on this cluster, with the pod that has it. Raises UnreadError."""
+        return {} if self.seen is None else leased(self.stack, self.seen.all(IP_POOL))
+
+    @property
+    def _configuration(self) -> dict[str, Any]:
+        return (self.kubevirt or {}).get("spec", {}).get("configuration", {}) or {}
+
+
+def reads(stack: Stack) -> list[Read]:
+    """Return what peers reads of each cluster."""
+    namespace = stack.cluster.namespace
+    return [Read(KUBEVIRT, namespace), Read(CONFIG_MAP, namespace, AUTHORITIES), Read(IP_POOL), Read(FORKLIFT)]
+
+
+@rule("peer-stays")
+def stays(side: Side) -> Iterator[Finding]:
+    """A stack that says `crossCluster: false` keeps its virtual machines."""
+    if side.stack.cluster.cross_cluster is False:
+        yield _error(
+            side,
+            "peer-stays",
+            "cluster.crossCluster",
+            value=False,
+            what="keeps virtual machines on this cluster",
+            remedy="Take the key out when they may leave it",
+        )
+
+
+@rule("peer-kubevirt")
+def kubevirt_there(side: Side) -> Iterator[Finding]:
+    """Without KubeVirt there is nothing that migrates."""
+    if side.seen is not None and side.kubevirt is None:
+        where = f"KubeVirt in namespace {side.stack.cluster.namespace}"
+        yield _error(side, "peer-kubevirt", where, what="does not exist", remedy="Correct cluster.namespace")
+
+
+@rule("peer-gate")
+def gate(side: Side) -> Iterator[Finding]:
+    """KubeVirt migrates between clusters only where the gate is listed, whatever the release's default."""
+    if side.kubevirt is not None and GATE not in side.gates:
+        yield _error(
+            side,
+            "peer-gate",
+            _key(side),
+            what=f"does not list the feature gate {GATE}",
+            remedy="Set featureGates.decentralizedLiveMigration: true in the HyperConverged",
+        )
+
+
+@rule("peer-sync-missing", "peer-sync-outside")
+def sync(side: Side) -> Iterator[Finding]:
+    """Peers reach the leading sync controller at the addresses that KubeVirt publishes; they must be of the slice."""
+    if side.kubevirt is None:
+        return
+    if not side.sync_addresses:
+        yield _error(
+            side,
+            "peer-sync-missing",
+            f"{_key(side)} status.synchronizationAddresses",
+            what="is empty: no sync controller leads",
+            remedy=f"See the pods of virt-synchronization-controller: mignet verify {side.name}",
+        )
+    for text in side.sync_addresses:
+        address, port = _endpoint(text)
+        if address is None or port != PORT or not any(address in span for span in side.stack.spans):
+            spans = " and ".join(map(str, side.stack.spans))
+            yield _error(
+                side,
+                "peer-sync-outside",
+                f"{_key(side)} status.synchronizationAddresses",
+                value=text,
+                what=f"is not port {PORT} of an address of the slice {spans}: not where peers look for it",
+                remedy=f"See which addresses the sync controllers have: mignet verify {side.name}",
+            )
+
+
+@rule("peer-authority-missing", "peer-authority-expired")
+def authority(side: Side) -> Iterator[Finding]:
+    """Both sides prove who they are with certificates of KubeVirt's own authority, which lives 48 hours."""
+    if side.seen is None:
+        return
+    key = f"ConfigMap {side.stack.cluster.namespace}/{AUTHORITIES}"
+    if not side.authorities:
+        yield _error(
+            side, "peer-authority-missing", key, what="holds no certificate", remedy="See the conditions of KubeVirt"
+        )
+    elif all(each.expired for each in side.authorities):
+        last = max(each.expires for each in side.authorities)
+        yield _error(
+            side,
+            "peer-authority-expired",
+            key,
+            what=f"holds only certificates that have expired, the last on {last:%Y-%m-%d %H:%M} UTC",
+            remedy="See why virt-operator does not renew it",
+        )
+
+
+@rule("peer-toolkit-flag")
+def toolkit(side: Side) -> Iterator[Finding]:
+    """Where the migration toolkit is installed, it exchanges authorities, if live migration is on in it."""
+    if side.seen is None:
+        return
+    for controller in side.seen.all(FORKLIFT):
+        flag = controller.get("spec", {}).get("feature_ocp_live_migration")
+        if flag != "true":
+            name = f"{controller['metadata']['namespace']}/{controller['metadata']['name']}"
+            yield Finding(
+                "warning",
+                "peer-toolkit-flag",
+                side.name,
+                f"ForkliftController {name} spec.feature_ocp_live_migration",
+                flag,
+                'is not the text "true": the toolkit migrates no running machine between clusters',
+                'Set it to "true", in quotes',
+            )
+
+
+RULES = (stays, kubevirt_there, gate, sync, authority, toolkit)
+
+
+def _key(side: Side) -> str:
+    metadata = (side.kubevirt or {})["metadata"]
+    return f"KubeVirt {metadata['namespace']}/{metadata['name']}"
+
+
+def _endpoint(text: str) -> tuple[Address | None, int | None]:
+    host, _, port = text.rpartition(":")
+    try:
+        return ipaddress.ip_address(host.strip("[]")), int(port)
+    except ValueError:
+        return None, None
+
+
+def _error(side: Side, code: str, key: str, *, what: str, remedy: str, value: object = None) -> Finding:
+    return Finding("error", code, side.name, key, value, what, remedy)

@@ -1,0 +1,200 @@
+"""Many clusters in one run: what some do wrong costs them their own line, and a run can be stopped and taken up."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fleets import FleetSpace, closed_port, silent_server
+from operated import Operated
+from support import Outcome, Workspace
+
+from mignet.holding import machine
+from mignet.lab.lab import Lab
+
+UP = ("mignet", "up", "--all", "--engine", "direct", "--yes", "--skip-preflight")
+
+
+@pytest.fixture(autouse=True)
+def own_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def fleet(lab: Lab, tmp_path: Path) -> Iterator[Callable[[int], FleetSpace]]:
+    """Make a fleet of so many stacks."""
+    made: list[FleetSpace] = []
+
+    def make(count: int) -> FleetSpace:
+        one = FleetSpace(tmp_path / "fleet", lab, f"{random.choice('ghijkmnp')}{random.randrange(10**6)}")
+        made.append(one)
+        one.create(count)
+        return one
+
+    yield make
+    for one in made:
+        one.remove()
+
+
+def summary(outcome: Outcome) -> str:
+    (line,) = [line for line in outcome.err.splitlines() if re.match(r"\d+ clusters: ", line)]
+    return line.partition(" in ")[0]
+
+
+def record(path: Path) -> dict[str, str]:
+    return {name: run["state"] for name, run in json.loads(path.read_text())["stacks"].items()}
+
+
+def test_ten_dead_and_five_silent_clusters_of_a_hundred_cost_their_own_lines_only(
+    fleet: Callable[[int], FleetSpace], tmp_path: Path
+) -> None:
+    space = fleet(100)
+    names = list(space.sites)
+    whole = space.workspace.run("mignet", "preview", "--all", "--engine", "direct", "--json")
+    assert (whole.code, len(whole.reports)) == (0, 100)
+    begun = time.monotonic()
+    space.workspace.run("mignet", "preview", "--all", "--engine", "direct", "--json")
+    work = time.monotonic() - begun
+    with silent_server() as silent:
+        space.elsewhere(dict.fromkeys(names[5:65:6], closed_port()) | dict.fromkeys(names[:50:10], silent))
+        begun = time.monotonic()
+        more = ("--json", "--report", str(tmp_path / "report.json"))
+        outcome = space.workspace.run("mignet", "preview", "--all", "--engine", "direct", *more)
+        seconds = time.monotonic() - begun
+    failed = {report["stack"]: report["error"] for report in outcome.reports if report["error"]}
+    assert (outcome.code, len(outcome.reports), len(failed)) == (1, 100, 15)
+    assert summary(outcome) == "100 clusters: 85 done, 15 failed, 0 timed out, 0 not started"
+    assert all("no answer in time" in failed[name] for name in names[:50:10])
+    # A silent one takes the 5 s that a connection may take; the rest is for a machine that others use, too.
+    assert seconds < 5 + 3 * work + 5
+    assert sum(state != "done" for state in record(tmp_path / "report.json").values()) == 15
+
+
+def test_a_cluster_has_so_many_seconds_and_no_more(fleet: Callable[[int], FleetSpace]) -> None:
+    space = fleet(2)
+    with silent_server() as silent:
+        space.elsewhere(dict.fromkeys(space.sites, silent))
+        outcome = space.workspace.run("mignet", "preview", "--all", "--engine", "direct", "--timeout", "0.5", "--json")
+        assert summary(outcome) == "2 clusters: 0 done, 0 failed, 2 timed out, 0 not started"
+        assert [report["error"] for report in outcome.reports] == [
+            f"{name}: did not end within 0.5 s" for name in space.sites
+        ]
+        looked = space.workspace.run("mignet", "preflight", "--all", "--timeout", "0.5", "--output", "json")
+        assert [each["code"] for each in json.loads(looked.out)["findings"]] == ["cluster-timed-out"] * 2
+        one_by_one = ("--fail-fast", "--at-a-time", "1", "--timeout", "0.5", "--json")
+        outcome = space.workspace.run("mignet", "drift", "--all", "--engine", "direct", *one_by_one)
+        assert summary(outcome) == "2 clusters: 0 done, 0 failed, 1 timed out, 1 not started"
+
+
+def test_a_run_killed_anywhere_is_taken_up_and_ends_as_one_that_was_not(fleet: Callable[[int], FleetSpace]) -> None:
+    space = fleet(4)
+    run, destroy = space.workspace.run, ("mignet", "destroy", "--all", "--engine", "direct", "--yes")
+    assert run(*UP).code == 0
+    assert run(*destroy).code == 0
+    begun = time.monotonic()
+    assert run(*UP).code == 0
+    whole = time.monotonic() - begun
+    expected = {name: site.content() for name, site in space.sites.items()}
+    assert run(*destroy).code == 0
+    process = space.workspace.start(*UP, "--at-a-time", "2")
+    try:
+        process.communicate(timeout=whole * random.uniform(0.5, 1.0))
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+    outcome = run(*UP[:2], *UP[3:], "--only-failed")
+    assert outcome.code == 0, outcome.out + outcome.err
+    assert {name: site.content() for name, site in space.sites.items()} == expected
+    again = run(*UP[:2], *UP[3:], "--only-failed")
+    assert (again.code, again.err.splitlines()[-1]) == (0, "the last run left nothing to do")
+
+
+def test_ctrl_c_starts_no_other_cluster_and_lets_the_one_under_way_reach_a_safe_point(
+    fleet: Callable[[int], FleetSpace], tmp_path: Path
+) -> None:
+    space = fleet(6)
+    process = space.workspace.start(*UP, "--at-a-time", "1", "--report", str(tmp_path / "report.json"))
+    assert process.stderr is not None
+    told = ""
+    while "done" not in (line := process.stderr.readline()):
+        assert line, told
+        told += line
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1, out + err
+    assert "stopping: no other cluster is started" in err
+    states = record(tmp_path / "report.json")
+    assert states.pop(next(iter(states))) == "done"
+    assert list(states.values())[-1] == "not started"
+    assert set(states.values()) <= {"done", "stopped", "not started"}
+    for name, state in states.items():
+        attachments = space.sites[name].live()["attachments"]
+        assert ("migration" in attachments) == (state == "done") or state == "stopped"
+        lease = f"/apis/coordination.k8s.io/v1/namespaces/{space.sites[name].namespace}/leases"
+        assert space.sites[name].kube.call("GET", lease)["items"] == []
+
+
+def test_a_stack_that_another_run_holds_is_left_alone_until_that_one_is_gone(workspace: Workspace) -> None:
+    site = workspace.site
+    leases = f"/apis/coordination.k8s.io/v1/namespaces/{site.namespace}/leases"
+    stamp = "%Y-%m-%dT%H:%M:%S.000000Z"
+
+    def hold(identity: str, *, seconds_ago: float) -> None:
+        site.kube.call("DELETE", leases)
+        spec = {
+            "holderIdentity": identity,
+            "leaseDurationSeconds": 60,
+            "renewTime": time.strftime(stamp, time.gmtime(time.time() - seconds_ago)),
+        }
+        body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "spec": spec}
+        site.kube.call("POST", leases, json=body | {"metadata": {"name": f"migration-network-{workspace.stack}"}})
+
+    hold("ann@elsewhere pid 7 since 2026-01-01T00:00:00Z [abc]", seconds_ago=5)
+    outcome = workspace.mignet("up", "direct")
+    assert outcome.code == 1
+    assert "another run holds this stack: ann@elsewhere pid 7 since 2026-01-01T00:00:00Z" in outcome.reports[0]["error"]
+    assert site.live()["attachments"] == {}
+
+    gone = f"ann@here pid {2**22 + 1} since 2026-01-01T00:00:00Z [{machine()}]"
+    for identity, seconds_ago in ((gone, 5), ("ann@elsewhere pid 7 since 2026-01-01T00:00:00Z [abc]", 90)):
+        hold(identity, seconds_ago=seconds_ago)
+        assert workspace.mignet("up", "direct").code == 0
+        assert workspace.mignet("destroy", "direct").code == 0
+    assert site.kube.call("GET", leases)["items"] == [], "it is let go at the end"
+
+
+@pytest.fixture
+def own_waves(fleet: Callable[[int], FleetSpace]) -> FleetSpace:
+    space = fleet(3)
+    first, second, _ = space.sites
+    space.waves([first], [second])
+    return space
+
+
+def test_nothing_starts_behind_a_wave_that_is_not_verified(own_waves: FleetSpace) -> None:
+    """No operator is at work in these namespaces: nothing rolls out."""
+    run, (first, *others) = own_waves.workspace.run, own_waves.sites
+    outcome = run(*UP, "--timeout", "5", "--json")
+    assert outcome.code == 1
+    assert summary(outcome) == "3 clusters: 0 done, 1 failed, 0 timed out, 2 not started"
+    errors = [report["error"] for report in outcome.reports]
+    assert errors[0].startswith(f"{first}: was applied, but is not verified")
+    assert errors[1:] == [f"{name}: not started: wave 1 ({first}) is not verified" for name in others]
+    assert all(own_waves.sites[name].live()["attachments"] == {} for name in others)
+    assert run(*UP, "--no-waves").code == 0
+
+
+def test_the_rest_follows_a_canary_that_is_verified(operated: Operated) -> None:
+    more = ("--engine", "direct", "--yes", "--canary", "dev-peer", "--json")
+    outcome = operated.run("up", "--all", *more)
+    assert outcome.code == 0, outcome.out + outcome.err
+    assert summary(outcome) == "2 clusters: 2 done, 0 failed, 0 timed out, 0 not started"
+    told = [line for line in outcome.err.splitlines() if line.startswith("wave ")]
+    assert told == ["wave 1 of 2: verifying dev-peer", "wave 2 of 2: verifying dev"]

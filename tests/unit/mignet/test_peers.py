@@ -1,0 +1,249 @@
+"""What must hold between two clusters, from what was read of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from config.stack import Stack, load_stack
+from mignet.cluster import ClusterError
+from mignet.kinds import CONFIG_MAP, FORKLIFT, IP_POOL, KUBEVIRT
+from mignet.peers import CODES, Peers, compare
+from mignet.peers.picture import lines
+from mignet.peers.side import Side, reads
+from mignet.snapshot import Snapshot
+
+
+@cache
+def authority(name: str, *, hours: int = 48) -> str:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"kubevirt.io@{name}")])
+    now = datetime.now(UTC)
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=100))
+        .not_valid_after(now + timedelta(hours=hours))
+        .sign(key, hashes.SHA256())
+    )
+    return built.public_bytes(Encoding.PEM).decode()
+
+
+def stack(name: str, first: int, **more: Any) -> Stack:
+    values = {
+        "segment": {"subnet": "10.200.5.0/24"},
+        "cluster": {"context": name},
+        "attachment": {"type": "macvlan", "name": "migration", "master": "eth1"},
+        "slice": {"rangeStart": f"10.200.5.{first}", "rangeEnd": f"10.200.5.{first + 40}"},
+    }
+    return load_stack(name, values | more)
+
+
+def cluster(of: Stack, *, leased: int, trusts: tuple[str, ...] = ("east", "west")) -> dict[str, Any]:
+    """Return the objects of a healthy cluster, by kind."""
+    namespace = of.cluster.namespace
+    return {
+        "kubevirt": {
+            "metadata": {"name": "kubevirt-kubevirt-hyperconverged", "namespace": namespace},
+            "spec": {
+                "configuration": {
+                    "developerConfiguration": {"featureGates": ["DecentralizedLiveMigration"]},
+                    "migrations": {"network": of.network, "progressTimeout": 150},
+                }
+            },
+            "status": {
+                "observedKubeVirtVersion": "v1.8.4",
+                "synchronizationAddresses": [f"10.200.5.{leased}:9185"],
+            },
+        },
+        "authorities": {
+            "metadata": {"name": "kubevirt-ca", "namespace": namespace},
+            "data": {"ca-bundle": "".join(map(authority, trusts))},
+        },
+        "pool": {
+            "metadata": {"name": "10.200.5.0-24", "namespace": "openshift-multus"},
+            "spec": {"range": "10.200.5.0/24", "allocations": {str(leased): {"podref": f"{namespace}/sync-{leased}"}}},
+        },
+        "toolkit": {
+            "metadata": {"name": "forklift", "namespace": "openshift-mtv"},
+            "spec": {"feature_ocp_live_migration": "true"},
+        },
+    }
+
+
+def seen(of: Stack, objects: dict[str, Any]) -> Side:
+    by_kind = {KUBEVIRT: "kubevirt", CONFIG_MAP: "authorities", IP_POOL: "pool", FORKLIFT: "toolkit"}
+    found = {}
+    for read in reads(of):
+        each = objects[by_kind[read.kind]]
+        found[read] = each if isinstance(each, ClusterError) else () if each is None else (each,)
+    return Side(of, Snapshot(of, found))
+
+
+EAST, WEST = stack("east", 10), stack("west", 60)
+Change = Callable[[dict[str, Any], dict[str, Any]], None]
+
+
+def between(change: Change = lambda _one, _other: None, *, east: Stack = EAST, west: Stack = WEST) -> Peers:
+    one, other = cluster(east, leased=10), cluster(west, leased=60)
+    change(one, other)
+    return compare([seen(east, one), seen(west, other)])
+
+
+def test_two_healthy_clusters_are_ready_for_each_other() -> None:
+    peers = between()
+    assert peers.findings == ()
+    assert peers.left_out == ()
+    assert peers.matrix == {("east", "west"): None, ("west", "east"): None}
+
+
+def gates(one: dict[str, Any], other: dict[str, Any]) -> None:
+    # Spelt as the HyperConverged spells it, KubeVirt does not know it.
+    one["kubevirt"]["spec"]["configuration"]["developerConfiguration"]["featureGates"] = ["decentralizedLiveMigration"]
+
+
+def no_kubevirt(one: dict[str, Any], other: dict[str, Any]) -> None:
+    one["kubevirt"] = None
+
+
+def no_leader(one: dict[str, Any], other: dict[str, Any]) -> None:
+    del one["kubevirt"]["status"]["synchronizationAddresses"]
+
+
+def sync_on_the_pod_network(one: dict[str, Any], other: dict[str, Any]) -> None:
+    one["kubevirt"]["status"]["synchronizationAddresses"] = ["10.128.0.9:9185"]
+
+
+def no_authority(one: dict[str, Any], other: dict[str, Any]) -> None:
+    one["authorities"] = None
+
+
+def expired(one: dict[str, Any], other: dict[str, Any]) -> None:
+    one["authorities"]["data"]["ca-bundle"] = authority("old", hours=-1)
+
+
+def untrusted(one: dict[str, Any], other: dict[str, Any]) -> None:
+    one["authorities"]["data"]["ca-bundle"] = authority("east")
+    other["authorities"]["data"]["ca-bundle"] = authority("west")
+
+
+def trusted_by_one(one: dict[str, Any], other: dict[str, Any]) -> None:
+    other["authorities"]["data"]["ca-bundle"] = authority("west")
+
+
+def lease_twice(one: dict[str, Any], other: dict[str, Any]) -> None:
+    other["pool"]["spec"]["allocations"]["10"] = {"podref": "openshift-cnv/handler"}
+
+
+def newer(one: dict[str, Any], other: dict[str, Any]) -> None:
+    other["kubevirt"]["status"]["observedKubeVirtVersion"] = "v1.9.0"
+
+
+def patched(one: dict[str, Any], other: dict[str, Any]) -> None:
+    other["kubevirt"]["status"]["observedKubeVirtVersion"] = "v1.8.9"
+
+
+def limits(one: dict[str, Any], other: dict[str, Any]) -> None:
+    other["kubevirt"]["spec"]["configuration"]["migrations"]["progressTimeout"] = 300
+
+
+def toolkit_off(one: dict[str, Any], other: dict[str, Any]) -> None:
+    one["toolkit"]["spec"]["feature_ocp_live_migration"] = "false"
+
+
+@pytest.mark.parametrize(
+    ("change", "codes", "ready"),
+    [
+        (gates, ["peer-gate"], 0),
+        (no_kubevirt, ["peer-kubevirt"], 0),
+        (no_leader, ["peer-sync-missing"], 0),
+        (sync_on_the_pod_network, ["peer-sync-outside"], 0),
+        (no_authority, ["peer-authority-missing"], 0),
+        (expired, ["peer-authority-expired"], 0),
+        (untrusted, ["peer-untrusted", "peer-untrusted"], 0),
+        (trusted_by_one, ["peer-trust-unsure"], 2),
+        (lease_twice, ["peer-lease-twice"], 0),
+        (newer, ["peer-version-differs"], 2),
+        (patched, [], 2),
+        (limits, ["peer-limits-differ"], 2),
+        (toolkit_off, ["peer-toolkit-flag"], 2),
+    ],
+)
+def test_what_is_between_two_clusters_is_found_and_nothing_else(change: Change, codes: list[str], ready: int) -> None:
+    peers = between(change)
+    assert [finding.code for finding in peers.findings] == codes
+    assert peers.ready == ready
+    for reason in peers.matrix.values():
+        assert (reason is None) == bool(ready)
+
+
+def test_every_code_has_been_seen() -> None:
+    shown = {"peer-stays", "peer-segment", "peer-slices"}
+    for change in (gates, no_kubevirt, no_leader, sync_on_the_pod_network, no_authority, expired, untrusted):
+        shown |= {finding.code for finding in between(change).findings}
+    for change in (trusted_by_one, lease_twice, newer, limits, toolkit_off):
+        shown |= {finding.code for finding in between(change).findings}
+    assert shown == CODES
+
+
+def test_files_alone_tell_what_they_can_and_say_what_they_cannot() -> None:
+    apart = stack("far", 60, segment={"subnet": "10.200.4.0/23"})
+    for other, code in (
+        (stack("west", 40), "peer-slices"),
+        (stack("west", 60, cluster={"context": "west", "crossCluster": False}), "peer-stays"),
+        (apart, "peer-segment"),
+    ):
+        peers = compare([Side(EAST), Side(other)])
+        assert [finding.code for finding in peers.findings] == [code]
+        assert peers.ready == 0
+    peers = compare([Side(EAST), Side(WEST)])
+    assert peers.ready == 2
+    assert peers.left_out == (
+        "seen from the files only: no cluster was asked for its gates, versions, authorities or leases",
+    )
+
+
+def test_a_cluster_that_does_not_answer_costs_its_own_ways_only() -> None:
+    third = stack("south", 110)
+    healthy = [
+        seen(each, cluster(each, leased=leased, trusts=("east", "west"))) for each, leased in ((EAST, 10), (WEST, 60))
+    ]
+    peers = compare([*healthy, Side(third, ClusterError("unreachable", "context south (x) is unreachable: down"))])
+    assert [finding.code for finding in peers.findings] == ["cluster-unreachable"]
+    assert {way for way, reason in peers.matrix.items() if reason is None} == {("east", "west"), ("west", "east")}
+    text = "\n".join(lines(peers))
+    assert (
+        "east → south, west → south, south → east and 1 more: south: cluster.context south (x) is unreachable" in text
+    )
+    assert text.endswith("2 of 6 ways are ready")
+
+
+def test_what_may_not_be_read_is_said_and_the_rest_is_judged() -> None:
+    def forbidden(one: dict[str, Any], other: dict[str, Any]) -> None:
+        one["authorities"] = ClusterError("forbidden", "context east refused to read ConfigMap kubevirt-ca")
+
+    peers = between(forbidden)
+    assert peers.findings == ()
+    assert [sentence for sentence in peers.left_out if "ConfigMap kubevirt-ca" in sentence]
+
+
+def test_of_many_clusters_each_source_has_one_line() -> None:
+    many = [
+        Side(stack(f"c{n:02}", 10 + n, slice={"rangeStart": f"10.200.5.{n}", "rangeEnd": f"10.200.5.{n}"}))
+        for n in range(1, 30)
+    ]
+    drawn = list(lines(compare(many)))
+    assert drawn[0] == "c01  ready for 28 of 28 targets"
+    assert len(drawn) == len(many) + 1
