@@ -6,12 +6,12 @@ unexport XDG_STATE_HOME
 .PHONY: up down test check format bench lock
 .DEFAULT_GOAL := test
 
-up: .venv/.runtime  ## The main job: two clusters on this machine, preflight, up, no drift, every pod on its network.
+up: .venv/.runtime  ## The main job: two clusters on this machine, preflight, up, every pod on its network, no drift.
 	$(BIN)/mignet lab up
 	$(BIN)/mignet preview --all
 	$(BIN)/mignet up --all --yes
-	$(BIN)/mignet drift --all
 	$(BIN)/mignet verify --all
+	$(BIN)/mignet drift --all
 	@echo
 	@echo 'Done. Look around: eval "$$($(BIN)/mignet lab env)"; mignet and kubectl find the clusters then, pulumi its state.'
 	@echo 'Tidy up:           make down'

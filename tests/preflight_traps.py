@@ -26,6 +26,7 @@ NAMESPACE = "openshift-cnv"
 HYPERCONVERGED: Place = (kinds.HYPERCONVERGED_V1BETA1, NAMESPACE, "kubevirt-hyperconverged")
 KUBEVIRT: Place = (kinds.KUBEVIRT, NAMESPACE, "kubevirt-kubevirt-hyperconverged")
 RECONCILER: Place = (kinds.DAEMON_SET, "openshift-multus", "whereabouts-reconciler")
+MULTUS: Place = (kinds.DAEMON_SET, "openshift-multus", "multus")
 NETWORK: Place = (kinds.OPENSHIFT_NETWORK, "", "cluster")
 NODES = ("dev-control-plane-0", "dev-worker-0", "dev-worker-1", "dev-worker-2")
 CONTROL_PLANE = {"node-role.kubernetes.io/control-plane": ""}
@@ -67,11 +68,11 @@ def kubevirt(*gates: str) -> Object:
     return _object(KUBEVIRT, spec={"configuration": configuration})
 
 
-def reconciler() -> Object:
-    labels = {"app": "whereabouts-reconciler"}
-    container = {"name": "reconciler", "image": "registry.example/whereabouts:v0.9.2"}
+def daemon_set(place: Place) -> Object:
+    labels = {"app": place[2]}
+    container = {"name": place[2], "image": f"registry.example/{place[2]}:v1"}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
-    return _object(RECONCILER, spec={"selector": {"matchLabels": labels}, "template": template})
+    return _object(place, spec={"selector": {"matchLabels": labels}, "template": template})
 
 
 def _object(place: Place, **rest: Any) -> Object:
@@ -238,7 +239,7 @@ def healthy(folder: Path = SLIM, *, release: str = "v1.18.1") -> dict[Place, Obj
     }
     objects[HYPERCONVERGED]["metadata"] |= {"generation": 1, "uid": "1"}
     objects[KUBEVIRT] = kubevirt("DecentralizedLiveMigration")
-    objects[RECONCILER] = reconciler()
+    objects |= {place: daemon_set(place) for place in (RECONCILER, MULTUS)}
     return objects
 
 
@@ -269,6 +270,7 @@ TRAPS: tuple[Trap, ...] = (
         says="serves v1beta1, and v1alpha1 is needed. Upgrade its operator",
     ),
     Trap("kubevirt-missing", (gone(KUBEVIRT),), says="does not exist, though the HyperConverged does"),
+    Trap("multus-missing", (gone(MULTUS),), says="pods may start without a second interface"),
     Trap("reconciler-missing", (gone(RECONCILER),), says="leases of pods that are gone are never freed"),
     # The HyperConverged.
     Trap("namespace-missing", config={"cluster": {"namespace": "nowhere"}}, says="Namespace nowhere does not exist"),
@@ -335,6 +337,12 @@ TRAPS: tuple[Trap, ...] = (
         "nic-missing",
         (without("dev-control-plane-0", "eth1"), nic("dev-control-plane-0", "eth9")),
         {"cluster": {"crossCluster": True}},
+        says="the sync controller may run there",
+    ),
+    # Where the stack says nothing, KubeVirt's gate does.
+    Trap(
+        "nic-missing",
+        (without("dev-control-plane-0", "eth1"), nic("dev-control-plane-0", "eth9")),
         says="the sync controller may run there",
     ),
     Trap(

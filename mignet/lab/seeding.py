@@ -29,6 +29,7 @@ SEEDED = (
     "ippools.whereabouts.cni.cncf.io",
     "networks.operator.openshift.io",
     "overlappingrangeipreservations.whereabouts.cni.cncf.io",
+    "virtualmachineinstances.kubevirt.io",
 )
 """The definitions of which there are seeds, or of which the operators make the first object at once."""
 
@@ -38,6 +39,7 @@ COLLECTIONS = {
     "Node": "/api/v1/nodes",
     "Network": "/apis/config.openshift.io/v1/networks",
     "NodeNetworkState": "/apis/nmstate.io/v1beta1/nodenetworkstates",
+    "VirtualMachineInstance": "/apis/kubevirt.io/v1/namespaces/shop/virtualmachineinstances",
 }
 
 

@@ -12,7 +12,7 @@ from mignet.lab.definitions import Definition, storage_version
 
 Object = dict[str, Any]
 
-NAMESPACES = ("openshift-cnv", "openshift-multus")
+NAMESPACES = ("openshift-cnv", "openshift-multus", "shop")
 
 OPERATOR = "hyperconverged-cluster-operator"
 """The field manager under which the HyperConverged operator writes."""
@@ -56,6 +56,7 @@ def cluster_objects(site: Site) -> list[Object]:
     for name, host in hosts.items():
         objects.append(_node(name, site.address(host), worker=host >= 20))
         objects.append(_network_state(name, host, site))
+    objects.append(_virtual_machine())
     return objects
 
 
@@ -162,6 +163,16 @@ def _node(name: str, address: str, *, worker: bool) -> Object:
                 }
             ],
         },
+    }
+
+
+def _virtual_machine() -> Object:
+    """Return something to migrate: `shop/web-0`. Who runs it says so in its status."""
+    return {
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "VirtualMachineInstance",
+        "metadata": {"name": "web-0", "namespace": "shop"},
+        "spec": {"domain": {"devices": {}}, "evictionStrategy": "LiveMigrate"},
     }
 
 

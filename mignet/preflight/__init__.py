@@ -48,6 +48,7 @@ def reads(stack: Stack) -> list[Read]:
         Read(OPENSHIFT_OPERATOR_NETWORK, name="cluster"),
         *(Read(DEFINITION, name=definition_name(kind)) for kind in apis.needed(stack)),
         *(Read(NODE_POLICY, name=policy.name) for policy in stack.policies),
+        *apis.reads(),
         *leases.reads(stack),
     ]
 

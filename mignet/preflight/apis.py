@@ -9,6 +9,7 @@ from config.hyperconverged import NAME
 from config.ipam import Whereabouts
 from mignet.guards import hyperconverged_kind
 from mignet.kinds import (
+    DAEMON_SET,
     IP_POOL,
     KUBEVIRT,
     NAMESPACE,
@@ -18,12 +19,21 @@ from mignet.kinds import (
     Kind,
 )
 from mignet.preflight.seen import Seen, definition_name
-from mignet.snapshot import UnreadError
+from mignet.snapshot import Read, UnreadError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from config.stack import Stack
+
+
+MULTUS = (("openshift-multus", "multus"), ("kube-system", "kube-multus-ds"))
+"""Namespace and name of multus' DaemonSet: on OpenShift, and elsewhere."""
+
+
+def reads() -> list[Read]:
+    """Return what is read to see that multus runs."""
+    return [Read(DAEMON_SET, where, name) for where, name in MULTUS]
 
 
 def needed(stack: Stack) -> tuple[Kind, ...]:
@@ -51,6 +61,15 @@ def multus_missing(seen: Seen) -> Iterator[Finding]:
     """Multus attaches pods to a second network; without it there is nothing to attach virt-handler with."""
     if not served(seen, NETWORK_ATTACHMENT):
         yield _missing(seen, "multus-missing", NETWORK_ATTACHMENT, "multus", "Install multus")
+    elif not any(seen.one(DAEMON_SET, name, where) for where, name in MULTUS):
+        listed = " nor ".join(f"{where}/{name}" for where, name in MULTUS)
+        yield seen.finding(
+            "warning",
+            "multus-missing",
+            f"neither DaemonSet {listed}",
+            "exists, though the API of multus is served: pods may start without a second interface",
+            "See that multus runs on every node, under whatever name",
+        )
 
 
 @rule("whereabouts-missing")

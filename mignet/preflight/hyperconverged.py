@@ -10,6 +10,7 @@ from mignet.guards import hyperconverged_kind, value_at
 from mignet.kinds import KUBEVIRT, NAMESPACE
 from mignet.operator import operator_asleep, operator_degraded
 from mignet.preflight.apis import served
+from mignet.preflight.seen import GATE
 from mignet.snapshot import UnreadError
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from config.stack import Stack
     from mignet.preflight.seen import Seen
 
-GATE = "DecentralizedLiveMigration"
-"""The gate of migrations between clusters, as it stands in the KubeVirt object."""
 _DEFAULT_IN_CLUSTERS_BEFORE = {"completionTimeoutPerGiB": 150}
 
 

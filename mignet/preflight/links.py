@@ -68,13 +68,13 @@ class Link:
 def places(seen: Seen) -> Iterator[Place]:
     """Yield the nodes of virt-handler, and those where the sync controller may run, as far as nmstate knows them."""
     stack = seen.stack
+    severity: Severity = "error" if seen.migrates_between_clusters else "warning"
     for node in seen.nodes:
         if not node.state:
             continue
         if node.schedulable:
             yield Place(node, "virt-handler", "error", group_of(stack, node))
         elif is_control_plane(node) and stack.cluster.cross_cluster is not False:
-            severity: Severity = "error" if stack.cluster.cross_cluster else "warning"
             yield Place(node, "the sync controller", severity, group_of(stack, node))
 
 

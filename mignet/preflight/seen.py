@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from config.findings import Finding
 from config.hyperconverged import NAME
 from mignet import nics
-from mignet.guards import hyperconverged_kind
-from mignet.kinds import ACCESS_REVIEW, DEFINITION, NODE, NODE_NETWORK_STATE, Kind, Object
+from mignet.guards import hyperconverged_kind, value_at
+from mignet.kinds import ACCESS_REVIEW, DEFINITION, KUBEVIRT, NODE, NODE_NETWORK_STATE, Kind, Object
 from mignet.snapshot import Snapshot, UnreadError
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 SHOWN = 5
 """Names that a list in a sentence has at most."""
+
+GATE = "DecentralizedLiveMigration"
+"""The gate of migrations between clusters, as it stands in the KubeVirt object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,19 @@ class Seen(Snapshot):
         """Every node with what nmstate says of it. Raises UnreadError when one of both cannot be read."""
         states = {state["metadata"]["name"]: state for state in self.all(NODE_NETWORK_STATE)}
         return tuple(nics.Node.read(node, states.get(node["metadata"]["name"])) for node in self.all(NODE))
+
+    @property
+    def migrates_between_clusters(self) -> bool:
+        """Whether sync controllers run here: as the stack says, else when KubeVirt lists the gate."""
+        said = self.stack.cluster.cross_cluster
+        if said is not None:
+            return said
+        try:
+            found = self.all(KUBEVIRT, self.stack.cluster.namespace)
+        except UnreadError:
+            return False
+        gates = (value_at(each, "spec.configuration.developerConfiguration.featureGates") for each in found)
+        return any(isinstance(each, list) and GATE in each for each in gates)
 
     def definition(self, kind: Kind) -> Object | None:
         """Return the CustomResourceDefinition of a kind, None when there is none. Raises UnreadError."""

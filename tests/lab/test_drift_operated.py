@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from operated import ATTACHMENTS, HCO, KUBEVIRT, PODS, Operated, until
+from operated import ATTACHMENTS, HCO, KUBEVIRT, PODS, Operated, condition, until
 from support import Outcome
 
 NETWORK = f"{ATTACHMENTS}/my-secondary-network"
@@ -70,3 +70,12 @@ def test_a_network_that_was_pointed_elsewhere_is_put_back(healthy: Operated) -> 
     drift(healthy, "--fix", "--yes")
     until(lambda: healthy.dev.settled("my-secondary-network"), "the operators have followed")
     assert drift(healthy)[:2] == (0, [])
+
+
+def test_a_rollout_that_is_under_way_is_no_drift(operated: Operated) -> None:
+    operated.dev.fault("handler-held")
+    outcome = operated.run("up", "dev", "--yes", "--engine", "direct")
+    assert outcome.code == 0, outcome.out + outcome.err
+    until(lambda: condition(operated.dev.get(HCO), "Progressing") == "True")
+    assert condition(operated.dev.get(HCO), "Available") == "False"
+    assert drift(operated)[:2] == (0, [])

@@ -6,7 +6,22 @@ import re
 from typing import Any
 
 import pytest
-from preflight_traps import FITS, HYPERCONVERGED, NAMESPACE, TRAPS, Change, Place, Trap, edit, healthy, stack
+from preflight_traps import (
+    FITS,
+    HYPERCONVERGED,
+    KUBEVIRT,
+    NAMESPACE,
+    TRAPS,
+    Change,
+    Place,
+    Trap,
+    edit,
+    healthy,
+    kubevirt,
+    nic,
+    stack,
+    without,
+)
 
 from config.findings import Finding
 from mignet import kinds
@@ -76,7 +91,6 @@ def only(code: str, found: Seen) -> Finding:
 
 OTHERS = {
     "right-missing",
-    "multus-missing",
     "nmstate-missing",
     "api-version-converted",
     "limit-default",
@@ -254,3 +268,10 @@ def test_an_unread_hyperconverged_is_no_missing_one() -> None:
     judged = judge(RULES, Seen(found.stack, {**found.found, read: forbidden}, dry_run=forbidden))
     assert lines(judged) == []
     assert {"hyperconverged-missing", "operator-degraded", "limit-owned"} <= judged.left_out.keys()
+
+
+@pytest.mark.parametrize(("gates", "severity"), [(("DecentralizedLiveMigration",), "error"), ((), "warning")])
+def test_where_sync_controllers_run_a_missing_nic_is_an_error(gates: tuple[str, ...], severity: str) -> None:
+    edits = (without("dev-control-plane-0", "eth1"), nic("dev-control-plane-0", "eth9"))
+    found = seen((*edits, (KUBEVIRT, lambda _: kubevirt(*gates))))
+    assert only("nic-missing", found).severity == severity
