@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from preflight_traps import KUBEVIRT, MULTUS, RECONCILER, daemon_set, kubevirt, path
+from preflight_traps import HYPERCONVERGED, KUBEVIRT, MULTUS, RECONCILER, daemon_set, kubevirt, path
 from support import REAL_CRDS, Kube
 
 from mignet.lab.definitions import SLIM, VARIABLE
@@ -18,11 +18,34 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     lab = Lab(tmp_path_factory.mktemp("preflight") / "lab", clusters=("dev",), crds=crds, operators=False)
     try:
         lab.up(lambda _: None)
-        kube = Kube(lab.kubeconfig, "dev")
-        needed = {KUBEVIRT: kubevirt("DecentralizedLiveMigration")}
-        for place, made in (needed | {each: daemon_set(each) for each in (RECONCILER, MULTUS)}).items():
-            if kube.call("GET", path(place)) is None:
-                kube.call("POST", path(place).rpartition("/")[0], json=made)
+        make_fit(lab)
+        yield lab
+    finally:
+        lab.down()
+
+
+def make_fit(lab: Lab) -> None:
+    """Give the cluster dev what an operator at work would have made there."""
+    kube = Kube(lab.kubeconfig, "dev")
+    needed = {KUBEVIRT: kubevirt("DecentralizedLiveMigration")}
+    for place, made in (needed | {each: daemon_set(each) for each in (RECONCILER, MULTUS)}).items():
+        if kube.call("GET", path(place)) is None:
+            kube.call("POST", path(place).rpartition("/")[0], json=made)
+    live = kube.call("GET", path(HYPERCONVERGED))
+    live["status"]["observedGeneration"] = live["metadata"]["generation"]
+    kube.call("PUT", f"{path(HYPERCONVERGED)}/status", json=live)
+
+
+@pytest.fixture(scope="module")
+def newest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """The same with a HyperConverged that is stored as v1, and the defaults of the next release."""
+    if not REAL_CRDS.is_dir():
+        pytest.skip("no real CRDs in ../shared/crds")
+    folder = tmp_path_factory.mktemp("newest") / "lab"
+    lab = Lab(folder, clusters=("dev",), crds=REAL_CRDS, hco_release="main", operators=False)
+    try:
+        lab.up(lambda _: None)
+        make_fit(lab)
         yield lab
     finally:
         lab.down()

@@ -13,22 +13,18 @@ import pytest
 from preflight_traps import (
     FITS,
     HYPERCONVERGED,
-    KUBEVIRT,
     NODES,
-    RECONCILER,
     TRAPS,
     Edit,
     Place,
     Trap,
     edit,
     gone,
-    kubevirt,
     merged,
     path,
-    reconciler,
     stack,
 )
-from support import REAL_CRDS, Kube
+from support import Kube
 
 from mignet import kinds
 from mignet.cluster import Cluster
@@ -203,27 +199,6 @@ def test_without_nmstate_it_is_said_once_and_counts_where_an_uplink_is_declared(
     found = judged(own, config)
     only(found, "nmstate-missing", severity)
     assert "nic-missing" in found.left_out
-
-
-@pytest.fixture(scope="module")
-def newest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A lab whose HyperConverged is stored as v1, with the defaults of the next release."""
-    if not REAL_CRDS.is_dir():
-        pytest.skip("no real CRDs in ../shared/crds")
-    folder = tmp_path_factory.mktemp("newest") / "lab"
-    lab = Lab(folder, clusters=("dev",), crds=REAL_CRDS, hco_release="main", operators=False)
-    try:
-        lab.up(lambda _: None)
-        one = Kube(lab.kubeconfig, "dev")
-        for place, made in ((KUBEVIRT, kubevirt("DecentralizedLiveMigration")), (RECONCILER, reconciler())):
-            if one.call("GET", path(place)) is None:
-                one.call("POST", path(place).rpartition("/")[0], json=made)
-        live = one.call("GET", path(HYPERCONVERGED))
-        live["status"]["observedGeneration"] = live["metadata"]["generation"]
-        one.call("PUT", f"{path(HYPERCONVERGED)}/status", json=live)
-        yield lab
-    finally:
-        lab.down()
 
 
 def test_a_version_that_is_not_the_stored_one_is_mentioned(newest: Lab) -> None:

@@ -48,7 +48,7 @@ BY_PREFLIGHT = {
     "hyperconverged-refuses": f"{PREFLIGHT}test_a_field_that_the_release_does_not_know_is_refused",
     "policy-foreign": f"{PREFLIGHT}test_a_policy_of_somebody_else_is_refused",
 }
-"""Those that are set otherwise than by an edit in tests/preflight_traps.py."""
+"""Those that are not set by an edit in tests/preflight_traps.py, or not only."""
 
 BY_VERIFY = {
     "pod-network-fallback": f"{POD}[handler-on-pod-network-",
@@ -220,7 +220,7 @@ def test_a_trap_of_the_document_is_set_by_a_test(row: Row, collected: list[str])
 
 def test_every_code_that_a_look_at_a_cluster_finds_is_set_by_a_test(collected: list[str]) -> None:
     by_edit = {code for code in preflight.CODES if is_collected(f"{TRAP}[{code}-", collected)}
-    assert preflight.CODES - by_edit == BY_PREFLIGHT.keys()
+    assert preflight.CODES - by_edit <= BY_PREFLIGHT.keys() <= preflight.CODES
     assert BY_VERIFY.keys() == verify.CODES
     assert BY_DRIFT.keys() == drift_rules.CODES
     named = {test for tests in (BY_PREFLIGHT, BY_VERIFY, BY_DRIFT) for test in tests.values()}
