@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 gc.disable()
 # Looking for plugins of pydantic reads the metadata of everything that is installed.
@@ -30,9 +30,11 @@ from mignet.arguments import (
     Cwd,
     EngineChoice,
     OutputChoice,
+    PlanChoice,
     Stacks,
     Yes,
     chosen,
+    mistake,
 )
 from mignet.drift_commands import app as drifts
 from mignet.editor_commands import app as editors
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
     from config.stack import Stack
     from mignet.changes import Report
     from mignet.run import Engine, Verb
+
+Form = Literal["table", "json", "markdown"]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -100,11 +104,13 @@ def preview(
     all_: All = False,
     engine: EngineChoice = "auto",
     as_json: AsJson = False,
+    output: PlanChoice = "table",
     cwd: Cwd = Path(),
     expect_no_changes: Annotated[bool, typer.Option("--expect-no-changes", help="Exit 7 if there are any.")] = False,
 ) -> None:
     """Show what up would do, field by field, from a dry run of the API server."""
-    reports = _run("preview", stacks, all_=all_, engine=engine, as_json=as_json, cwd=cwd)
+    form = _form(output, as_json=as_json)
+    reports = _run("preview", stacks, all_=all_, engine=engine, form=form, cwd=cwd)
     _finish(reports, changes_code=CHANGES if expect_no_changes else 0)
 
 
@@ -115,6 +121,7 @@ def up(
     all_: All = False,
     engine: EngineChoice = "auto",
     as_json: AsJson = False,
+    output: PlanChoice = "table",
     cwd: Cwd = Path(),
     yes: Yes = False,
     skip_preflight: Annotated[
@@ -122,9 +129,8 @@ def up(
     ] = False,
 ) -> None:
     """Look whether the clusters are fit, make them hold what the stacks declare, and read it back."""
-    _finish(
-        _run("up", stacks, all_=all_, engine=engine, as_json=as_json, cwd=cwd, yes=yes, skip_preflight=skip_preflight)
-    )
+    form = _form(output, as_json=as_json)
+    _finish(_run("up", stacks, all_=all_, engine=engine, form=form, cwd=cwd, yes=yes, skip_preflight=skip_preflight))
 
 
 @app.command()
@@ -138,7 +144,8 @@ def destroy(
     yes: Yes = False,
 ) -> None:
     """Delete what is ours, and give back the fields of the HyperConverged."""
-    _finish(_run("destroy", stacks, all_=all_, engine=engine, as_json=as_json, cwd=cwd, yes=yes))
+    form = _form("table", as_json=as_json)
+    _finish(_run("destroy", stacks, all_=all_, engine=engine, form=form, cwd=cwd, yes=yes))
 
 
 @app.command()
@@ -197,12 +204,13 @@ def _run(
     *,
     all_: bool,
     engine: str,
-    as_json: bool,
+    form: Form,
     cwd: Path,
     yes: bool = False,
     skip_preflight: bool = False,
 ) -> list[Report]:
     from mignet import run
+    from mignet.outputs import plan_markdown
     from mignet.render import show
 
     # What was imported stays to the end; a collector that looks at all of it again and again only costs time.
@@ -236,12 +244,21 @@ def _run(
         reports = run.with_pulumi(project, fit, verb, confirm=None if yes else confirm)
     order = [stack.name for stack in stacks]
     reports = sorted([*refused, *reports], key=lambda report: order.index(report.stack))
-    if as_json:
+    if form == "json":
         sys.stdout.write(json.dumps([report.as_json() for report in reports], indent=2) + "\n")
+    elif form == "markdown":
+        sys.stdout.write(plan_markdown.render(reports) + "\n")
     else:
         for report in reports:
             show(report)
     return reports
+
+
+def _form(output: Form, *, as_json: bool) -> Form:
+    """Return the form that is asked for. Raises ConfigError when two are."""
+    if as_json and output != "table":
+        mistake("--json", "and --output exclude each other", "Give one of them")
+    return "json" if as_json else output
 
 
 def _look_first(project: Project, stacks: Sequence[Stack], engine: Engine, *, skip: bool) -> list[Report]:
