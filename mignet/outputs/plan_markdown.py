@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from mignet.changes import FieldChange, ObjectChange, Report
 
-MOST = 200
+MOST = 500
 """Characters of a value that are shown."""
 
 # `!` is what code hosts colour as neither added nor removed.

@@ -23,8 +23,8 @@ def lines(peers: Peers) -> Iterator[str]:
         yield f"{'source':<{max(wide, 6)}}  target"
         yield " " * max(wide, 6) + "  " + "  ".join(names)
         for source in names:
-            marks = (_mark(peers, source, target).ljust(len(target)) for target in names)
-            yield f"{source:<{max(wide, 6)}}  " + "  ".join(_coloured(mark) for mark in marks)
+            marks = (_coloured(_mark(peers, source, target), len(target)) for target in names)
+            yield (f"{source:<{max(wide, 6)}}  " + "  ".join(marks)).rstrip()
     else:
         for source in names:
             ready = sum(peers.matrix[source, target] is None for target in names if target != source)
@@ -45,6 +45,6 @@ def _mark(peers: Peers, source: str, target: str) -> str:
     return "ready" if peers.matrix[source, target] is None else "no"
 
 
-def _coloured(mark: str) -> str:
-    colour = {"ready": "green", "no": "red"}.get(mark.strip())
-    return typer.style(mark, fg=colour) if colour else mark
+def _coloured(mark: str, width: int) -> str:
+    colour = {"ready": "green", "no": "red"}.get(mark)
+    return (typer.style(mark, fg=colour) if colour else mark) + " " * (width - len(mark))
