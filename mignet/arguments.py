@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
+import inspect
 import re
+from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, get_type_hints
 
 import typer
 
@@ -14,7 +17,7 @@ from config.model import parse
 from config.selection import Labels, is_selector, selects
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from config.project_files import Project
 
@@ -41,6 +44,53 @@ PlanChoice = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print the reports as JSON.")]
 Cwd = Annotated[Path, typer.Option("--cwd", "-C", help="The project's folder, or one below it.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before changing anything.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """Which stacks a verb works on, and how it goes through them: what every verb over many stacks is told."""
+
+    stacks: Stacks = None
+    all_: All = False
+    select: Select = None
+    at_a_time: Annotated[
+        int | None, typer.Option("--at-a-time", min=1, metavar="N", help="Clusters to work on at the same time.")
+    ] = None
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--timeout", min=0, metavar="SECONDS", help="How long each cluster may take; verify waits so long."
+        ),
+    ] = None
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Start no other cluster after the first failure.")] = (
+        False
+    )
+    only_failed: Annotated[
+        bool, typer.Option("--only-failed", help="Take up the last run: only what it did not finish.")
+    ] = False
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="Keep a record of the run here, stack by stack.")
+    ] = None
+    cwd: Cwd = Path()
+
+
+def over_many(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command, whose first argument is a Many, the options of one."""
+    hints = get_type_hints(Many, include_extras=True)
+    own = inspect.signature(command, eval_str=True)
+    shared = [
+        inspect.Parameter(each.name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=hints[each.name])
+        for each in fields(Many)
+    ]
+
+    @wraps(command)
+    def with_options(**given: Any) -> None:
+        command(Many(**{each.name: given.pop(each.name) for each in shared}), **given)
+
+    parameters = [*shared, *list(own.parameters.values())[1:]]
+    with_options.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {each.name: each.annotation for each in parameters}
+    return with_options
 
 
 def chosen(project: Project, names: Sequence[str] | None, *, all_: bool, select: str | None = None) -> list[str]:

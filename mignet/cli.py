@@ -9,6 +9,7 @@ import gc
 import json
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
@@ -29,12 +30,15 @@ from mignet.arguments import (
     AsJson,
     Cwd,
     EngineChoice,
+    Many,
     OutputChoice,
     PlanChoice,
+    Select,
     Stacks,
     Yes,
     chosen,
     mistake,
+    over_many,
 )
 from mignet.drift_commands import app as drifts
 from mignet.editor_commands import app as editors
@@ -48,6 +52,7 @@ if TYPE_CHECKING:
 
     from config.stack import Stack
     from mignet.changes import Report
+    from mignet.course import Course
     from mignet.run import Engine, Verb
 
 Form = Literal["table", "json", "markdown"]
@@ -57,7 +62,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="A dedicated live-migration network for OpenShift Virtualization clusters.\n\n"
-    "Exit codes: 0 fine, 1 failed, 2 configuration, 7 changes or drift where none were expected.",
+    "Exit codes: 0 fine, 1 failed or stopped, 2 configuration, 7 changes or drift where none were expected,\n"
+    "130 broken off by a second ctrl-c.",
 )
 app.add_typer(lab, name="lab")
 app.add_typer(export, name="export")
@@ -98,54 +104,62 @@ def _answer() -> NoReturn:
 
 
 @app.command()
+@over_many
 def preview(
-    stacks: Stacks = None,
+    many: Many,
     *,
-    all_: All = False,
     engine: EngineChoice = "auto",
     as_json: AsJson = False,
     output: PlanChoice = "table",
-    cwd: Cwd = Path(),
     expect_no_changes: Annotated[bool, typer.Option("--expect-no-changes", help="Exit 7 if there are any.")] = False,
 ) -> None:
     """Show what up would do, field by field, from a dry run of the API server."""
-    form = _form(output, as_json=as_json)
-    reports = _run("preview", stacks, all_=all_, engine=engine, form=form, cwd=cwd)
+    reports = _run("preview", many, engine=engine, form=_form(output, as_json=as_json))
     _finish(reports, changes_code=CHANGES if expect_no_changes else 0)
 
 
 @app.command()
+@over_many
 def up(
-    stacks: Stacks = None,
+    many: Many,
     *,
-    all_: All = False,
     engine: EngineChoice = "auto",
     as_json: AsJson = False,
     output: PlanChoice = "table",
-    cwd: Cwd = Path(),
     yes: Yes = False,
     skip_preflight: Annotated[
         bool, typer.Option("--skip-preflight", help="Do not look first whether the clusters are fit.")
     ] = False,
+    canary: Annotated[
+        list[str] | None,
+        typer.Option("--canary", metavar="STACK", help="Apply and verify this one (a name, pattern, labels) first."),
+    ] = None,
+    no_waves: Annotated[
+        bool, typer.Option("--no-waves", help="All at once, and without verify, whatever Pulumi.yaml says.")
+    ] = False,
 ) -> None:
-    """Look whether the clusters are fit, make them hold what the stacks declare, and read it back."""
+    """Look whether the clusters are fit, make them hold what the stacks declare, and read it back.
+
+    With waves in Pulumi.yaml or --canary, a wave is verified before the next one starts.
+    """
+    if canary and no_waves:
+        mistake("--canary", "and --no-waves exclude each other", "Give one of them")
+    order = Order(tuple(canary or ()), ignored=no_waves)
     form = _form(output, as_json=as_json)
-    _finish(_run("up", stacks, all_=all_, engine=engine, form=form, cwd=cwd, yes=yes, skip_preflight=skip_preflight))
+    _finish(_run("up", many, engine=engine, form=form, yes=yes, skip_preflight=skip_preflight, order=order))
 
 
 @app.command()
+@over_many
 def destroy(
-    stacks: Stacks = None,
+    many: Many,
     *,
-    all_: All = False,
     engine: EngineChoice = "auto",
     as_json: AsJson = False,
-    cwd: Cwd = Path(),
     yes: Yes = False,
 ) -> None:
     """Delete what is ours, and give back the fields of the HyperConverged."""
-    form = _form("table", as_json=as_json)
-    _finish(_run("destroy", stacks, all_=all_, engine=engine, form=form, cwd=cwd, yes=yes))
+    _finish(_run("destroy", many, engine=engine, form=_form("table", as_json=as_json), yes=yes))
 
 
 @app.command()
@@ -155,6 +169,7 @@ def check(
     all_: Annotated[
         bool, typer.Option("--all", help="Check every stack that has a file; so does naming none.")
     ] = False,
+    select: Select = None,
     output: OutputChoice = "table",
     strict: Annotated[bool, typer.Option("--strict", help="Exit 2 on warnings, too.")] = False,
     cwd: Cwd = Path(),
@@ -164,7 +179,7 @@ def check(
     from mignet.outputs import RENDER
 
     project = Project.find(cwd.resolve())
-    checked = run_check(project, chosen(project, stacks, all_=all_ or not stacks))
+    checked = run_check(project, chosen(project, stacks, all_=all_ or not (stacks or select), select=select))
     typer.echo(RENDER[output](checked, Path.cwd()), nl=False)
     if checked.blocks or (strict and checked.warns):
         raise typer.Exit(CONFIGURATION)
@@ -175,6 +190,7 @@ def render(
     stacks: Stacks = None,
     *,
     all_: All = False,
+    select: Select = None,
     cwd: Cwd = Path(),
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write one file a stack into this folder.")
@@ -184,7 +200,7 @@ def render(
     from mignet import manifests, run
 
     project = Project.find(cwd.resolve())
-    loaded = run.load(project, chosen(project, stacks, all_=all_))
+    loaded = run.load(project, chosen(project, stacks, all_=all_, select=select))
     for line in run.check_fleet(project, loaded):
         typer.secho(line, fg="yellow", err=True)
     for stack in loaded:
@@ -198,52 +214,46 @@ def render(
             typer.echo(f"wrote {path}")
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """In which waves `up` goes: a canary first, or as Pulumi.yaml says, unless that is ignored."""
+
+    canary: tuple[str, ...] = ()
+    ignored: bool = False
+
+
 def _run(
     verb: Verb,
-    names: Sequence[str] | None,
+    many: Many,
     *,
-    all_: bool,
     engine: str,
     form: Form,
-    cwd: Path,
     yes: bool = False,
     skip_preflight: bool = False,
+    order: Order | None = None,
 ) -> list[Report]:
     from mignet import run
     from mignet.outputs import plan_markdown
+    from mignet.picking import pick, waves_of
     from mignet.render import show
 
     # What was imported stays to the end; a collector that looks at all of it again and again only costs time.
     gc.freeze()
     gc.enable()
-    project = Project.find(cwd.resolve())
-    stacks: list[Stack] = run.load(project, chosen(project, names, all_=all_))
+    project = Project.find(many.cwd.resolve())
+    picked = pick(project, verb, many)
+    stacks: list[Stack] = run.load(project, picked.names)
     if verb in {"preview", "up"}:
         for line in run.check_fleet(project, stacks):
             typer.secho(line, fg="yellow", err=True)
+    waves = waves_of(project, picked.names, canary=order.canary) if order and not order.ignored else []
     taken, remark = run.choose_engine(engine)
     if remark:
         typer.echo(remark, err=True)
-
-    def confirm(reports: list[Report]) -> bool:
-        if yes:
-            return True
-        if not sys.stdin.isatty():
-            _fail(f"mignet: {verb} asks before it changes anything; say --yes where nobody can answer", CONFIGURATION)
-        changing = [report for report in reports if report.changed]
-        for report in changing:
-            show(report, err=True)
-        return not changing or typer.confirm(f"{verb}?", err=True)
-
-    refused = _look_first(project, stacks, taken, skip=skip_preflight) if verb == "up" else []
-    given_up = {report.stack for report in refused}
-    fit = [stack for stack in stacks if stack.name not in given_up]
-    if taken == "direct":
-        reports = asyncio.run(run.direct(project, fit, verb, confirm=confirm))
-    else:
-        reports = run.with_pulumi(project, fit, verb, confirm=None if yes else confirm)
-    order = [stack.name for stack in stacks]
-    reports = sorted([*refused, *reports], key=lambda report: order.index(report.stack))
+    with picked.under_way(taken) as course:
+        job = _Job(project, verb, taken, course, waves, yes=yes, skip_preflight=skip_preflight, timeout=many.timeout)
+        found = asyncio.run(_through(job, stacks))
+    reports = [found[stack.name] for stack in stacks]
     if form == "json":
         sys.stdout.write(json.dumps([report.as_json() for report in reports], indent=2) + "\n")
     elif form == "markdown":
@@ -261,19 +271,76 @@ def _form(output: Form, *, as_json: bool) -> Form:
     return "json" if as_json else output
 
 
-def _look_first(project: Project, stacks: Sequence[Stack], engine: Engine, *, skip: bool) -> list[Report]:
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What `preview`, `up` and `destroy` are told besides their stacks."""
+
+    project: Project
+    verb: Verb
+    engine: Engine
+    course: Course
+    waves: Sequence[Sequence[str]]
+    yes: bool
+    skip_preflight: bool
+    timeout: float | None
+
+    def agreed(self, reports: Sequence[Report]) -> bool:
+        """Show what would change and ask, unless it was said to go on."""
+        from mignet.render import show
+
+        self.course.pause()
+        if self.yes:
+            return True
+        if not sys.stdin.isatty():
+            _fail(
+                f"mignet: {self.verb} asks before it changes anything; say --yes where nobody can answer",
+                CONFIGURATION,
+            )
+        changing = [report for report in reports if report.changed]
+        for report in changing:
+            show(report, err=True)
+        return not changing or typer.confirm(f"{self.verb}?", err=True)
+
+
+async def _through(job: _Job, stacks: Sequence[Stack]) -> dict[str, Report]:
+    """Look first, plan, ask, and carry it out; return a report for each stack, by name."""
+    from mignet import run
+
+    course = job.course
+    reports = await _look_first(job, stacks) if job.verb == "up" else {}
+    fit = [stack for stack in stacks if stack.name not in reports]
+    plan = await run.plan(job.project, fit, job.verb, job.engine, course, asked=not job.yes)
+    reports |= plan.reports
+    sound = [stack for stack in fit if not reports[stack.name].error]
+    if job.verb == "preview":
+        return reports
+    if not course.stop.asked and not job.agreed([reports[stack.name] for stack in fit]):
+        course.stop.ask("it was not agreed to")
+        return reports
+    if not job.waves:
+        return reports | await plan.act(sound, last=True)
+    from mignet.verify import Patience
+    from mignet.waves import roll_out
+
+    patience = Patience() if job.timeout is None else Patience(job.timeout)
+    return reports | await roll_out(job.project, sound, job.waves, plan, course=course, patience=patience)
+
+
+async def _look_first(job: _Job, stacks: Sequence[Stack]) -> dict[str, Report]:
     """Run preflight and show what does not stop anything; return the reports of the stacks that it stops."""
     from mignet import run
 
-    if skip:
+    if job.skip_preflight:
         names = ", ".join(stack.name for stack in stacks)
+        job.course.pause()
         typer.secho(
             f"--skip-preflight: nobody looked at the rights, APIs, NICs, ranges and owners on {names}",
             fg="yellow",
             err=True,
         )
-        return []
-    checked = asyncio.run(run.preflight(project, stacks))
+        return {}
+    checked = await run.preflight(job.project, stacks, job.course, last=False)
+    job.course.pause()
     for finding in checked.findings:
         if not finding.blocks:
             typer.secho(
@@ -281,7 +348,7 @@ def _look_first(project: Project, stacks: Sequence[Stack], engine: Engine, *, sk
             )
     for line in checked.left_out:
         typer.secho(line, fg="yellow", err=True)
-    return run.refused(checked, stacks, "up", engine)
+    return {report.stack: report for report in run.refused(checked, stacks, "up", job.engine)}
 
 
 def _finish(reports: Sequence[Report], *, changes_code: int = 0) -> None:

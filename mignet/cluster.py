@@ -42,7 +42,7 @@ ATTEMPTS = 8
 """Times that a request is made while the API server answers that it is busy; it says how long to wait in between."""
 
 
-Reason = Literal["kubeconfig", "unreachable", "unauthorized", "forbidden", "not-served", "refused"]
+Reason = Literal["kubeconfig", "unreachable", "unauthorized", "forbidden", "not-served", "conflict", "refused"]
 """Why a cluster did not do what was asked of it."""
 
 
@@ -227,6 +227,7 @@ class Cluster:
     def _refusal(self, action: str, error: ApiError) -> ClusterError:
         answers: dict[int, tuple[Reason, str]] = {
             401: ("unauthorized", "; log in again"),
+            409: ("conflict", ""),
             403: ("forbidden", "; ask the cluster's administrator for that right"),
         }
         reason, hint = answers.get(error.status.code or 0, ("refused", ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from config.findings import Finding
@@ -12,8 +13,8 @@ from mignet.cluster import Cluster, ClusterError
 from mignet.drift_rules import RULES, Seen, reads
 from mignet.engines import direct_engine
 from mignet.guards import GuardError
-from mignet.looks import trouble
-from mignet.run import PARALLEL, Engine, declare, sentences
+from mignet.looks import trouble, unseen
+from mignet.run import Engine, declared, sentences
 from mignet.side_by_side import apart
 from mignet.snapshot import judge, look
 
@@ -23,33 +24,23 @@ if TYPE_CHECKING:
     from config.project_files import Project
     from config.stack import Stack
     from mignet.changes import PulumiView
+    from mignet.course import Course
     from mignet.engines.evaluation import Declaration
+    from mignet.fleet_work import Ended
 
 
-def drift(project: Project, stacks: Sequence[Stack], engine: Engine) -> list[Report]:
+async def drift(project: Project, stacks: Sequence[Stack], engine: Engine, course: Course) -> list[Report]:
     """Look at every stack's cluster, and with the Pulumi engine through Pulumi's eyes, too.
 
     A cluster that cannot be looked at is an error in its report, and stops no other.
     """
-    ours = asyncio.run(_look_at_all(project, stacks))
-    if engine == "direct":
-        return ours
-    from mignet.engines import pulumi_engine
-
-    reached = [stack for stack, report in zip(stacks, ours, strict=True) if not report.error]
-    views = pulumi_engine.views(project, reached)
-    return [_side_by_side(report, views.get(report.stack)) for report in ours]
-
-
-async def _look_at_all(project: Project, stacks: Sequence[Stack]) -> list[Report]:
-    declarations = {stack.name: declare(project, stack) for stack in stacks}
-    limit = asyncio.Semaphore(PARALLEL)
 
     async def one(stack: Stack) -> Report:
         report = Report(stack.name, "drift", "direct", warnings=tuple(map(str, stack.findings)))
         try:
-            async with limit, Cluster(stack.cluster, base=project.directory) as cluster:
-                return await _look_at(stack, declarations[stack.name], cluster, report)
+            declaration = await declared(project, stack)
+            async with Cluster(stack.cluster, base=project.directory) as cluster:
+                return await _look_at(stack, declaration, cluster, report)
         except ClusterError as error:
             return replace(report, error=sentences(stack, error), findings=(trouble(stack, error),))
         except GuardError as error:
@@ -58,7 +49,20 @@ async def _look_at_all(project: Project, stacks: Sequence[Stack]) -> list[Report
             )
             return replace(report, error=str(error), findings=tuple(unfit))
 
-    return list(await asyncio.gather(*(one(stack) for stack in stacks)))
+    work = {stack.name: partial(one, stack) for stack in stacks}
+    ends = await course.through(work, error=lambda report: report.error, last=engine == "direct")
+    ours = [ended.result or _without_end(name, ended) for name, ended in ends.items()]
+    if engine == "direct":
+        return ours
+    from mignet.engines import pulumi_engine
+
+    reached = [stack for stack, report in zip(stacks, ours, strict=True) if not report.error]
+    views = await pulumi_engine.views(project, reached, course)
+    return [_side_by_side(report, views.get(report.stack)) for report in ours]
+
+
+def _without_end(name: str, ended: Ended[Report]) -> Report:
+    return Report(name, "drift", "direct", error=ended.why, findings=(unseen(name, ended),))
 
 
 async def _look_at(stack: Stack, declaration: Declaration, cluster: Cluster, report: Report) -> Report:

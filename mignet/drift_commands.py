@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,15 +16,13 @@ from config.project_files import Project
 from mignet.arguments import (
     CHANGES,
     FAILED,
-    All,
     AsJson,
-    Cwd,
     EngineChoice,
+    Many,
     OutputChoice,
-    Stacks,
     Yes,
-    chosen,
     mistake,
+    over_many,
 )
 
 if TYPE_CHECKING:
@@ -31,27 +30,29 @@ if TYPE_CHECKING:
 
     from config.stack import Stack
     from mignet.changes import Report
+    from mignet.course import Course
     from mignet.outputs import Output
+    from mignet.picking import Picked
     from mignet.run import Engine
 
 app = typer.Typer()
 
 
 @app.command()
+@over_many
 def drift(
-    stacks: Stacks = None,
+    many: Many,
     *,
-    all_: All = False,
     engine: EngineChoice = "auto",
     output: OutputChoice = "table",
     as_json: AsJson = False,
     fix: Annotated[bool, typer.Option("--fix", help="Run up where there is drift, after showing it.")] = False,
     yes: Yes = False,
-    cwd: Cwd = Path(),
 ) -> None:
     """Show what differs on the clusters from what the stacks declare, who did it and when; exit 7 if anything does."""
     from mignet import run
     from mignet.drift import drift as look
+    from mignet.picking import pick
 
     if as_json and output != "table":
         mistake("--json", "and --output exclude each other", "Give one of them")
@@ -59,18 +60,23 @@ def drift(
         mistake("--yes", "is for --fix", "Leave it out: without --fix nothing is changed")
     if fix and not yes and not sys.stdin.isatty():
         mistake("--fix", "asks before it changes anything", "Say --yes where nobody can answer")
-    project = Project.find(cwd.resolve())
-    loaded = run.load(project, chosen(project, stacks, all_=all_))
+    project = Project.find(many.cwd.resolve())
+    picked = pick(project, "drift", many)
+    loaded = run.load(project, picked.names)
     taken, remark = run.choose_engine(engine)
     if remark:
         typer.echo(remark, err=True)
-    reports = look(project, loaded, taken)
+    with picked.under_way(taken) as course:
+        reports = asyncio.run(look(project, loaded, taken, course))
     if fix and any(report.drifted for report in reports):
         _show(reports)
         drifted = [stack for stack, report in zip(loaded, reports, strict=True) if report.drifted and not report.error]
         if _agreed(drifted, yes=yes):
-            failed = _repair(project, drifted, taken)
-            reports = [failed.get(report.stack, report) for report in look(project, loaded, taken)]
+            repair = replace(picked, verb="up", names=tuple(stack.name for stack in drifted))
+            failed = _repair(repair, drifted, taken)
+            with picked.under_way(taken) as course:
+                again = asyncio.run(look(project, loaded, taken, course))
+            reports = [failed.get(report.stack, report) for report in again]
     _write(project, reports, "reports" if as_json else output)
     if any(report.error for report in reports):
         raise typer.Exit(FAILED)
@@ -90,18 +96,23 @@ def _agreed(stacks: Sequence[Stack], *, yes: bool) -> bool:
     return bool(stacks) and (yes or typer.confirm(f"run up for {names}?", err=True))
 
 
-def _repair(project: Project, stacks: Sequence[Stack], engine: Engine) -> dict[str, Report]:
+def _repair(picked: Picked, stacks: Sequence[Stack], engine: Engine) -> dict[str, Report]:
     """Run `up` on the stacks, and return the reports of those where it failed, by name."""
     from mignet import run
 
+    project = picked.project
     for line in run.check_fleet(project, stacks):
         typer.secho(line, fg="yellow", err=True)
-    if engine == "direct":
-        reports = asyncio.run(run.direct(project, stacks, "up", confirm=lambda _: True))
-    else:
-        reports = run.with_pulumi(project, stacks, "up", confirm=None)
-    _show(reports)
-    return {report.stack: report for report in reports if report.error}
+
+    async def up(course: Course) -> dict[str, Report]:
+        plan = await run.plan(project, stacks, "up", engine, course, asked=False)
+        sound = [stack for stack in stacks if not plan.reports[stack.name].error]
+        return plan.reports | await plan.act(sound, last=True)
+
+    with picked.under_way(engine) as course:
+        reports = asyncio.run(up(course))
+    _show(list(reports.values()))
+    return {name: report for name, report in reports.items() if report.error}
 
 
 def _write(project: Project, reports: Sequence[Report], form: Output | Literal["reports"]) -> None:

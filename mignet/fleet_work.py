@@ -5,14 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 Result = TypeVar("Result")
-State = Literal["waiting", "running", "done", "failed", "timed out", "not started"]
+State = Literal["waiting", "running", "done", "failed", "timed out", "stopped", "not started"]
+
+CTRL_C = "ctrl-c"
+
+PARALLEL = 16
+"""Clusters at a time, where nothing but waiting for their answers is in the way."""
+
+
+class StoppedError(Exception):
+    """Work ended at a safe point, as it was asked to; the sentence says at which."""
 
 
 @dataclass(slots=True)
@@ -20,6 +30,7 @@ class Stop:
     """Whether work is to end at the next safe point, and why. Clusters that wait are not started then."""
 
     reason: str | None = None
+    _tell: list[Callable[[], object]] = field(default_factory=list)
 
     @property
     def asked(self) -> bool:
@@ -29,24 +40,35 @@ class Stop:
     def ask(self, reason: str) -> None:
         """Ask for it; the first reason stays."""
         self.reason = self.reason or reason
+        for tell in self._tell:
+            tell()
+
+    @contextlib.contextmanager
+    def told(self, tell: Callable[[], object]) -> Iterator[None]:
+        """Have `tell` called when it is asked for meanwhile, from a signal's handler, too."""
+        self._tell.append(tell)
+        try:
+            yield
+        finally:
+            self._tell.remove(tell)
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How a run goes through its clusters.
 
-    `seconds` is what each cluster has, from its own start on; None is without end. `fail_fast` starts no other cluster
-    after the first that failed.
+    `at_a_time` None leaves it to who does the work. `seconds` is what each cluster has, from its own start on; None is
+    without end. `fail_fast` starts no other cluster after the first that failed.
     """
 
-    at_a_time: int = 16
+    at_a_time: int | None = None
     seconds: float | None = None
     fail_fast: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Ended(Generic[Result]):
-    """How one cluster's work ended; `result` is None unless it ran to its own end."""
+    """How one cluster's work ended, and why it did not end well; `result` is None unless it ran to its own end."""
 
     state: State
     result: Result | None = None
@@ -58,38 +80,69 @@ async def side_by_side(
     *,
     pace: Pace,
     stop: Stop,
-    failed: Callable[[Result], bool],
-    watch: Callable[[str, State], None] = lambda _name, _state: None,
+    error: Callable[[Result], str | None],
+    watch: Callable[[str, State, str], None] = lambda _name, _state, _why: None,
+    changing: bool = False,
+    spent: dict[str, float] | None = None,
 ) -> dict[str, Ended[Result]]:
     """Do all of it and return how each ended, in the order given. One that fails stops no other.
 
-    `failed` judges a result; `watch` is told whenever a cluster's state changes.
+    `error` says of a result why it is a failure; `watch` is told whenever a cluster's state changes, and why. Work that is `changing` a cluster ends
+    by itself when asked to stop, with StoppedError; any other is broken off. `spent` has the seconds that each cluster
+    took of its time in earlier work, and is brought up to date.
     """
-    limit = asyncio.Semaphore(pace.at_a_time)
+    limit = asyncio.Semaphore(pace.at_a_time or PARALLEL)
+    used = {} if spent is None else spent
 
     async def one(name: str) -> Ended[Result]:
         async with limit:
             if stop.asked:
                 return Ended("not started", why=f"{name}: not started: {stop.reason}")
-            watch(name, "running")
-            ended: Ended[Result]
+            watch(name, "running", "")
+            begun = time.monotonic()
             try:
-                async with asyncio.timeout(pace.seconds):
-                    result = await work[name]()
-            except TimeoutError:
-                ended = Ended("timed out", why=f"{name}: did not end within {pace.seconds:.0f} s")
+                left = None if pace.seconds is None else max(pace.seconds - used.get(name, 0.0), 0.0)
+                async with asyncio.timeout(left):
+                    result = await (work[name]() if changing else _unless(stop, name, work[name]()))
+            except TimeoutError as late:
+                ended = Ended[Result]("timed out", why=str(late) or f"{name}: did not end within {pace.seconds:g} s")
+            except StoppedError as stopped:
+                ended = Ended("stopped", why=str(stopped))
             else:
-                ended = Ended("failed" if failed(result) else "done", result)
-            if pace.fail_fast and ended.state != "done":
+                why = error(result)
+                ended = Ended("done", result) if why is None else Ended("failed", result, why)
+            used[name] = used.get(name, 0.0) + time.monotonic() - begun
+            if pace.fail_fast and ended.state in {"failed", "timed out"}:
                 stop.ask(f"{name} failed, and --fail-fast was given")
             return ended
 
     async def watched(name: str) -> Ended[Result]:
         ended = await one(name)
-        watch(name, ended.state)
+        watch(name, ended.state, ended.why)
         return ended
 
     return dict(zip(work, await asyncio.gather(*(watched(name) for name in work)), strict=True))
+
+
+async def _unless(stop: Stop, name: str, work: Awaitable[Result]) -> Result:
+    """Do the work, or break it off when ctrl-c asks for it: it changes nothing, so that any point is a safe one."""
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+
+    def break_off() -> None:
+        # One cluster's failure is no reason to lose what another one is about to say.
+        if stop.reason == CTRL_C:
+            loop.call_soon_threadsafe(task.cancel)
+
+    with stop.told(break_off):
+        try:
+            return await task
+        except asyncio.CancelledError:
+            # Also cancelled when a deadline is over; then that is said.
+            if stop.reason != CTRL_C or (current := asyncio.current_task()) is None or current.cancelling():
+                raise
+            msg = f"{name}: stopped by {CTRL_C} while it was looked at; nothing was changed"
+            raise StoppedError(msg) from None
 
 
 @contextlib.contextmanager
@@ -100,7 +153,7 @@ def interruptible(stop: Stop, tell: Callable[[str], None]) -> Iterator[None]:
     """
 
     def first(_number: int, _frame: object) -> None:
-        stop.ask("ctrl-c")
+        stop.ask(CTRL_C)
         signal.signal(signal.SIGINT, before)
         tell("stopping: no other cluster is started, running ones go on to a safe point; ctrl-c again breaks off")
 

@@ -64,10 +64,12 @@ ACCESS_REVIEW = Kind(
     "authorization.k8s.io", "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", namespaced=False
 )
 
-DECLARED_KINDS = (NODE_POLICY, NETWORK_ATTACHMENT, HYPERCONVERGED_V1BETA1, HYPERCONVERGED_V1)
+LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases")
+
+WRITTEN_KINDS = (NODE_POLICY, NETWORK_ATTACHMENT, HYPERCONVERGED_V1BETA1, HYPERCONVERGED_V1, LEASE)
 
 
 def kind_of(manifest: Object) -> Kind:
-    """Return the kind of an object that this project declares. Raises KeyError for any other."""
-    by_name = {(kind.api_version, kind.kind): kind for kind in DECLARED_KINDS}
+    """Return the kind of an object that this project writes. Raises KeyError for any other."""
+    by_name = {(kind.api_version, kind.kind): kind for kind in WRITTEN_KINDS}
     return by_name[manifest["apiVersion"], manifest["kind"]]

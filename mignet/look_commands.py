@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from config.project_files import Project
-from mignet.arguments import All, Cwd, OutputChoice, Stacks, Yes, chosen, mistake
+from mignet.arguments import Many, OutputChoice, Yes, mistake, over_many
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,23 +23,26 @@ app = typer.Typer()
 
 
 @app.command()
-def preflight(stacks: Stacks = None, *, all_: All = False, output: OutputChoice = "table", cwd: Cwd = Path()) -> None:
+@over_many
+def preflight(many: Many, *, output: OutputChoice = "table") -> None:
     """Look whether clusters are fit for what their stacks declare, and change nothing; exit 1 if one is not."""
     from mignet import run
+    from mignet.picking import pick
 
-    project = Project.find(cwd.resolve())
-    loaded = run.load(project, chosen(project, stacks, all_=all_))
-    _finish(asyncio.run(run.preflight(project, loaded)), output)
+    project = Project.find(many.cwd.resolve())
+    picked = pick(project, "preflight", many)
+    loaded = run.load(project, picked.names)
+    with picked.under_way() as course:
+        checked = asyncio.run(run.preflight(project, loaded, course))
+    _finish(checked, output)
 
 
 @app.command()
+@over_many
 def verify(
-    stacks: Stacks = None,
+    many: Many,
     *,
-    all_: All = False,
     output: OutputChoice = "table",
-    cwd: Cwd = Path(),
-    timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Wait that long; 0 looks once.")] = 1800.0,
     stuck_after: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="Patience with a pod whose start fails.")
     ] = 30.0,
@@ -55,23 +58,27 @@ def verify(
 ) -> None:
     """Wait for the operators, and prove that the pods that migrate use the network; exit 1 if they do not.
 
-    It changes nothing, except that --migrate creates one VirtualMachineInstanceMigration.
+    It waits for --timeout, 1800 seconds unless it is given, and looks once with 0. It changes nothing, except that
+    --migrate creates one VirtualMachineInstanceMigration.
     """
-    from mignet import progress, proving, run
+    from mignet import proving, run
+    from mignet.picking import pick
     from mignet.verify import Patience
 
-    project = Project.find(cwd.resolve())
-    loaded = run.load(project, chosen(project, stacks, all_=all_))
+    project = Project.find(many.cwd.resolve())
+    picked = pick(project, "verify", many)
+    loaded = run.load(project, picked.names)
     machine = _machine(vm, migrate, loaded)
-    patience = Patience(timeout, stuck_after)
-    with progress.shown() as show:
-        checked = asyncio.run(proving.prove(project, loaded, patience, with_peers=with_peers, progress=show))
+    timeout = Patience().timeout if many.timeout is None else many.timeout
+    with picked.under_way() as course:
+        patience = Patience(timeout, stuck_after)
+        checked = asyncio.run(proving.prove(project, loaded, patience, with_peers=with_peers, course=course))
     if machine and not checked.blocks:
         if migrate and not yes:
             _ask(machine)
         within = timeout if migrate else None
-        with progress.shown() as show:
-            way = proving.prove_machine(project, loaded[0], machine, migrate_within=within, progress=show)
+        with picked.under_way() as course:
+            way = proving.prove_machine(project, loaded[0], machine, migrate_within=within, course=course)
             checked = checked.with_(asyncio.run(way))
     _finish(checked, output)
 

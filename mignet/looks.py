@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from config.findings import Finding
 from mignet.checked import Checked
 from mignet.cluster import Cluster, ClusterError
+from mignet.snapshot import Judged
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from config.project_files import Project
     from config.stack import Stack
-    from mignet.snapshot import Judged
-
-PARALLEL = 16
-"""Clusters that are looked at at a time."""
+    from mignet.course import Course
+    from mignet.fleet_work import Ended
 
 _REMEDIES = {
     "unreachable": "See that its API server runs, and that this machine may reach it",
@@ -27,26 +26,41 @@ _REMEDIES = {
 
 
 async def look_at(
-    project: Project, stacks: Sequence[Stack], look: Callable[[Stack, Cluster], Awaitable[Judged]]
+    project: Project,
+    stacks: Sequence[Stack],
+    look: Callable[[Stack, Cluster], Awaitable[Judged]],
+    course: Course,
+    *,
+    last: bool = True,
 ) -> Checked:
     """Look at every stack's cluster. A cluster that cannot be looked at is one finding, and stops no other."""
-    limit = asyncio.Semaphore(PARALLEL)
 
-    async def one(stack: Stack) -> tuple[Sequence[Finding], Sequence[str]]:
+    async def one(stack: Stack) -> Judged:
         try:
-            async with limit, Cluster(stack.cluster, base=project.directory) as cluster:
-                judged = await look(stack, cluster)
+            async with Cluster(stack.cluster, base=project.directory) as cluster:
+                return await look(stack, cluster)
         except ClusterError as error:
-            return [trouble(stack, error)], ()
-        return judged.findings, [f"{stack.name}: {sentence}" for sentence in judged.sentences()]
+            return Judged((trouble(stack, error),))
 
-    outcomes = await asyncio.gather(*(one(stack) for stack in stacks))
-    return Checked(
-        project,
-        tuple(stack.name for stack in stacks),
-        tuple(finding for findings, _ in outcomes for finding in findings),
-        tuple(sentence for _, sentences in outcomes for sentence in sentences),
-    )
+    work = {stack.name: partial(one, stack) for stack in stacks}
+    outcomes = await course.through(work, error=lambda judged: blocking(judged.findings), last=last)
+    findings: list[Finding] = []
+    left_out: list[str] = []
+    for name, ended in outcomes.items():
+        findings += ended.result.findings if ended.result else [unseen(name, ended)]
+        left_out += [f"{name}: {sentence}" for sentence in (ended.result.sentences() if ended.result else ())]
+    return Checked(project, tuple(outcomes), tuple(findings), tuple(left_out))
+
+
+def blocking(findings: Iterable[Finding]) -> str | None:
+    """Return the findings that forbid to apply a stack, a line each; None when there are none."""
+    return "\n".join(str(each) for each in findings if each.blocks) or None
+
+
+def unseen(name: str, ended: Ended[Any]) -> Finding:
+    """Say as a finding why the look at a cluster came to no end; its code is `cluster-` and how it ended instead."""
+    code = f"cluster-{ended.state.replace(' ', '-')}"
+    return Finding("error", code, name, "cluster", None, ended.why.removeprefix(f"{name}: "), "")
 
 
 def trouble(stack: Stack, error: ClusterError) -> Finding:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from config.fleet_files import read_fleet
 from mignet import looks, run
 from mignet.checked import Checked
 from mignet.cluster import Cluster, ClusterError
+from mignet.fleet_work import PARALLEL
 from mignet.snapshot import judge
 from mignet.verify import Verdict, migration, peers, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from config.findings import Finding
     from config.project_files import Project
     from config.stack import Stack
+    from mignet.course import Course
     from mignet.verify import Patience
     from mignet.verify.pods import Pod
 
@@ -31,32 +34,34 @@ async def prove(
     patience: Patience,
     *,
     with_peers: bool,
-    progress: Callable[[str, str], None],
+    course: Course,
 ) -> Checked:
-    """Verify the stacks. A cluster that cannot be looked at is one finding; `progress` gets a stack and a line.
+    """Verify the stacks. A cluster that cannot be looked at is one finding, and stops no other.
 
     Raises ConfigError when the program refuses a stack.
     """
-    # One after the other: the program runs in this process, and Pulumi keeps one stack at a time.
-    declared = {stack.name: tuple(each.manifest for each in run.declare(project, stack).objects) for stack in stacks}
-    limit = asyncio.Semaphore(looks.PARALLEL)
 
-    async def one(stack: Stack) -> Verdict | ClusterError:
+    async def one(stack: Stack) -> Verdict | Finding:
+        declaration = await run.declared(project, stack)
         try:
-            async with limit, Cluster(stack.cluster, base=project.directory) as cluster:
+            async with Cluster(stack.cluster, base=project.directory) as cluster:
                 return await verify(
                     stack,
                     cluster,
-                    declared=declared[stack.name],
+                    declared=tuple(each.manifest for each in declaration.objects),
                     patience=patience,
-                    progress=lambda line: progress(stack.name, line),
+                    progress=lambda line: course.say(stack.name, line),
                 )
         except ClusterError as error:
-            return error
+            return looks.trouble(stack, error)
 
-    outcomes = dict(
-        zip((stack.name for stack in stacks), await asyncio.gather(*(one(stack) for stack in stacks)), strict=True)
-    )
+    def unproven(outcome: Verdict | Finding) -> str | None:
+        return looks.blocking(outcome.judged.findings if isinstance(outcome, Verdict) else [outcome])
+
+    work = {stack.name: partial(one, stack) for stack in stacks}
+    # It waits as long as its patience says, and says then what for.
+    ends = await course.through(work, error=unproven, timed=False)
+    outcomes = {name: ended.result or looks.unseen(name, ended) for name, ended in ends.items()}
     doubles: list[Finding] = []
     if with_peers:
         doubles = [
@@ -73,7 +78,7 @@ async def prove_machine(
     machine: str,
     *,
     migrate_within: float | None,
-    progress: Callable[[str, str], None],
+    course: Course,
 ) -> Checked:
     """Prove the way of a virtual machine's last migration; `machine` is `NAMESPACE/NAME`.
 
@@ -89,7 +94,7 @@ async def prove_machine(
             judged = judge(migration.LAST if migrate_within is None else migration.BEFORE, move)
             if migrate_within is not None and not judged.findings:
                 judged, move = await migration.migrate(
-                    cluster, move, within=migrate_within, progress=lambda line: progress(stack.name, line)
+                    cluster, move, within=migrate_within, progress=lambda line: course.say(stack.name, line)
                 )
     except ClusterError as error:
         return Checked(project, (stack.name,), (looks.trouble(stack, error),), ())
@@ -101,7 +106,7 @@ async def prove_machine(
 def _gathered(
     project: Project,
     stacks: Sequence[Stack],
-    outcomes: Mapping[str, Verdict | ClusterError],
+    outcomes: Mapping[str, Verdict | Finding],
     doubles: Sequence[Finding],
 ) -> Checked:
     findings: list[Finding] = []
@@ -110,8 +115,8 @@ def _gathered(
     for stack in stacks:
         outcome = outcomes[stack.name]
         between = [each for each in doubles if each.stack == stack.name]
-        if isinstance(outcome, ClusterError):
-            findings.append(looks.trouble(stack, outcome))
+        if not isinstance(outcome, Verdict):
+            findings.append(outcome)
             continue
         findings += [*peers.without_doubles(outcome.judged.findings, between), *between]
         left_out += [f"{stack.name}: {sentence}" for sentence in outcome.judged.sentences()]
@@ -121,7 +126,7 @@ def _gathered(
 
 
 async def _segments(
-    project: Project, stacks: Sequence[Stack], outcomes: Mapping[str, Verdict | ClusterError]
+    project: Project, stacks: Sequence[Stack], outcomes: Mapping[str, Verdict | Finding]
 ) -> list[peers.Clusters]:
     """Return the segments of the stacks that are rolled out, with the pods of all their clusters."""
     known = {
@@ -129,7 +134,7 @@ async def _segments(
         for name, outcome in outcomes.items()
         if isinstance(outcome, Verdict) and outcome.rolled_out
     }
-    limit = asyncio.Semaphore(looks.PARALLEL)
+    limit = asyncio.Semaphore(PARALLEL)
 
     async def pods_of(stack: Stack) -> tuple[Pod, ...] | ClusterError:
         try:

@@ -10,6 +10,7 @@ from config.hyperconverged import NAME
 from mignet.guards import hyperconverged_kind
 from mignet.kinds import (
     ACCESS_REVIEW,
+    LEASE,
     NAMESPACE,
     NETWORK_ATTACHMENT,
     NODE,
@@ -64,6 +65,8 @@ def _to_apply(stack: Stack) -> Iterator[Right]:
     yield from _rights(NETWORK_ATTACHMENT, namespace, None, "get", "create", "patch", "delete")
     # What is ours and no longer declared may be in a namespace that the stack named before.
     yield from _rights(NETWORK_ATTACHMENT, None, None, "list")
+    # Who works on a stack (mignet/holding.py); one's own is created, which no rule can bind to a name.
+    yield from _rights(LEASE, namespace, None, "get", "create", "patch", "delete")
     if stack.uplink:
         yield from _rights(NODE_POLICY, None, None, "get", "list", "create", "patch", "delete")
         yield from _rights(NODE_ENACTMENT, None, None, "list")

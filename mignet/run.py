@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
-from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from config.findings import ConfigError, Finding
 from config.fleet_files import read_fleet
 from config.stack import Stack, load_stack
-from mignet import looks, roles
+from mignet import holding, looks, roles
 from mignet.changes import ObjectChange, Report
 from mignet.cluster import Cluster, ClusterError, ConflictError
 from mignet.engines import direct_engine
 from mignet.engines.evaluation import Declaration, ProgramError, evaluate
+from mignet.fleet_work import CTRL_C, StoppedError
 from mignet.guards import GuardError, stale_handlers
 from mignet.preflight import preflight as fitness
 from mignet.uplinks import UplinkError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 
     from config.project_files import Project
     from mignet.checked import Checked
+    from mignet.course import Course
+    from mignet.fleet_work import Ended
+    from mignet.snapshot import Judged
 
 Verb = Literal["preview", "up", "destroy"]
 Engine = Literal["pulumi", "direct"]
-
-PARALLEL = 16
-"""Clusters that the direct engine works on at a time."""
 
 
 def choose_engine(wanted: str) -> tuple[Engine, str | None]:
@@ -73,11 +77,13 @@ def check_fleet(project: Project, stacks: Sequence[Stack]) -> list[str]:
     return [files.left_out] if files.left_out else []
 
 
-async def preflight(project: Project, stacks: Sequence[Stack]) -> Checked:
+async def preflight(project: Project, stacks: Sequence[Stack], course: Course, *, last: bool = True) -> Checked:
     """Look whether the stacks' clusters are fit for them, all side by side; nothing is changed."""
-    return await looks.look_at(
-        project, stacks, lambda stack, cluster: fitness(stack, cluster, needed=roles.to_observe(stack))
-    )
+
+    def look(stack: Stack, cluster: Cluster) -> Awaitable[Judged]:
+        return fitness(stack, cluster, needed=roles.to_observe(stack))
+
+    return await looks.look_at(project, stacks, look, course, last=last)
 
 
 def refused(checked: Checked, stacks: Sequence[Stack], verb: Verb, engine: Engine) -> list[Report]:
@@ -101,65 +107,121 @@ def declare(project: Project, stack: Stack) -> Declaration:
         raise ConfigError([mistake]) from error
 
 
-async def direct(
-    project: Project, stacks: Sequence[Stack], verb: Verb, *, confirm: Callable[[list[Report]], bool]
-) -> list[Report]:
-    """Run a verb with the direct engine, all stacks side by side. One stack's failure does not stop the others.
+async def declared(project: Project, stack: Stack) -> Declaration:
+    """Evaluate the program for one stack beside the requests that are under way. Raises as `declare` does."""
+    # In one thread of its own: Pulumi keeps one stack at a time, and would pump this loop while it waits.
+    return await asyncio.get_running_loop().run_in_executor(_EVALUATOR, declare, project, stack)
 
-    `confirm` sees the reports of what would change, and says whether `up` and `destroy` go on.
+
+_EVALUATOR = ThreadPoolExecutor(max_workers=1, thread_name_prefix="program")
+
+
+class Act(Protocol):
+    """What carries a plan out on some of its stacks."""
+
+    async def __call__(self, stacks: Sequence[Stack], *, last: bool) -> dict[str, Report]:
+        """Return a report for each stack, by name; `last` as for a phase of a course."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a verb would do to each stack, by name, and what does it."""
+
+    reports: dict[str, Report]
+    act: Act
+
+
+async def plan(
+    project: Project, stacks: Sequence[Stack], verb: Verb, engine: Engine, course: Course, *, asked: bool
+) -> Plan:
+    """Plan a verb on all stacks, side by side. One stack's failure is an error in its report, and stops no other.
+
+    With the Pulumi engine, Pulumi itself is asked when somebody is `asked` who will look at it.
     """
-    declarations = {stack.name: declare(project, stack) for stack in stacks}
-    limit = asyncio.Semaphore(PARALLEL)
+    if engine == "direct":
+        return await _direct(project, stacks, verb, course, last=verb == "preview")
+    return await _with_pulumi(project, stacks, verb, course, asked=asked)
 
-    async def planned(stack: Stack) -> tuple[Report, list[direct_engine.Step]]:
-        plan = direct_engine.plan_removal if verb == "destroy" else direct_engine.plan
-        try:
-            async with limit, Cluster(stack.cluster, base=project.directory) as cluster:
-                steps = await plan(stack, declarations[stack.name], cluster)
-        except (GuardError, ClusterError, ConflictError) as error:
-            return _report(stack, verb, error=sentences(stack, error)), []
-        outputs = {} if verb == "destroy" else declarations[stack.name].outputs
-        return _report(stack, verb, tuple(step.change for step in steps), outputs=outputs), steps
 
-    async def carried_out(stack: Stack, report: Report, steps: list[direct_engine.Step]) -> Report:
-        if report.error:
-            return report
+async def _direct(project: Project, stacks: Sequence[Stack], verb: Verb, course: Course, *, last: bool) -> Plan:
+    steps: dict[str, list[direct_engine.Step]] = {}
+
+    async def planned(stack: Stack) -> Report:
+        report, steps[stack.name] = await _planned(project, stack, verb)
+        return report
+
+    async def carried_out(stack: Stack) -> Report:
+        report = reports[stack.name]
         act = direct_engine.carry_out_removal if verb == "destroy" else direct_engine.carry_out
         try:
-            async with limit, Cluster(stack.cluster, base=project.directory) as cluster:
-                left = await act(stack, steps, cluster)
-        except (ClusterError, ConflictError, UplinkError, direct_engine.ReadBackError) as error:
+            async with (
+                Cluster(stack.cluster, base=project.directory) as cluster,
+                holding.held(stack, cluster) if report.changed else contextlib.nullcontext() as hold,
+            ):
+
+                def between(done: int) -> None:
+                    if hold:
+                        hold.still_ours()
+                    if course.stop.reason == CTRL_C:
+                        count = f"{done} of {len(steps[stack.name])} objects"
+                        msg = f"{stack.name}: stopped by {CTRL_C} at a safe point: {count} done; run again for the rest"
+                        raise StoppedError(msg)
+
+                left = await act(stack, steps[stack.name], cluster, between=between)
+        except (ClusterError, ConflictError, UplinkError, direct_engine.ReadBackError, holding.HeldError) as error:
             return _report(stack, verb, report.changes, error=sentences(stack, error))
         return replace(report, warnings=(*report.warnings, *(f"{stack.name}: {line}" for line in left)))
 
-    plans = await asyncio.gather(*(planned(stack) for stack in stacks))
-    reports = [report for report, _ in plans]
-    if verb == "preview" or not confirm(reports):
-        return reports
-    return list(
-        await asyncio.gather(
-            *(carried_out(stack, report, steps) for stack, (report, steps) in zip(stacks, plans, strict=True))
-        )
-    )
+    async def act(stacks: Sequence[Stack], *, last: bool) -> dict[str, Report]:
+        work = {stack.name: partial(carried_out, stack) for stack in stacks}
+        ends = await course.through(work, error=_error, changing=True, last=last)
+        return {stack.name: ended_as(stack, verb, ends[stack.name], reports[stack.name]) for stack in stacks}
+
+    work = {stack.name: partial(planned, stack) for stack in stacks}
+    ends = await course.through(work, error=_error, last=last)
+    reports = {stack.name: ended_as(stack, verb, ends[stack.name]) for stack in stacks}
+    return Plan(reports, act)
 
 
-def with_pulumi(
-    project: Project, stacks: Sequence[Stack], verb: Verb, *, confirm: Callable[[list[Report]], bool] | None
-) -> list[Report]:
-    """Run a verb through Pulumi. What the reports say of fields, and the reading back, are dry runs of ours.
+async def _planned(project: Project, stack: Stack, verb: Verb) -> tuple[Report, list[direct_engine.Step]]:
+    foresee = direct_engine.plan_removal if verb == "destroy" else direct_engine.plan
+    try:
+        declaration = await declared(project, stack)
+        async with Cluster(stack.cluster, base=project.directory) as cluster:
+            steps = await foresee(stack, declaration, cluster)
+    except (GuardError, ClusterError, ConflictError) as error:
+        return _report(stack, verb, error=sentences(stack, error)), []
+    outputs = {} if verb == "destroy" else declaration.outputs
+    return _report(stack, verb, tuple(step.change for step in steps), outputs=outputs), steps
 
-    `confirm` as for `direct`; None stands for a yes that was given already.
-    """
+
+async def _with_pulumi(project: Project, stacks: Sequence[Stack], verb: Verb, course: Course, *, asked: bool) -> Plan:
+    """Plan a verb through Pulumi. What the reports say of fields, and the reading back, are dry runs of ours."""
     from mignet.engines import pulumi_engine
 
-    def dry_run(wanted: Verb) -> list[Report]:
-        return asyncio.run(direct(project, stacks, wanted, confirm=lambda _: False))
+    dry = await _direct(project, stacks, verb, course, last=False)
+    reports = {name: replace(report, engine="pulumi") for name, report in dry.reports.items()}
 
-    def read_back(reports: list[Report]) -> list[Report]:
-        left = {plan.stack: plan for plan in dry_run("preview")}
-        return [report if report.error else _held(report, left[report.stack]) for report in reports]
+    async def read_back(stack: Stack, report: Report) -> Report:
+        left, _ = await _planned(project, stack, "preview")
+        return _held(report, left)
 
-    return pulumi_engine.run(project, stacks, verb, dry_run(verb), confirm=confirm, read_back=read_back)
+    async def act(stacks: Sequence[Stack], *, last: bool) -> dict[str, Report]:
+        return await pulumi_engine.act(project, stacks, verb, reports, course, read_back=read_back, last=last)
+
+    if verb == "preview" or asked:
+        sound = [stack for stack in stacks if not reports[stack.name].error]
+        reports |= await pulumi_engine.preview(project, sound, verb, reports, course, last=verb == "preview")
+    return Plan(reports, act)
+
+
+def _error(report: Report) -> str | None:
+    return report.error
+
+
+def ended_as(stack: Stack, verb: Verb, ended: Ended[Report], planned: Report | None = None) -> Report:
+    """Return the report of a stack's work, or one that says why it came to no end."""
+    return ended.result or _report(stack, verb, planned.changes if planned else (), error=ended.why)
 
 
 def _held(report: Report, left: Report) -> Report:

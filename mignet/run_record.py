@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from config.project_files import Project
     from mignet.fleet_work import State
+
+WRITE_SECONDS = 0.2
+"""The least between two writes while a run is under way."""
 
 
 @dataclass(slots=True)
@@ -36,25 +39,37 @@ class RunRecord:
     begun: str
     stacks: dict[str, StackRun]
     ended: str | None = None
-    path: Path | None = None
+    paths: tuple[Path, ...] = ()
     _since: dict[str, float] = field(default_factory=dict)
+    _written: float = 0.0
 
     @classmethod
-    def begin(cls, project: Project, verb: str, engine: str, names: Sequence[str], path: Path | None) -> RunRecord:
-        """Begin a record and write it; `path` defaults to the project's own place under the user's state folder."""
-        record = cls(verb, engine, _now(), {name: StackRun() for name in names}, path=path or place(project, verb))
+    def begin(
+        cls,
+        verb: str,
+        engine: str,
+        names: Sequence[str],
+        paths: Sequence[Path],
+        *,
+        before: Mapping[str, StackRun] | None = None,
+    ) -> RunRecord:
+        """Begin a record and write it to all of `paths`; `before` are stacks that an earlier run was done with."""
+        stacks = dict(before or {}) | {name: StackRun() for name in names}
+        record = cls(verb, engine, _now(), stacks, paths=tuple(paths))
         record.write()
         return record
 
-    def watch(self, name: str, state: State) -> None:
-        """Note a stack's new state."""
+    def watch(self, name: str, state: State, said: str = "") -> None:
+        """Note a stack's new state, and what is to be said of it."""
         run = self.stacks[name]
-        run.state = state
+        run.state, run.said = state, said
         if state == "running":
             self._since[name] = time.monotonic()
         elif name in self._since:
-            run.seconds = round(time.monotonic() - self._since[name], 3)
-        self.write()
+            run.seconds = round(run.seconds + time.monotonic() - self._since.pop(name), 3)
+        # What a killed run did not write yet counts as not done, and is done again: that changes nothing.
+        if time.monotonic() - self._written > WRITE_SECONDS:
+            self.write()
 
     def end(self) -> None:
         """Note that the run is over."""
@@ -78,12 +93,13 @@ class RunRecord:
 
     def write(self) -> None:
         """Write it, so that a reader finds either the old or the new one whole."""
-        if self.path is None:
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        new = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        new.write_text(json.dumps(self.as_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        new.replace(self.path)
+        text = json.dumps(self.as_json(), indent=2, ensure_ascii=False) + "\n"
+        for path in self.paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            new = path.with_name(f".{path.name}.{os.getpid()}")
+            new.write_text(text, encoding="utf-8")
+            new.replace(path)
+        self._written = time.monotonic()
 
 
 def place(project: Project, verb: str) -> Path:
@@ -93,16 +109,19 @@ def place(project: Project, verb: str) -> Path:
     return base / "migration-network" / "runs" / folder / f"{verb}.json"
 
 
-def unfinished(path: Path) -> list[str] | None:
-    """Return the stacks that a recorded run left unfinished, or None when there is no such record.
+def recorded(path: Path) -> dict[str, StackRun] | None:
+    """Return the stacks of a recorded run, by name, or None when there is no such record.
 
     Raises OSError or ValueError when it cannot be read.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        return {name: StackRun(**run) for name, run in content["stacks"].items()}
     except FileNotFoundError:
         return None
-    return [name for name, run in content["stacks"].items() if run["state"] != "done"]
+    except (AttributeError, KeyError, TypeError) as error:
+        msg = f"{path} is no record of a run"
+        raise ValueError(msg) from error
 
 
 def _now() -> str:

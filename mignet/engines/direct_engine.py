@@ -20,7 +20,7 @@ from mignet.kinds import NETWORK_ATTACHMENT, NODE_POLICY, Object, kind_of
 from mignet.ownership import owned_paths, writer_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from config.stack import Stack
     from mignet.engines.evaluation import Declaration, Declared
@@ -131,14 +131,18 @@ async def _dry_run(stack: Stack, declared: Declared, live: Object | None, cluste
     return Step(_change("update" if fields else "same", manifest, fields), manifest, declared)
 
 
-async def carry_out(stack: Stack, steps: Iterable[Step], cluster: Cluster) -> list[str]:
+async def carry_out(
+    stack: Stack, steps: Iterable[Step], cluster: Cluster, *, between: Callable[[int], None]
+) -> list[str]:
     """Apply and delete what the steps say, then read each object back. Returns a line for what had to stay.
 
+    Before each object, `between` is told how many are done: whoever wants to stop raises there.
     Raises ReadBackError when the API server holds something else than what was applied, and UplinkError when the nodes
     do not take a policy: what needs it is not applied then.
     """
     left = []
-    for step in steps:
+    for done, step in enumerate(steps):
+        between(done)
         if step.declared is None:
             left += await _remove(stack, step.manifest, cluster)
             continue
@@ -215,10 +219,13 @@ async def plan_removal(stack: Stack, declaration: Declaration, cluster: Cluster)
     return steps + [Step(_change("delete", live, _removal(live)), live, None) for live in ours]
 
 
-async def carry_out_removal(stack: Stack, steps: Iterable[Step], cluster: Cluster) -> list[str]:
-    """Give patched fields back and delete what is ours. Returns a line for what had to stay."""
+async def carry_out_removal(
+    stack: Stack, steps: Iterable[Step], cluster: Cluster, *, between: Callable[[int], None]
+) -> list[str]:
+    """Give patched fields back and delete what is ours, `between` as above. Returns a line for what had to stay."""
     left = []
-    for step in steps:
+    for done, step in enumerate(steps):
+        between(done)
         if step.declared is None:
             left += await _remove(stack, step.manifest, cluster)
         else:

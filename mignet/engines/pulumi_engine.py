@@ -6,27 +6,42 @@ API server's (a dry run of ours), because Pulumi asks nobody at the first previe
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import re
+import signal
+import socket
+import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import psutil
 from pulumi import automation
 
 from mignet.changes import FieldChange, ObjectChange, Operation, PulumiView, Report, differences
+from mignet.fleet_work import CTRL_C, StoppedError
 from mignet.guards import value_at
+from mignet.holding import gone
 from mignet.lab.lab import Lab
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Mapping, Sequence
 
     from config.project_files import Project
     from config.stack import Stack
+    from mignet.course import Course
 
-PARALLEL = os.cpu_count() or 1
-"""Pulumi processes at a time: each takes a core and some 320 MB."""
+MEMORY_BYTES = 350 * 2**20
+"""What a run of Pulumi on one stack takes, its plugins included."""
+GRACE_SECONDS = 10.0
+"""What Pulumi has to end in order, before it is told again."""
+_FREE = "pulumi cancel frees it"
+_CANCELLED = re.compile(r"cancel|interrupt", re.IGNORECASE)
 
 _Events = list[automation.EngineEvent]
 _Act = Callable[[automation.Stack, _Events], None]
@@ -41,49 +56,119 @@ _OPERATIONS: dict[str, Operation] = {
 }
 
 
-def run(
+async def preview(
+    project: Project, stacks: Sequence[Stack], verb: str, plans: Mapping[str, Report], course: Course, *, last: bool
+) -> dict[str, Report]:
+    """Ask Pulumi what the verb would do to each stack; `plans` are the dry runs of the same verb, by stack."""
+    foresee = _preview_destroy if verb == "destroy" else _preview
+    return await _side_by_side(project, stacks, plans, foresee, course, last=last)
+
+
+async def act(
     project: Project,
     stacks: Sequence[Stack],
     verb: str,
-    plans: Sequence[Report],
+    plans: Mapping[str, Report],
+    course: Course,
     *,
-    confirm: Callable[[list[Report]], bool] | None,
-    read_back: Callable[[list[Report]], list[Report]],
-) -> list[Report]:
-    """Run a verb on each stack through Pulumi. `plans` are the dry runs of the same verb, in the same order.
-
-    `read_back` looks at the clusters after an `up`, and says what they do not hold.
-
-    With `confirm`, what would change is shown to it first; None stands for a yes that was given already.
-    """
-
-    def each(act: _Act) -> list[Report]:
-        def one(pair: tuple[Stack, Report]) -> Report:
-            stack, plan = pair
-            report = replace(plan, engine="pulumi")
-            return report if report.error else _run_one(project, stack, report, act)
-
-        with ThreadPoolExecutor(max_workers=PARALLEL) as executor:
-            return list(executor.map(one, zip(stacks, plans, strict=True)))
-
-    if verb == "preview":
-        return each(_preview)
-    if confirm is not None:
-        foreseen = each(_preview_destroy if verb == "destroy" else _preview)
-        if any(report.error for report in foreseen) or not confirm(foreseen):
-            return foreseen
-    return each(_destroy) if verb == "destroy" else read_back(each(_up))
+    read_back: Callable[[Stack, Report], Awaitable[Report]],
+    last: bool,
+) -> dict[str, Report]:
+    """Run `up` or `destroy` on each stack; `read_back` looks at the cluster after an `up`, and says what it lacks."""
+    if verb == "destroy":
+        return await _side_by_side(project, stacks, plans, _destroy, course, changing=True, last=last)
+    return await _side_by_side(project, stacks, plans, _up, course, changing=True, last=last, then=read_back)
 
 
-def views(project: Project, stacks: Sequence[Stack]) -> dict[str, PulumiView]:
+async def views(project: Project, stacks: Sequence[Stack], course: Course) -> dict[str, PulumiView]:
     """Return what Pulumi itself says of each stack, by name, after it has looked at the cluster; fields are its own."""
+    empty = {stack.name: Report(stack.name, "drift", "pulumi") for stack in stacks}
+    seen = await _side_by_side(project, stacks, empty, _preview, course)
+    return {name: PulumiView(report.changes, report.error) for name, report in seen.items()}
 
-    def one(stack: Stack) -> tuple[str, PulumiView]:
-        seen = _run_one(project, stack, Report(stack.name, "drift", "pulumi"), _preview)
-        return stack.name, PulumiView(seen.changes, seen.error)
 
-    with ThreadPoolExecutor(max_workers=PARALLEL) as executor:
-        return dict(executor.map(one, stacks))
+async def _side_by_side(
+    project: Project,
+    stacks: Sequence[Stack],
+    plans: Mapping[str, Report],
+    act: _Act,
+    course: Course,
+    *,
+    changing: bool = False,
+    last: bool = True,
+    then: Callable[[Stack, Report], Awaitable[Report]] | None = None,
+) -> dict[str, Report]:
+    at_a_time = course.pace.at_a_time or parallel()
+
+    async def one(stack: Stack) -> Report:
+        report = await _in_thread(project, stack, plans[stack.name], act, course, executor)
+        return report if report.error or then is None else await then(stack, report)
+
+    with ThreadPoolExecutor(max_workers=at_a_time) as executor:
+        ends = await course.through(
+            {stack.name: partial(one, stack) for stack in stacks},
+            error=lambda report: report.error,
+            at_a_time=at_a_time,
+            changing=changing,
+            last=last,
+        )
+    return {name: ended.result or replace(plans[name], error=ended.why) for name, ended in ends.items()}
+
+
+async def _in_thread(
+    project: Project, stack: Stack, plan: Report, act: _Act, course: Course, executor: ThreadPoolExecutor
+) -> Report:
+    """Let Pulumi work on a stack. When its time is over, it is interrupted, and ends in order as far as it can."""
+    work = partial(_run_one, project, stack, plan, act, resumes=course.resumes)
+    running = asyncio.get_running_loop().run_in_executor(executor, work)
+    try:
+        report = await asyncio.shield(running)
+    except asyncio.CancelledError:
+        if not await _interrupted(stack, running):
+            msg = f"{stack.name}: was out of time, and Pulumi had to be killed; its lock may stay: {_FREE}"
+        else:
+            msg = f"{stack.name}: was out of time; Pulumi was interrupted, and ended in order"
+        if course.stop.reason == CTRL_C:
+            raise
+        raise TimeoutError(msg) from None
+    if report.error and course.stop.reason == CTRL_C and _CANCELLED.search(report.error):
+        msg = f"{stack.name}: stopped by {CTRL_C}: Pulumi ended in order; run again for the rest"
+        raise StoppedError(msg)
+    return report
+
+
+async def _interrupted(stack: Stack, running: asyncio.Future[Report]) -> bool:
+    """Interrupt Pulumi's process on a stack until its work ends; return whether it ended without being killed."""
+    begun, told = time.monotonic(), Counter[int]()
+    orderly = True
+    while not running.done():
+        waited = time.monotonic() - begun
+        for process in _processes(stack.name):
+            # The first one lets it end in order, the second one breaks off what it waits for.
+            if told[process.pid] <= waited / GRACE_SECONDS:
+                told[process.pid] += 1
+                orderly = orderly and told[process.pid] < 3
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal.SIGINT if orderly else signal.SIGKILL)
+        await asyncio.wait([running], timeout=0.2)
+    return orderly
+
+
+def _processes(stack: str) -> list[psutil.Process]:
+    """Return the Pulumi processes on a stack that this one has started."""
+    found = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            line = child.cmdline()
+            if "--stack" in line and line[line.index("--stack") + 1 :][:1] == [stack]:
+                found.append(child)
+    return found
+
+
+def parallel() -> int:
+    """Return how many Pulumi processes to run at a time: one a core, as far as the memory that is free goes."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, psutil.virtual_memory().available // MEMORY_BYTES))
 
 
 def _preview(stack: automation.Stack, events: _Events) -> None:
@@ -103,7 +188,8 @@ def _destroy(stack: automation.Stack, events: _Events) -> None:
     stack.destroy(refresh=True, on_event=events.append)
 
 
-def _run_one(project: Project, stack: Stack, report: Report, act: _Act) -> Report:
+def _run_one(project: Project, stack: Stack, report: Report, act: _Act, *, resumes: bool) -> Report:
+    """Let Pulumi act on one stack. With `resumes`, the lock of a run that is dead for certain is freed first."""
     events: _Events = []
     try:
         selected = automation.create_or_select_stack(
@@ -111,13 +197,57 @@ def _run_one(project: Project, stack: Stack, report: Report, act: _Act) -> Repor
             work_dir=str(project.directory),
             opts=automation.LocalWorkspaceOptions(env_vars=environment(project, stack)),
         )
-        act(selected, events)
+        try:
+            act(selected, events)
+        except automation.ConcurrentUpdateError as error:
+            holder = holder_of(str(error))
+            if not (resumes and holder and holder.dead):
+                message = f"{stack.name}: another run holds this stack{holder or ''}; if it is dead, run: pulumi cancel"
+                if holder and holder.dead:
+                    message = (
+                        f"{stack.name}: a run that is dead holds this stack{holder}; {_FREE}, and so does --only-failed"
+                    )
+                return replace(report, error=message)
+            selected.cancel()
+            warning = f"{stack.name}: freed the lock of a run that is dead{holder}"
+            report = replace(report, warnings=(*report.warnings, warning))
+            events.clear()
+            act(selected, events)
     except automation.ConcurrentUpdateError as error:
-        message = f"{stack.name}: another run holds this stack{_holder(error)}; if it is dead, run: pulumi cancel"
+        message = f"{stack.name}: another run holds this stack{holder_of(str(error)) or ''}"
         return replace(report, error=message)
     except automation.CommandError as error:
         return replace(report, changes=changes(events, report), error=_errors(events, error))
     return replace(report, changes=changes(events, report))
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a stack's lock in a state backend of files, as Pulumi says it."""
+
+    user: str
+    host: str
+    pid: int
+    since: str
+    local: bool
+    """Whether the backend is a folder: only processes of machines that share it can hold its locks."""
+
+    @property
+    def dead(self) -> bool:
+        """Whether it is certain that this process is no more: it was one of this machine, and is gone."""
+        return self.local and self.host == socket.gethostname() and gone(self.pid, self.since)
+
+    def __str__(self) -> str:
+        return f" ({self.user}@{self.host} (pid {self.pid}), since {self.since})"
+
+
+def holder_of(message: str) -> Holder | None:
+    """Read who holds a stack's lock from Pulumi's message; None when it does not say.
+
+    Source: Pulumi's backend/diy/lock.go: `created by USER@HOST (pid PID) at TIME`, behind the URL of the lock's file.
+    """
+    match = re.search(r"created by (.+)@(\S+) \(pid (\d+)\) at (\S+)", message)
+    return Holder(match[1], match[2], int(match[3]), match[4], "file://" in message) if match else None
 
 
 def environment(project: Project, stack: Stack) -> dict[str, str]:
@@ -183,8 +313,3 @@ def _errors(events: Sequence[automation.EngineEvent], error: automation.CommandE
 def _plain(message: str) -> str:
     """Remove Pulumi's colour directives, such as <{%reset%}>."""
     return re.sub(r"<\{%.*?%\}>", "", message).strip()
-
-
-def _holder(error: automation.CommandError) -> str:
-    match = re.search(r"created by (.+?) at (\S+)", str(error))
-    return f" ({match[1]}, since {match[2]})" if match else ""

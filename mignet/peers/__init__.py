@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mignet import looks
 from mignet.cluster import Cluster, ClusterError
+from mignet.fleet_work import PARALLEL
 from mignet.peers import pair, side
 from mignet.peers.pair import Pair
 from mignet.peers.side import Side
@@ -60,7 +61,7 @@ class Peers:
 
 async def look_at_all(project: Project, stacks: Sequence[Stack]) -> list[Side]:
     """Look at every stack's cluster; one that does not answer is a side that says why."""
-    limit = asyncio.Semaphore(looks.PARALLEL)
+    limit = asyncio.Semaphore(PARALLEL)
 
     async def one(stack: Stack) -> Side:
         try:

@@ -234,7 +234,7 @@ def limit_owned(seen: Seen) -> Iterator[Finding]:
 @rule("hyperconverged-refuses")
 def hyperconverged_refuses(seen: Seen) -> Iterator[Finding]:
     """A field that this release does not know, or a webhook that objects: up would fail halfway."""
-    if not isinstance(seen.dry_run, tuple) and seen.dry_run.reason == "refused":
+    if not isinstance(seen.dry_run, tuple) and seen.dry_run.reason in {"refused", "conflict"}:
         yield seen.finding(
             "error",
             "hyperconverged-refuses",

@@ -1,0 +1,64 @@
+"""Roll out wave by wave: a wave is applied and verified before the next one starts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mignet.proving import prove
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from config.project_files import Project
+    from config.stack import Stack
+    from mignet.changes import Report
+    from mignet.course import Course
+    from mignet.run import Plan
+    from mignet.verify import Patience
+
+
+async def roll_out(
+    project: Project,
+    stacks: Sequence[Stack],
+    waves: Sequence[Sequence[str]],
+    plan: Plan,
+    *,
+    course: Course,
+    patience: Patience,
+) -> dict[str, Report]:
+    """Carry a plan out on `stacks`; return a report for each. Names in `waves` that are none of them have failed.
+
+    After a wave that is not proven, nothing else is started. Raises ConfigError as `prove` does.
+    """
+    reports: dict[str, Report] = {}
+    for number, wave in enumerate(waves, start=1):
+        members = [stack for stack in stacks if stack.name in wave]
+        # Done is what is verified: a run that takes this one up must not pass over a wave that never was.
+        reports |= await plan.act(members, last=False)
+        applied = [stack for stack in members if not reports[stack.name].error]
+        if applied:
+            course.tell(f"wave {number} of {len(waves)}: verifying {', '.join(stack.name for stack in applied)}")
+            reports |= await _verified(project, applied, reports, course, patience)
+        proven = {name for name, report in reports.items() if not report.error}
+        if not proven.issuperset(wave):
+            course.stop.ask(f"wave {number} ({', '.join(wave)}) is not verified")
+    return reports
+
+
+async def _verified(
+    project: Project, stacks: Sequence[Stack], reports: dict[str, Report], course: Course, patience: Patience
+) -> dict[str, Report]:
+    checked = await prove(project, stacks, patience, with_peers=True, course=course)
+    verified = {}
+    for stack in stacks:
+        found = [each for each in checked.findings if each.stack == stack.name]
+        left_out = [line for line in checked.left_out if line.startswith(f"{stack.name}: ")]
+        report = reports[stack.name]
+        warnings = (*report.warnings, *(str(each) for each in found if each.severity == "warning"), *left_out)
+        error = None
+        if blocking := [str(each) for each in found if each.blocks]:
+            error = "\n".join([f"{stack.name}: was applied, but is not verified", *blocking])
+            course.watch(stack.name, "failed", error)
+        verified[stack.name] = replace(report, warnings=warnings, error=error)
+    return verified
