@@ -16,7 +16,7 @@ MOST = 12
 
 
 def lines(peers: Peers) -> Iterator[str]:
-    """Yield the matrix, then the first reason against each way that is not ready, each reason once."""
+    """Yield the matrix, then the code of the first reason against each way that is not ready."""
     names = [stack.name for stack in peers.stacks]
     wide = max(map(len, names), default=0)
     if len(names) <= MOST:
@@ -32,10 +32,10 @@ def lines(peers: Peers) -> Iterator[str]:
     reasons: dict[str, list[str]] = {}
     for (source, target), reason in peers.matrix.items():
         if reason is not None:
-            reasons.setdefault(str(reason), []).append(f"{source} → {target}")
-    for sentence, ways in reasons.items():
+            reasons.setdefault(f"{reason.stack}: {reason.code}", []).append(f"{source} → {target}")
+    for code, ways in reasons.items():
         some = ", ".join(ways[:3]) + (f" and {len(ways) - 3} more" if len(ways) > 3 else "")
-        yield f"{some}: {sentence}"
+        yield f"{some}: {code}"
     yield f"{peers.ready} of {len(peers.matrix)} ways are ready"
 
 

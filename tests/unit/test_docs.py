@@ -36,7 +36,22 @@ COMMANDS = [
     if line.startswith("$ ") and not line.startswith("$ eval")
 ]
 
-OTHERS = {"for", "pulumi", "kubectl", "git", "python3", "export", "printf", ".venv/bin/pip"}
+OTHERS = {
+    "for",
+    "pulumi",
+    "kubectl",
+    "git",
+    "python3",
+    "export",
+    "printf",
+    "sed",
+    "mkdir",
+    "grep",
+    "if",
+    "rm",
+    "env",
+    ".venv/bin/pip",
+}
 """Programs that are not ours."""
 
 
