@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,8 +73,8 @@ class Runner:
 
 
 @pytest.fixture
-def runner(operated: Operated, tmp_path: Path) -> Iterator[Runner]:
-    """Somebody's repository with the lab's two stacks in two waves; the code host's own program notes what it is told."""
+def runner(operated: Operated, tmp_path: Path) -> Runner:
+    """A repository with the two stacks in two waves; the code host's own program notes what it is told."""
     for stack in STACKS:
         content = yaml.safe_load((operated.folder / f"Pulumi.{stack}.yaml").read_text())
         cluster = content["config"]["migration-network:cluster"]
@@ -90,7 +89,7 @@ def runner(operated: Operated, tmp_path: Path) -> Iterator[Runner]:
     code_host.write_text('#!/bin/sh\necho "$@" > "$HOME/told"\n')
     code_host.chmod(0o755)
     secrets = {"${{ secrets.KUBECONFIG }}": operated.lab.kubeconfig.read_text(), "${{ github.token }}": "token"}
-    yield Runner(operated.folder, temporary, secrets)
+    return Runner(operated.folder, temporary, secrets)
 
 
 def exported(operated: Operated) -> dict[str, Any]:
@@ -146,5 +145,5 @@ def test_what_preflight_finds_fails_the_job_and_stands_in_the_comment(operated: 
     assert failures(runner.job(jobs["comment"])) == []
     comment = (runner.folder / "comment.md").read_text()
     assert "### dev: 1 to create" in comment
-    assert "eth7" in comment.partition("### dev-peer")[0].partition("```\n")[2]
+    assert "| error `" in comment.partition("### dev:")[2].partition("### dev-peer")[0]
     assert "### dev-peer: 1 to create" in comment
