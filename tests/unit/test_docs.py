@@ -78,7 +78,7 @@ def test_a_command_that_is_shown_exists_with_its_options(name: str, command: str
     command_line = typer.main.get_command(app)
     while hasattr(command_line, "commands"):
         command_line = command_line.commands[arguments.pop(0)]
-    known = {option for parameter in command_line.params for option in parameter.opts}
+    known = {option for parameter in command_line.params for option in (*parameter.opts, *parameter.secondary_opts)}
     for argument in arguments:
         assert not argument.startswith("-") or argument in known, command
 
