@@ -29,7 +29,7 @@ AUTHORITIES = f"/api/v1/namespaces/{NAMESPACE}/configmaps/kubevirt-ca"
 POOLS = "/apis/whereabouts.cni.cncf.io/v1alpha1/ippools"
 STATUS = "k8s.v1.cni.cncf.io/network-status"
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds to wait for what takes tenths of one."""
 
 RESTORED = {
