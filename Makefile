@@ -14,6 +14,7 @@ up: .venv/.runtime  ## The main job: two clusters on this machine, preflight, up
 	$(BIN)/mignet up --all --yes
 	$(BIN)/mignet verify --all
 	$(BIN)/mignet drift --all
+	$(BIN)/mignet peers
 	@echo
 	@echo 'Done. Look around: eval "$$($(BIN)/mignet lab env)"; mignet and kubectl find the clusters then, pulumi its state.'
 	@echo 'Tidy up:           make down'

@@ -36,11 +36,12 @@ _OF_FILES = {
 _HEAD = """# Troubleshooting
 
 By what is seen: on the cluster, on the terminal, or in a migration that does not work. Under each symptom stand the
-codes that `mignet preflight`, `verify` and `drift` find for it, why it matters, and the way out; generated from the
-code and from [symptoms.yaml](symptoms.yaml) (`python docs/generate.py`).
+codes that `mignet preflight`, `verify`, `drift` and `peers` find for it, why it matters, and the way out; generated
+from the code and from [symptoms.yaml](symptoms.yaml) (`python docs/generate.py`).
 
 Not sure where to begin? `mignet verify STACK` looks at everything that is running, and names the cause where it can be
-seen; `mignet preflight STACK` looks at what it runs on. Both change nothing. What is wrong in the stack files
+seen; `mignet preflight STACK` looks at what it runs on; `mignet peers` at what is between clusters. None changes
+anything. What is wrong in the stack files
 themselves stands in [rules.md](rules.md).
 
 | symptom | codes |
@@ -61,7 +62,7 @@ def codes() -> dict[str, Found]:
     """Return every code that a look at a cluster can find, with what its rule says."""
     found: dict[str, Found] = dict.fromkeys(CLUSTER_CODES, Found(None, ()))
     for path in sorted((ROOT / "mignet").rglob("*.py")):
-        if path.parent == ROOT / "mignet" and path.name in _OF_FILES:
+        if path.parent.name == "exports" or (path.parent == ROOT / "mignet" and path.name in _OF_FILES):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef):

@@ -37,6 +37,10 @@ OutputChoice = Annotated[
     Literal["table", "json", "sarif", "github", "markdown"],
     typer.Option("--output", "-o", help="For people, tools, code hosts, GitHub Actions, or a pull request."),
 ]
+PlanChoice = Annotated[
+    Literal["table", "json", "markdown"],
+    typer.Option("--output", "-o", help="For people, tools (as --json), or a pull request."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the reports as JSON.")]
 Cwd = Annotated[Path, typer.Option("--cwd", "-C", help="The project's folder, or one below it.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before changing anything.")]

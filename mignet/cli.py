@@ -11,7 +11,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 gc.disable()
 # Looking for plugins of pydantic reads the metadata of everything that is installed.
@@ -32,6 +32,7 @@ from mignet.arguments import (
     EngineChoice,
     Many,
     OutputChoice,
+    PlanChoice,
     Select,
     Stacks,
     Yes,
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
     from mignet.changes import Report
     from mignet.course import Course
     from mignet.run import Engine, Verb
+
+Form = Literal["table", "json", "markdown"]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -107,10 +110,11 @@ def preview(
     *,
     engine: EngineChoice = "auto",
     as_json: AsJson = False,
+    output: PlanChoice = "table",
     expect_no_changes: Annotated[bool, typer.Option("--expect-no-changes", help="Exit 7 if there are any.")] = False,
 ) -> None:
     """Show what up would do, field by field, from a dry run of the API server."""
-    reports = _run("preview", many, engine=engine, as_json=as_json)
+    reports = _run("preview", many, engine=engine, form=_form(output, as_json=as_json))
     _finish(reports, changes_code=CHANGES if expect_no_changes else 0)
 
 
@@ -121,6 +125,7 @@ def up(
     *,
     engine: EngineChoice = "auto",
     as_json: AsJson = False,
+    output: PlanChoice = "table",
     yes: Yes = False,
     skip_preflight: Annotated[
         bool, typer.Option("--skip-preflight", help="Do not look first whether the clusters are fit.")
@@ -140,7 +145,8 @@ def up(
     if canary and no_waves:
         mistake("--canary", "and --no-waves exclude each other", "Give one of them")
     order = Order(tuple(canary or ()), ignored=no_waves)
-    _finish(_run("up", many, engine=engine, as_json=as_json, yes=yes, skip_preflight=skip_preflight, order=order))
+    form = _form(output, as_json=as_json)
+    _finish(_run("up", many, engine=engine, form=form, yes=yes, skip_preflight=skip_preflight, order=order))
 
 
 @app.command()
@@ -153,7 +159,7 @@ def destroy(
     yes: Yes = False,
 ) -> None:
     """Delete what is ours, and give back the fields of the HyperConverged."""
-    _finish(_run("destroy", many, engine=engine, as_json=as_json, yes=yes))
+    _finish(_run("destroy", many, engine=engine, form=_form("table", as_json=as_json), yes=yes))
 
 
 @app.command()
@@ -221,12 +227,13 @@ def _run(
     many: Many,
     *,
     engine: str,
-    as_json: bool,
+    form: Form,
     yes: bool = False,
     skip_preflight: bool = False,
     order: Order | None = None,
 ) -> list[Report]:
     from mignet import run
+    from mignet.outputs import plan_markdown
     from mignet.picking import pick, waves_of
     from mignet.render import show
 
@@ -247,12 +254,21 @@ def _run(
         job = _Job(project, verb, taken, course, waves, yes=yes, skip_preflight=skip_preflight, timeout=many.timeout)
         found = asyncio.run(_through(job, stacks))
     reports = [found[stack.name] for stack in stacks]
-    if as_json:
+    if form == "json":
         sys.stdout.write(json.dumps([report.as_json() for report in reports], indent=2) + "\n")
+    elif form == "markdown":
+        sys.stdout.write(plan_markdown.render(reports) + "\n")
     else:
         for report in reports:
             show(report)
     return reports
+
+
+def _form(output: Form, *, as_json: bool) -> Form:
+    """Return the form that is asked for. Raises ConfigError when two are."""
+    if as_json and output != "table":
+        mistake("--json", "and --output exclude each other", "Give one of them")
+    return "json" if as_json else output
 
 
 @dataclass(frozen=True, slots=True)

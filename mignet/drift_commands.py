@@ -48,7 +48,7 @@ def drift(
     as_json: AsJson = False,
     fix: Annotated[bool, typer.Option("--fix", help="Run up where there is drift, after showing it.")] = False,
     yes: Yes = False,
-    timeout: Annotated[
+    wait: Annotated[
         float,
         typer.Option(min=0, metavar="SECONDS", help="Wait that long for the operators after --fix; 0 looks once."),
     ] = 1800.0,
@@ -78,7 +78,7 @@ def drift(
         if _agreed(drifted, yes=yes):
             repair = replace(picked, verb="up", names=tuple(stack.name for stack in drifted))
             failed = _repair(repair, drifted, taken)
-            _wait(picked, [stack for stack in drifted if stack.name not in failed], taken, timeout)
+            _wait(picked, [stack for stack in drifted if stack.name not in failed], taken, wait)
             with picked.under_way(taken) as course:
                 again = asyncio.run(look(project, loaded, taken, course))
             reports = [failed.get(report.stack, report) for report in again]

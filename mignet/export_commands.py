@@ -76,17 +76,20 @@ def ci(
     ),
     cwd: Cwd = Path(),
 ) -> None:
-    """Write a workflow of GitHub Actions: the plan as a comment on pull requests, applied after the merge."""
+    """Write a workflow of GitHub Actions: the plan as a comment on pull requests, applied after the merge.
+
+    With waves in Pulumi.yaml, each is a job that waits for the one before.
+    """
     from mignet import run
     from mignet.picking import waves_of
 
     project = Project.find(cwd.resolve())
     names = [stack.name for stack in run.load(project, chosen(project, stacks, all_=all_))]
+    waves = waves_of(project, names) or [names]
     comment = (
         "Written by `mignet export ci`; goes to .github/workflows/migration-network.yaml.\n"
         "Secrets: KUBECONFIG (all clusters' contexts), and those of the state backend."
     )
-    waves = waves_of(project, names) or [names]
     sys.stdout.write(as_yaml([workflow(waves, engine=engine, branch=branch, image=image)], comment=comment))
 
 

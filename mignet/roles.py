@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from mignet import drift_rules, preflight, verify
+from mignet.peers import side
 from mignet.rights import Right, least, to_apply, to_look
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ ROLES: tuple[Role, ...] = ("observe", "apply")
 
 
 def to_observe(stack: Stack) -> frozenset[Right]:
-    """Return the rights that preflight, verify and drift take to look at a stack's cluster."""
-    return to_look([*preflight.reads(stack), *verify.reads(stack), *drift_rules.needs(stack)])
+    """Return the rights that preflight, verify, drift and peers take to look at a stack's cluster."""
+    return to_look([*preflight.reads(stack), *verify.reads(stack), *side.reads(stack), *drift_rules.needs(stack)])
 
 
 def granted(role: Role, stack: Stack) -> frozenset[Right]:

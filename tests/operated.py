@@ -25,10 +25,11 @@ SYNCHRONIZER = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/virt-synchroni
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 EVENTS = f"/api/v1/namespaces/{NAMESPACE}/events"
 SWITCHBOARD = f"/api/v1/namespaces/{NAMESPACE}/configmaps/lab-faults"
+AUTHORITIES = f"/api/v1/namespaces/{NAMESPACE}/configmaps/kubevirt-ca"
 POOLS = "/apis/whereabouts.cni.cncf.io/v1alpha1/ippools"
 STATUS = "k8s.v1.cni.cncf.io/network-status"
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds to wait for what takes tenths of one."""
 
 RESTORED = {
@@ -233,7 +234,9 @@ def changed(there: Objects, seeds: Objects) -> Iterator[tuple[str, str]]:
     """Yield what is not as it was; a status does not count, but for a node's interfaces."""
     for key in {**there, **seeds}:
         labels = there.get(key, {"metadata": {}})["metadata"].get("labels", {})
-        if "lab.migration-network/stand-in" in labels and key[0].endswith(("/pods", "/daemonsets", "/deployments")):
+        if "lab.migration-network/stand-in" in labels and key[0].endswith(
+            ("/pods", "/daemonsets", "/deployments", "/configmaps")
+        ):
             continue
         if key in there and key in seeds and content(there[key]) == content(seeds[key]):
             continue
@@ -275,13 +278,20 @@ def recreate(kube: Kube, collection: str, seed: dict[str, Any]) -> None:
         kube.call("PUT", f"{collection}/{metadata['name']}/status", json=body, params=params)
 
 
+def trusting(cluster: Cluster) -> bool:
+    """Whether the cluster trusts its own authority and its peer's."""
+    bundle = cluster.get(AUTHORITIES)
+    return bundle is not None and bundle["data"]["ca-bundle"].count("BEGIN CERTIFICATE") == 2
+
+
 def whole(cluster: Cluster) -> bool:
     """Whether all pods are there, none on the migration network, none left over."""
     handlers, others = cluster.pods(), cluster.pods("virt-synchronization-controller")
     nodes = cluster.get("/api/v1/nodes")["items"]
     workers = [node for node in nodes if "taints" not in node["spec"]]
     return (
-        len(handlers) == len(workers)
+        trusting(cluster)
+        and len(handlers) == len(workers)
         and len(others) == 2
         and all(ready(pod) and interface(pod) is None for pod in [*handlers, *others])
         and not any(pool["spec"]["allocations"] for pool in cluster.get(POOLS)["items"])

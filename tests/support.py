@@ -273,5 +273,5 @@ class Workspace:
         # The namespaces of tests share one cluster's nodes, NICs and addresses, and have no operator behind them.
         yes += ["--skip-preflight"] if verb == "up" else []
         # Nor is there anybody to wait for after a repair.
-        yes += ["--timeout", "0"] if "--fix" in more else []
+        yes += ["--wait", "0"] if "--fix" in more else []
         return self.run("mignet", verb, self.stack, "--engine", engine, "--json", *yes, *more)

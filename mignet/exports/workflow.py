@@ -27,6 +27,9 @@ _PULUMI_SECRETS = {
     "PULUMI_CONFIG_PASSPHRASE": "${{ secrets.PULUMI_CONFIG_PASSPHRASE }}",
 }
 
+COMMENT_BYTES = 60000
+"""What is kept of a comment: GitHub refuses more than 65536 characters."""
+
 
 def workflow(waves: Sequence[Sequence[str]], *, engine: str, branch: str, image: str) -> dict[str, Any]:
     """Return the workflow. Each wave of stacks is a job that waits for the one before, verify included.
@@ -87,13 +90,15 @@ def _check() -> dict[str, Any]:
 
 
 def _plan(engine: str) -> list[dict[str, Any]]:
-    preview = f'.venv/bin/mignet preview "$STACK" --engine {engine}'
     return [
         {
-            "name": "Preflight and preview",
+            "name": "Preview and preflight",
             "env": {"STACK": "${{ matrix.stack }}"},
-            "run": f'mkdir plan\n.venv/bin/mignet preflight "$STACK" --output markdown > "plan/$STACK-1-preflight.md"\n'
-            f"{{ echo '```'; {preview}; echo '```'; }} > \"plan/$STACK-2-preview.md\"\n",
+            # Both, whatever one of them finds: the comment shows what there is.
+            "run": "mkdir plan\n{\n"
+            f'  .venv/bin/mignet preview "$STACK" --engine {engine} --output markdown || failed=1\n'
+            '  .venv/bin/mignet preflight "$STACK" --output markdown || failed=1\n'
+            '} > "plan/$STACK.md"\nexit "${failed:-0}"\n',
         },
         {
             "name": "Keep the plan",
@@ -115,10 +120,13 @@ def _comment() -> list[dict[str, Any]]:
             "name": "Comment",
             "env": {"GH_TOKEN": "${{ github.token }}", "PULL_REQUEST": "${{ github.event.number }}"},
             "run": "{\n"
+            "  echo '## Migration network'\n  echo\n"
             "  .venv/bin/mignet check --output markdown || true\n"
-            "  echo; echo '```'; .venv/bin/mignet plan-addresses; echo '```'; echo\n"
+            "  echo '<details><summary>Addresses</summary>'\n  echo\n  echo '```text'\n"
+            "  .venv/bin/mignet plan-addresses || true\n"
+            "  echo '```'\n  echo '</details>'\n  echo\n"
             "  cat plans/*.md\n"
-            "} > comment.md\n"
+            f"}} | head --bytes={COMMENT_BYTES} > comment.md\n"
             'gh pr comment "$PULL_REQUEST" --body-file comment.md --edit-last --create-if-none\n',
         },
     ]
@@ -126,7 +134,9 @@ def _comment() -> list[dict[str, Any]]:
 
 def _apply(engine: str) -> list[dict[str, Any]]:
     stack = {"STACK": "${{ matrix.stack }}"}
+    # The order of the waves is that of the jobs; a run over one stack has none.
+    up = f'.venv/bin/mignet up "$STACK" --engine {engine} --no-waves --yes'
     return [
-        {"name": "Apply", "env": stack, "run": f'.venv/bin/mignet up "$STACK" --engine {engine} --yes --no-waves'},
+        {"name": "Apply", "env": stack, "run": up},
         {"name": "Verify", "env": stack, "run": '.venv/bin/mignet verify "$STACK"'},
     ]

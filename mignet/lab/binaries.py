@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mignet.lab.errors import LabError
@@ -54,49 +54,70 @@ def find(progress: Callable[[str], None]) -> Programs:
                 msg = f"{ASSETS} is {assets}, but there is no program {path}; correct it, or unset it to build one"
                 raise LabError(msg)
         return programs
-    folder = cache_folder() / f"lab-{_fingerprint()}"
+    module = _read("go.mod").decode()
+    version = _match(r"^\s*k8s\.io/kubernetes v(\S+)", module)
+    major, minor, _ = version.split(".", 2)
+    stamp = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor}
+    flags = [f"-X k8s.io/component-base/version.{key}={value}" for key, value in stamp.items()]
+    return _in(built("lab", TOOLS, PACKAGES, progress, flags=flags))
+
+
+def built(
+    name: str,
+    module: Path,
+    packages: Mapping[str, str],
+    progress: Callable[[str], None],
+    *,
+    flags: Sequence[str] = (),
+) -> Path:
+    """Return the folder of the cache with these programs of a Go module, after building them if it is not there.
+
+    `flags` are the linker's. Raises LabError.
+    """
+    folder = cache_folder() / f"{name}-{_fingerprint(module)}"
     if not folder.exists():
         with locked(folder.with_name(f"{folder.name}.lock"), on_wait=lambda: progress("another build is under way")):
             if not folder.exists():
-                _build(folder, progress)
-    return _in(folder)
+                _build(folder, module, packages, progress, flags)
+    return folder
 
 
 def _in(folder: Path) -> Programs:
     return Programs(etcd=folder / "etcd", kube_apiserver=folder / "kube-apiserver")
 
 
-def _fingerprint() -> str:
-    """Return a name for what would be built: it changes with every pinned version."""
+def _read(file: str, module: Path = TOOLS) -> bytes:
     try:
-        pins = b"".join((TOOLS / file).read_bytes() for file in ("go.mod", "go.sum"))
+        return (module / file).read_bytes()
     except FileNotFoundError as error:
         msg = f"{error.filename} is missing: the lab runs from a checkout, or with its programs in ${ASSETS}"
         raise LabError(msg) from error
-    return hashlib.sha256(pins).hexdigest()[:12]
 
 
-def _build(folder: Path, progress: Callable[[str], None]) -> None:
-    """Build both programs into `folder`, which appears complete or not at all."""
+def _fingerprint(module: Path) -> str:
+    """Return a name for what would be built: it changes with every pinned version."""
+    return hashlib.sha256(_read("go.mod", module) + _read("go.sum", module)).hexdigest()[:12]
+
+
+def _build(
+    folder: Path, module: Path, packages: Mapping[str, str], progress: Callable[[str], None], flags: Sequence[str]
+) -> None:
+    """Build all programs into `folder`, which appears complete or not at all."""
     go = _go(progress)
-    module = (TOOLS / "go.mod").read_text()
-    version = _match(r"^\s*k8s\.io/kubernetes v(\S+)", module)
-    major, minor, _ = version.split(".", 2)
-    stamp = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor}
-    flags = " ".join(["-s -w", *(f"-X k8s.io/component-base/version.{key}={value}" for key, value in stamp.items())])
     # The user's own settings for Go would make it another build, or none (a vendor mode, a workspace, a toolchain).
     settings = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off", "GOTOOLCHAIN": "local"}
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as scratch:
-        for name, package in PACKAGES.items():
+        for name, package in packages.items():
             output = Path(scratch, "bin", name)
-            command = [str(go), "build", "-trimpath", f"-ldflags={flags}", f"-o={output}", package]
-            _run(command, title=f"building {name}", progress=progress, cwd=TOOLS, environment=os.environ | settings)
+            linker = " ".join(["-s -w", *flags])
+            command = [str(go), "build", "-trimpath", f"-ldflags={linker}", f"-o={output}", package]
+            _run(command, title=f"building {name}", progress=progress, cwd=module, environment=os.environ | settings)
         Path(scratch, "bin").rename(folder)
 
 
 def _go(progress: Callable[[str], None]) -> Path:
     """Return a Go compiler that is new enough: the one on PATH, else one that pip installs into the cache."""
-    wanted = _match(r"^go (\S+)", (TOOLS / "go.mod").read_text())
+    wanted = _match(r"^go (\S+)", _read("go.mod").decode())
     found = shutil.which("go")
     if found and _numbers(_version(found)) >= _numbers(wanted):
         return Path(found)

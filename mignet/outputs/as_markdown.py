@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 def render(checked: Checked, base: Path) -> str:
     """Write a table with a row for each finding under a line that counts them."""
-    lines = [f"**{_plain(checked.summary)}**", ""]
+    lines = [f"**{plain(checked.summary)}**", ""]
     if checked.findings:
         lines += ["| | stack | where | what | remedy |", "|---|---|---|---|---|"]
         lines += [_row(checked, finding, base) for finding in checked.findings]
         lines.append("")
     for sentence in checked.left_out:
-        lines += [_plain(sentence[:1].upper() + sentence[1:]), ""]
+        lines += [plain(sentence[:1].upper() + sentence[1:]), ""]
     for sentence in checked.proven:
-        lines += [_plain(sentence), ""]
+        lines += [plain(sentence), ""]
     return "\n".join(lines)
 
 
@@ -35,16 +35,16 @@ def _row(checked: Checked, finding: Finding, base: Path) -> str:
     subject = finding.key if finding.value is None else f"{finding.key} {shown(finding.value)}"
     kind = finding.severity if finding.waived is None else f"waived: {finding.waived}"
     cells = (
-        f"{_plain(kind)} `{finding.code}`",
-        _plain(finding.stack),
-        _plain(f"{relative(place.path, base)}:{place.line}"),
-        _plain(f"{subject} {finding.rule}"),
-        _plain(finding.remedy),
+        f"{plain(kind)} `{finding.code}`",
+        plain(finding.stack),
+        plain(f"{relative(place.path, base)}:{place.line}"),
+        plain(f"{subject} {finding.rule}"),
+        plain(finding.remedy),
     )
     return f"| {' | '.join(cells)} |"
 
 
-def _plain(text: str) -> str:
-    """Take from text what Markdown would make of it."""
+def plain(text: str) -> str:
+    """Return text that Markdown leaves as it is, on one line."""
     one_line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
     return re.sub(r"([\\`*_\[\]|~@#])", r"\\\1", one_line)

@@ -72,7 +72,11 @@ def leases(pair: Pair) -> Iterator[Finding]:
 
 @rule("peer-untrusted", "peer-trust-unsure")
 def trust(pair: Pair) -> Iterator[Finding]:
-    """Each side must have the other's authority in its own bundle; virt-operator merges it from what it is given."""
+    """Each side must have the other's authority in its bundle, beside its own; virt-operator merges what it is given.
+
+    Whose certificate is whose, no bundle says. But two bundles that trust each other have both authorities in common:
+    with less than two certificates in common, one side at least refuses the other.
+    """
     for asked, trusting in ((pair.one, pair.other), (pair.other, pair.one)):
         valid = {each.fingerprint for each in asked.authorities if not each.expired}
         known = {each.fingerprint for each in trusting.authorities if not each.expired}
@@ -81,11 +85,10 @@ def trust(pair: Pair) -> Iterator[Finding]:
             continue
         bundle = f"ConfigMap {trusting.stack.cluster.namespace}/{AUTHORITIES}"
         remedy = "Exchange them with the migration toolkit, or put each bundle into the other's kubevirt-external-ca"
-        if valid.isdisjoint(known):
-            what = f"holds no authority of {asked.name}: it refuses that cluster's migrations"
+        if (common := len(valid & known)) < 2:
+            what = f"has {common} authorities in common with {asked.name}'s, not both clusters': migrations are refused"
             yield Finding("error", "peer-untrusted", trusting.name, bundle, None, what, remedy, peer=asked.name)
         else:
-            # Whose certificate is whose, no bundle says.
             what = (
                 f"holds {len(valid & known)} of the {len(valid)} authorities in {asked.name}'s bundle; whether its own"
                 " is among them cannot be told from the bundles"

@@ -16,15 +16,15 @@ MOST = 12
 
 
 def lines(peers: Peers) -> Iterator[str]:
-    """Yield the matrix, then the first reason against each way that is not ready, each reason once."""
+    """Yield the matrix, then the code of the first reason against each way that is not ready."""
     names = [stack.name for stack in peers.stacks]
     wide = max(map(len, names), default=0)
     if len(names) <= MOST:
         yield f"{'source':<{max(wide, 6)}}  target"
         yield " " * max(wide, 6) + "  " + "  ".join(names)
         for source in names:
-            marks = (_mark(peers, source, target).ljust(len(target)) for target in names)
-            yield f"{source:<{max(wide, 6)}}  " + "  ".join(_coloured(mark) for mark in marks)
+            marks = (_coloured(_mark(peers, source, target), len(target)) for target in names)
+            yield (f"{source:<{max(wide, 6)}}  " + "  ".join(marks)).rstrip()
     else:
         for source in names:
             ready = sum(peers.matrix[source, target] is None for target in names if target != source)
@@ -32,10 +32,10 @@ def lines(peers: Peers) -> Iterator[str]:
     reasons: dict[str, list[str]] = {}
     for (source, target), reason in peers.matrix.items():
         if reason is not None:
-            reasons.setdefault(str(reason), []).append(f"{source} → {target}")
-    for sentence, ways in reasons.items():
+            reasons.setdefault(f"{reason.stack}: {reason.code}", []).append(f"{source} → {target}")
+    for code, ways in reasons.items():
         some = ", ".join(ways[:3]) + (f" and {len(ways) - 3} more" if len(ways) > 3 else "")
-        yield f"{some}: {sentence}"
+        yield f"{some}: {code}"
     yield f"{peers.ready} of {len(peers.matrix)} ways are ready"
 
 
@@ -45,6 +45,6 @@ def _mark(peers: Peers, source: str, target: str) -> str:
     return "ready" if peers.matrix[source, target] is None else "no"
 
 
-def _coloured(mark: str) -> str:
-    colour = {"ready": "green", "no": "red"}.get(mark.strip())
-    return typer.style(mark, fg=colour) if colour else mark
+def _coloured(mark: str, width: int) -> str:
+    colour = {"ready": "green", "no": "red"}.get(mark)
+    return (typer.style(mark, fg=colour) if colour else mark) + " " * (width - len(mark))

@@ -135,7 +135,8 @@ def gate(side: Side) -> Iterator[Finding]:
 @rule("peer-sync-missing", "peer-sync-outside")
 def sync(side: Side) -> Iterator[Finding]:
     """Peers reach the leading sync controller at the addresses that KubeVirt publishes; they must be of the slice."""
-    if side.kubevirt is None:
+    if side.kubevirt is None or GATE not in side.gates:
+        # Without the gate there is no sync controller, which is said already.
         return
     if not side.sync_addresses:
         yield _error(
@@ -162,7 +163,7 @@ def sync(side: Side) -> Iterator[Finding]:
 @rule("peer-authority-missing", "peer-authority-expired")
 def authority(side: Side) -> Iterator[Finding]:
     """Both sides prove who they are with certificates of KubeVirt's own authority, which lives 48 hours."""
-    if side.seen is None:
+    if side.kubevirt is None:
         return
     key = f"ConfigMap {side.stack.cluster.namespace}/{AUTHORITIES}"
     if not side.authorities:

@@ -8,8 +8,8 @@ line, and alone on a line for any lines. A `yaml` block counts only with `into` 
     <!-- run: not here: REASON -->     the block is skipped
     <!-- run: into FILE -->            the YAML goes into the file, over the keys that are there
     <!-- run: as FILE -->              the text becomes the file
-    <!-- run: first                    commands that bring about the situation, not shown to the reader
-    $ ...
+    <!-- run: first                    commands that bring about the situation, not shown to the reader;
+    $ ...                              with `first needs pulumi`, only where that program is
     -->
 """
 
@@ -61,8 +61,9 @@ def read(path: Path) -> Iterator[Step]:
     for part in _PARTS.finditer(path.read_text(encoding="utf-8")):
         if part["asked"] is not None:
             asked, _, hidden = part["asked"].partition("\n")
-            if asked.strip() == "first":
-                yield Step("before", tuple(_commands(hidden, 0)))
+            if asked.startswith("first"):
+                needs = asked.partition(" needs ")[2].strip() or None
+                yield Step("before", tuple(_commands(hidden, 0)), needs=needs)
                 asked = ""
             continue
         text = "".join(line.removeprefix(part["indent"]) for line in part["text"].splitlines(keepends=True))

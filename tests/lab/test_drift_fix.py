@@ -25,7 +25,7 @@ def test_on_a_terminal_a_repair_is_asked_for_after_the_drift_is_shown(
     ours, theirs = pty.openpty()
     os.write(ours, f"{answer}\n".encode())
     done = subprocess.run(
-        [BIN / "mignet", "drift", workspace.stack, "--engine", "direct", "--fix", "--timeout", "0"],
+        [BIN / "mignet", "drift", workspace.stack, "--engine", "direct", "--fix", "--wait", "0"],
         cwd=workspace.folder,
         env=workspace.environment,
         stdin=theirs,

@@ -15,11 +15,13 @@ import guide
 import pytest
 import yaml
 from operated import Operated
+from s3_server import served
 from support import BIN, ROOT, Outcome, pulumi_there
 
 from mignet.lab.lab import Lab
 
-GUIDES = sorted((ROOT / "docs" / "how-to").glob("[!R]*.md"))
+TEAM = ROOT / "docs" / "how-to" / "team-backend.md"
+GUIDES = sorted({*(ROOT / "docs" / "how-to").glob("[!R]*.md")} - {TEAM})
 CONTEXTS = {"dev": "prod-1", "dev-peer": "prod-2"}
 REMARK = "the Pulumi CLI is not on PATH: "
 """Begins the line that mignet prints where there is no Pulumi, as in most runs of this test."""
@@ -31,6 +33,7 @@ class Reader:
     def __init__(self, folder: Path, lab: Lab) -> None:
         self.folder = folder / "checkout"
         self.home = folder / "home"
+        self.backend: dict[str, str] = {}
         self.home.mkdir()
         self.folder.mkdir()
         for name in ("Pulumi.yaml", "__main__.py", "Pulumi.dev.yaml", "Pulumi.dev-peer.yaml", ".gitignore"):
@@ -41,6 +44,9 @@ class Reader:
         for each in content["contexts"]:
             each["name"] = CONTEXTS[each["name"]]
         content["current-context"] = "prod-1"
+        # A guide may lose a cluster, and find it again under this name.
+        there = [each | {"name": f"{each['name']}-there"} for each in content["clusters"]]
+        content["clusters"] += there
         (self.home / "kubeconfig").write_text(yaml.safe_dump(content))
         self.do(guide.Command("git init --quiet && git add . && git commit --quiet --message 'As cloned'", None))
 
@@ -62,6 +68,7 @@ class Reader:
                 "PULUMI_SKIP_UPDATE_CHECK": "1",
                 "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "1",
             }
+            | self.backend
         )
 
     def run(self, line: str, *, pulumi: bool = False) -> Outcome:
@@ -110,6 +117,19 @@ def reader(operated: Operated, tmp_path: Path) -> Reader:
 
 @pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.stem)
 def test_a_guide_does_what_it_says(path: Path, reader: Reader, subtests: pytest.Subtests) -> None:
+    follow(path, reader, subtests)
+
+
+@pytest.mark.pulumi
+def test_the_guide_for_a_team_does_what_it_says_on_an_s3_server(
+    reader: Reader, tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    with served(tmp_path / "s3") as bucket:
+        reader.backend = bucket.environment
+        follow(TEAM, reader, subtests)
+
+
+def follow(path: Path, reader: Reader, subtests: pytest.Subtests) -> None:
     steps = list(guide.read(path))
     assert any(step.commands and not step.skip for step in steps)
     if not shutil.which("kubectl") and any("kubectl" in each.line for step in steps for each in step.commands):

@@ -36,7 +36,22 @@ COMMANDS = [
     if line.startswith("$ ") and not line.startswith("$ eval")
 ]
 
-OTHERS = {"for", "pulumi", "kubectl", "git", "python3", "export", "printf", ".venv/bin/pip"}
+OTHERS = {
+    "for",
+    "pulumi",
+    "kubectl",
+    "git",
+    "python3",
+    "export",
+    "printf",
+    "sed",
+    "mkdir",
+    "grep",
+    "if",
+    "rm",
+    "env",
+    ".venv/bin/pip",
+}
 """Programs that are not ours."""
 
 
@@ -63,7 +78,7 @@ def test_a_command_that_is_shown_exists_with_its_options(name: str, command: str
     command_line = typer.main.get_command(app)
     while hasattr(command_line, "commands"):
         command_line = command_line.commands[arguments.pop(0)]
-    known = {option for parameter in command_line.params for option in parameter.opts}
+    known = {option for parameter in command_line.params for option in (*parameter.opts, *parameter.secondary_opts)}
     for argument in arguments:
         assert not argument.startswith("-") or argument in known, command
 

@@ -19,7 +19,8 @@ async def step(world: World) -> None:
     if hyperconverged is None or "operator-asleep" in world.faults:
         return
     generation = hyperconverged["metadata"]["generation"]
-    migrations, gate = _migrations(hyperconverged), _gate(hyperconverged)
+    migrations = _migrations(hyperconverged)
+    gate = _gate(hyperconverged) and "gate-missing" not in world.faults
     kubevirt = world.one(KUBEVIRT, KUBEVIRT_NAME)
     if kubevirt is None:
         made = templates.kubevirt(hyperconverged, migrations=migrations, gate=gate)

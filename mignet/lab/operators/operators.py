@@ -8,14 +8,16 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
-from mignet.kinds import DEFINITION, HYPERCONVERGED_V1, HYPERCONVERGED_V1BETA1, POD
+from mignet.kinds import CONFIG_MAP, DEFINITION, HYPERCONVERGED_V1, HYPERCONVERGED_V1BETA1, POD
 from mignet.lab.operators import (
+    authorities,
     controllers,
     hyperconverged_operator,
     kubelet,
     network_operator,
     nics,
     tenants,
+    toolkit,
     virt_controller,
     virt_operator,
 )
@@ -34,10 +36,12 @@ STEPS: Sequence[Callable[[World], Awaitable[None]]] = (
     network_operator.step,
     nics.step,
     hyperconverged_operator.step,
+    authorities.step,
     virt_operator.step,
     controllers.step,
     tenants.step,
     kubelet.step,
+    toolkit.step,
     virt_controller.step,
 )
 
@@ -67,6 +71,9 @@ class Operators:
         async with asyncio.TaskGroup() as group:
             for kind in world.kinds:
                 group.create_task(world.watch(kind))
+            for name, peer in self._apis.items():
+                if name != self._cluster:
+                    group.create_task(self._exchange(world, name, peer))
             group.create_task(self._work(world))
 
     async def _work(self, world: World) -> None:
@@ -88,6 +95,16 @@ class Operators:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await world.awake.wait()
+
+    async def _exchange(self, world: World, name: str, peer: Api) -> None:
+        """Learn the authority of another cluster, and each that takes its place."""
+        import httpx2
+
+        while True:
+            with contextlib.suppress(httpx2.TransportError, RefusedError, StaleError):
+                async for _ in peer.changes(CONFIG_MAP, self._namespace):
+                    world.learn(name, authorities.owned(await peer.get(CONFIG_MAP, authorities.NAME, self._namespace)))
+            await asyncio.sleep(RETRY)
 
     async def _peers(self) -> list[Object]:
         others = [api for name, api in self._apis.items() if name != self._cluster]

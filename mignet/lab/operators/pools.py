@@ -58,11 +58,11 @@ async def grant(
     """Give the lowest free addresses to somebody, and book them. Raises whereabouts.RefusedError."""
     given = whereabouts.give(ipam, books(world, ipam))
     for each in given:
-        await _book(world, each, ipam, {"id": owner, "podref": podref, "ifname": interface})
+        await book(world, each, ipam, {"id": owner, "podref": podref, "ifname": interface})
     return given
 
 
-async def _book(world: World, given: Interface, ipam: dict[str, Any], allocation: dict[str, str]) -> None:
+async def book(world: World, given: Interface, ipam: dict[str, Any], allocation: dict[str, str]) -> None:
     """Write one address into its pool, and reserve it in the cluster."""
     network, network_name = given.network, ipam.get("network_name", "")
     offset = str(int(given.ip) - int(network.network_address))

@@ -16,7 +16,7 @@ KUBEVIRT_NAME = "kubevirt-kubevirt-hyperconverged"
 HYPERCONVERGED_NAME = "kubevirt-hyperconverged"
 HANDLER = "virt-handler"
 SYNCHRONIZER = "virt-synchronization-controller"
-VERSION = "v1.8.4"
+VERSION, NEXT_VERSION = "v1.8.4", "v1.9.0"
 
 HYPERCONVERGED_OPERATOR = "hyperconverged-cluster-operator"
 VIRT_OPERATOR = "virt-operator"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import ipaddress
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ from mignet.kinds import KUBEVIRT, NETWORK_ATTACHMENT, POD
 from mignet.lab import whereabouts
 from mignet.lab.operators import pools
 from mignet.lab.operators.controllers import sorted_nodes
-from mignet.lab.operators.templates import HANDLER, KUBEVIRT_NAME, NETWORKS
+from mignet.lab.operators.pods import interface_addresses
+from mignet.lab.operators.templates import HANDLER, INTERFACE, KUBEVIRT_NAME, NETWORKS
 
 if TYPE_CHECKING:
     from mignet.kinds import Object
@@ -21,6 +23,9 @@ NAMESPACE = "default"
 TENANT = "lab.migration-network/tenant"
 LEAKED = "1ea4"
 """What the container ids of leaked leases begin with."""
+
+TWICE = "1ea5"
+"""What the container id of a lease begins with whose address a peer has given, too."""
 
 LEAKS = 8
 """Leases that leak when the fault does not say how many."""
@@ -36,6 +41,7 @@ async def step(world: World) -> None:
     """Do what is to be done next."""
     ipam = _ipam(world)
     await _leaks(world, ipam)
+    await _of_a_peer(world, ipam)
     await _fill(world, ipam)
 
 
@@ -66,6 +72,21 @@ async def _leaks(world: World, ipam: dict[str, Any] | None) -> None:
             await pools.grant(world, ipam, owner=owner, podref=f"{world.namespace}/{name}")
         except whereabouts.RefusedError:
             return  # The pool is full of them.
+
+
+async def _of_a_peer(world: World, ipam: dict[str, Any] | None) -> None:
+    """Book an address that a virt-handler of another cluster has: whereabouts here does not know that cluster."""
+    if "lease-of-peer" not in world.faults:
+        await pools.release(world, lambda owner: owner.startswith(TWICE))
+        return
+    if ipam is None or any(
+        each["id"].startswith(TWICE) for _, _, each in pools.allocations(world, ipam.get("network_name", ""))
+    ):
+        return
+    if taken := next(filter(None, map(interface_addresses, await world.peers())), None):
+        given = ipaddress.ip_interface(f"{taken[0]}/{ipaddress.ip_network(ipam['range'], strict=False).prefixlen}")
+        allocation = {"id": TWICE.ljust(64, "0"), "podref": f"{NAMESPACE}/elsewhere", "ifname": INTERFACE}
+        await pools.book(world, given, ipam, allocation)
 
 
 def _leaked(allocation: dict[str, str]) -> bool:

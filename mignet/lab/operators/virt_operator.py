@@ -11,6 +11,7 @@ from mignet.lab.operators.templates import (
     GATE,
     HANDLER,
     KUBEVIRT_NAME,
+    NEXT_VERSION,
     SYNCHRONIZER,
     VERSION,
     VIRT_OPERATOR,
@@ -98,13 +99,14 @@ async def _report(world: World, kubevirt: Object) -> None:
     )
     found += conditions(old, reason="AllResourcesCreated", message="All resources were created.", Created="True")
     addresses = _synchronization_addresses(world)
+    version = NEXT_VERSION if "version-next" in world.faults else VERSION
     wanted = {
         "conditions": found,
         "observedGeneration": generation,
-        "observedKubeVirtVersion": VERSION,
-        "operatorVersion": VERSION,
+        "observedKubeVirtVersion": version,
+        "operatorVersion": version,
         "phase": "Deployed" if ready else "Deploying",
-        "targetKubeVirtVersion": VERSION,
+        "targetKubeVirtVersion": version,
     } | ({"synchronizationAddresses": addresses} if addresses else {})
     await world.report(KUBEVIRT, kubevirt, wanted, manager=VIRT_OPERATOR)
 
@@ -130,7 +132,8 @@ def _synchronization_addresses(world: World) -> list[str]:
     ready.sort(key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]))
     if not ready:
         return []
-    addresses = interface_addresses(ready[0]) or [ready[0]["status"]["podIP"]]
+    addresses = [] if "sync-on-pod-network" in world.faults else interface_addresses(ready[0])
+    addresses = addresses or [ready[0]["status"]["podIP"]]
     return [f"[{each}]:9185" if ":" in each else f"{each}:9185" for each in addresses[:1]]
 
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 MULTUS_NAMESPACE = "openshift-multus"
 """Where the pools of whereabouts are on OpenShift."""
 
+TOOLKIT_NAMESPACE = "openshift-mtv"
+"""Where the migration toolkit is on OpenShift."""
+
 SWITCHBOARD = "lab-faults"
 """The ConfigMap in KubeVirt's namespace whose keys are the faults that are on; its values, what they are about."""
 
@@ -64,6 +67,8 @@ class World:
         self.hyperconverged = hyperconverged
         self.peers = peers
         """Return the virt-handler pods of the other clusters."""
+        self.peer_authorities: dict[str, str] = {}
+        """The certificate of each other cluster's own authority, in PEM form, by the cluster's name."""
         self._api = api
         self._scopes: dict[Kind, str | None] = {
             hyperconverged: namespace,
@@ -72,6 +77,7 @@ class World:
             kinds.DEPLOYMENT: namespace,
             kinds.POD: None,
             kinds.CONFIG_MAP: namespace,
+            kinds.FORKLIFT: TOOLKIT_NAMESPACE,
             kinds.NETWORK_ATTACHMENT: None,
             kinds.NODE: None,
             kinds.NODE_NETWORK_STATE: None,
@@ -99,6 +105,12 @@ class World:
         async for _ in self._api.changes(kind, self._scopes[kind]):
             # The event comes out of the server's cache: what that holds is new enough.
             self._dirty.setdefault(kind, 0)
+            self.awake.set()
+
+    def learn(self, peer: str, authority: str | None) -> None:
+        """Know the authority of another cluster, and wake up when it is a new one."""
+        if authority is not None and self.peer_authorities.get(peer) != authority:
+            self.peer_authorities[peer] = authority
             self.awake.set()
 
     @property

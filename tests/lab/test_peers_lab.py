@@ -1,0 +1,160 @@
+"""Peers on real API servers: what is wrong between two clusters of the lab comes out, that alone, and goes again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import yaml
+from operated import AUTHORITIES, HCO, NAMESPACE, Objects, Operated, restore, until
+
+from config.project_files import Project
+from mignet import run
+from mignet.lab.lab import Lab
+from mignet.lab.operators.authorities import issue
+from mignet.peers import CODES, Peers, compare, look_at_all
+from mignet.peers.authority import certificates
+
+MAILBOX = AUTHORITIES.replace("kubevirt-ca", "kubevirt-external-ca")
+
+
+@pytest.fixture(scope="module")
+def both(operated_lab: tuple[Lab, list[Objects]], tmp_path_factory: pytest.TempPathFactory) -> Operated:
+    """Both clusters, up on one segment; every test leaves them as it found them."""
+    lab, seeds = operated_lab
+    one = Operated(lab, tmp_path_factory.mktemp("peers") / "project")
+    for cluster, seed in zip(one.clusters, seeds, strict=True):
+        restore(cluster, seed)
+    one.create()
+    one.up()
+    return one
+
+
+@pytest.fixture
+def pair(both: Operated) -> Iterator[Operated]:
+    """The same, ready before and after."""
+    files = {path: path.read_text() for path in both.folder.glob("Pulumi.*.yaml")}
+    until(lambda: look(both).findings == (), "ready")
+    yield both
+    for path, text in files.items():
+        path.write_text(text)
+    both.dev.heal()
+    until(lambda: look(both).findings == () and look(both).ready == 2, "ready again")
+
+
+def look(of: Operated) -> Peers:
+    project = Project.find(of.folder)
+    return compare(asyncio.run(look_at_all(project, run.load(project, project.stack_names()))))
+
+
+def found(of: Operated) -> set[str]:
+    return {finding.code for finding in look(of).findings}
+
+
+FAULTS = {
+    "authority-missing": ("peer-authority-missing", 0),
+    "authority-expired": ("peer-authority-expired", 0),
+    "authority-unexchanged": ("peer-untrusted", 0),
+    "authority-stranger": ("peer-trust-unsure", 2),
+    "gate-missing": ("peer-gate", 0),
+    "sync-on-pod-network": ("peer-sync-outside", 0),
+    "control-plane-without-nic": ("peer-sync-missing", 0),
+    "lease-of-peer": ("peer-lease-twice", 0),
+    "version-next": ("peer-version-differs", 2),
+    "toolkit-off": ("peer-toolkit-flag", 2),
+}
+
+FILES: dict[str, tuple[str, dict[str, Any]]] = {
+    "peer-stays": ("cluster", {"crossCluster": False}),
+    "peer-kubevirt": ("cluster", {"namespace": "kubevirt-hyperconverged"}),
+    "peer-slices": ("slice", {"rangeStart": "10.200.5.55"}),
+    "peer-segment": ("segment", {"subnet": "10.200.4.0/23", "vlan": 2001, "mtu": 9000}),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_between_two_clusters_comes_out_alone(pair: Operated, fault: str) -> None:
+    code, ready = FAULTS[fault]
+    pair.dev.fault(fault)
+    until(lambda: found(pair) == {code} and look(pair).ready == ready, code)
+
+
+@pytest.mark.parametrize("code", FILES)
+def test_a_file_that_keeps_two_clusters_apart_comes_out_alone(pair: Operated, code: str) -> None:
+    section, change = FILES[code]
+    path = pair.folder / "Pulumi.dev-peer.yaml"
+    content = yaml.safe_load(path.read_text())
+    content["config"][f"migration-network:{section}"] = (
+        content["config"].get(f"migration-network:{section}", {}) | change
+    )
+    path.write_text(yaml.safe_dump(content))
+    assert found(pair) == {code}
+    assert look(pair).ready == 0
+
+
+def test_limits_that_differ_come_out_alone(pair: Operated) -> None:
+    pair.peer.merge(HCO, {"spec": {"liveMigrationConfig": {"progressTimeout": 300}}})
+    until(lambda: found(pair) == {"peer-limits-differ"})
+    assert look(pair).ready == 2
+    pair.peer.merge(HCO, {"spec": {"liveMigrationConfig": {"progressTimeout": 150}}})
+
+
+def test_every_code_has_a_scenario_here() -> None:
+    assert {code for code, _ in FAULTS.values()} | set(FILES) | {"peer-limits-differ"} == CODES
+
+
+def test_healthy_clusters_are_ready_for_each_other_and_the_command_ends_with_0(pair: Operated) -> None:
+    outcome = pair.run("peers")
+    assert outcome.code == 0, outcome.out + outcome.err
+    assert outcome.out == (
+        "source    target\n          dev  dev-peer\ndev       ·    ready\ndev-peer  ready  ·\n"
+        "2 of 2 ways are ready\n2 stacks: nothing found\n"
+    )
+
+
+def test_a_way_that_is_not_ready_has_its_reason_for_people_and_machines(pair: Operated) -> None:
+    pair.dev.fault("gate-missing")
+    until(lambda: found(pair) == {"peer-gate"})
+    outcome = pair.run("peers")
+    assert outcome.code == 1
+    assert "dev       ·    no\ndev-peer  no   ·\n" in outcome.out
+    told = json.loads(pair.run("peers", "--json").out)
+    assert told["ready"] == 0
+    assert {(way["source"], way["target"], way["code"]) for way in told["ways"]} == {
+        ("dev", "dev-peer", "peer-gate"),
+        ("dev-peer", "dev", "peer-gate"),
+    }
+
+
+def test_the_mailbox_of_authorities_is_neither_read_nor_written(pair: Operated) -> None:
+    stranger = issue()
+    metadata = {"name": "kubevirt-external-ca", "namespace": NAMESPACE}
+    body = {"metadata": metadata, "data": {"ca-bundle": stranger}}
+    pair.dev.kube.call("POST", MAILBOX.rpartition("/")[0], json=body)
+    before = pair.dev.get(MAILBOX)
+    assert pair.run("peers").code == 0
+    pair.up()
+    assert pair.dev.get(MAILBOX) == before
+    pair.dev.kube.call("DELETE", MAILBOX)
+
+
+def test_an_authority_lives_two_days_and_its_successor_reaches_the_peer(pair: Operated) -> None:
+    own, of_peer = (bundle(pair, cluster.name) for cluster in pair.clusters)
+    assert set(own) == set(of_peer)
+    for each in own.values():
+        assert timedelta(hours=24) < each - datetime.now(UTC) <= timedelta(hours=48)
+    # Nobody but its peer has the old one any more: as after a renewal.
+    pair.dev.kube.call("DELETE", AUTHORITIES)
+    until(lambda: set(bundle(pair, "dev")) == set(bundle(pair, "dev-peer")) != set(own))
+    assert len(bundle(pair, "dev")) == 2
+
+
+def bundle(pair: Operated, name: str) -> dict[str, datetime]:
+    """Return what a cluster trusts: each certificate's fingerprint, and when it ends."""
+    (cluster,) = (each for each in pair.clusters if each.name == name)
+    found = cluster.get(AUTHORITIES) or {"data": {"ca-bundle": ""}}
+    return {each.fingerprint: each.expires for each in certificates(found["data"]["ca-bundle"])}
