@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, get_type_hi
 import typer
 
 from config.findings import ConfigError, Finding
-from config.model import parse
-from config.selection import Labels, is_selector, selects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -132,6 +130,9 @@ def _named(names: Sequence[str], known: Sequence[str]) -> list[str]:
 
 
 def _selected(project: Project, names: Sequence[str], selector: str) -> list[str]:
+    # Only here: `mignet schema` says how models are to be read before the first of them is imported.
+    from config.selection import is_selector, selects
+
     if not is_selector(selector):
         mistake(f"--select {selector}", "is no selector of labels", "Write it as tier=canary,region!=eu")
     found = [name for name in names if selects(selector, labels_of(project, name))]
@@ -142,6 +143,9 @@ def _selected(project: Project, names: Sequence[str], selector: str) -> list[str
 
 def labels_of(project: Project, name: str) -> Mapping[str, str]:
     """Return the labels in a stack's file. Raises ConfigError when it cannot be read."""
+    from config.model import parse
+    from config.selection import Labels
+
     labels = parse(Labels, project.stack_values(name).get("labels") or {}, stack=name, key="labels")
     if isinstance(labels, Labels):
         return labels.root

@@ -129,3 +129,16 @@ def test_a_program_that_refuses_is_one_line(tmp_path: Path) -> None:
     result = mignet("render", "dev", cwd=tmp_path)
     assert result.returncode == 2
     assert result.stderr == "dev: __main__.py the program refuses: not today. Mend the program\n"
+
+
+def test_no_model_is_imported_before_a_command_runs() -> None:
+    # `mignet schema` says first how their documentation is to be read; and each start would pay for pydantic.
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys, mignet.cli; print('config.model' in sys.modules)"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout == "False\n"

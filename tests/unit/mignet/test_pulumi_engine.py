@@ -41,6 +41,8 @@ file with `pulumi cancel`.
         ("elsewhere", 2**22 + 1, "2026-01-01T00:00:00Z", False),
         ("here", 2**22 + 1, "2026-01-01T00:00:00Z", True),
     ],
+    # The number of this process is another one in each worker of the tests.
+    ids=["alive", "another-since", "elsewhere", "gone"],
 )
 def test_a_lock_s_holder_counts_as_dead_only_when_its_process_is_certainly_gone(
     *, host: str, pid: int, since: str, dead: bool
