@@ -23,6 +23,7 @@ from support import Outcome, Site, Workspace
 from config.project_files import Project
 from mignet import run
 from mignet.cli import app
+from mignet.course import Course
 from mignet.lab.lab import Lab
 from mignet.outputs import RENDER
 
@@ -239,7 +240,7 @@ def test_every_kind_of_credential_that_fails_is_one_finding_that_says_which(
 
 def test_no_rendering_of_what_preflight_finds_shows_a_credential(project: Workspace, credentials: Credentials) -> None:
     read = Project.find(project.folder)
-    checked = asyncio.run(run.preflight(read, run.load(read, credentials.kubeconfigs)))
+    checked = asyncio.run(run.preflight(read, run.load(read, credentials.kubeconfigs), Course()))
     assert len(checked.findings) >= len(credentials.kubeconfigs) - 4, "all but those that work"
     for form, rendering in RENDER.items():
         clean(Outcome(0, rendering(checked, project.folder), ""), credentials.secrets, form)
