@@ -34,7 +34,7 @@ VERBS: dict[str, list[list[str]]] = {
     "check": [["--all"]],
     "preview": [["--all", "--json"]],
     "up": [["--all", "--yes"], ["--all", "--yes", "--json", "--skip-preflight"]],
-    "drift": [["--all"], ["--all", "--output", "sarif"], ["--all", "--json", "--fix", "--yes"]],
+    "drift": [["--all"], ["--all", "--output", "sarif"], ["--all", "--json", "--fix", "--yes", "--wait", "0"]],
     "preflight": [["--all"]],
     "verify": [
         ["--all", "--timeout", "0", "--vm", "ns/vm"],
