@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 from fleets import FleetSpace, closed_port, silent_server
-from operated import Operated
+from operated import Operated, until
 from support import Outcome, Workspace
 
+from config.project_files import Project
 from mignet.holding import machine
 from mignet.lab.lab import Lab
+from mignet.run_record import place
 
 UP = ("mignet", "up", "--all", "--engine", "direct", "--yes", "--skip-preflight")
 
@@ -104,8 +106,11 @@ def test_a_run_killed_anywhere_is_taken_up_and_ends_as_one_that_was_not(fleet: C
     expected = {name: site.content() for name, site in space.sites.items()}
     assert run(*destroy).code == 0
     process = space.workspace.start(*UP, "--at-a-time", "2")
+    record = place(Project.find(space.folder), "up")
+    # Before it has begun there is nothing to take up.
+    until(lambda: json.loads(record.read_text())["ended"] is None, "begun")
     try:
-        process.communicate(timeout=whole * random.uniform(0.5, 1.0))
+        process.communicate(timeout=whole * random.uniform(0.0, 0.8))
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
