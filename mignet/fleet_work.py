@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import signal
 import time
+import traceback
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 if TYPE_CHECKING:
@@ -106,9 +108,12 @@ async def side_by_side(
                 async with asyncio.timeout(left):
                     result = await (work[name]() if changing else _unless(stop, name, work[name]()))
             except TimeoutError as late:
-                ended = Ended("timed out", why=str(late) or f"{name}: did not end within {pace.seconds:g} s")
+                within = "in time" if pace.seconds is None else f"within {pace.seconds:g} s"
+                ended = Ended("timed out", why=str(late) or f"{name}: did not end {within}")
             except StoppedError as stopped:
                 ended = Ended("stopped", why=str(stopped))
+            except Exception as mistake:  # noqa: BLE001 (what nobody foresaw on one cluster must not end the others)
+                ended = Ended("failed", why=_unforeseen(name, mistake))
             else:
                 why = error(result)
                 ended = Ended("done", result) if why is None else Ended("failed", result, why)
@@ -123,6 +128,13 @@ async def side_by_side(
         return ended
 
     return dict(zip(work, await asyncio.gather(*(watched(name) for name in work)), strict=True))
+
+
+def _unforeseen(name: str, error: Exception) -> str:
+    """Say what went wrong in the program itself, and where, on one line."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"{name}: mignet itself failed, please report it: {what} ({Path(where.filename).name}:{where.lineno})"
 
 
 async def _unless(stop: Stop, name: str, work: Awaitable[Result]) -> Result:

@@ -95,6 +95,74 @@ def test_a_cluster_has_so_many_seconds_and_no_more(fleet: Callable[[int], FleetS
         assert summary(outcome) == "2 clusters: 0 done, 0 failed, 1 timed out, 1 not started"
 
 
+def test_an_up_whose_time_is_over_anywhere_says_so_of_each_cluster(fleet: Callable[[int], FleetSpace]) -> None:
+    space = fleet(3)
+    for seconds in (0.001, 0.05, 0.1, 0.2, 0.3):
+        outcome = space.workspace.run("mignet", "up", "--all", "--engine", "direct", "--timeout", str(seconds))
+        # Their time is over in preflight, or preflight finds that no operator is at work there: nothing is left to ask.
+        assert outcome.code == 1, outcome.err
+        assert "Traceback" not in outcome.err
+        assert outcome.out.count("  error: ") >= 3
+    with silent_server() as silent:
+        space.elsewhere(dict.fromkeys(space.sites, silent))
+        outcome = space.workspace.run("mignet", "up", "--all", "--engine", "direct", "--timeout", "0.5", "--json")
+    assert [report["error"] for report in outcome.reports] == [
+        f"{name}: cluster did not end within 0.5 s." for name in space.sites
+    ]
+
+
+def broken(space: FleetSpace) -> tuple[str, str, str]:
+    """Break a stack's file, the next one's range, and let the program refuse a third one; return their names."""
+    file, slice_, program = list(space.sites)[:3]
+    (space.folder / f"Pulumi.{file}.yaml").write_text("config: [\n")
+    path = space.folder / f"Pulumi.{slice_}.yaml"
+    path.write_text(path.read_text().replace("10.200.0.116", "10.200.9.116"))
+    refuses = f"import pulumi\nif pulumi.get_stack() == {program!r}:\n    raise pulumi.RunError('not today')\n"
+    main = space.folder / "__main__.py"
+    main.write_text(refuses + main.read_text().replace("from __future__ import annotations", ""))
+    return file, slice_, program
+
+
+@pytest.mark.parametrize(
+    "verb", ["preview --engine direct --json", "drift --engine direct --json", "verify --timeout 0 -o json"]
+)
+def test_a_stack_that_is_broken_costs_a_look_its_own_lines_only(fleet: Callable[[int], FleetSpace], verb: str) -> None:
+    space = fleet(5)
+    bad = broken(space)
+    outcome = space.workspace.run("mignet", *verb.split(), "--all")
+    assert outcome.code == 2, outcome.err
+    assert "Traceback" not in outcome.err
+    if verb.startswith("verify"):
+        found = json.loads(outcome.out)["findings"]
+        why = {each["stack"]: each["message"] for each in found if each["stack"] in bad}
+        assert {each["stack"] for each in found} == set(space.sites)
+    else:
+        why = {report["stack"]: report["error"] for report in outcome.reports if report["error"]}
+        assert [report["stack"] for report in outcome.reports if not report["error"]] == list(space.sites)[3:]
+    assert set(why) == set(bad)
+    assert why[bad[0]].startswith(f"{bad[0]}: Pulumi.{bad[0]}.yaml:2:1 is not YAML")
+    assert "10.200.9.116" in why[bad[1]]
+    assert why[bad[2]] == f"{bad[2]}: __main__.py the program refuses: not today. Mend the program"
+    # Labels that nobody can read select nothing in silence: the broken file is still said.
+    chosen = space.workspace.run("mignet", *verb.split(), "--select", "tier=canary")
+    assert chosen.code == 2
+    assert "is not YAML" in chosen.err
+
+
+def test_a_stack_that_is_broken_keeps_an_up_of_it_from_changing_any(fleet: Callable[[int], FleetSpace]) -> None:
+    space = fleet(5)
+    file, slice_, program = broken(space)
+    outcome = space.workspace.run(*UP)
+    assert outcome.code == 2
+    assert [line.partition(":")[0] for line in outcome.err.splitlines()] == [file, slice_]
+    assert all(site.live()["attachments"] == {} for site in space.sites.values())
+    others = [name for name in space.sites if name not in {file, slice_}]
+    outcome = space.workspace.run(*UP[:2], *UP[3:], *others)
+    assert outcome.code == 1
+    assert f"{file}, {slice_} cannot be read: not compared with the other stacks" in outcome.err
+    assert [name for name in others if "migration" not in space.sites[name].live()["attachments"]] == [program]
+
+
 def test_a_run_killed_anywhere_is_taken_up_and_ends_as_one_that_was_not(fleet: Callable[[int], FleetSpace]) -> None:
     space = fleet(4)
     run, destroy = space.workspace.run, ("mignet", "destroy", "--all", "--engine", "direct", "--yes")
