@@ -242,6 +242,8 @@ def _run(
     # What was imported stays to the end; a collector that looks at all of it again and again only costs time.
     gc.freeze()
     gc.enable()
+    if verb != "preview" and not yes and not sys.stdin.isatty():
+        _fail(f"mignet: {verb} asks before it changes anything; say --yes where nobody can answer", CONFIGURATION)
     project = Project.find(many.cwd.resolve())
     picked = pick(project, verb, many)
     if verb == "preview":
@@ -301,11 +303,6 @@ class _Job:
         # Where every stack has failed already there is nothing to agree to, and the reports say why.
         if self.yes or (not changing and all(report.error for report in reports)):
             return True
-        if not sys.stdin.isatty():
-            _fail(
-                f"mignet: {self.verb} asks before it changes anything; say --yes where nobody can answer",
-                CONFIGURATION,
-            )
         for report in changing:
             show(report, err=True)
         return not changing or typer.confirm(f"{self.verb}?", err=True)

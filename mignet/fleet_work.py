@@ -32,6 +32,8 @@ class Stop:
     """Whether work is to end at the next safe point, and why. Clusters that wait are not started then."""
 
     reason: str | None = None
+    broken_off: bool = False
+    """Whether nothing is waited for any more, not even a safe point."""
     _tell: list[Callable[[], object]] = field(default_factory=list)
 
     @property
@@ -112,7 +114,7 @@ async def side_by_side(
                 ended = Ended("timed out", why=str(late) or f"{name}: did not end {within}")
             except StoppedError as stopped:
                 ended = Ended("stopped", why=str(stopped))
-            except Exception as mistake:  # noqa: BLE001 (what nobody foresaw on one cluster must not end the others)
+            except Exception as mistake:
                 ended = Ended("failed", why=_unforeseen(name, mistake))
             else:
                 why = error(result)
@@ -167,8 +169,13 @@ def interruptible(stop: Stop, tell: Callable[[str], None]) -> Iterator[None]:
 
     def first(_number: int, _frame: object) -> None:
         stop.ask(CTRL_C)
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, second)
         tell("stopping: no other cluster is started, running ones go on to a safe point; ctrl-c again breaks off")
+
+    def second(_number: int, _frame: object) -> None:
+        stop.broken_off = True
+        signal.signal(signal.SIGINT, before)
+        raise KeyboardInterrupt
 
     try:
         before = signal.signal(signal.SIGINT, first)

@@ -124,7 +124,7 @@ async def _in_thread(
     try:
         report = await asyncio.shield(running)
     except asyncio.CancelledError:
-        if not await _interrupted(stack, running):
+        if not await _interrupted(stack, running, at_once=course.stop.broken_off):
             msg = f"{stack.name}: was out of time, and Pulumi had to be killed; its lock may stay: {_FREE}"
         else:
             msg = f"{stack.name}: was out of time; Pulumi was interrupted, and ended in order"
@@ -137,10 +137,10 @@ async def _in_thread(
     return report
 
 
-async def _interrupted(stack: Stack, running: asyncio.Future[Report]) -> bool:
+async def _interrupted(stack: Stack, running: asyncio.Future[Report], *, at_once: bool) -> bool:
     """Interrupt Pulumi's process on a stack until its work ends; return whether it ended without being killed."""
     begun, told = time.monotonic(), Counter[int]()
-    orderly = True
+    orderly = not at_once
     while not running.done():
         waited = time.monotonic() - begun
         for process in _processes(stack.name):

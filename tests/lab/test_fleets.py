@@ -98,14 +98,16 @@ def test_a_cluster_has_so_many_seconds_and_no_more(fleet: Callable[[int], FleetS
 def test_an_up_whose_time_is_over_anywhere_says_so_of_each_cluster(fleet: Callable[[int], FleetSpace]) -> None:
     space = fleet(3)
     for seconds in (0.001, 0.05, 0.1, 0.2, 0.3):
-        outcome = space.workspace.run("mignet", "up", "--all", "--engine", "direct", "--timeout", str(seconds))
-        # Their time is over in preflight, or preflight finds that no operator is at work there: nothing is left to ask.
+        outcome = space.workspace.run("mignet", "up", "--all", "--engine", "direct", "--yes", "--timeout", str(seconds))
+        # Their time is over in preflight, or preflight finds that no operator is at work there.
         assert outcome.code == 1, outcome.err
         assert "Traceback" not in outcome.err
         assert outcome.out.count("  error: ") >= 3
     with silent_server() as silent:
         space.elsewhere(dict.fromkeys(space.sites, silent))
-        outcome = space.workspace.run("mignet", "up", "--all", "--engine", "direct", "--timeout", "0.5", "--json")
+        outcome = space.workspace.run(
+            "mignet", "up", "--all", "--engine", "direct", "--yes", "--timeout", "0.5", "--json"
+        )
     assert [report["error"] for report in outcome.reports] == [
         f"{name}: cluster did not end within 0.5 s." for name in space.sites
     ]
