@@ -145,12 +145,16 @@ async def _direct(project: Project, stacks: Sequence[Stack], verb: Verb, course:
                 holding.held(stack, cluster) if report.changed else contextlib.nullcontext() as hold,
             ):
 
-                def between(done: int) -> None:
+                def between(done: int, rolls_out: str | None = None) -> None:
                     if hold:
                         hold.still_ours()
                     if course.stop.reason == CTRL_C:
                         count = f"{done} of {len(steps[stack.name])} objects"
-                        msg = f"{stack.name}: stopped by {CTRL_C} at a safe point: {count} done; run again for the rest"
+                        if rolls_out:
+                            count += f" done, and the nodes go on with policy {rolls_out} by themselves"
+                        else:
+                            count += " done"
+                        msg = f"{stack.name}: stopped by {CTRL_C} at a safe point: {count}; run again for the rest"
                         raise StoppedError(msg)
 
                 left = await act(stack, steps[stack.name], cluster, between=between)
