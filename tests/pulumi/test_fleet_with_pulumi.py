@@ -7,6 +7,8 @@ import json
 import os
 import random
 import signal
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -48,11 +50,11 @@ def contents(space: FleetSpace) -> dict[str, str]:
 def cut(space: FleetSpace, tmp_path: Path) -> Callable[..., tuple[Outcome, dict[str, str]]]:
     """Start an `up` of all, and do something to it once Pulumi holds its first stack; return how it ended."""
 
-    def run(act: Callable[[int], None], *more: str) -> tuple[Outcome, dict[str, str]]:
+    def run(act: Callable[[subprocess.Popen[str]], None], *more: str) -> tuple[Outcome, dict[str, str]]:
         report = tmp_path / "report.json"
         process = space.workspace.start(*UP, "--at-a-time", "1", "--report", str(report), *more)
         until(lambda: locked(space) or process.poll() is not None, "Pulumi at work")
-        act(process.pid)
+        act(process)
         out, err = process.communicate(timeout=60)
         states = {name: run["state"] for name, run in json.loads(report.read_text())["stacks"].items()}
         return Outcome(process.returncode, out, err), states
@@ -75,7 +77,7 @@ def finished(space: FleetSpace) -> None:
 def test_ctrl_c_lets_pulumi_end_in_order_and_starts_no_other(
     space: FleetSpace, cut: Callable[..., tuple[Outcome, dict[str, str]]]
 ) -> None:
-    outcome, states = cut(lambda pid: os.killpg(pid, signal.SIGINT))
+    outcome, states = cut(lambda process: os.killpg(process.pid, signal.SIGINT))
     assert outcome.code == 1, outcome.out + outcome.err
     assert list(states.values()) in (["stopped", *["not started"] * 2], ["done", *["not started"] * 2])
     assert "Traceback" not in outcome.err
@@ -83,15 +85,38 @@ def test_ctrl_c_lets_pulumi_end_in_order_and_starts_no_other(
     finished(space)
 
 
+def test_a_second_ctrl_c_ends_at_once_and_says_what_may_be_half_done(
+    space: FleetSpace, cut: Callable[..., tuple[Outcome, dict[str, str]]]
+) -> None:
+    def twice(process: subprocess.Popen[str]) -> None:
+        # To mignet alone, so that Pulumi is still at work when the second one comes.
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        while "ctrl-c again breaks off" not in (line := process.stderr.readline()):
+            assert line
+        process.send_signal(signal.SIGINT)
+
+    begun = time.monotonic()
+    outcome, states = cut(twice)
+    assert outcome.code == 130, outcome.out + outcome.err
+    assert f"broken off: {next(iter(space.sites))} may be half done" in outcome.err
+    assert "Traceback" not in outcome.err
+    assert time.monotonic() - begun < 60
+    assert set(states.values()) <= {"running", "waiting"}
+    finished(space)
+
+
 def test_a_run_that_was_killed_with_all_its_processes_is_taken_up_and_ends_as_one_that_was_not(
     space: FleetSpace, cut: Callable[..., tuple[Outcome, dict[str, str]]]
 ) -> None:
-    def kill(pid: int) -> None:
+    def kill(process: subprocess.Popen[str]) -> None:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)
+            os.killpg(process.pid, signal.SIGKILL)
 
     outcome, states = cut(kill)
-    assert (outcome.code, next(iter(states.values()))) == (-signal.SIGKILL, "running")
+    assert outcome.code == -signal.SIGKILL
+    # The record is written once a second at most.
+    assert set(states.values()) <= {"waiting", "running"}
     first = next(iter(space.sites))
     # What Pulumi leaves beside a state when it is killed in the middle of writing this file.
     state = space.folder / "backend" / ".pulumi" / "stacks" / "migration-network" / f"{first}.json.attrs"
