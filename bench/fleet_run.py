@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -29,34 +30,45 @@ from bench import kubectl
 from mignet.lab.folders import cache_folder
 from mignet.lab.lab import Lab
 
-STACKS, RUNS = int(os.environ.get("BENCH_STACKS", "100")), int(os.environ.get("BENCH_RUNS", "5"))
+STACKS, RUNS = int(os.environ.get("BENCH_STACKS", "100")), int(os.environ.get("BENCH_RUNS", "3"))
 FEW = 10
 """Stacks for what takes seconds each."""
 
 
-def measure(command: list[str], space: FleetSpace, *, runs: int, codes: tuple[int, ...] = (0,)) -> str:
-    """Run a command so often, after one run that does not count; return a row of seconds, processor seconds and MB."""
-    seconds, processor, memory = [], [], []
-    for index in range(runs + 1):
+@dataclass
+class Row:
+    """A command over so many stacks, and what each of its runs took: seconds, processor seconds and MB."""
+
+    title: str
+    stacks: int
+    command: list[str]
+    warms_up: bool = True
+    """Whether its first run does not count; what takes many seconds has none that does not."""
+    took: list[tuple[float, float, float]] = field(default_factory=list)
+
+    def run(self, space: FleetSpace) -> None:
+        """Run it once more."""
         begin = time.perf_counter()
         environment = space.workspace.environment | {"XDG_STATE_HOME": str(space.folder / "state")}
         quiet = subprocess.DEVNULL
-        process = subprocess.Popen(command, cwd=space.folder, env=environment, stdout=quiet, stderr=quiet)
+        process = subprocess.Popen(self.command, cwd=space.folder, env=environment, stdout=quiet, stderr=quiet)
         peak, ended = [0.0], threading.Event()
         watcher = threading.Thread(target=_watch, args=(process.pid, peak, ended))
         watcher.start()
         _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - begin
         ended.set()
         watcher.join()
-        if os.waitstatus_to_exitcode(status) not in codes:
-            msg = f"{' '.join(command)} exited with {os.waitstatus_to_exitcode(status)}"
+        if os.waitstatus_to_exitcode(status):
+            msg = f"{' '.join(self.command)} exited with {os.waitstatus_to_exitcode(status)}"
             raise SystemExit(msg)
-        if index:
-            seconds.append(time.perf_counter() - begin)
-            processor.append(usage.ru_utime + usage.ru_stime)
-            memory.append(max(peak[0], usage.ru_maxrss / 1024))
-    spread = f"{statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
-    return f"{spread} | {statistics.median(processor):.2f} | {max(memory):.0f}"
+        self.took.append((seconds, usage.ru_utime + usage.ru_stime, max(peak[0], usage.ru_maxrss / 1024)))
+
+    def __str__(self) -> str:
+        """Write it as a row of a table."""
+        seconds, processor, memory = zip(*self.took[self.warms_up :], strict=True)
+        spread = f"{statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
+        return f"| {self.title} | {self.stacks} | {spread} | {statistics.median(processor):.2f} | {max(memory):.0f} |"
 
 
 def _watch(pid: int, peak: list[float], ended: threading.Event) -> None:
@@ -70,34 +82,34 @@ def _watch(pid: int, peak: list[float], ended: threading.Event) -> None:
             continue
 
 
-def rows(space: FleetSpace, few: list[str]) -> list[str]:
-    """Measure what is there."""
-    mignet = str(BIN / "mignet")
-    found = []
-
-    def row(title: str, stacks: int, command: list[str], *, codes: tuple[int, ...] = (0,), runs: int = RUNS) -> None:
-        print(f"measuring {title} ...", file=sys.stderr)
-        found.append(f"| {title} | {stacks} | {measure(command, space, runs=runs, codes=codes)} |")
-
-    preview = [mignet, "preview"]
-    row("mignet preview, direct engine", STACKS, [*preview, "--all", "--engine", "direct"])
+def rows(space: FleetSpace, few: list[str]) -> list[Row]:
+    """Return what is there to be measured."""
+    preview = [str(BIN / "mignet"), "preview"]
+    found = [
+        Row("mignet preview, direct engine", STACKS, [*preview, "--all", "--engine", "direct"]),
+        Row("mignet preview, direct engine", FEW, [*preview, *few, "--engine", "direct"]),
+    ]
     client = kubectl(cache_folder())
     if client:
         script = space.folder / "diff.sh"
         lines = []
-        for name in space.sites:
+        for name in few:
             manifest = space.folder / f"{name}.manifest"
             manifest.write_text(space.workspace.run("mignet", "render", name).out)
             on_it = f"--kubeconfig {space.kubeconfig} --context {name} -f {manifest}"
             lines.append(f"{client} diff --server-side --force-conflicts --field-manager=migration-network {on_it}")
         script.write_text("\n".join([*lines, "true"]) + "\n")
-        row("kubectl diff, one after the other", STACKS, ["sh", str(script)])
-    row("mignet preview, direct engine", FEW, [*preview, *few, "--engine", "direct"])
+        found.append(Row("kubectl diff, one after the other", FEW, ["sh", str(script)]))
     if pulumi_there:
-        for number in (None, 1, 2, 4):
-            at_a_time = [] if number is None else ["--at-a-time", str(number)]
-            title = f"mignet preview, Pulumi engine, {'as it chooses' if number is None else f'{number} at a time'}"
-            row(title, FEW, [*preview, *few, "--engine", "pulumi", *at_a_time], runs=min(RUNS, 3))
+        found += [
+            Row(
+                f"mignet preview, Pulumi engine, {'as it chooses' if number is None else f'{number} at a time'}",
+                FEW,
+                [*preview, *few, "--engine", "pulumi", *([] if number is None else ["--at-a-time", str(number)])],
+                warms_up=False,
+            )
+            for number in (None, 1, 2, 3, 4)
+        ]
     return found
 
 
@@ -110,18 +122,25 @@ def main() -> None:
             space = FleetSpace(Path(scratch) / "fleet", lab)
             space.create(STACKS)
             found = rows(space, list(space.sites)[:FEW])
+            # In turn: what else the machine does then meets all of them alike.
+            for number in range(RUNS + 1):
+                for row in (row for row in found if number or row.warms_up):
+                    print(f"run {number} of {RUNS}: {row.title}, {row.stacks} stacks", file=sys.stderr, flush=True)
+                    row.run(space)
         finally:
             lab.down()
+    load = os.getloadavg()[0]
     machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
     lines = [
         "# Benchmarks of runs over many clusters\n",
-        "Previews of stacks with two objects each, on two API servers of the same machine, none of them applied yet;",
-        f"whole processes, start to exit; median of {RUNS} runs (Pulumi: {min(RUNS, 3)}) after one that does not count",
-        "(least to most in brackets), all in one run of `make bench` on",
-        f"{machine}. Memory is the peak of all processes of a command together.\n",
+        "Previews of stacks with two objects each, on one API server of the same machine, none of them applied yet;",
+        f"whole processes, start to exit; median of {RUNS} runs (least to most in",
+        "brackets), all of them in turn, after one that does not count (Pulumi: without), in one `make bench` on",
+        f"{machine}, with a load of {load:.1f} at its end.",
+        "Memory is the peak of all processes of a command together.\n",
         "| | stacks | seconds | processor seconds | MB |",
         "|---|---|---|---|---|",
-        *found,
+        *map(str, found),
     ]
     if not pulumi_there:
         lines.append("\nPulumi was not there in this run.")

@@ -135,7 +135,15 @@ def _selected(project: Project, names: Sequence[str], selector: str) -> list[str
 
     if not is_selector(selector):
         mistake(f"--select {selector}", "is no selector of labels", "Write it as tier=canary,region!=eu")
-    found = [name for name in names if selects(selector, labels_of(project, name))]
+
+    def meant(name: str) -> bool:
+        try:
+            return selects(selector, labels_of(project, name))
+        except ConfigError:
+            # Nobody knows its labels: who reads it says why, rather than leave it out in silence.
+            return True
+
+    found = [name for name in names if meant(name)]
     if not found:
         mistake(f"--select {selector}", "selects no stack", "Labels stand in the stack files, under labels")
     return found

@@ -198,9 +198,10 @@ def render(
 ) -> None:
     """Write the manifests for GitOps: apply them server-side, with field manager migration-network."""
     from mignet import manifests, run
+    from mignet.readable import load
 
     project = Project.find(cwd.resolve())
-    loaded = run.load(project, chosen(project, stacks, all_=all_, select=select))
+    loaded = load(project, chosen(project, stacks, all_=all_, select=select))
     for line in run.check_fleet(project, loaded):
         typer.secho(line, fg="yellow", err=True)
     for stack in loaded:
@@ -235,25 +236,32 @@ def _run(
     from mignet import run
     from mignet.outputs import plan_markdown
     from mignet.picking import pick, waves_of
+    from mignet.readable import Readable, load, load_readable
     from mignet.render import show
 
     # What was imported stays to the end; a collector that looks at all of it again and again only costs time.
     gc.freeze()
     gc.enable()
+    if verb != "preview" and not yes and not sys.stdin.isatty():
+        _fail(f"mignet: {verb} asks before it changes anything; say --yes where nobody can answer", CONFIGURATION)
     project = Project.find(many.cwd.resolve())
     picked = pick(project, verb, many)
-    stacks: list[Stack] = run.load(project, picked.names)
-    if verb in {"preview", "up"}:
-        for line in run.check_fleet(project, stacks):
-            typer.secho(line, fg="yellow", err=True)
+    if verb == "preview":
+        readable = load_readable(project, picked.names, together=True)
+    else:
+        stacks = load(project, picked.names)
+        readable = Readable(tuple(stacks), remarks=tuple(run.check_fleet(project, stacks) if verb == "up" else ()))
+    for line in readable.remarks:
+        typer.secho(line, fg="yellow", err=True)
     waves = waves_of(project, picked.names, canary=order.canary) if order and not order.ignored else []
     taken, remark = run.choose_engine(engine)
     if remark:
         typer.echo(remark, err=True)
     with picked.under_way(taken) as course:
         job = _Job(project, verb, taken, course, waves, yes=yes, skip_preflight=skip_preflight, timeout=many.timeout)
-        found = asyncio.run(_through(job, stacks))
-    reports = [found[stack.name] for stack in stacks]
+        readable.tell(course)
+        found = asyncio.run(_through(job, readable.stacks))
+    reports = [found[name] if name in found else readable.report(name, verb, taken) for name in picked.names]
     if form == "json":
         sys.stdout.write(json.dumps([report.as_json() for report in reports], indent=2) + "\n")
     elif form == "markdown":
@@ -261,6 +269,8 @@ def _run(
     else:
         for report in reports:
             show(report)
+    if readable.refused:
+        raise typer.Exit(CONFIGURATION)
     return reports
 
 
@@ -289,14 +299,10 @@ class _Job:
         from mignet.render import show
 
         self.course.pause()
-        if self.yes:
-            return True
-        if not sys.stdin.isatty():
-            _fail(
-                f"mignet: {self.verb} asks before it changes anything; say --yes where nobody can answer",
-                CONFIGURATION,
-            )
         changing = [report for report in reports if report.changed]
+        # Where every stack has failed already there is nothing to agree to, and the reports say why.
+        if self.yes or (not changing and all(report.error for report in reports)):
+            return True
         for report in changing:
             show(report, err=True)
         return not changing or typer.confirm(f"{self.verb}?", err=True)

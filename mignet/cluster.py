@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -201,9 +202,13 @@ class Cluster:
             raise ClusterError("unreachable", f"{self._where} is unreachable: {waited}") from error
 
     async def _ask_patiently(self, action: str, kind: Kind, request: Callable[[], Awaitable[T]]) -> T:
+        begun = time.monotonic()
         for attempts_left in reversed(range(ATTEMPTS)):
             try:
                 async with self._shared.room:
+                    if (silence := self._shared.silence) and self._shared.silent_at > begun:
+                        # It let somebody wait in vain meanwhile: the next one in the queue need not try the same.
+                        raise silence
                     return await request()
             except ApiError as error:
                 if error.status.code != 429 or not attempts_left:
@@ -220,6 +225,8 @@ class Cluster:
                     raise ClusterError("unreachable", f"{self._where} is unreachable: {error.strerror}") from error
                 raise
             except httpx2.HTTPError as error:
+                if isinstance(error, httpx2.ConnectTimeout):
+                    self._shared.silence, self._shared.silent_at = error, time.monotonic()
                 raise self._failure(action, kind, error) from error
         raise AssertionError
 
@@ -274,6 +281,9 @@ class _Shared:
     client: AsyncClient | None = None
     users: int = 0
     room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(REQUESTS))
+    silence: httpx2.ConnectTimeout | None = None
+    silent_at: float = 0.0
+    """When it last took no connection, on the clock of time.monotonic."""
 
 
 _clients: dict[tuple[asyncio.AbstractEventLoop, str, str], _Shared] = {}

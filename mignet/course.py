@@ -96,6 +96,10 @@ def under_way(
         except BaseException:
             # It has not ended: what is under way stands there as it is.
             record.write()
+            if stop.broken_off:
+                cut = [name for name, run in record.stacks.items() if run.state == "running"]
+                left = f"{', '.join(cut)} may be half done" if cut else "no cluster was under way"
+                board.tell(f"broken off: {left}; run it again, or --only-failed for what is left")
             raise
         for name, run in record.stacks.items():
             if run.state == "waiting":

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from config.findings import Finding, waived
+from config.findings import ConfigError, Finding, waived
 from mignet.changes import Report
 from mignet.cluster import Cluster, ClusterError
 from mignet.drift_rules import RULES, Seen, reads
@@ -43,6 +43,8 @@ async def drift(project: Project, stacks: Sequence[Stack], engine: Engine, cours
                 return await _look_at(stack, declaration, cluster, report)
         except ClusterError as error:
             return replace(report, error=sentences(stack, error), findings=(trouble(stack, error),))
+        except ConfigError as error:
+            return replace(report, error=str(error), findings=error.findings)
         except GuardError as error:
             unfit = (
                 Finding("error", "cluster-unfit", stack.name, "cluster", None, each, "") for each in error.sentences

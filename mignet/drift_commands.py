@@ -15,6 +15,7 @@ from config.findings import Finding
 from config.project_files import Project
 from mignet.arguments import (
     CHANGES,
+    CONFIGURATION,
     FAILED,
     AsJson,
     EngineChoice,
@@ -57,6 +58,7 @@ def drift(
     from mignet import run
     from mignet.drift import drift as look
     from mignet.picking import pick
+    from mignet.readable import Readable, load, load_readable
 
     if as_json and output != "table":
         mistake("--json", "and --output exclude each other", "Give one of them")
@@ -66,11 +68,14 @@ def drift(
         mistake("--fix", "asks before it changes anything", "Say --yes where nobody can answer")
     project = Project.find(many.cwd.resolve())
     picked = pick(project, "drift", many)
-    loaded = run.load(project, picked.names)
+    # What is to be repaired is held against every file, as up does.
+    readable = Readable(tuple(load(project, picked.names))) if fix else load_readable(project, picked.names)
+    loaded = readable.stacks
     taken, remark = run.choose_engine(engine)
     if remark:
         typer.echo(remark, err=True)
     with picked.under_way(taken) as course:
+        readable.tell(course)
         reports = asyncio.run(look(project, loaded, taken, course))
     if fix and any(report.drifted for report in reports):
         _show(reports)
@@ -82,7 +87,10 @@ def drift(
             with picked.under_way(taken) as course:
                 again = asyncio.run(look(project, loaded, taken, course))
             reports = [failed.get(report.stack, report) for report in again]
+    reports += [readable.report(name, "drift", taken) for name in readable.refused]
     _write(project, reports, "reports" if as_json else output)
+    if readable.refused:
+        raise typer.Exit(CONFIGURATION)
     if any(report.error for report in reports):
         raise typer.Exit(FAILED)
     if any(report.drifted for report in reports):
@@ -157,7 +165,9 @@ def _write(project: Project, reports: Sequence[Report], form: Output | Literal["
 
 def _errors(report: Report) -> list[Finding]:
     """Return an error that no finding tells: Pulumi's own, or that of an `up` that failed."""
-    if report.error is None or any(finding.code.startswith("cluster-") for finding in report.findings):
+    if report.error is None or any(
+        each.code.startswith("cluster-") or str(each) in report.error for each in report.findings
+    ):
         return []
     sentences = [line.removeprefix(f"{report.stack}: ") for line in report.error.splitlines()]
     return [Finding("error", "run-failed", report.stack, "cluster", None, each, "") for each in sentences]

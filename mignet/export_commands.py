@@ -43,10 +43,10 @@ def operator(
     cwd: Cwd = Path(),
 ) -> None:
     """Write Stack objects of the Pulumi Kubernetes Operator; secrets and the backend by reference only."""
-    from mignet import run
+    from mignet.readable import load
 
     project = Project.find(cwd.resolve())
-    loaded = run.load(project, chosen(project, stacks, all_=all_))
+    loaded = load(project, chosen(project, stacks, all_=all_))
     wanted = Wanted(
         repository=repository,
         kubeconfig=_secret("--kubeconfig-secret", kubeconfig),
@@ -80,11 +80,11 @@ def ci(
 
     With waves in Pulumi.yaml, each is a job that waits for the one before.
     """
-    from mignet import run
     from mignet.picking import waves_of
+    from mignet.readable import load
 
     project = Project.find(cwd.resolve())
-    names = [stack.name for stack in run.load(project, chosen(project, stacks, all_=all_))]
+    names = [stack.name for stack in load(project, chosen(project, stacks, all_=all_))]
     waves = waves_of(project, names) or [names]
     comment = (
         "Written by `mignet export ci`; goes to .github/workflows/migration-network.yaml.\n"

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import signal
 import time
+import traceback
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ class Stop:
     """Whether work is to end at the next safe point, and why. Clusters that wait are not started then."""
 
     reason: str | None = None
+    broken_off: bool = False
+    """Whether nothing is waited for any more, not even a safe point."""
     _tell: list[Callable[[], object]] = field(default_factory=list)
 
     @property
@@ -106,9 +110,12 @@ async def side_by_side(
                 async with asyncio.timeout(left):
                     result = await (work[name]() if changing else _unless(stop, name, work[name]()))
             except TimeoutError as late:
-                ended = Ended("timed out", why=str(late) or f"{name}: did not end within {pace.seconds:g} s")
+                within = "in time" if pace.seconds is None else f"within {pace.seconds:g} s"
+                ended = Ended("timed out", why=str(late) or f"{name}: did not end {within}")
             except StoppedError as stopped:
                 ended = Ended("stopped", why=str(stopped))
+            except Exception as mistake:
+                ended = Ended("failed", why=_unforeseen(name, mistake))
             else:
                 why = error(result)
                 ended = Ended("done", result) if why is None else Ended("failed", result, why)
@@ -123,6 +130,13 @@ async def side_by_side(
         return ended
 
     return dict(zip(work, await asyncio.gather(*(watched(name) for name in work)), strict=True))
+
+
+def _unforeseen(name: str, error: Exception) -> str:
+    """Say what went wrong in the program itself, and where, on one line."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"{name}: mignet itself failed, please report it: {what} ({Path(where.filename).name}:{where.lineno})"
 
 
 async def _unless(stop: Stop, name: str, work: Awaitable[Result]) -> Result:
@@ -155,8 +169,13 @@ def interruptible(stop: Stop, tell: Callable[[str], None]) -> Iterator[None]:
 
     def first(_number: int, _frame: object) -> None:
         stop.ask(CTRL_C)
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, second)
         tell("stopping: no other cluster is started, running ones go on to a safe point; ctrl-c again breaks off")
+
+    def second(_number: int, _frame: object) -> None:
+        stop.broken_off = True
+        signal.signal(signal.SIGINT, before)
+        raise KeyboardInterrupt
 
     try:
         before = signal.signal(signal.SIGINT, first)

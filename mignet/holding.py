@@ -1,7 +1,8 @@
-"""Who works on a stack: a Lease in KubeVirt's namespace, held while the direct engine changes a cluster.
+"""Who works on a stack: a Lease in KubeVirt's namespace, held while either engine changes a cluster.
 
-Pulumi has a lock of its own in its state backend. A Lease outlives a holder that was killed: it is taken over when it
-has expired, and at once when the holder was a process of this machine that is gone.
+Pulumi has a lock of its own in its state backend, of which only runs with the same backend know. A Lease outlives a
+holder that was killed: it is taken over when it has expired, and at once when the holder was a process of this machine
+that is gone.
 Source of the fields: Kubernetes API, coordination.k8s.io/v1.
 """
 

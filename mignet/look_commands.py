@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from config.project_files import Project
-from mignet.arguments import Many, OutputChoice, Yes, mistake, over_many
+from mignet.arguments import CONFIGURATION, FAILED, Many, OutputChoice, Yes, mistake, over_many
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from config.stack import Stack
     from mignet.checked import Checked
     from mignet.outputs import Output
+    from mignet.readable import Readable
 
 app = typer.Typer()
 
@@ -28,13 +26,15 @@ def preflight(many: Many, *, output: OutputChoice = "table") -> None:
     """Look whether clusters are fit for what their stacks declare, and change nothing; exit 1 if one is not."""
     from mignet import run
     from mignet.picking import pick
+    from mignet.readable import load_readable
 
     project = Project.find(many.cwd.resolve())
     picked = pick(project, "preflight", many)
-    loaded = run.load(project, picked.names)
+    readable = load_readable(project, picked.names)
     with picked.under_way() as course:
-        checked = asyncio.run(run.preflight(project, loaded, course))
-    _finish(checked, output)
+        readable.tell(course)
+        checked = asyncio.run(run.preflight(project, readable.stacks, course))
+    _finish(readable, checked, output)
 
 
 @app.command()
@@ -61,29 +61,31 @@ def verify(
     It waits for --timeout, 1800 seconds unless it is given, and looks once with 0. It changes nothing, except that
     --migrate creates one VirtualMachineInstanceMigration.
     """
-    from mignet import proving, run
+    from mignet import proving
     from mignet.picking import pick
+    from mignet.readable import load_readable
     from mignet.verify import Patience
 
     project = Project.find(many.cwd.resolve())
     picked = pick(project, "verify", many)
-    loaded = run.load(project, picked.names)
-    machine = _machine(vm, migrate, loaded)
+    readable = load_readable(project, picked.names)
+    machine = _machine(vm, migrate, readable)
     timeout = Patience().timeout if many.timeout is None else many.timeout
     with picked.under_way() as course:
         patience = Patience(timeout, stuck_after)
-        checked = asyncio.run(proving.prove(project, loaded, patience, with_peers=with_peers, course=course))
+        readable.tell(course)
+        checked = asyncio.run(proving.prove(project, readable.stacks, patience, with_peers=with_peers, course=course))
     if machine and not checked.blocks:
         if migrate and not yes:
             _ask(machine)
         within = timeout if migrate else None
         with picked.under_way() as course:
-            way = proving.prove_machine(project, loaded[0], machine, migrate_within=within, course=course)
+            way = proving.prove_machine(project, readable.stacks[0], machine, migrate_within=within, course=course)
             checked = checked.with_(asyncio.run(way))
-    _finish(checked, output)
+    _finish(readable, checked, output)
 
 
-def _machine(vm: str | None, migrate: str | None, stacks: Sequence[Stack]) -> str | None:
+def _machine(vm: str | None, migrate: str | None, readable: Readable) -> str | None:
     """Return the virtual machine that is meant. Raises ConfigError."""
     if vm and migrate:
         mistake("--vm", "and --migrate exclude each other", "Give one of them")
@@ -93,7 +95,7 @@ def _machine(vm: str | None, migrate: str | None, stacks: Sequence[Stack]) -> st
     option = "--vm" if vm else "--migrate"
     if machine.count("/") != 1 or not all(machine.split("/")):
         mistake(f"{option} {machine}", "is not NAMESPACE/NAME", "Write it as my-namespace/my-vm")
-    if len(stacks) != 1:
+    if len(readable.stacks) + len(readable.refused) != 1:
         mistake(option, "is about one cluster", "Name one stack")
     return machine
 
@@ -104,9 +106,12 @@ def _ask(machine: str) -> None:
     typer.confirm(f"Migrate {machine} now?", err=True, abort=True)
 
 
-def _finish(checked: Checked, output: Output) -> None:
+def _finish(readable: Readable, checked: Checked, output: Output) -> None:
     from mignet.outputs import RENDER
 
+    checked = readable.added_to(checked)
     typer.echo(RENDER[output](checked, Path.cwd()), nl=False)
+    if readable.refused:
+        raise typer.Exit(CONFIGURATION)
     if checked.blocks:
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED)

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from config.project_files import Project
-from mignet.arguments import FAILED, All, Cwd, OutputChoice, Select, Stacks, chosen, mistake
+from mignet.arguments import CONFIGURATION, FAILED, All, Cwd, OutputChoice, Select, Stacks, chosen, mistake
 
 app = typer.Typer()
 
@@ -25,23 +25,36 @@ def peers(
     files: Annotated[bool, typer.Option("--files", help="Ask no cluster; say what the stack files tell.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the matrix and the findings as JSON.")] = False,
     output: OutputChoice = "table",
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="How long each cluster may take.")
+    ] = 30.0,
     cwd: Cwd = Path(),
 ) -> None:
     """Show which clusters can take virtual machines from which, or the first reason why not; exit 1 unless all can."""
     from mignet import peers as between
-    from mignet import run
     from mignet.checked import Checked
+    from mignet.course import under_way
+    from mignet.fleet_work import Pace
     from mignet.outputs import RENDER
     from mignet.peers import picture
     from mignet.peers.side import Side
+    from mignet.readable import load_readable
 
     project = Project.find(cwd.resolve())
-    loaded = run.load(project, chosen(project, stacks, all_=all_ or not (stacks or select), select=select))
-    if len(loaded) < 2:
+    names = chosen(project, stacks, all_=all_ or not (stacks or select), select=select)
+    if len(names) < 2:
         mistake("STACK", "are two or more", "Name them, or leave them out for all that have a file")
-    sides = [Side(stack) for stack in loaded] if files else asyncio.run(between.look_at_all(project, loaded))
+    readable = load_readable(project, names)
+    loaded = readable.stacks
+    if files:
+        sides = [Side(stack) for stack in loaded]
+    else:
+        with under_way("peers", "direct", names, pace=Pace(seconds=timeout)) as course:
+            readable.tell(course)
+            sides = asyncio.run(between.look_at_all(project, loaded, course))
     found = between.compare(sides)
     checked = Checked(project, tuple(stack.name for stack in loaded), found.findings, found.left_out)
+    checked = readable.added_to(checked)
     if as_json or output == "json":
         findings = json.loads(RENDER["json"](checked, Path.cwd()))
         sys.stdout.write(json.dumps(found.as_json() | findings, indent=2, ensure_ascii=False) + "\n")
@@ -50,5 +63,7 @@ def peers(
             for line in picture.lines(found):
                 typer.echo(line)
         typer.echo(RENDER[output](checked, Path.cwd()), nl=False)
+    if readable.refused:
+        raise typer.Exit(CONFIGURATION)
     if found.ready < len(found.matrix):
         raise typer.Exit(FAILED)

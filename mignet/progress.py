@@ -5,13 +5,17 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, get_args
+
+from mignet.fleet_work import State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-    from mignet.fleet_work import State
+
+SPARE_LINES = 4
+"""Lines of a terminal that stay free, so that what was told last is still seen above the live ones."""
 
 
 class Board:
@@ -72,7 +76,7 @@ class Board:
     def rows(self, room: int) -> list[tuple[bool, str, str]]:
         """Return what fits into so many lines: whether the stack runs, its line, and for how long.
 
-        Those that run come first, then those that did not end well, then a count of the rest.
+        Those that run come first, then those that did not end well, then a count of all.
         """
         running = [name for name, state in self._states.items() if state == "running"]
         ended_badly = [
@@ -88,10 +92,10 @@ class Board:
                 line or "…" if state == "running" or line.startswith(state) else f"{state}: {line}" if line else state
             )
             rows.append((state == "running", f"{name}: {text}", seconds))
-        rest = Counter(state for name, state in self._states.items() if name not in set(fitting))
-        if rest and len(self._states) > 1:
-            counts = ", ".join(f"{count} {state}" for state, count in rest.items())
-            rows.append((False, f"{'and ' if rows else ''}{counts}", f"{time.monotonic() - self._begun:.0f} s"))
+        if len(self._states) > 1:
+            counts = Counter(self._states.values())
+            told = ", ".join(f"{counts[state]} {state}" for state in get_args(State) if counts[state])
+            rows.append((False, f"{len(self._states)} clusters: {told}", f"{time.monotonic() - self._begun:.0f} s"))
         return rows
 
 
@@ -109,7 +113,7 @@ class _Live:
 
         def table() -> Table:
             grid = Table.grid(padding=(0, 1))
-            for runs, line, seconds in board.rows(max(console.height - 1, 1)):
+            for runs, line, seconds in board.rows(max(console.height - SPARE_LINES, 1)):
                 text = Text(line, no_wrap=True, overflow="ellipsis")
                 grid.add_row(spinner if runs else " ", text, Text(seconds, style="dim"))
             return grid

@@ -6,7 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
-from config.findings import waived
+from config.findings import ConfigError, waived
 from config.fleet_files import read_fleet
 from mignet import looks, run
 from mignet.checked import Checked
@@ -37,14 +37,11 @@ async def prove(
     with_peers: bool,
     course: Course,
 ) -> Checked:
-    """Verify the stacks. A cluster that cannot be looked at is one finding, and stops no other.
-
-    Raises ConfigError when the program refuses a stack.
-    """
+    """Verify the stacks. A cluster that cannot be looked at, or a program that refuses one, stops no other."""
 
     async def one(stack: Stack) -> Verdict | Finding:
-        declaration = await run.declared(project, stack)
         try:
+            declaration = await run.declared(project, stack)
             async with Cluster(stack.cluster, base=project.directory) as cluster:
                 return await verify(
                     stack,
@@ -53,6 +50,8 @@ async def prove(
                     patience=patience,
                     progress=lambda line: course.say(stack.name, line),
                 )
+        except ConfigError as refused:
+            return refused.findings[0]
         except ClusterError as error:
             return looks.trouble(stack, error)
 

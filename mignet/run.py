@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from config.findings import ConfigError, Finding
 from config.fleet_files import read_fleet
-from config.stack import Stack, load_stack
 from mignet import holding, looks, roles
 from mignet.changes import ObjectChange, Report
 from mignet.cluster import Cluster, ClusterError, ConflictError
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 
     from config.project_files import Project
+    from config.stack import Stack
     from mignet.checked import Checked
     from mignet.course import Course
     from mignet.fleet_work import Ended
@@ -49,20 +49,6 @@ def choose_engine(wanted: str) -> tuple[Engine, str | None]:
         return "direct", "the Pulumi CLI is not on PATH: using the direct engine (same program, no Pulumi state)"
     remedy = "Install it (https://www.pulumi.com/docs/install/), or use --engine direct"
     raise ConfigError([Finding("error", "engine-missing", "mignet", "--engine", wanted, "is not on PATH", remedy)])
-
-
-def load(project: Project, names: Sequence[str]) -> list[Stack]:
-    """Read the named stacks. Raises ConfigError with every mistake in all of them."""
-    findings: list[Finding] = []
-    stacks = []
-    for name in names:
-        try:
-            stacks.append(load_stack(name, project.stack_values(name)))
-        except ConfigError as error:
-            findings.extend(error.findings)
-    if findings:
-        raise ConfigError(findings)
-    return stacks
 
 
 def check_fleet(project: Project, stacks: Sequence[Stack]) -> list[str]:
@@ -159,12 +145,16 @@ async def _direct(project: Project, stacks: Sequence[Stack], verb: Verb, course:
                 holding.held(stack, cluster) if report.changed else contextlib.nullcontext() as hold,
             ):
 
-                def between(done: int) -> None:
+                def between(done: int, rolls_out: str | None = None) -> None:
                     if hold:
                         hold.still_ours()
                     if course.stop.reason == CTRL_C:
                         count = f"{done} of {len(steps[stack.name])} objects"
-                        msg = f"{stack.name}: stopped by {CTRL_C} at a safe point: {count} done; run again for the rest"
+                        if rolls_out:
+                            count += f" done, and the nodes go on with policy {rolls_out} by themselves"
+                        else:
+                            count += " done"
+                        msg = f"{stack.name}: stopped by {CTRL_C} at a safe point: {count}; run again for the rest"
                         raise StoppedError(msg)
 
                 left = await act(stack, steps[stack.name], cluster, between=between)
@@ -189,7 +179,7 @@ async def _planned(project: Project, stack: Stack, verb: Verb) -> tuple[Report, 
         declaration = await declared(project, stack)
         async with Cluster(stack.cluster, base=project.directory) as cluster:
             steps = await foresee(stack, declaration, cluster)
-    except (GuardError, ClusterError, ConflictError) as error:
+    except (ConfigError, GuardError, ClusterError, ConflictError) as error:
         return _report(stack, verb, error=sentences(stack, error)), []
     outputs = {} if verb == "destroy" else declaration.outputs
     return _report(stack, verb, tuple(step.change for step in steps), outputs=outputs), steps
@@ -262,6 +252,6 @@ def _stale_handlers(stack: Stack, changes: Iterable[ObjectChange]) -> Iterator[s
 
 def sentences(stack: Stack, error: Exception) -> str:
     """Return what an error says, the stack before each line of it."""
-    if isinstance(error, GuardError):
+    if isinstance(error, (ConfigError, GuardError)):
         return str(error)
     return "\n".join(f"{stack.name}: {line}" for line in str(error).splitlines())

@@ -17,7 +17,7 @@ from mignet.cluster import ClusterError
 from mignet.kinds import NETWORK_ATTACHMENT, NODE, NODE_ENACTMENT, NODE_POLICY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from mignet.cluster import Cluster
     from mignet.kinds import Object
@@ -86,11 +86,12 @@ def one_line(message: str, *, limit: int = 300) -> str:
     return text if len(text) <= limit else f"…{text[-limit:]}"
 
 
-async def wait(cluster: Cluster, name: str, *, seconds: float) -> None:
+async def wait(cluster: Cluster, name: str, *, seconds: float, check: Callable[[], None] = lambda: None) -> None:
     """Wait until the policy `name` is rolled out in its present generation, for at most `seconds`.
 
-    Raises UplinkError when it failed, when it selects no node, when it is gone, and when the time is over. An API
-    server that cannot be reached in between is waited for: changing a node's network may do that.
+    Whoever wants to wait no longer raises in `check`; nmstate goes on without us. Raises UplinkError when it failed,
+    when it selects no node, when it is gone, and when the time is over. An API server that cannot be reached in between
+    is waited for: changing a node's network may do that.
     """
     deadline = time.monotonic() + seconds
     seen, trouble = Rollout(), ""
@@ -112,6 +113,7 @@ async def wait(cluster: Cluster, name: str, *, seconds: float) -> None:
             trouble = str(error)
         if seen.failed:
             raise UplinkError(_failure(name, seen))
+        check()
         if time.monotonic() >= deadline:
             what = trouble or seen.message
             lines = [f"{NODE_POLICY.kind} {name} is not Available after {seconds:.0f} s: {what}; run up again to go on"]
@@ -119,24 +121,27 @@ async def wait(cluster: Cluster, name: str, *, seconds: float) -> None:
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def settle(cluster: Cluster, name: str, *, seconds: float) -> None:
+async def settle(cluster: Cluster, name: str, *, seconds: float, check: Callable[[], None] = lambda: None) -> None:
     """Wait until no rollout of the policy is under way: what nmstate makes of a change meanwhile is undefined.
 
-    A policy that is not there, or whose time is over, is left to what comes next.
+    A policy that is not there, or whose time is over, is left to what comes next; `check` as above.
     """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         policy = await cluster.get(NODE_POLICY, name)
         if policy is None or not rollout(policy, ()).progressing:
             return
+        check()
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def take_back(cluster: Cluster, stack: str, name: str, *, seconds: float) -> list[str]:
+async def take_back(
+    cluster: Cluster, stack: str, name: str, *, seconds: float, check: Callable[[], None] = lambda: None
+) -> list[str]:
     """Take what the policy made off the nodes, and wait until it is; the policy itself stays, to be deleted next.
 
     Can be killed and run again at any point. Returns a line for each interface that was left because another policy
-    declares it. A policy that is gone needs nothing. Raises UplinkError as `wait` does.
+    declares it. A policy that is gone needs nothing; `check` as above. Raises UplinkError as `wait` does.
     """
     policy = await cluster.get(NODE_POLICY, name)
     if policy is None:
@@ -144,9 +149,9 @@ async def take_back(cluster: Cluster, stack: str, name: str, *, seconds: float) 
     kept = _declared(await _others(cluster, stack, policy))
     state, left = removal_state(policy["spec"].get("desiredState", {}), kept)
     if state and await _selected(cluster, policy):
-        await settle(cluster, name, seconds=seconds)
+        await settle(cluster, name, seconds=seconds, check=check)
         await cluster.apply(_with_state(policy, stack, state), manager=FIELD_MANAGER, force=True, dry_run=False)
-        await wait(cluster, name, seconds=seconds)
+        await wait(cluster, name, seconds=seconds, check=check)
     return left
 
 

@@ -29,7 +29,7 @@ async def roll_out(
 ) -> dict[str, Report]:
     """Carry a plan out on `stacks`; return a report for each. Names in `waves` that are none of them have failed.
 
-    After a wave that is not proven, nothing else is started. Raises ConfigError as `prove` does.
+    After a wave that is not proven, nothing else is started.
     """
     reports: dict[str, Report] = {}
     for number, wave in enumerate(waves, start=1):

@@ -43,6 +43,8 @@ class FleetSpace:
         context = "dev"
         kube = Kube(self.lab.kubeconfig, context)
         made: dict[str, Any] = lab | {"clusters": [], "contexts": []}
+        # It names none of these contexts, and Pulumi's provider takes no kubeconfig whose own is not there.
+        made.pop("current-context", None)
         for number in range(count):
             name = f"{self.prefix}{number:03}"
             self.sites[name] = Site(kube, self.kubeconfig, name, f"{self.prefix}-{name}")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 from components.ownership import FIELD_MANAGER, labels
 from config.uplink import Uplink
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
 _WEBHOOK = "nmstate.io/webhook-mutating-timestamp"
 """What kubernetes-nmstate's webhook writes into every policy that passes it, dry runs included."""
 _SERVER_SIDE = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp")
+
+
+class Between(Protocol):
+    """What is asked where work may end: between two objects, and while nodes are waited for."""
+
+    def __call__(self, done: int, rolls_out: str | None = None) -> None:
+        """Raise where somebody wants to stop; `rolls_out` is the policy that the nodes are at work on by themselves."""
 
 
 class ReadBackError(Exception):
@@ -128,9 +136,7 @@ async def _dry_run(stack: Stack, declared: Declared, live: Object | None, cluste
     return Step(_change("update" if fields else "same", manifest, fields), manifest, declared)
 
 
-async def carry_out(
-    stack: Stack, steps: Iterable[Step], cluster: Cluster, *, between: Callable[[int], None]
-) -> list[str]:
+async def carry_out(stack: Stack, steps: Iterable[Step], cluster: Cluster, *, between: Between) -> list[str]:
     """Apply and delete what the steps say, then read each object back. Returns a line for what had to stay.
 
     Before each object, `between` is told how many are done: whoever wants to stop raises there.
@@ -141,21 +147,22 @@ async def carry_out(
     for done, step in enumerate(steps):
         between(done)
         if step.declared is None:
-            left += await _remove(stack, step.manifest, cluster)
+            left += await _remove(stack, step.manifest, cluster, between=partial(between, done))
             continue
         if step.change.operation != "same":
-            await _apply(stack, step, cluster)
+            await _apply(stack, step, cluster, between=partial(between, done))
         if kind_of(step.manifest) == NODE_POLICY:
             # Also when nothing changed: a run that was killed may have left before the nodes were done.
-            await uplinks.wait(cluster, step.manifest["metadata"]["name"], seconds=_patience(stack))
+            name = step.manifest["metadata"]["name"]
+            await uplinks.wait(cluster, name, seconds=_patience(stack), check=partial(between, done, name))
     return left
 
 
-async def _apply(stack: Stack, step: Step, cluster: Cluster) -> None:
+async def _apply(stack: Stack, step: Step, cluster: Cluster, *, between: Callable[[], None]) -> None:
     metadata, kind = step.manifest["metadata"], kind_of(step.manifest)
     manifest = step.manifest
     if kind == NODE_POLICY:
-        await uplinks.settle(cluster, metadata["name"], seconds=_patience(stack))
+        await uplinks.settle(cluster, metadata["name"], seconds=_patience(stack), check=between)
     if step.declared is not None and step.declared.patch:
         manifest = await _pinned(manifest, cluster)
     force = step.declared is not None and step.declared.force
@@ -168,7 +175,7 @@ async def _apply(stack: Stack, step: Step, cluster: Cluster) -> None:
         raise ReadBackError(msg)
 
 
-async def _remove(stack: Stack, live: Object, cluster: Cluster) -> list[str]:
+async def _remove(stack: Stack, live: Object, cluster: Cluster, *, between: Callable[[str], None]) -> list[str]:
     """Delete what is ours, once nothing needs it.
 
     A policy's interfaces go first, which would stay on the nodes for ever; an attachment when its last pod has moved.
@@ -176,7 +183,9 @@ async def _remove(stack: Stack, live: Object, cluster: Cluster) -> list[str]:
     metadata, kind = live["metadata"], kind_of(live)
     left: list[str] = []
     if kind == NODE_POLICY:
-        left = await uplinks.take_back(cluster, stack.name, metadata["name"], seconds=_patience(stack))
+        name = metadata["name"]
+        check = partial(between, name)
+        left = await uplinks.take_back(cluster, stack.name, name, seconds=_patience(stack), check=check)
     elif users := await handlers.released(cluster, metadata["namespace"], metadata["name"]):
         some = ", ".join(users[:3]) + (f" and {len(users) - 3} more" if len(users) > 3 else "")
         stays = f"{kind.kind} {metadata['namespace']}/{metadata['name']} stays, as it is still in use"
@@ -216,15 +225,13 @@ async def plan_removal(stack: Stack, declaration: Declaration, cluster: Cluster)
     return steps + [Step(_change("delete", live, _removal(live)), live, None) for live in ours]
 
 
-async def carry_out_removal(
-    stack: Stack, steps: Iterable[Step], cluster: Cluster, *, between: Callable[[int], None]
-) -> list[str]:
+async def carry_out_removal(stack: Stack, steps: Iterable[Step], cluster: Cluster, *, between: Between) -> list[str]:
     """Give patched fields back and delete what is ours, `between` as above. Returns a line for what had to stay."""
     left = []
     for done, step in enumerate(steps):
         between(done)
         if step.declared is None:
-            left += await _remove(stack, step.manifest, cluster)
+            left += await _remove(stack, step.manifest, cluster, between=partial(between, done))
         else:
             await cluster.apply(step.manifest, manager=FIELD_MANAGER, force=False, dry_run=False)
     return left

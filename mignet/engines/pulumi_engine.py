@@ -24,13 +24,15 @@ import psutil
 from pulumi import automation
 
 from mignet.changes import FieldChange, ObjectChange, Operation, PulumiView, Report, differences
+from mignet.cluster import Cluster, ClusterError
+from mignet.engines import state_folder
 from mignet.fleet_work import CTRL_C, StoppedError
 from mignet.guards import value_at
-from mignet.holding import gone
+from mignet.holding import HeldError, gone, held
 from mignet.lab.lab import Lab
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 
     from config.project_files import Project
     from config.stack import Stack
@@ -40,6 +42,8 @@ MEMORY_BYTES = 350 * 2**20
 """What a run of Pulumi on one stack takes, its plugins included."""
 GRACE_SECONDS = 10.0
 """What Pulumi has to end in order, before it is told again."""
+HASTE_SECONDS = 1.0
+"""The same when nothing is waited for any more."""
 _FREE = "pulumi cancel frees it"
 _CANCELLED = re.compile(r"cancel|interrupt", re.IGNORECASE)
 
@@ -74,7 +78,11 @@ async def act(
     read_back: Callable[[Stack, Report], Awaitable[Report]],
     last: bool,
 ) -> dict[str, Report]:
-    """Run `up` or `destroy` on each stack; `read_back` looks at the cluster after an `up`, and says what it lacks."""
+    """Run `up` or `destroy` on each stack; `read_back` looks at the cluster after an `up`, and says what it lacks.
+
+    While something is changed, a stack is held on its cluster, too: Pulumi's own lock is no word to the direct engine,
+    nor to a run with another state backend.
+    """
     if verb == "destroy":
         return await _side_by_side(project, stacks, plans, _destroy, course, changing=True, last=last)
     return await _side_by_side(project, stacks, plans, _up, course, changing=True, last=last, then=read_back)
@@ -101,8 +109,13 @@ async def _side_by_side(
     at_a_time = course.pace.at_a_time or parallel()
 
     async def one(stack: Stack) -> Report:
-        report = await _in_thread(project, stack, plans[stack.name], act, course=course, executor=executor)
-        return report if report.error or then is None else await then(stack, report)
+        plan = plans[stack.name]
+        try:
+            async with _held(project, stack) if changing and plan.changed else contextlib.nullcontext():
+                report = await _in_thread(project, stack, plan, act, course=course, executor=executor)
+                return report if report.error or then is None else await then(stack, report)
+        except (ClusterError, HeldError) as error:
+            return replace(plan, error=f"{stack.name}: {error}")
 
     with ThreadPoolExecutor(max_workers=at_a_time) as executor:
         ends = await course.through(
@@ -115,6 +128,12 @@ async def _side_by_side(
     return {name: ended.result or replace(plans[name], error=ended.why) for name, ended in ends.items()}
 
 
+@contextlib.asynccontextmanager
+async def _held(project: Project, stack: Stack) -> AsyncIterator[None]:
+    async with Cluster(stack.cluster, base=project.directory) as cluster, held(stack, cluster):
+        yield
+
+
 async def _in_thread(
     project: Project, stack: Stack, plan: Report, act: _Act, *, course: Course, executor: ThreadPoolExecutor
 ) -> Report:
@@ -124,7 +143,7 @@ async def _in_thread(
     try:
         report = await asyncio.shield(running)
     except asyncio.CancelledError:
-        if not await _interrupted(stack, running):
+        if not await _interrupted(stack, running, at_once=course.stop.broken_off):
             msg = f"{stack.name}: was out of time, and Pulumi had to be killed; its lock may stay: {_FREE}"
         else:
             msg = f"{stack.name}: was out of time; Pulumi was interrupted, and ended in order"
@@ -137,15 +156,15 @@ async def _in_thread(
     return report
 
 
-async def _interrupted(stack: Stack, running: asyncio.Future[Report]) -> bool:
+async def _interrupted(stack: Stack, running: asyncio.Future[Report], *, at_once: bool) -> bool:
     """Interrupt Pulumi's process on a stack until its work ends; return whether it ended without being killed."""
     begun, told = time.monotonic(), Counter[int]()
-    orderly = True
+    orderly, grace = True, HASTE_SECONDS if at_once else GRACE_SECONDS
     while not running.done():
         waited = time.monotonic() - begun
         for process in _processes(stack.name):
             # The first one lets it end in order, the second one breaks off what it waits for.
-            if told[process.pid] <= waited / GRACE_SECONDS:
+            if told[process.pid] <= waited / grace:
                 told[process.pid] += 1
                 orderly = orderly and told[process.pid] < 3
                 with contextlib.suppress(psutil.NoSuchProcess):
@@ -191,11 +210,15 @@ def _destroy(stack: automation.Stack, events: _Events) -> None:
 def _run_one(project: Project, stack: Stack, report: Report, act: _Act, *, resumes: bool) -> Report:
     """Let Pulumi act on one stack. With `resumes`, the lock of a run that is dead for certain is freed first."""
     events: _Events = []
+    variables = environment(project, stack)
+    if path := state_folder.emptied(os.environ | variables, project.name, stack.name):
+        warning = f"{stack.name}: removed {path}, which a Pulumi that was killed had left empty"
+        report = replace(report, warnings=(*report.warnings, warning))
     try:
         selected = automation.create_or_select_stack(
             stack.name,
             work_dir=str(project.directory),
-            opts=automation.LocalWorkspaceOptions(env_vars=environment(project, stack)),
+            opts=automation.LocalWorkspaceOptions(env_vars=variables),
         )
         try:
             act(selected, events)
@@ -306,8 +329,9 @@ def _errors(events: Sequence[automation.EngineEvent], error: automation.CommandE
     ]
     if told:
         return "\n".join(dict.fromkeys(told))
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return next((line for line in lines if "error:" in line), lines[-1] if lines else "Pulumi failed")
+    lines = [line.strip().removeprefix("stderr: ") for line in str(error).splitlines()]
+    said = [line for line in lines if line and not re.match(r"(code|stdout|stderr):", line)]
+    return next((line for line in said if "error:" in line), said[-1] if said else "Pulumi failed")
 
 
 def _plain(message: str) -> str:

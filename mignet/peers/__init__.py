@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from mignet import looks
 from mignet.cluster import Cluster, ClusterError
-from mignet.fleet_work import PARALLEL
 from mignet.peers import pair, side
 from mignet.peers.pair import Pair
 from mignet.peers.side import Side
@@ -21,11 +20,10 @@ if TYPE_CHECKING:
     from config.findings import Finding
     from config.project_files import Project
     from config.stack import Stack
+    from mignet.course import Course
 
 RULES = (*side.RULES, *pair.RULES)
 CODES = frozenset(code for each in RULES for code in each.codes)
-SECONDS = 30.0
-"""Seconds that a cluster has to answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +57,26 @@ class Peers:
         }
 
 
-async def look_at_all(project: Project, stacks: Sequence[Stack]) -> list[Side]:
-    """Look at every stack's cluster; one that does not answer is a side that says why."""
-    limit = asyncio.Semaphore(PARALLEL)
+async def look_at_all(project: Project, stacks: Sequence[Stack], course: Course) -> list[Side]:
+    """Look at every stack's cluster; one that does not answer, or not in time, is a side that says why."""
 
     async def one(stack: Stack) -> Side:
         try:
-            async with limit, asyncio.timeout(SECONDS), Cluster(stack.cluster, base=project.directory) as cluster:
+            async with Cluster(stack.cluster, base=project.directory) as cluster:
                 return Side(stack, _lenient(await look(cluster, stack, side.reads(stack))))
-        except TimeoutError:
-            message = f"context {stack.cluster.context} is unreachable: no answer in {SECONDS:.0f} s"
-            return Side(stack, ClusterError("unreachable", message))
         except ClusterError as error:
             return Side(stack, error)
 
-    return list(await asyncio.gather(*(one(stack) for stack in stacks)))
+    def unseen(seen: Side) -> str | None:
+        return str(seen.outcome) if isinstance(seen.outcome, ClusterError) else None
+
+    ends = await course.through({stack.name: partial(one, stack) for stack in stacks}, error=unseen)
+    sides = []
+    for stack in stacks:
+        ended = ends[stack.name]
+        why = f"context {stack.cluster.context}: {ended.why.removeprefix(f'{stack.name}: ')}"
+        sides.append(ended.result or Side(stack, ClusterError("unreachable", why)))
+    return sides
 
 
 def _lenient(seen: Snapshot) -> Snapshot:

@@ -23,6 +23,8 @@ class Runner:
     folder: Path
     temporary: Path
     secrets: dict[str, str]
+    tools: list[str]
+    """Folders of programs that a step of others installs."""
     environment: dict[str, str] = field(default_factory=dict)
 
     def job(self, job: dict[str, Any], stack: str = "") -> list[subprocess.CompletedProcess[str]]:
@@ -34,7 +36,7 @@ class Runner:
             elif step["name"] == "Install":
                 assert step["run"] == "make .venv/.runtime"
             elif not done or done[-1].returncode == 0:
-                done.append(self._run(step, stack))
+                done.append(self._run(step, stack, job.get("env", {})))
         return done
 
     def _play(self, step: dict[str, Any]) -> None:
@@ -46,16 +48,17 @@ class Runner:
                 assert step["with"]["merge-multiple"] is True
                 shutil.copytree(self.temporary / "plans", self.folder / step["with"]["path"])
             case other:
-                assert other in {"actions/checkout", "actions/setup-python"}
+                assert other in {"actions/checkout", "actions/setup-python", "pulumi/actions"}
 
-    def _run(self, step: dict[str, Any], stack: str) -> subprocess.CompletedProcess[str]:
+    def _run(self, step: dict[str, Any], stack: str, of_job: dict[str, str]) -> subprocess.CompletedProcess[str]:
         values = self.secrets | {"${{ matrix.stack }}": stack, "${{ github.event.number }}": "7"}
-        given = {name: values[text] for name, text in step.get("env", {}).items()}
+        given = {name: values[text] for name, text in (of_job | step.get("env", {})).items()}
         noted = self.temporary / "env"
         noted.touch()
         standing = dict(line.split("=", 1) for line in noted.read_text().splitlines())
         environment = {
-            "PATH": os.pathsep.join([str(self.temporary / "bin"), "/usr/bin", "/bin"]),
+            "PATH": os.pathsep.join([str(self.temporary / "bin"), *self.tools, "/usr/bin", "/bin"]),
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "1",
             "HOME": str(self.temporary),
             "RUNNER_TEMP": str(self.temporary),
             "GITHUB_ENV": str(noted),
@@ -89,11 +92,16 @@ def runner(operated: Operated, tmp_path: Path) -> Runner:
     code_host.write_text('#!/bin/sh\necho "$@" > "$HOME/told"\n')
     code_host.chmod(0o755)
     secrets = {"${{ secrets.KUBECONFIG }}": operated.lab.kubeconfig.read_text(), "${{ github.token }}": "token"}
-    return Runner(operated.folder, temporary, secrets)
+    backend = tmp_path / "backend"
+    backend.mkdir()
+    secrets |= {"${{ vars.PULUMI_BACKEND_URL }}": f"file://{backend}"}
+    secrets |= {f"${{{{ secrets.PULUMI_{name} }}}}": "" for name in ("ACCESS_TOKEN", "CONFIG_PASSPHRASE")}
+    pulumi = shutil.which("pulumi")
+    return Runner(operated.folder, temporary, secrets, [str(Path(pulumi).parent)] if pulumi else [])
 
 
-def exported(operated: Operated) -> dict[str, Any]:
-    outcome = operated.run("export", "ci", "--all", "--engine", "direct")
+def exported(operated: Operated, engine: str = "direct") -> dict[str, Any]:
+    outcome = operated.run("export", "ci", "--all", "--engine", engine)
     assert outcome.code == 0, outcome.err
     jobs: dict[str, Any] = yaml.safe_load(outcome.out)["jobs"]
     return jobs
@@ -103,8 +111,10 @@ def failures(done: list[subprocess.CompletedProcess[str]]) -> list[str]:
     return [each.stdout + each.stderr for each in done if each.returncode]
 
 
-def test_a_pull_request_gets_its_plan_and_the_merge_is_applied_wave_by_wave(operated: Operated, runner: Runner) -> None:
-    jobs = exported(operated)
+def test_a_pull_request_gets_its_plan_and_the_merge_is_applied_wave_by_wave(
+    operated: Operated, runner: Runner, engine: str
+) -> None:
+    jobs = exported(operated, engine)
     assert list(jobs) == ["check", "plan", "comment", "apply-1", "apply-2"]
     assert failures(runner.job(jobs["check"])) == []
     assert jobs["plan"]["strategy"]["matrix"] == {"stack": list(STACKS)}

@@ -61,21 +61,28 @@ def test_ten_dead_and_five_silent_clusters_of_a_hundred_cost_their_own_lines_onl
     names = list(space.sites)
     whole = space.workspace.run("mignet", "preview", "--all", "--engine", "direct", "--json")
     assert (whole.code, len(whole.reports)) == (0, 100)
-    begun = time.monotonic()
-    space.workspace.run("mignet", "preview", "--all", "--engine", "direct", "--json")
-    work = time.monotonic() - begun
+
+    def timed(*command: str) -> tuple[Outcome, float]:
+        begun = time.monotonic()
+        return space.workspace.run("mignet", *command), time.monotonic() - begun
+
+    preview, verify = ("preview", "--all", "--engine", "direct", "--json"), ("verify", "--all", "--timeout", "0")
+    work = {command: timed(*command)[1] for command in (preview, verify)}
     with silent_server() as silent:
         space.elsewhere(dict.fromkeys(names[5:65:6], closed_port()) | dict.fromkeys(names[:50:10], silent))
-        begun = time.monotonic()
-        more = ("--json", "--report", str(tmp_path / "report.json"))
-        outcome = space.workspace.run("mignet", "preview", "--all", "--engine", "direct", *more)
-        seconds = time.monotonic() - begun
+        outcome, seconds = timed(*preview, "--report", str(tmp_path / "report.json"))
+        verified, later = timed(*verify, "--output", "json")
     failed = {report["stack"]: report["error"] for report in outcome.reports if report["error"]}
     assert (outcome.code, len(outcome.reports), len(failed)) == (1, 100, 15)
     assert summary(outcome) == "100 clusters: 85 done, 15 failed, 0 timed out, 0 not started"
     assert all("no answer in time" in failed[name] for name in names[:50:10])
     # A silent one takes the 5 s that a connection may take; the rest is for a machine that others use, too.
-    assert seconds < 5 + 3 * work + 5
+    assert seconds < 5 + 3 * work[preview] + 5
+    # Nothing is applied, and so nothing is proven; but each of the 85 was looked at.
+    dead = [each["stack"] for each in json.loads(verified.out)["findings"] if each["code"] == "cluster-unreachable"]
+    assert sorted(dead) == sorted(failed)
+    assert summary(verified) == "100 clusters: 0 done, 100 failed, 0 timed out, 0 not started"
+    assert later < 5 + 3 * work[verify] + 5
     assert sum(state != "done" for state in record(tmp_path / "report.json").values()) == 15
 
 
@@ -93,6 +100,76 @@ def test_a_cluster_has_so_many_seconds_and_no_more(fleet: Callable[[int], FleetS
         one_by_one = ("--fail-fast", "--at-a-time", "1", "--timeout", "0.5", "--json")
         outcome = space.workspace.run("mignet", "drift", "--all", "--engine", "direct", *one_by_one)
         assert summary(outcome) == "2 clusters: 0 done, 0 failed, 1 timed out, 1 not started"
+
+
+def test_an_up_whose_time_is_over_anywhere_says_so_of_each_cluster(fleet: Callable[[int], FleetSpace]) -> None:
+    space = fleet(3)
+    for seconds in (0.001, 0.05, 0.1, 0.2, 0.3):
+        outcome = space.workspace.run("mignet", "up", "--all", "--engine", "direct", "--yes", "--timeout", str(seconds))
+        # Their time is over in preflight, or preflight finds that no operator is at work there.
+        assert outcome.code == 1, outcome.err
+        assert "Traceback" not in outcome.err
+        assert outcome.out.count("  error: ") >= 3
+    with silent_server() as silent:
+        space.elsewhere(dict.fromkeys(space.sites, silent))
+        outcome = space.workspace.run(
+            "mignet", "up", "--all", "--engine", "direct", "--yes", "--timeout", "0.5", "--json"
+        )
+    assert [report["error"] for report in outcome.reports] == [
+        f"{name}: cluster did not end within 0.5 s." for name in space.sites
+    ]
+
+
+def broken(space: FleetSpace) -> tuple[str, str, str]:
+    """Break a stack's file, the next one's range, and let the program refuse a third one; return their names."""
+    file, slice_, program = list(space.sites)[:3]
+    (space.folder / f"Pulumi.{file}.yaml").write_text("config: [\n")
+    path = space.folder / f"Pulumi.{slice_}.yaml"
+    path.write_text(path.read_text().replace("10.200.0.116", "10.200.9.116"))
+    refuses = f"import pulumi\nif pulumi.get_stack() == {program!r}:\n    raise pulumi.RunError('not today')\n"
+    main = space.folder / "__main__.py"
+    main.write_text(refuses + main.read_text().replace("from __future__ import annotations", ""))
+    return file, slice_, program
+
+
+@pytest.mark.parametrize(
+    "verb", ["preview --engine direct --json", "drift --engine direct --json", "verify --timeout 0 -o json"]
+)
+def test_a_stack_that_is_broken_costs_a_look_its_own_lines_only(fleet: Callable[[int], FleetSpace], verb: str) -> None:
+    space = fleet(5)
+    bad = broken(space)
+    outcome = space.workspace.run("mignet", *verb.split(), "--all")
+    assert outcome.code == 2, outcome.err
+    assert "Traceback" not in outcome.err
+    if verb.startswith("verify"):
+        found = json.loads(outcome.out)["findings"]
+        why = {each["stack"]: each["message"] for each in found if each["stack"] in bad}
+        assert {each["stack"] for each in found} == set(space.sites)
+    else:
+        why = {report["stack"]: report["error"] for report in outcome.reports if report["error"]}
+        assert [report["stack"] for report in outcome.reports if not report["error"]] == list(space.sites)[3:]
+    assert set(why) == set(bad)
+    assert why[bad[0]].startswith(f"{bad[0]}: Pulumi.{bad[0]}.yaml:2:1 is not YAML")
+    assert "10.200.9.116" in why[bad[1]]
+    assert why[bad[2]] == f"{bad[2]}: __main__.py the program refuses: not today. Mend the program"
+    # Labels that nobody can read select nothing in silence: the broken file is still said.
+    chosen = space.workspace.run("mignet", *verb.split(), "--select", "tier=canary")
+    assert chosen.code == 2
+    assert "is not YAML" in chosen.err
+
+
+def test_a_stack_that_is_broken_keeps_an_up_of_it_from_changing_any(fleet: Callable[[int], FleetSpace]) -> None:
+    space = fleet(5)
+    file, slice_, program = broken(space)
+    outcome = space.workspace.run(*UP)
+    assert outcome.code == 2
+    assert [line.partition(":")[0] for line in outcome.err.splitlines()] == [file, slice_]
+    assert all(site.live()["attachments"] == {} for site in space.sites.values())
+    others = [name for name in space.sites if name not in {file, slice_}]
+    outcome = space.workspace.run(*UP[:2], *UP[3:], *others)
+    assert outcome.code == 1
+    assert f"{file}, {slice_} cannot be read: not compared with the other stacks" in outcome.err
+    assert [name for name in others if "migration" not in space.sites[name].live()["attachments"]] == [program]
 
 
 def test_a_run_killed_anywhere_is_taken_up_and_ends_as_one_that_was_not(fleet: Callable[[int], FleetSpace]) -> None:
@@ -146,7 +223,7 @@ def test_ctrl_c_starts_no_other_cluster_and_lets_the_one_under_way_reach_a_safe_
         assert space.sites[name].kube.call("GET", lease)["items"] == []
 
 
-def test_a_stack_that_another_run_holds_is_left_alone_until_that_one_is_gone(workspace: Workspace) -> None:
+def test_a_stack_that_another_run_holds_is_left_alone_until_that_one_is_gone(workspace: Workspace, engine: str) -> None:
     site = workspace.site
     leases = f"/apis/coordination.k8s.io/v1/namespaces/{site.namespace}/leases"
     stamp = "%Y-%m-%dT%H:%M:%S.000000Z"
@@ -162,7 +239,7 @@ def test_a_stack_that_another_run_holds_is_left_alone_until_that_one_is_gone(wor
         site.kube.call("POST", leases, json=body | {"metadata": {"name": f"migration-network-{workspace.stack}"}})
 
     hold("ann@elsewhere pid 7 since 2026-01-01T00:00:00Z [abc]", seconds_ago=5)
-    outcome = workspace.mignet("up", "direct")
+    outcome = workspace.mignet("up", engine)
     assert outcome.code == 1
     assert "another run holds this stack: ann@elsewhere pid 7 since 2026-01-01T00:00:00Z" in outcome.reports[0]["error"]
     assert site.live()["attachments"] == {}
@@ -170,8 +247,8 @@ def test_a_stack_that_another_run_holds_is_left_alone_until_that_one_is_gone(wor
     gone = f"ann@here pid {2**22 + 1} since 2026-01-01T00:00:00Z [{machine()}]"
     for identity, seconds_ago in ((gone, 5), ("ann@elsewhere pid 7 since 2026-01-01T00:00:00Z [abc]", 90)):
         hold(identity, seconds_ago=seconds_ago)
-        assert workspace.mignet("up", "direct").code == 0
-        assert workspace.mignet("destroy", "direct").code == 0
+        assert workspace.mignet("up", engine).code == 0
+        assert workspace.mignet("destroy", engine).code == 0
     assert site.kube.call("GET", leases)["items"] == [], "it is let go at the end"
 
 

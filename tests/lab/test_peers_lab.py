@@ -13,11 +13,12 @@ import yaml
 from operated import AUTHORITIES, HCO, NAMESPACE, Objects, Operated, restore, until
 
 from config.project_files import Project
-from mignet import run
+from mignet.course import Course
 from mignet.lab.lab import Lab
 from mignet.lab.operators.authorities import issue
 from mignet.peers import CODES, Peers, compare, look_at_all
 from mignet.peers.authority import certificates
+from mignet.readable import load
 
 MAILBOX = AUTHORITIES.replace("kubevirt-ca", "kubevirt-external-ca")
 
@@ -48,7 +49,7 @@ def pair(both: Operated) -> Iterator[Operated]:
 
 def look(of: Operated) -> Peers:
     project = Project.find(of.folder)
-    return compare(asyncio.run(look_at_all(project, run.load(project, project.stack_names()))))
+    return compare(asyncio.run(look_at_all(project, load(project, project.stack_names()), Course())))
 
 
 def found(of: Operated) -> set[str]:

@@ -262,6 +262,28 @@ def killed_under_way(
         operator.released.set()
 
 
+@pytest.mark.parametrize("verb", ["up", "destroy"])
+def test_ctrl_c_while_the_nodes_are_at_work_ends_at_once_and_says_that_they_go_on(
+    with_uplink: Workspace, operator: NmstateOperator, verb: str
+) -> None:
+    if verb == "destroy":
+        up(with_uplink, "direct")
+    operator.under_way.clear()
+    operator.released.clear()
+    more = ["--skip-preflight"] if verb == "up" else []
+    process = with_uplink.start("mignet", verb, with_uplink.stack, "--engine", "direct", "--yes", *more)
+    assert operator.under_way.wait(60), process.communicate()
+    process.send_signal(signal.SIGINT)
+    # Nobody lets the nodes go on meanwhile.
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 1, out + err
+    (policy,) = (each["metadata"]["name"] for each in operator.policies())
+    assert f"done, and the nodes go on with policy {policy} by themselves; run again for the rest" in out
+    operator.released.set()
+    again(with_uplink, verb, "direct")
+    assert operator.on_nodes().get(VLAN) == ("up" if verb == "up" else "absent")
+
+
 def again(workspace: Workspace, verb: str, engine: str) -> None:
     outcome = workspace.mignet(verb, engine)
     if engine == "pulumi" and "holds this stack" in outcome.out:

@@ -41,6 +41,24 @@ def says(result: str) -> Callable[[], Awaitable[str]]:
     return work
 
 
+def test_what_nobody_foresaw_on_one_cluster_is_its_own_line_and_ends_no_other() -> None:
+    async def broken() -> str:
+        return str({}["nothing"])
+
+    ended, _ = run({"a": broken, "b": says("good")}, Pace())
+    assert ended["b"].state == "done"
+    assert ended["a"].state == "failed"
+    assert ended["a"].why.startswith("a: mignet itself failed, please report it: KeyError: 'nothing' (test_fleet_work")
+
+
+def test_a_wait_of_its_own_that_is_over_is_told_where_no_time_was_given() -> None:
+    async def late() -> str:
+        raise TimeoutError
+
+    ended, _ = run({"a": late}, Pace())
+    assert (ended["a"].state, ended["a"].why) == ("timed out", "a: did not end in time")
+
+
 async def hangs() -> str:
     await asyncio.Event().wait()
     raise AssertionError
