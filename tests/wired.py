@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import socket
-import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_interface
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import forked
+import psutil
 import yaml
 from support import ROOT
 
@@ -37,7 +36,7 @@ PROBE = 3
 
 
 def render(folder: Path, changes: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the CNI configuration that mignet renders for each stack of this project, with `changes` in their files."""
+    """Return the CNI configuration that mignet renders for each stack of this project, their files changed."""
     folder.mkdir()
     for name in ("Pulumi.yaml", "__main__.py"):
         (folder / name).write_text((ROOT / name).read_text())
@@ -198,26 +197,20 @@ class Wired:
 
 
 def traces() -> dict[str, Any]:
-    """Return what this process, and the machine, hold of networks: all of it is to be as before when a test is over."""
-    held = []
-    for number in os.listdir("/proc/self/fd"):
+    """Return what this process and the machine hold of networks: all of it is to be as before when a test is over."""
+    here = Path("/proc/self/ns/net").readlink()
+    held, elsewhere = [], []
+    for file in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):
-            held.append(os.readlink(f"/proc/self/fd/{number}"))
+            held.append(str(file.readlink()))
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{child.pid}/ns/net").readlink() != here:
+                elsewhere.append(child.name())
     named = Path("/run/netns")
     return {
         "interfaces": sorted(each.name for each in Path("/sys/class/net").iterdir()),
         "named namespaces": sorted(each.name for each in named.iterdir()) if named.is_dir() else [],
         "held namespaces": sorted(each for each in held if each.startswith("net:")),
-        "children in other namespaces": sorted(_elsewhere(os.getpid())),
+        "children in other namespaces": elsewhere,
     }
-
-
-def _elsewhere(parent: int) -> Iterator[str]:
-    """Yield the commands of descendants of a process that are in a network namespace other than this one's."""
-    here = os.readlink("/proc/self/ns/net")
-    children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(parent)], capture_output=True, text=True, check=False)
-    for child in children.stdout.split():
-        with contextlib.suppress(OSError):
-            if os.readlink(f"/proc/{child}/ns/net") != here:
-                yield Path(f"/proc/{child}/cmdline").read_text()
-            yield from _elsewhere(int(child))

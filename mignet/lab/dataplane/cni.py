@@ -64,9 +64,9 @@ def stand_in(config: Config, ipam: Config) -> Config:
 
 
 def host_local(ipam: Config, books: Path) -> Config:
-    """Return the configuration of `host-local` that gives the same addresses as that of whereabouts, booked in a folder.
+    """Return the configuration of `host-local` that gives addresses of the same slice as that of whereabouts.
 
-    Of one range without `exclude`: `range`, `range_start`, `range_end`.
+    They are booked in the folder `books`. Of one range without `exclude`: `range`, `range_start`, `range_end`.
     """
     one = {"subnet": ipam["range"]}
     one |= {new: ipam[old] for old, new in (("range_start", "rangeStart"), ("range_end", "rangeEnd")) if old in ipam}

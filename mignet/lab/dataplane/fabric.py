@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mignet.lab.dataplane.blocking import program
 from mignet.lab.dataplane.namespaces import Namespace

@@ -145,7 +145,7 @@ def _in_a_thread(function: Callable[[], Result]) -> Result:
     def work() -> None:
         try:
             results.append(function())
-        except BaseException as error:  # noqa: BLE001 - raised again below
+        except BaseException as error:
             errors.append(error)
 
     thread = threading.Thread(target=work)
