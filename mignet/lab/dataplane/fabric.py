@@ -110,16 +110,20 @@ class Host:
         """How the port of each NIC is meant to be set."""
         self._ports: dict[str, str] = {}
         self._fabric = fabric
+        self._changes: dict[str, Any] = {}
 
     def plug(self, nic: str, port: Port, *, mac: str | None = None) -> None:
-        """Give it a NIC on the fabric."""
-        self._ports[nic] = self._fabric.connect(self.space, nic, port, mac=mac)
+        """Give it a NIC on the fabric, or set the port of the one that it has of that name."""
+        if nic not in self._ports:
+            self._ports[nic] = self._fabric.connect(self.space, nic, port, mac=mac)
         self.nics[nic] = port
+        self._set(nic)
 
     def disturb(self, **changes: Any) -> None:
-        """Set the ports of all its NICs as they are meant to be but for these fields of `Port`."""
-        for nic, port in self._ports.items():
-            self._fabric.set(port, dataclasses.replace(self.nics[nic], **changes))
+        """Set the ports of its NICs, and of those to come, as they are meant to be but for these fields of `Port`."""
+        self._changes = changes
+        for nic in self._ports:
+            self._set(nic)
 
     def close(self) -> None:
         """Let go of it, and take its NICs away."""
@@ -127,3 +131,6 @@ class Host:
             self._fabric.disconnect(port)
         self._ports.clear()
         self.space.close()
+
+    def _set(self, nic: str) -> None:
+        self._fabric.set(self._ports[nic], dataclasses.replace(self.nics[nic], **self._changes))
