@@ -20,6 +20,7 @@ from mignet.lab.record import Record
 from mignet.lab.switchboard import Switchboard
 
 CHECKUP = "migration-network.io/checkup"
+JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
 TARGETS = "migration-network.io/targets"
 SYNC, HIGH, ECHO = 9185, 40001, 40002
 
@@ -123,7 +124,15 @@ class Checkup:
         self.lab = lab
         self.clusters = {name: Cluster(name, Kube(lab.kubeconfig, name)) for name in lab.clusters}
 
-    def pod(self, cluster: str, node: str, *, command: list[str] | None = None, **spec: Any) -> str:
+    def pod(
+        self,
+        cluster: str,
+        node: str,
+        *,
+        command: list[str] | None = None,
+        owners: list[dict[str, str]] | None = None,
+        **spec: Any,
+    ) -> str:
         file = {"path": "targets", "fieldRef": {"fieldPath": f"metadata.annotations['{TARGETS}']"}}
         container = {
             "name": "probe",
@@ -138,6 +147,7 @@ class Checkup:
                 "name": name,
                 "namespace": NAMESPACE,
                 "labels": {CHECKUP: "run"},
+                "ownerReferences": owners or [],
                 "annotations": {"k8s.v1.cni.cncf.io/networks": "migration@migration0"},
             },
             "spec": {
@@ -352,6 +362,21 @@ def test_a_data_plane_that_is_killed_leaves_nothing_and_the_next_one_says_that_i
     terminated = pod["status"]["containerStatuses"][0]["state"]["terminated"]
     assert terminated["reason"] == "ContainerStatusUnknown"
     assert checkup.measure("dev-worker-0", "dev-peer-worker-0")["dev-worker-0"] == {"dev-peer-worker-0": WELL}
+
+
+def test_a_checkup_that_nobody_ends_is_removed_by_the_cluster_itself(checkup: Checkup) -> None:
+    """Its Job reaches its deadline, and goes; its pods go with it: Kubernetes' own controllers see to it."""
+    cluster = checkup.clusters["dev"]
+    container = {"name": "none", "image": "any"}
+    spec = {"parallelism": 0, "activeDeadlineSeconds": 1, "ttlSecondsAfterFinished": 0}
+    spec |= {"template": {"spec": {"restartPolicy": "Never", "containers": [container]}}}
+    job = cluster.kube.call("POST", JOBS, json={"metadata": {"name": "run"}, "spec": spec})
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "run", "uid": job["metadata"]["uid"]}
+    name = checkup.pod("dev", LAST, owners=[owner], terminationGracePeriodSeconds=1)
+    until(lambda: cluster.get(f"{JOBS}/run") is None)
+    until(lambda: checkup.get("dev", name) is None)
+    until(lambda: list((checkup.lab.directory / "dataplane").iterdir()) == [])
+    assert len(cluster.pods()) == 3
 
 
 def test_a_fault_of_the_fabric_is_refused_in_a_lab_without_one(tmp_path: Path) -> None:
