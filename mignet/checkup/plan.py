@@ -20,7 +20,7 @@ ALL_PAIRS = 1000
 SAMPLE = 4
 """Nodes of each cluster that a node probes, in a fleet beyond that."""
 MOST_TARGETS = 96
-"""Nodes that one node probes at most: what it finds must fit into 4096 bytes, the most that a pod can say at its end."""
+"""Nodes that one node probes at most: what it finds must fit into 4096 bytes, all that a pod can say at its end."""
 MOST_ROUNDS = 12
 """Times that probes are made, where a cluster has not enough free addresses for all of its nodes at once."""
 
