@@ -1,8 +1,8 @@
 """The probe: runs in a pod, measures the ways from it to its targets, and answers those who measure it.
 
 It is handed over as text (`python3 -c`), so it is one file, of the standard library of Python 3.9 or newer only, and
-needs no privilege: no raw sockets. Environment: `MIGNET_TOKEN` says who it is, `MIGNET_PORTS` where it listens (the first
-is 9185), and `MIGNET_SECONDS` when it ends by itself. It waits for the file `MIGNET_TARGETS` (JSON: its `address`,
+needs no privilege: no raw sockets. Environment: `MIGNET_TOKEN` says who it is, `MIGNET_PORTS` where it listens (first
+9185), and `MIGNET_SECONDS` when it ends by itself. It waits for the file `MIGNET_TARGETS` (JSON: its `address`,
 `seconds` to measure within, the tokens of the `sources` that measure it, `targets`), and writes what it found to
 `MIGNET_RESULT`, in at most 4096 bytes; reports.py says what its short names mean.
 """
