@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -45,6 +46,9 @@ class Fabric:
     hosts: dict[str, str] = field(default_factory=dict)
     """Each host's namespace."""
     addresses: dict[str, str] = field(default_factory=dict)
+    ends: dict[str, str] = field(default_factory=dict)
+    """The fabric's end of each host's link."""
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _running: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def bridge(self, name: str) -> None:
@@ -53,11 +57,12 @@ class Fabric:
 
     def host(self, name: str, address: str, *, bridge: str = "fabric", mtu: int | None = None) -> None:
         """Put a host on the fabric. `mtu` is that of the fabric's end: a link that is too small on the way."""
-        inside = self.hosts[name] = f"{self.name}{len(self.hosts)}"
+        number = next(self._numbers)
+        inside = self.hosts[name] = f"{self.name}{number}"
         self.addresses[name] = address
         ip("netns", "add", inside)
         ip("link", "set", "lo", "up", inside=inside)
-        end = f"p{len(self.hosts)}"
+        end = self.ends[name] = f"p{number}"
         peer = ("peer", "name", end, "mtu", str(mtu or self.mtu), "netns", self.name)
         ip("link", "add", "migration0", "mtu", str(self.mtu), "netns", inside, "type", "veth", *peer)
         ip("link", "set", end, "master", bridge, "up", inside=self.name)

@@ -29,6 +29,13 @@ MARGIN = 60
 """Seconds after its time that the cluster gives a run before it removes what is left of it."""
 
 _FOLDER = "/etc/mignet"
+_POD_SECURITY = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+_SECURITY = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+}
+"""What the Pod Security Standard `restricted`, and OpenShift's restricted-v2, ask for, and a little more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +80,16 @@ def job(stack: Stack, asked: Asked, turn: int) -> Object:
             "activeDeadlineSeconds": asked.deadline,
             "ttlSecondsAfterFinished": 0,
             "backoffLimit": 0,
-            # Never made into a pod; a Job must have one.
-            "template": {"spec": {"restartPolicy": "Never", "containers": [_container(asked, "none")]}},
+            # Never made into a pod; a Job must have one, and an admission may look at it.
+            "template": {
+                "spec": {
+                    "restartPolicy": "Never",
+                    "securityContext": _POD_SECURITY,
+                    "containers": [
+                        {"name": "none", "image": asked.image, "command": ["true"], "securityContext": _SECURITY}
+                    ],
+                }
+            },
         },
     }
 
@@ -99,7 +114,7 @@ def pod(stack: Stack, asked: Asked, turn: int, *, number: int, node: str, token:
             "enableServiceLinks": False,
             # The sync controller runs on nodes that keep others away.
             "tolerations": [{"operator": "Exists"}],
-            "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+            "securityContext": _POD_SECURITY,
             "containers": [_container(asked, token)],
             "volumes": [{"name": "targets", "downwardAPI": {"items": [file]}}],
         },
@@ -124,11 +139,7 @@ def _container(asked: Asked, token: str) -> Object:
         "command": ["python3", "-c", program()],
         "env": [{"name": key, "value": value} for key, value in environment.items()],
         "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
+        "securityContext": _SECURITY,
         "volumeMounts": [{"name": "targets", "mountPath": _FOLDER, "readOnly": True}],
     }
 

@@ -60,7 +60,7 @@ def test_who_is_on_another_network_answers_nothing(pair: Fabric) -> None:
 
 def test_a_link_without_carrier_says_so(pair: Fabric) -> None:
     pair.host("c", "10.9.0.3")
-    ip("link", "set", "p3", "down", inside=pair.name)
+    ip("link", "set", pair.ends["c"], "down", inside=pair.name)
     assert pair.measure()["c"]["k"] is False
 
 
@@ -69,7 +69,7 @@ def test_a_second_machine_with_an_address_is_told_by_its_mac_or_by_what_it_says(
     # Who answers first is chance; so only one of them is there.
     ip("link", "set", "migration0", "down", inside=pair.hosts["b"])
     ip("link", "set", "migration0", "up", inside=pair.hosts["b"])
-    ip("link", "set", "p2", "down", inside=pair.name)
+    ip("link", "set", pair.ends["b"], "down", inside=pair.name)
     pair.start("twin", seconds=20)
     (found,) = pair.measure("a", "b", seconds=6)["a"]["r"]
     assert found["w"] == "t-twin"
