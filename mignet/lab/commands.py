@@ -31,22 +31,27 @@ def _reported() -> Iterator[None]:
         raise typer.Exit(1) from error
 
 
-def _lab() -> Lab:
+def _lab(*, dataplane: bool = False) -> Lab:
     # Only here: `mignet --help` need not wait for what starts servers.
     from mignet.lab.lab import Lab
 
-    return Lab()
+    return Lab(dataplane=dataplane)
 
 
 @app.command()
-def up() -> None:
+def up(
+    *,
+    dataplane: Annotated[
+        bool, typer.Option("--dataplane", help="Give each node a NIC on one fabric, for checkups; needs root.")
+    ] = False,
+) -> None:
     """Bring the lab up, or repair it; does nothing when all of it runs.
 
     MIGNET_LAB_CRDS names a folder of real CustomResourceDefinitions to serve; else slim ones are served.
     KUBEBUILDER_ASSETS names a folder with etcd and kube-apiserver; else they are built once, which takes minutes.
     """
     with _reported():
-        lab = _lab()
+        lab = _lab(dataplane=dataplane)
         lab.up(lambda line: typer.echo(line, err=True))
         typer.echo(f"export KUBECONFIG={shlex.quote(str(lab.kubeconfig))}  # contexts: {', '.join(lab.clusters)}")
 
@@ -68,7 +73,7 @@ def status() -> None:
         processes = _lab().status()
     for process in processes:
         state = "ready" if process.ready else "running, not ready" if process.running else "down"
-        note = "  (stand-ins)" if process.name == "operators" else ""
+        note = "  (stand-ins)" if process.name in {"operators", "dataplane"} else ""
         typer.echo(f"{process.name:<12} {state:<20} pid {process.pid or '-':<9} port {process.port or '-'}{note}")
     if not all(process.ready for process in processes):
         raise typer.Exit(1)

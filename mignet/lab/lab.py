@@ -34,6 +34,9 @@ ETCD = "etcd"
 OPERATORS = "operators"
 """The process of the stand-ins for the operators of all clusters; it listens nowhere."""
 
+DATAPLANE = "dataplane"
+"""The process of the nodes' data plane; it listens nowhere, either."""
+
 START_TIMEOUT = 60.0
 """Seconds within which a started server must be ready."""
 
@@ -68,7 +71,8 @@ class Lab:
 
     `directory` is the lab's folder (default: the user's state folder); `crds` a folder of real
     CustomResourceDefinitions (default: what `MIGNET_LAB_CRDS` names, else the slim ones); `hco_release` which
-    HyperConverged of several in that folder; `operators` whether stand-ins for the operators run, too.
+    HyperConverged of several in that folder; `operators` whether stand-ins for the operators run, too; `dataplane`
+    whether its nodes get a data plane, which needs root. A lab that has one keeps it.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class Lab:
         crds: Path | None = None,
         hco_release: str = "v1.18.1",
         operators: bool = True,
+        dataplane: bool = False,
     ) -> None:
         self.directory = (directory or state_folder()).absolute()
         self.clusters = tuple(clusters)
@@ -86,6 +91,7 @@ class Lab:
         self._crds = crds or folder_from_environment()
         self._hco_release = hco_release
         self._operators = operators
+        self._dataplane = dataplane
         self._certificates = self.directory / "certificates"
         self._record = self.directory / "lab.json"
         # Beside the folder, not in it: the lock must outlive the folder's removal.
@@ -104,6 +110,7 @@ class Lab:
                 hco_release=self._hco_release,
                 operators=self._operators,
             )
+            record.dataplane = record.dataplane or self._dataplane
             if self._is_whole(record):
                 progress("the lab is up already")
                 return
@@ -111,9 +118,10 @@ class Lab:
             # Before anything starts, so that a wrong folder leaves nothing behind.
             definitions = load(Path(record.crds), hco_release=record.hco_release) if unseeded else []
             programs = binaries.find(progress)
+            plugins = _plugins(progress) if record.dataplane else None
             private_folder(self.directory)
             issue_all(self._certificates, clusters=self.clusters)
-            self._start_until_ready(record, programs, definitions, progress)
+            self._start_until_ready(record, programs, definitions, progress, plugins)
 
     def down(self, *, keep: bool = False) -> None:
         """End the lab's processes and remove its data; with `keep`, the next `up` finds the data again.
@@ -136,7 +144,14 @@ class Lab:
         known = record.processes if record else {}
         operators = record.operators if record else self._operators
         names = [ETCD, *(record.clusters if record else self.clusters), *([OPERATORS] if operators else [])]
+        names += [DATAPLANE] if record and record.dataplane else []
         return [self._status(name, known.get(name)) for name in names]
+
+    @property
+    def has_dataplane(self) -> bool:
+        """Whether its nodes have a data plane. Raises LabError when the lab's own notes are damaged."""
+        record = Record.read(self._record)
+        return record is not None and record.dataplane
 
     def client(self, cluster: str) -> httpx2.Client:
         """Return a client of a cluster, as its administrator. Raises LabError when there is no such cluster."""
@@ -194,7 +209,7 @@ class Lab:
         )
 
     def _is_ready(self, process: Process) -> bool:
-        if process.name == OPERATORS:
+        if process.name in {OPERATORS, DATAPLANE}:
             return True
         try:
             with self._client(process) as client:
@@ -210,7 +225,8 @@ class Lab:
         )
 
     def _names(self, record: Record) -> list[str]:
-        return [ETCD, *self.clusters, *([OPERATORS] if record.operators else [])]
+        beside = {OPERATORS: record.operators, DATAPLANE: record.dataplane}
+        return [ETCD, *self.clusters, *(name for name, wanted in beside.items() if wanted)]
 
     def _client(self, process: Process) -> httpx2.Client:
         name = "client" if process.name == ETCD else "admin"
@@ -222,9 +238,12 @@ class Lab:
         programs: binaries.Programs,
         definitions: Sequence[Definition],
         progress: Callable[[str], None],
+        plugins: Path | None,
     ) -> None:
         for attempt in range(1, START_ATTEMPTS + 1):
             self._start_missing(record, programs, progress)
+            if plugins:
+                self._start_dataplane(record, plugins, progress)
             try:
                 self._finish(record, definitions, progress)
             except EndedEarlyError as error:
@@ -273,6 +292,12 @@ class Lab:
         if not self.kubeconfig.exists():
             ports = {cluster: known[cluster].port for cluster in self.clusters}
             write_private(self.kubeconfig, kubeconfig.render(ports, certificates=self._certificates))
+
+    def _start_dataplane(self, record: Record, plugins: Path, progress: Callable[[str], None]) -> None:
+        if not (DATAPLANE in record.processes and record.processes[DATAPLANE].running):
+            command = [sys.executable, "-I", "-m", "mignet.lab.dataplane", str(self.directory), str(plugins)]
+            progress(f"{DATAPLANE}: giving each node a namespace and its NICs")
+            self._start(record, DATAPLANE, command, port=NO_PORT)
 
     def _start(self, record: Record, name: str, command: Sequence[str], *, port: int) -> None:
         record.processes[name] = processes.start(name, command, port=port, log=self._log(name))
@@ -334,13 +359,23 @@ class Lab:
 
     def _remove(self) -> None:
         """Remove what the lab wrote, and the folder unless there is something else in it."""
-        for folder in (self.directory / "etcd", self._certificates, self.directory / "logs", self.directory / "pulumi"):
-            shutil.rmtree(folder, ignore_errors=True)
+        for folder in ("etcd", "certificates", "logs", "pulumi", "dataplane"):
+            shutil.rmtree(self.directory / folder, ignore_errors=True)
         # The record last: as long as it is there, another `down` finishes the job.
         for file in (self.kubeconfig, self._record):
             file.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.directory.rmdir()
+
+
+def _plugins(progress: Callable[[str], None]) -> Path:
+    """Return the folder of the CNI plugins. Raises LabError when there can be no data plane here."""
+    from mignet.lab.dataplane import namespaces, plugins
+
+    if reason := namespaces.missing():
+        msg = f"there can be no data plane here: {reason}; the lab runs without --dataplane, too"
+        raise LabError(msg)
+    return plugins.find(progress)
 
 
 def _port(record: Record, name: str) -> int:

@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 class Record:
     """How this lab was made, the last process under each name, running or not, and which clusters are seeded.
 
-    `operators`: with stand-ins for the operators.
+    `operators`: with stand-ins for the operators; `dataplane`: with a data plane.
     """
 
     clusters: list[str]
     crds: str
     hco_release: str
     operators: bool = True
+    dataplane: bool = False
     processes: dict[str, Process] = dataclasses.field(default_factory=dict)
     seeded: list[str] = dataclasses.field(default_factory=list)
 

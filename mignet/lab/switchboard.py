@@ -40,6 +40,9 @@ class Switchboard:
             if name not in self.known:
                 msg = f"there is no fault {name}; `mignet lab fault` lists them"
                 raise LabError(msg)
+            if name in faults.ON_THE_FABRIC and not self._lab.has_dataplane:
+                msg = f"{name} is about the data plane, and this lab has none: run `mignet lab up --dataplane`"
+                raise LabError(msg)
         data = self.on() | wanted
         body = {"metadata": {"name": SWITCHBOARD, "namespace": NAMESPACE}, "data": data}
         if self._call("PUT", f"{MAPS}/{SWITCHBOARD}", body) is None:

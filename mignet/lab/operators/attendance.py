@@ -9,25 +9,34 @@ from typing import TYPE_CHECKING
 
 from mignet.lab.clients import connect_async
 from mignet.lab.operators.api import StaleError
-from mignet.lab.operators.operators import RETRY, Operators
+from mignet.lab.operators.operators import RETRY, STEPS, Operators
 from mignet.lab.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from mignet.lab.operators.operators import Step
     from mignet.lab.operators.world import Pace
 
 NAMESPACE = "openshift-cnv"
 
 
-async def attend(directory: Path, *, pace: Pace) -> None:
-    """Keep the stand-ins of the lab in `directory` at work until cancelled, wherever its servers move to."""
+def operators(cluster: str) -> Sequence[Step]:  # noqa: ARG001 - the same for each
+    """Return the steps of the stand-ins for a cluster's operators."""
+    return STEPS
+
+
+async def attend(directory: Path, *, pace: Pace, steps: Callable[[str], Sequence[Step]] = operators) -> None:
+    """Keep stand-ins of the lab in `directory` at work until cancelled, wherever its servers move to.
+
+    `steps` returns those for a cluster: the operators' unless given.
+    """
     record = Record.read(directory / "lab.json")
     clusters = record.clusters if record else []
     async with asyncio.TaskGroup() as group:
         for cluster in clusters:
-            group.create_task(_attend(directory, cluster, pace))
+            group.create_task(_attend(directory, cluster, pace, steps(cluster)))
 
 
 @contextlib.contextmanager
@@ -54,7 +63,7 @@ def attended(directory: Path, *, pace: Pace) -> Iterator[None]:
         thread.join()
 
 
-async def _attend(directory: Path, cluster: str, pace: Pace) -> None:
+async def _attend(directory: Path, cluster: str, pace: Pace, steps: Sequence[Step]) -> None:
     import httpx2
 
     while True:
@@ -69,7 +78,7 @@ async def _attend(directory: Path, cluster: str, pace: Pace) -> None:
                     for name, process in (record.processes if record else {}).items()
                     if record and name in record.clusters
                 }
-                await Operators(clients, cluster, namespace=NAMESPACE, pace=pace).run()
+                await Operators(clients, cluster, namespace=NAMESPACE, pace=pace, steps=steps).run()
         except* (httpx2.TransportError, OSError, StaleError):
             pass
         await asyncio.sleep(RETRY)

@@ -53,7 +53,17 @@ ELSEWHERE = {
     "migration-hangs": "migrations run, and do not end",
 }
 
-ALL = ON_ONE_HANDLER | ON_CONTROL_PLANE | ELSEWHERE
+ON_THE_FABRIC = {
+    "nic-unplugged": "the cable of one node's NIC is out",
+    "nic-on-another-vlan": "the switch has one node's NIC in a VLAN where nobody else is",
+    "nic-small-mtu": "the switch carries 1500 bytes to and from one node",
+    "port-9185-blocked": "a firewall lets no connection to TCP port 9185 pass to or from one node",
+    "ports-high-blocked": "a firewall lets no connection to TCP ports above 1023 but 9185 pass to or from one node",
+    "address-twice": "a foreign machine has the address of the checkup's pod on one node",
+}
+"""What is wrong with the network of one node of a lab with a data plane: of the node that it is about, or the last."""
+
+ALL = ON_ONE_HANDLER | ON_CONTROL_PLANE | ELSEWHERE | ON_THE_FABRIC
 """Each fault, and what it does in one line."""
 
 

@@ -41,21 +41,22 @@ async def _sandbox(world: World, pod: Object) -> None:
     try:
         statuses = await multus.attach(world, pod)
     except multus.SandboxError as error:
-        await _stuck(world, pod, error)
+        await stuck(world, pod, error)
         return
     if "multus-missing" not in world.faults:
         annotations = pod["metadata"].get("annotations", {}) | network_status(statuses)
         annotated = pod | {"metadata": pod["metadata"] | {"annotations": annotations}}
         pod = await world.replace(POD, annotated, manager="multus")
     address = statuses[0]["ips"][0]
-    status = _status(world, pod, "Pending", CREATING, ready=False) | {"podIP": address, "podIPs": [{"ip": address}]}
+    status = status_of(world, pod, "Pending", CREATING, ready=False) | {"podIP": address, "podIPs": [{"ip": address}]}
     await world.report(POD, pod, status, manager="kubelet")
     # The next pod must not get the same address.
     await world.refresh()
 
 
-async def _stuck(world: World, pod: Object, error: multus.SandboxError) -> None:
-    await world.report(POD, pod, _status(world, pod, "Pending", CREATING, ready=False), manager="kubelet")
+async def stuck(world: World, pod: Object, error: multus.SandboxError) -> None:
+    """Say of a pod why its sandbox cannot be made."""
+    await world.report(POD, pod, status_of(world, pod, "Pending", CREATING, ready=False), manager="kubelet")
     name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
     owner = pools.container_id(pod)
     sandbox = f"k8s_{name}_{pod['metadata']['namespace']}_{uid}_0"
@@ -74,12 +75,12 @@ async def _start(world: World, pod: Object) -> None:
     shape = pod["metadata"].get("annotations", {}).get(faults.SHAPE, "")
     key = ("start", pod["metadata"]["uid"])
     if not world.lasted(key, world.pace.start) or "handler-held" in shape.split(","):
-        await world.report(POD, pod, _status(world, pod, "Pending", CREATING, ready=False), manager="kubelet")
+        await world.report(POD, pod, status_of(world, pod, "Pending", CREATING, ready=False), manager="kubelet")
     elif _panics(pod):
         await _crash(world, pod)
     else:
         running = {"running": {"startedAt": now()}}
-        await world.report(POD, pod, _status(world, pod, "Running", running, ready=True), manager="kubelet")
+        await world.report(POD, pod, status_of(world, pod, "Running", running, ready=True), manager="kubelet")
 
 
 def _panics(pod: Object) -> bool:
@@ -103,13 +104,14 @@ async def _crash(world: World, pod: Object) -> None:
     }
     text = f"back-off 10s restarting failed container={HANDLER} pod={pod['metadata']['name']}"
     waiting = {"waiting": {"reason": "CrashLoopBackOff", "message": text}}
-    status = _status(world, pod, "Running", waiting, ready=False)
+    status = status_of(world, pod, "Running", waiting, ready=False)
     status["containerStatuses"][0] |= {"restartCount": 1, "lastState": {"terminated": ended}}
     await world.report(POD, pod, status, manager="kubelet")
     await _event(world, pod, "BackOff", f"Back-off restarting failed container {HANDLER}", "kubelet")
 
 
-def _status(world: World, pod: Object, phase: str, state: Object, *, ready: bool) -> Object:
+def status_of(world: World, pod: Object, phase: str, state: Object, *, ready: bool) -> Object:
+    """Return the status of a pod in that phase, whose one container is in that state."""
     old = pod.get("status", {})
     container = pod["spec"]["containers"][0]
     flag = "True" if ready else "False"

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sys
 import traceback
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from mignet.kinds import CONFIG_MAP, DEFINITION, HYPERCONVERGED_V1, HYPERCONVERGED_V1BETA1, POD
@@ -26,13 +27,15 @@ from mignet.lab.operators.templates import HANDLER
 from mignet.lab.operators.world import Pace, World
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
     import httpx2
 
     from mignet.kinds import Kind, Object
 
-STEPS: Sequence[Callable[[World], Awaitable[None]]] = (
+Step = Callable[[World], Awaitable[None]]
+
+STEPS: Sequence[Step] = (
     network_operator.step,
     nics.step,
     hyperconverged_operator.step,
@@ -50,13 +53,25 @@ RETRY = 0.2
 
 
 class Operators:
-    """The stand-ins of one cluster. `clients` names each cluster of the lab; `cluster` is the one they work in."""
+    """The stand-ins of one cluster. `clients` names each cluster of the lab; `cluster` is the one they work in.
 
-    def __init__(self, clients: dict[str, httpx2.AsyncClient], cluster: str, *, namespace: str, pace: Pace) -> None:
+    `steps` are what they do in a round, in order.
+    """
+
+    def __init__(
+        self,
+        clients: dict[str, httpx2.AsyncClient],
+        cluster: str,
+        *,
+        namespace: str,
+        pace: Pace,
+        steps: Sequence[Step] = STEPS,
+    ) -> None:
         self._apis = {name: Api(client) for name, client in clients.items()}
         self._cluster = cluster
         self._namespace = namespace
         self._pace = pace
+        self._steps = steps
 
     async def run(self) -> None:
         """Work until cancelled. Raises httpx2.TransportError when the API server goes away."""
@@ -80,7 +95,7 @@ class Operators:
         while True:
             world.begin()
             try:
-                await _round(world)
+                await _round(world, self._steps)
                 pause = world.due
             except StaleError:
                 pause = 0.02
@@ -112,10 +127,10 @@ class Operators:
         return [pod for pods in lists for pod in pods]
 
 
-async def _round(world: World) -> None:
+async def _round(world: World, steps: Sequence[Step]) -> None:
     """Let every stand-in do its next step on what is there now, until none has anything to do at once."""
     await world.refresh()
-    for step in STEPS:
+    for step in steps:
         await step(world)
         if not world.settled:
             await world.refresh()

@@ -1,0 +1,350 @@
+"""The lab with a data plane: pods as a checkup makes them run in namespaces of their nodes, behind the real plugins."""
+
+import contextlib
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from operated import NAMESPACE, PODS, POOLS, Cluster, events, interface, until
+from support import Kube
+
+from mignet.lab.definitions import SLIM
+from mignet.lab.errors import LabError
+from mignet.lab.lab import DATAPLANE, Lab
+from mignet.lab.record import Record
+from mignet.lab.switchboard import Switchboard
+
+CHECKUP = "migration-network.io/checkup"
+TARGETS = "migration-network.io/targets"
+SYNC, HIGH, ECHO = 9185, 40001, 40002
+
+PROBE = """
+import json, os, select, socket, sys, time
+path, result = os.environ["MIGNET_TARGETS"], os.environ["MIGNET_RESULT"]
+def wait(key):
+    while True:
+        try:
+            found = json.load(open(path))
+            if key in found:
+                return found
+        except ValueError:
+            time.sleep(0.02)
+mine = wait("address")["address"]
+listeners = [socket.create_server((mine, port)) for port in (9185, 40001)]
+echo = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+echo.setsockopt(0, 10, 3)
+echo.bind((mine, 40002))
+def serve(seconds):
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        for one in select.select([*listeners, echo], [], [], left)[0]:
+            if one is echo:
+                data, where = echo.recvfrom(65536)
+                if data[:1] == b"?":
+                    echo.sendto(b"!" + data[1:], where)
+                else:
+                    yield where[0], len(data) + 28
+            else:
+                one.accept()[0].close()
+def opens(address, port):
+    try:
+        socket.create_connection((address, port), 0.5, (mine, 0)).close()
+        return True
+    except OSError as error:
+        return type(error).__name__
+found = {}
+with open(result, "w") as file:
+    file.write("listening")
+targets = wait("targets")["targets"]
+for address in targets:
+    found[address] = {"sync": opens(address, 9185), "high": opens(address, 40001), "sizes": []}
+    for size in (100, 1500, 9000):
+        echo.sendto(b"?" + b"." * (size - 29), (address, 40002))
+for address, size in serve(0.6):
+    found[address]["sizes"].append(size)
+for line in open("/proc/net/arp"):
+    if line.split()[0] in found:
+        found[line.split()[0]]["mac"] = line.split()[3]
+with open(result, "w") as file:
+    json.dump(found, file)
+wait("finish")
+"""
+
+
+@pytest.fixture(scope="module")
+def plane(nothing_remains: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    lab = Lab(tmp_path_factory.mktemp("dataplane") / "lab", crds=SLIM, dataplane=True)
+    try:
+        lab.up(lambda _: None)
+        yield lab
+    finally:
+        held = namespaces(lab)
+        lab.down()
+        assert not held & all_namespaces()
+
+
+def namespaces(lab: Lab) -> set[str]:
+    """Return the network namespaces that the process of the data plane holds, and those of its children."""
+    record = Record.read(lab.directory / "lab.json")
+    assert record is not None
+    process = psutil.Process(record.processes[DATAPLANE].pid)
+    found = {str(file.readlink()) for file in Path(f"/proc/{process.pid}/fd").iterdir()}
+    return {each for each in found if each.startswith("net:")}
+
+
+def all_namespaces() -> set[str]:
+    """Return every network namespace that some process is in, or holds open."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            found.add(str((process / "ns" / "net").readlink()))
+            found |= {str(file.readlink()) for file in (process / "fd").iterdir()}
+    return found
+
+
+class Checkup:
+    """Pods on nodes of both clusters, as a checkup makes them."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.clusters = {name: Cluster(name, Kube(lab.kubeconfig, name)) for name in lab.clusters}
+
+    def pod(self, cluster: str, node: str, *, command: list[str] | None = None, **spec: Any) -> str:
+        file = {"path": "targets", "fieldRef": {"fieldPath": f"metadata.annotations['{TARGETS}']"}}
+        container = {
+            "name": "probe",
+            "image": "any",
+            "command": command or ["python3", "-c", PROBE],
+            "env": [{"name": "MIGNET_TARGETS", "value": "/etc/mignet/targets"}],
+            "volumeMounts": [{"name": "targets", "mountPath": "/etc/mignet"}],
+        }
+        name = f"checkup-{node}"
+        body = {
+            "metadata": {
+                "name": name,
+                "namespace": NAMESPACE,
+                "labels": {CHECKUP: "run"},
+                "annotations": {"k8s.v1.cni.cncf.io/networks": "migration@migration0"},
+            },
+            "spec": {
+                "nodeName": node,
+                "restartPolicy": "Never",
+                "containers": [container],
+                "volumes": [{"name": "targets", "downwardAPI": {"items": [file]}}],
+                **spec,
+            },
+        }
+        self.clusters[cluster].kube.call("POST", PODS, json=body)
+        return name
+
+    def get(self, cluster: str, name: str) -> Any:
+        return self.clusters[cluster].get(f"{PODS}/{name}")
+
+    def running(self, cluster: str, name: str) -> Any:
+        until(lambda: self.get(cluster, name)["status"].get("phase") == "Running", f"{name} running")
+        return self.get(cluster, name)
+
+    def tell(self, cluster: str, name: str, **targets: Any) -> None:
+        annotations = {TARGETS: json.dumps(targets)}
+        self.clusters[cluster].merge(f"{PODS}/{name}", {"metadata": {"annotations": annotations}})
+
+    def measure(self, *nodes: str) -> dict[str, dict[str, dict[str, Any]]]:
+        """Run a checkup on these nodes; return what each found of each other one, by the nodes' names."""
+        where = {node: node.rpartition("-worker-")[0] for node in nodes}
+        names = {node: self.pod(cluster, node) for node, cluster in where.items()}
+        addresses, macs = {}, {}
+        for node, cluster in where.items():
+            found = interface(self.running(cluster, names[node]))
+            assert found is not None
+            addresses[node], macs[node] = found["ips"][0], found["mac"]
+        for node, cluster in where.items():
+            self.tell(cluster, names[node], address=addresses[node])
+        until(lambda: self._written() == ["listening"] * len(nodes))
+        for node, cluster in where.items():
+            others = [address for other, address in addresses.items() if other != node]
+            self.tell(cluster, names[node], targets=others)
+        until(lambda: all(text.startswith("{") for text in self._written()))
+        results = {}
+        for node, cluster in where.items():
+            self.tell(cluster, names[node], finish=True)
+            name = names[node]
+            pod = until(lambda: (one := self.get(cluster, name))["status"]["phase"] == "Succeeded" and one)  # noqa: B023
+            (status,) = pod["status"]["containerStatuses"]
+            results[node] = json.loads(status["state"]["terminated"]["message"])
+        owner = {address: node for node, address in addresses.items()}
+        for found in results.values():
+            for address, each in found.items():
+                each["twice"] = each.get("mac") not in {macs[owner[address]], "00:00:00:00:00:00", None}
+                each.pop("mac", None)
+        return {node: {owner[address]: each for address, each in found.items()} for node, found in results.items()}
+
+    def _written(self) -> list[str]:
+        """Return what each pod has written as its result so far; a test may look, a checkup sees it when a pod ends."""
+        return [file.read_text() for file in (self.lab.directory / "dataplane").glob("*/result")]
+
+    def remove(self) -> None:
+        for cluster in self.clusters.values():
+            pods = f"{PODS}?labelSelector={CHECKUP}"
+            cluster.kube.call("DELETE", pods, params={"gracePeriodSeconds": "1"})
+            until(lambda pods=pods, cluster=cluster: not cluster.get(pods)["items"], "pods removed")  # type: ignore[misc]
+            cluster.heal()
+
+
+@pytest.fixture(scope="module")
+def made(plane: Lab) -> Checkup:
+    one = Checkup(plane)
+    for cluster, (first, last) in zip(one.clusters.values(), [(10, 60), (61, 110)], strict=True):
+        ipam = {"type": "whereabouts", "range": "10.200.5.0/24"}
+        ipam |= {"range_start": f"10.200.5.{first}", "range_end": f"10.200.5.{last}"}
+        config = {"cniVersion": "0.3.1", "name": "m", "type": "macvlan", "master": "eth1", "mode": "bridge"}
+        cluster.attach("migration", config | {"mtu": 9000, "ipam": ipam})
+    return one
+
+
+@pytest.fixture
+def checkup(made: Checkup) -> Iterator[Checkup]:
+    yield made
+    made.remove()
+
+
+WELL = {"sync": True, "high": True, "sizes": [100, 1500, 9000], "twice": False}
+NODES = ("dev-worker-0", "dev-worker-2", "dev-peer-worker-0", "dev-peer-worker-2")
+LAST = "dev-worker-2"
+
+
+def test_pods_on_a_healthy_fabric_reach_each_other_with_addresses_of_their_slices(checkup: Checkup) -> None:
+    found = checkup.measure(*NODES)
+    assert found == {node: {other: WELL for other in NODES if other != node} for node in NODES}
+    for cluster, numbers in (("dev", {10, 11}), ("dev-peer", {61, 62})):
+        pods = checkup.clusters[cluster].get(f"{PODS}?labelSelector={CHECKUP}")["items"]
+        given = {(interface(pod) or {})["ips"][0] for pod in pods}
+        assert given == {f"10.200.5.{number}" for number in numbers}
+        assert {(interface(pod) or {})["mtu"] for pod in pods} == {9000}
+
+
+def test_what_a_pod_has_held_is_free_when_it_has_ended(checkup: Checkup) -> None:
+    checkup.measure(*NODES[:1])
+    cluster = checkup.clusters["dev"]
+    until(lambda: all(not each["spec"]["allocations"] for each in cluster.get(POOLS)["items"]))
+    assert list((checkup.lab.directory / "dataplane").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "wrong"),
+    [
+        ("nic-unplugged", {"sync": "TimeoutError", "high": "TimeoutError", "sizes": []}),
+        ("nic-on-another-vlan", {"sync": "TimeoutError", "high": "TimeoutError", "sizes": []}),
+        ("nic-small-mtu", {"sizes": [100, 1500]}),
+        ("port-9185-blocked", {"sync": "TimeoutError"}),
+        ("ports-high-blocked", {"high": "TimeoutError"}),
+        (
+            "address-twice",
+            {"sync": "ConnectionRefusedError", "high": "ConnectionRefusedError", "sizes": [], "twice": True},
+        ),
+    ],
+)
+def test_a_fault_of_the_fabric_shows_at_the_last_node_and_nowhere_else(
+    checkup: Checkup, fault: str, wrong: dict[str, Any]
+) -> None:
+    Switchboard(checkup.lab, "dev").switch_on([fault])
+    found = checkup.measure(*NODES[:3])
+    others = [node for node in NODES[:3] if node != LAST]
+    for node in others:
+        assert found[node][LAST] == WELL | wrong, node
+        assert {other: found[node][other] for other in others if other != node} == {
+            other: WELL for other in others if other != node
+        }
+
+
+def test_a_fault_is_about_the_node_that_it_names(checkup: Checkup) -> None:
+    Switchboard(checkup.lab, "dev").switch_on(["nic-unplugged=dev-worker-0"])
+    found = checkup.measure(*NODES[:3])
+    assert found[LAST]["dev-peer-worker-0"] == WELL
+    assert found[LAST]["dev-worker-0"]["sizes"] == []
+
+
+def test_a_pod_that_is_deleted_is_ended_and_gone(checkup: Checkup) -> None:
+    before = namespaces(checkup.lab)
+    name = checkup.pod("dev", LAST)
+    checkup.running("dev", name)
+    assert namespaces(checkup.lab) > before
+    checkup.clusters["dev"].kube.call("DELETE", f"{PODS}/{name}")
+    until(lambda: checkup.get("dev", name) is None)
+    assert namespaces(checkup.lab) == before
+
+
+def test_a_pod_is_ended_when_its_deadline_is_over(checkup: Checkup) -> None:
+    name = checkup.pod("dev", LAST, activeDeadlineSeconds=1)
+    pod = until(lambda: (one := checkup.get("dev", name))["status"].get("phase") == "Failed" and one)
+    assert pod["status"]["reason"] == "DeadlineExceeded"
+    assert pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 137
+
+
+def test_a_command_that_fails_leaves_the_end_of_what_it_printed(checkup: Checkup) -> None:
+    name = checkup.pod("dev", LAST, command=["python3", "-c", "raise SystemExit('no luck')"])
+    pod = until(lambda: (one := checkup.get("dev", name))["status"].get("phase") == "Failed" and one)
+    terminated = pod["status"]["containerStatuses"][0]["state"]["terminated"]
+    assert (terminated["exitCode"], terminated["message"].strip()) == (1, "no luck")
+
+
+def test_a_pod_has_no_privilege(checkup: Checkup) -> None:
+    program = "import os; s = open('/proc/self/status').read(); open(os.environ['MIGNET_RESULT'], 'w').write(s)"
+    name = checkup.pod("dev", LAST, command=["python3", "-c", program])
+    pod = until(lambda: (one := checkup.get("dev", name))["status"].get("phase") == "Succeeded" and one)
+    text = pod["status"]["containerStatuses"][0]["state"]["terminated"]["message"]
+    status = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+    assert {status[f"Cap{each}"] for each in ("Inh", "Prm", "Eff", "Bnd", "Amb")} == {"0" * 16}
+    assert status["NoNewPrivs"] == "1"
+
+
+def test_an_attachment_that_cannot_be_made_leaves_the_pod_pending_and_says_why(checkup: Checkup) -> None:
+    cluster = checkup.clusters["dev"]
+    path = f"/apis/k8s.cni.cncf.io/v1/namespaces/{NAMESPACE}/network-attachment-definitions/migration"
+    config = cluster.get(path)["spec"]["config"]
+    cluster.merge(path, {"spec": {"config": config.replace("9000", "9100")}})
+    try:
+        name = checkup.pod("dev", LAST)
+        said = until(lambda: events(cluster, checkup.get("dev", name)).get("FailedCreatePodSandBox"))
+        assert "MTU" in said
+        assert checkup.get("dev", name)["status"]["phase"] == "Pending"
+    finally:
+        cluster.merge(path, {"spec": {"config": config}})
+    checkup.running("dev", name)
+
+
+def test_pods_that_nobody_checks_stay_objects_alone(checkup: Checkup) -> None:
+    cluster = checkup.clusters["dev"]
+    assert [pod["status"]["phase"] for pod in cluster.pods()] == ["Running"] * 3
+    assert list((checkup.lab.directory / "dataplane").iterdir()) == []
+
+
+def test_a_data_plane_that_is_killed_leaves_nothing_and_the_next_one_says_that_its_pods_are_lost(
+    checkup: Checkup,
+) -> None:
+    name = checkup.pod("dev", LAST)
+    checkup.running("dev", name)
+    held = namespaces(checkup.lab)
+    record = Record.read(checkup.lab.directory / "lab.json")
+    assert record is not None
+    process = psutil.Process(record.processes[DATAPLANE].pid)
+    children = process.children(recursive=True)
+    assert children
+    assert held <= all_namespaces()
+    os.kill(process.pid, signal.SIGKILL)
+    until(lambda: not held & all_namespaces())
+    assert [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
+    checkup.lab.up(lambda _: None)
+    pod = until(lambda: (one := checkup.get("dev", name))["status"].get("phase") == "Failed" and one)
+    terminated = pod["status"]["containerStatuses"][0]["state"]["terminated"]
+    assert terminated["reason"] == "ContainerStatusUnknown"
+    assert checkup.measure("dev-worker-0", "dev-peer-worker-0")["dev-worker-0"] == {"dev-peer-worker-0": WELL}
+
+
+def test_a_fault_of_the_fabric_is_refused_in_a_lab_without_one(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="mignet lab up --dataplane"):
+        Switchboard(Lab(tmp_path / "lab"), "dev").switch_on(["nic-unplugged"])
