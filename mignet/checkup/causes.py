@@ -140,7 +140,8 @@ def link_down(found: Measured) -> Iterator[Finding]:
             stack,
             _nodes(ends),
             None,
-            f"{'reaches' if len(ends) == 1 else 'reach'} nobody, and the link is down: the cable, the switch's port, or the NIC",
+            f"{'reaches' if len(ends) == 1 else 'reach'} nobody, and the link is down: the cable, the switch's port, or"
+            " the NIC",
             "See the cable and the port; on the node: ip link",
         )
 

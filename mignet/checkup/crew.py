@@ -61,6 +61,7 @@ class Crew:
     """By the name of the pod."""
     created: bool = False
     """Whether anything may be on the cluster."""
+    _told: str = ""
     _uids: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -75,6 +76,11 @@ class Crew:
 
     def _open(self) -> Cluster:
         return Cluster(self.stack.cluster, base=self.base)
+
+    def _tell(self, line: str) -> None:
+        if line != self._told:
+            self.say(line)
+            self._told = line
 
     async def start(self) -> None:
         """Create the probes, and wait until each has its address and runs, or cannot."""
@@ -103,8 +109,7 @@ class Crew:
                     for name in gone:
                         self.probes[name] = replace(self.probes[name], stuck="somebody removed its pod")
                     return
-                ready = len(live) - len(waiting)
-                self.say(f"{ready} of {len(self.probes)} probes have started")
+                self._tell(f"{len(live) - len(waiting)} of {len(self.probes)} probes have started")
                 await _pause(before)
 
     async def _create(self, cluster: Cluster, number: int, node: str, owner: Object) -> None:
@@ -195,7 +200,7 @@ class Crew:
                     continue
                 there = {pod["metadata"]["name"]: pod for pod in live}
                 unheard = {name for name in unheard if name in there and _ended(there[name]) is None}
-                self.say(f"{len(contents) - len(unheard)} of {len(contents)} probes have measured")
+                self._tell(f"{len(contents) - len(unheard)} of {len(contents)} probes have measured")
                 if unheard:
                     await _pause(before)
 

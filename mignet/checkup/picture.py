@@ -54,9 +54,7 @@ def _table(result: Result, *, coloured: bool) -> Iterator[str]:
     ends = [End(cluster.stack, node.name) for cluster in result.clusters for node in cluster.nodes]
     marks = {(pair.source, pair.target): _mark(pair) for pair in result.pairs}
     if len(ends) <= MOST:
-        yield from _grid(
-            [str(end) for end in ends], {(str(a), str(b)): mark for (a, b), mark in marks.items()}, coloured
-        )
+        yield from _grid(ends, marks, coloured=coloured)
     else:
         yield from _by_cluster(result, coloured=coloured)
     used = set(marks.values())
@@ -96,7 +94,9 @@ def _by_cluster(result: Result, *, coloured: bool) -> Iterator[str]:
         wide = max(map(len, stacks), default=0)
         yield f"{'source':<{max(wide, 6)}}  target: sound of measured ways"
         for source in stacks:
-            cells = (_cell(counts[source, target], marks.get((source, target), "·"), coloured=coloured) for target in stacks)
+            cells = (
+                _cell(counts[source, target], marks.get((source, target), "·"), coloured=coloured) for target in stacks
+            )
             yield f"{source:<{max(wide, 6)}}  {'  '.join(cells)}".rstrip()
     broken: defaultdict[End, int] = defaultdict(int)
     for pair in result.pairs:

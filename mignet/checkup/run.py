@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from config.findings import Finding, waived
+from config.findings import Finding
 from mignet import looks
 from mignet.checkup import causes, objects, site
 from mignet.checkup.crew import Crew
@@ -59,7 +59,6 @@ async def prepare(project: Project, stacks: Sequence[Stack], asked: Asked, cours
         except ClusterError as error:
             return Judged((looks.trouble(stack, error),))
         judged = judge(site.RULES, here)
-        judged = replace(judged, findings=tuple(waived(stack.name, judged.findings, stack.waivers)))
         if "checkup-no-nodes" in judged.left_out or "checkup-no-network" in judged.left_out:
             return replace(judged, findings=(*judged.findings, *_unread(stack, judged)))
         if looks.blocking(judged.findings) is None:
@@ -164,12 +163,11 @@ async def carry_out(project: Project, plan: Plan, asked: Asked, course: Course) 
         for address, holder in here.taken.items()
     }
     measured = Measured(stacks, probes, tuple(ways), taken, broken_off=course.stop.asked)
-    for finding in judge(causes.RULES, measured).findings:
-        findings += waived(finding.stack, [finding], stacks[finding.stack].waivers)
+    findings += judge(causes.RULES, measured).findings
     if silent := [way for way in ways if way.entry.no_udp and way.kind == "sound"]:
         left_out.append(
-            f"path MTU not measured on {len(silent)} ways (first: {silent[0].source} → {silent[0].target}): no packet of"
-            " UDP comes back"
+            f"path MTU not measured on {len(silent)} ways (first: {silent[0].source} → {silent[0].target}): nothing comes"
+            " back over UDP"
         )
     return _result(plan, asked, begun, measured=measured, findings=findings, left_out=left_out)
 
