@@ -197,7 +197,10 @@ class Wired:
 
 
 def traces() -> dict[str, Any]:
-    """Return what this process and the machine hold of networks: all of it is to be as before when a test is over."""
+    """Return what this process and the machine hold of this data plane: when a test is over, all is to be as before.
+
+    Others may be at work on the machine: what no data plane of ours makes does not count.
+    """
     here = Path("/proc/self/ns/net").readlink()
     held, elsewhere = [], []
     for file in Path("/proc/self/fd").iterdir():
@@ -207,10 +210,9 @@ def traces() -> dict[str, Any]:
         with contextlib.suppress(OSError):
             if Path(f"/proc/{child.pid}/ns/net").readlink() != here:
                 elsewhere.append(child.name())
-    named = Path("/run/netns")
+    interfaces = [each.name for each in Path("/sys/class/net").iterdir()]
     return {
-        "interfaces": sorted(each.name for each in Path("/sys/class/net").iterdir()),
-        "named namespaces": sorted(each.name for each in named.iterdir()) if named.is_dir() else [],
+        "interfaces": sorted(each for each in interfaces if each.startswith(("port", "vlan", INTERFACE))),
         "held namespaces": sorted(each for each in held if each.startswith("net:")),
         "children in other namespaces": elsewhere,
     }

@@ -24,55 +24,62 @@ TARGETS = "migration-network.io/targets"
 SYNC, HIGH, ECHO = 9185, 40001, 40002
 
 PROBE = """
-import json, os, select, socket, sys, time
+import concurrent.futures, json, os, socket, threading, time
 path, result = os.environ["MIGNET_TARGETS"], os.environ["MIGNET_RESULT"]
 def wait(key):
     while True:
         try:
             found = json.load(open(path))
             if key in found:
-                return found
+                return found[key]
         except ValueError:
             time.sleep(0.02)
-mine = wait("address")["address"]
-listeners = [socket.create_server((mine, port)) for port in (9185, 40001)]
-echo = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-echo.setsockopt(0, 10, 3)
-echo.bind((mine, 40002))
-def serve(seconds):
-    end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0:
-        for one in select.select([*listeners, echo], [], [], left)[0]:
-            if one is echo:
-                data, where = echo.recvfrom(65536)
-                if data[:1] == b"?":
-                    echo.sendto(b"!" + data[1:], where)
-                else:
-                    yield where[0], len(data) + 28
-            else:
-                one.accept()[0].close()
+mine = wait("address")
+def datagrams(port):
+    one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    one.setsockopt(0, 10, 3)
+    one.bind((mine, port))
+    return one
+def answer(listener):
+    while True:
+        listener.accept()[0].close()
+def echo(one):
+    while True:
+        one.sendto(*one.recvfrom(65536))
+for port in (9185, 40001):
+    threading.Thread(target=answer, args=[socket.create_server((mine, port))], daemon=True).start()
+threading.Thread(target=echo, args=[datagrams(40002)], daemon=True).start()
+with open(result, "w") as file:
+    file.write("listening")
 def opens(address, port):
     try:
-        socket.create_connection((address, port), 0.5, (mine, 0)).close()
+        socket.create_connection((address, port), 1, (mine, 0)).close()
         return True
     except OSError as error:
         return type(error).__name__
-found = {}
-with open(result, "w") as file:
-    file.write("listening")
-targets = wait("targets")["targets"]
-for address in targets:
-    found[address] = {"sync": opens(address, 9185), "high": opens(address, 40001), "sizes": []}
-    for size in (100, 1500, 9000):
-        echo.sendto(b"?" + b"." * (size - 29), (address, 40002))
-for address, size in serve(0.6):
-    found[address]["sizes"].append(size)
+def sizes(address):
+    asking, arrived = datagrams(0), []
+    asking.settimeout(1)
+    for size in (9000, 1500, 100):
+        asking.sendto(b"." * (size - 28), (address, 40002))
+    try:
+        while 100 not in arrived:
+            arrived.insert(0, len(asking.recv(65536)) + 28)
+    except OSError:
+        pass
+    return arrived
+def measure(address):
+    return {"sync": opens(address, 9185), "high": opens(address, 40001), "sizes": sizes(address)}
+with concurrent.futures.ThreadPoolExecutor() as pool:
+    targets = wait("targets")
+    found = dict(zip(targets, pool.map(measure, targets)))
 for line in open("/proc/net/arp"):
     if line.split()[0] in found:
         found[line.split()[0]]["mac"] = line.split()[3]
 with open(result, "w") as file:
     json.dump(found, file)
 wait("finish")
+os._exit(0)
 """
 
 
@@ -92,8 +99,10 @@ def namespaces(lab: Lab) -> set[str]:
     """Return the network namespaces that the process of the data plane holds, and those of its children."""
     record = Record.read(lab.directory / "lab.json")
     assert record is not None
-    process = psutil.Process(record.processes[DATAPLANE].pid)
-    found = {str(file.readlink()) for file in Path(f"/proc/{process.pid}/fd").iterdir()}
+    found = set()
+    for file in Path(f"/proc/{record.processes[DATAPLANE].pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.add(str(file.readlink()))
     return {each for each in found if each.startswith("net:")}
 
 
@@ -190,7 +199,7 @@ class Checkup:
     def remove(self) -> None:
         for cluster in self.clusters.values():
             pods = f"{PODS}?labelSelector={CHECKUP}"
-            cluster.kube.call("DELETE", pods, params={"gracePeriodSeconds": "1"})
+            cluster.kube.call("DELETE", f"{pods}&gracePeriodSeconds=1")
             until(lambda pods=pods, cluster=cluster: not cluster.get(pods)["items"], "pods removed")  # type: ignore[misc]
             cluster.heal()
 
