@@ -113,7 +113,8 @@ class Fabric:
                 "address": self.addresses[name],
                 "seconds": seconds,
                 "sources": [f"t-{other}" for other in others],
-                "targets": [self.target(other) for other in others],
+                # Of every two, the one that comes first asks first.
+                "targets": [self.target(other, first=names.index(name) < names.index(other)) for other in others],
             }
             new = path.with_suffix(".new")
             new.write_text(json.dumps(content | more))

@@ -28,6 +28,8 @@ SMALL = 64
 TCP_SECONDS = 4.0
 UDP_WAITS = (0.25, 0.5, 1.0)
 WORKERS = 32
+GREET_SECONDS = 0.3
+GREETED_SECONDS = 3.0
 STREAM_SECONDS = 2.0
 
 
@@ -101,6 +103,7 @@ class Listener:
         self.ports = ports
         self.at: set[str] = set()
         self.done: set[str] = set()
+        self.greeted: set[str] = set()
         self.changed = threading.Condition()
 
     def open(self, address: str) -> None:
@@ -150,9 +153,11 @@ class Listener:
         while True:
             with contextlib.suppress(OSError):
                 data, peer = talking.recvfrom(65536)
-                if data.startswith(b"done "):
+                word, _, token = data.partition(b" ")
+                told = {b"done": self.done, b"hello": self.greeted}.get(word)
+                if told is not None:
                     with self.changed:
-                        self.done.add(data[5:].decode("ascii", "replace"))
+                        told.add(token.decode("ascii", "replace"))
                         self.changed.notify_all()
                 talking.sendto(data, peer)
 
@@ -160,6 +165,11 @@ class Listener:
         """Wait until all of these have said that they are done, at most until the deadline."""
         with self.changed:
             self.changed.wait_for(lambda: sources <= self.done, max(deadline - time.monotonic(), 0))
+
+    def wait_for_hello(self, source: str, deadline: float) -> None:
+        """Wait until this one has said hello, at most until the deadline."""
+        with self.changed:
+            self.changed.wait_for(lambda: source in self.greeted, max(deadline - time.monotonic(), 0))
 
 
 class Way:
@@ -180,6 +190,8 @@ class Way:
         self.other: str | None = None
         self.errors: set[str] = set()
         self.rtt: float | None = None
+        self.first: bool = target.get("first", True)
+        self.seen: str | None = None
 
     def measure(self, stream: float = 0) -> dict[str, Any] | int:
         """Return what was found: the round-trip time in microseconds, or more where it is not as it should be."""
@@ -197,7 +209,7 @@ class Way:
             found["e"] = sorted(self.errors)
         if self.other is not None:
             found["w"] = self.other
-        seen = neighbour(self.address)
+        seen = self.seen or neighbour(self.address)
         if seen and self.mac and seen != self.mac.lower():
             found["a"] = seen
         if self.blocked and (seen or echoes):
@@ -322,6 +334,24 @@ class Way:
                 return
 
 
+def greet(ways: list[Way], token: str) -> None:
+    """Say hello to targets, and note which MAC answers for each.
+
+    Whom we ask first is asked by a broadcast, which a second machine with that address answers, too; one that has asked
+    us is known already, by its own MAC. So of every two, one waits for the other's hello.
+    """
+    for _ in range(2):
+        for way in ways:
+            with contextlib.suppress(OSError), opened(way.mine, socket.SOCK_DGRAM) as talking:
+                if way.seen is None:
+                    talking.sendto(b"hello " + token.encode(), (way.address, way.ports[-1]))
+        until = time.monotonic() + GREET_SECONDS
+        while time.monotonic() < until and any(way.seen is None for way in ways):
+            for way in ways:
+                way.seen = way.seen or neighbour(way.address)
+            time.sleep(0.01)
+
+
 def neighbour(address: str) -> str | None:
     """Return the MAC that our side knows for an IPv4 address on its own network; None when it knows none."""
     with contextlib.suppress(OSError), open("/proc/net/arp") as lines:
@@ -389,13 +419,20 @@ def measure_all(wanted: dict[str, Any], token: str, listener: Listener, deadline
     ways = [Way(wanted["address"], token, each, deadline) for each in wanted["targets"]]
     stream = wanted.get("throughput", 0)
 
+    greet([way for way in ways if way.first], token)
+    late = min(deadline, time.monotonic() + GREETED_SECONDS)
+
     def one(way: Way) -> dict[str, Any] | int | None:
-        return (
-            way.measure(stream if way is ways[wanted.get("stream", 0)] else 0) if time.monotonic() < deadline else None
-        )
+        if not way.first:
+            listener.wait_for_hello(way.theirs, late)
+        if time.monotonic() > deadline:
+            return None
+        return way.measure(stream if way is ways[wanted.get("stream", 0)] else 0)
 
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
-        found = list(pool.map(one, ways))
+        # Those that need not wait go first; what is found is in the order of the targets.
+        running = {way: pool.submit(one, way) for way in sorted(ways, key=lambda way: not way.first)}
+        found = [running[way].result() for way in ways]
         list(pool.map(Way.bye, [way for way in ways if way.rtt is not None]))
     # Whom we cannot reach at all cannot reach us either, and cannot say so.
     lost = {way.theirs for way in ways if way.rtt is None}

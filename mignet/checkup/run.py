@@ -166,8 +166,8 @@ async def carry_out(project: Project, plan: Plan, asked: Asked, course: Course) 
     findings += judge(causes.RULES, measured).findings
     if silent := [way for way in ways if way.entry.no_udp and way.kind == "sound"]:
         left_out.append(
-            f"path MTU not measured on {len(silent)} ways (first: {silent[0].source} → {silent[0].target}): nothing comes"
-            " back over UDP"
+            f"path MTU not measured on {len(silent)} ways (first: {silent[0].source} → {silent[0].target}): nothing"
+            " comes back over UDP"
         )
     return _result(plan, asked, begun, measured=measured, findings=findings, left_out=left_out)
 
@@ -226,6 +226,7 @@ def _contents(turn: Round, crews: Mapping[str, Crew], asked: Asked) -> dict[str,
             if source in ready and target in ready:
                 sources[target].append(ready[source].token)
     contents: dict[str, dict[End, Object]] = {name: {} for name in crews}
+    ranks = {end: rank for rank, end in enumerate(sorted(ready))}
     for end, probe in ready.items():
         others = [each for each in turn.targets[end] if each in ready]
         contents[end.stack][end] = {
@@ -239,6 +240,7 @@ def _contents(turn: Round, crews: Mapping[str, Crew], asked: Asked) -> dict[str,
                     "mac": ready[each].mac,
                     "mtu": _mtu(crews[end.stack].stack, crews[each.stack].stack),
                     "ports": asked.ports,
+                    "first": end not in turn.targets[each] or _is_first(ranks[end], ranks[each], len(ranks)),
                 }
                 for each in others
             ],
@@ -247,6 +249,12 @@ def _contents(turn: Round, crews: Mapping[str, Crew], asked: Asked) -> dict[str,
             "stream": next((at for at, each in enumerate(others) if each.stack != end.stack), 0),
         }
     return contents
+
+
+def _is_first(one: int, other: int, count: int) -> bool:
+    """Tell which of two asks for the other's MAC: each node is asked by half of the others, not one by all."""
+    ahead = (other - one) % count
+    return ahead < count - ahead or (ahead * 2 == count and one < other)
 
 
 def declared_mtu(stack: Stack) -> int | None:
