@@ -78,8 +78,9 @@ def _grid(ends: list[End], marks: dict[tuple[End, End], str], *, coloured: bool)
     yield f"{'':>3} {'source':<{wide}}  target"
     yield f"{'':>3} {'':<{wide}}  {' '.join(f'{number:>2}' for number in range(1, len(ends) + 1))}"
     for number, source in enumerate(ends, 1):
-        row = (" " if target == source else marks.get((source, target), "·") for target in ends)
-        yield f"{number:>3} {source!s:<{wide}}  {''.join('  ' + _shown(mark, coloured=coloured) for mark in row)}".rstrip()
+        row = [" " if target == source else marks.get((source, target), "·") for target in ends]
+        cells = "".join(f"  {_shown(mark, coloured=coloured)}" for mark in row)
+        yield f"{number:>3} {source!s:<{wide}}  {cells}".rstrip()
 
 
 def _by_cluster(result: Result, *, coloured: bool) -> Iterator[str]:
