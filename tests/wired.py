@@ -30,6 +30,16 @@ SYNC = 9185
 PATIENCE = 20.0
 """Seconds for an answer that takes less than one of their thousandths."""
 
+EXAMPLE = {
+    "cniVersion": "0.3.1",
+    "name": "migration-bridge",
+    "type": "macvlan",
+    "master": "eth1",
+    "mode": "bridge",
+    "ipam": {"type": "whereabouts", "range": "10.200.5.0/24"},
+}
+"""The published attachment: each cluster hands out the whole range, and knows nothing of the other."""
+
 UDP, IP_HEADER = 8, 20
 PROBE = 3
 """IP_PMTUDISC_PROBE: never a fragment, whatever was heard of the path."""

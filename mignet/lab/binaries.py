@@ -95,8 +95,9 @@ def _read(file: str, module: Path = TOOLS) -> bytes:
 
 
 def _fingerprint(module: Path) -> str:
-    """Return a name for what would be built: it changes with every pinned version."""
-    return hashlib.sha256(_read("go.mod", module) + _read("go.sum", module)).hexdigest()[:12]
+    """Return a name for what would be built: it changes with every pinned version, and with the module's own code."""
+    code = b"".join(file.read_bytes() for file in sorted(module.glob("*.go")))
+    return hashlib.sha256(_read("go.mod", module) + _read("go.sum", module) + code).hexdigest()[:12]
 
 
 def _build(

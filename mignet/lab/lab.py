@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from mignet.lab import binaries, kubeconfig, processes, servers
 from mignet.lab.certificates import issue_all
 from mignet.lab.clients import connect, is_ready
+from mignet.lab.dataplane import controllers, namespaces, plugins
 from mignet.lab.definitions import SLIM, Definition, folder_from_environment, load
 from mignet.lab.errors import LabError
 from mignet.lab.folders import locked, private_folder, state_folder, write_private
@@ -36,6 +37,9 @@ OPERATORS = "operators"
 
 DATAPLANE = "dataplane"
 """The process of the nodes' data plane; it listens nowhere, either."""
+
+CONTROLLERS = "controllers"
+"""The process of Kubernetes' own controllers that a checkup relies on; only beside a data plane."""
 
 START_TIMEOUT = 60.0
 """Seconds within which a started server must be ready."""
@@ -64,6 +68,14 @@ class ProcessStatus:
     port: int | None
     running: bool
     ready: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class DataPlane:
+    """Where the programs of a data plane are: the folder of the CNI plugins, and the controllers."""
+
+    plugins: Path
+    controllers: Path
 
 
 class Lab:
@@ -118,10 +130,10 @@ class Lab:
             # Before anything starts, so that a wrong folder leaves nothing behind.
             definitions = load(Path(record.crds), hco_release=record.hco_release) if unseeded else []
             programs = binaries.find(progress)
-            plugins = _plugins(progress) if record.dataplane else None
+            plane = _data_plane(progress) if record.dataplane else None
             private_folder(self.directory)
             issue_all(self._certificates, clusters=self.clusters)
-            self._start_until_ready(record, programs, definitions, progress, plugins)
+            self._start_until_ready(record, programs, definitions, progress, plane)
 
     def down(self, *, keep: bool = False) -> None:
         """End the lab's processes and remove its data; with `keep`, the next `up` finds the data again.
@@ -144,7 +156,7 @@ class Lab:
         known = record.processes if record else {}
         operators = record.operators if record else self._operators
         names = [ETCD, *(record.clusters if record else self.clusters), *([OPERATORS] if operators else [])]
-        names += [DATAPLANE] if record and record.dataplane else []
+        names += [DATAPLANE, CONTROLLERS] if record and record.dataplane else []
         return [self._status(name, known.get(name)) for name in names]
 
     @property
@@ -209,7 +221,7 @@ class Lab:
         )
 
     def _is_ready(self, process: Process) -> bool:
-        if process.name in {OPERATORS, DATAPLANE}:
+        if process.port == NO_PORT:
             return True
         try:
             with self._client(process) as client:
@@ -225,7 +237,7 @@ class Lab:
         )
 
     def _names(self, record: Record) -> list[str]:
-        beside = {OPERATORS: record.operators, DATAPLANE: record.dataplane}
+        beside = {OPERATORS: record.operators, DATAPLANE: record.dataplane, CONTROLLERS: record.dataplane}
         return [ETCD, *self.clusters, *(name for name, wanted in beside.items() if wanted)]
 
     def _client(self, process: Process) -> httpx2.Client:
@@ -238,12 +250,13 @@ class Lab:
         programs: binaries.Programs,
         definitions: Sequence[Definition],
         progress: Callable[[str], None],
-        plugins: Path | None,
+        plane: DataPlane | None,
     ) -> None:
         for attempt in range(1, START_ATTEMPTS + 1):
             self._start_missing(record, programs, progress)
-            if plugins:
-                self._start_dataplane(record, plugins, progress)
+            if plane:
+                command = [sys.executable, "-I", "-m", "mignet.lab.dataplane", str(self.directory), str(plane.plugins)]
+                self._start_beside(record, DATAPLANE, command, progress)
             try:
                 self._finish(record, definitions, progress)
             except EndedEarlyError as error:
@@ -251,7 +264,11 @@ class Lab:
                     raise
                 progress(f"{error.name}: somebody took its port meanwhile, trying another")
             else:
-                return
+                break
+        if plane:
+            # Not before: while a server does not answer, they ask ever more rarely.
+            command = controllers.command(plane.controllers, self.kubeconfig, self.clusters)
+            self._start_beside(record, CONTROLLERS, command, progress)
 
     def _start_missing(self, record: Record, programs: binaries.Programs, progress: Callable[[str], None]) -> None:
         """Start every server that does not run, all at once: an API server waits for its etcd by itself."""
@@ -273,6 +290,8 @@ class Lab:
             if cluster in known and port != known[cluster].port:
                 # Before the new port is recorded: whoever is interrupted now finds that the file is to be written.
                 self.kubeconfig.unlink(missing_ok=True)
+                # They have read it once.
+                processes.stop([known[CONTROLLERS]] if CONTROLLERS in known else [])
             command = servers.apiserver_command(
                 programs.kube_apiserver,
                 cluster=cluster,
@@ -293,11 +312,11 @@ class Lab:
             ports = {cluster: known[cluster].port for cluster in self.clusters}
             write_private(self.kubeconfig, kubeconfig.render(ports, certificates=self._certificates))
 
-    def _start_dataplane(self, record: Record, plugins: Path, progress: Callable[[str], None]) -> None:
-        if not (DATAPLANE in record.processes and record.processes[DATAPLANE].running):
-            command = [sys.executable, "-I", "-m", "mignet.lab.dataplane", str(self.directory), str(plugins)]
-            progress(f"{DATAPLANE}: giving each node a namespace and its NICs")
-            self._start(record, DATAPLANE, command, port=NO_PORT)
+    def _start_beside(self, record: Record, name: str, command: Sequence[str], progress: Callable[[str], None]) -> None:
+        """Start a process that listens nowhere, unless it runs."""
+        if not (name in record.processes and record.processes[name].running):
+            progress(f"{name}: starting")
+            self._start(record, name, command, port=NO_PORT)
 
     def _start(self, record: Record, name: str, command: Sequence[str], *, port: int) -> None:
         record.processes[name] = processes.start(name, command, port=port, log=self._log(name))
@@ -368,14 +387,12 @@ class Lab:
             self.directory.rmdir()
 
 
-def _plugins(progress: Callable[[str], None]) -> Path:
-    """Return the folder of the CNI plugins. Raises LabError when there can be no data plane here."""
-    from mignet.lab.dataplane import namespaces, plugins
-
+def _data_plane(progress: Callable[[str], None]) -> DataPlane:
+    """Return the programs of a data plane. Raises LabError when there can be none here."""
     if reason := namespaces.missing():
         msg = f"there can be no data plane here: {reason}; the lab runs without --dataplane, too"
         raise LabError(msg)
-    return plugins.find(progress)
+    return DataPlane(plugins=plugins.find(progress), controllers=controllers.find(progress))
 
 
 def _port(record: Record, name: str) -> int:

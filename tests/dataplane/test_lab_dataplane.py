@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
-from operated import NAMESPACE, PODS, POOLS, Cluster, events, interface, until
+from operated import ATTACHMENTS, NAMESPACE, PODS, POOLS, Cluster, events, interface, until
 from support import Kube
 
 from mignet.lab.definitions import SLIM
@@ -20,8 +20,9 @@ from mignet.lab.record import Record
 from mignet.lab.switchboard import Switchboard
 
 CHECKUP = "migration-network.io/checkup"
+JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
 TARGETS = "migration-network.io/targets"
-SYNC, HIGH, ECHO = 9185, 40001, 40002
+MACVLAN = {"type": "macvlan", "master": "eth1", "mode": "bridge"}
 
 PROBE = """
 import concurrent.futures, json, os, socket, threading, time
@@ -123,7 +124,16 @@ class Checkup:
         self.lab = lab
         self.clusters = {name: Cluster(name, Kube(lab.kubeconfig, name)) for name in lab.clusters}
 
-    def pod(self, cluster: str, node: str, *, command: list[str] | None = None, **spec: Any) -> str:
+    def pod(
+        self,
+        cluster: str,
+        node: str,
+        *,
+        network: str = "migration",
+        command: list[str] | None = None,
+        owners: list[dict[str, str]] | None = None,
+        **spec: Any,
+    ) -> str:
         file = {"path": "targets", "fieldRef": {"fieldPath": f"metadata.annotations['{TARGETS}']"}}
         container = {
             "name": "probe",
@@ -138,7 +148,8 @@ class Checkup:
                 "name": name,
                 "namespace": NAMESPACE,
                 "labels": {CHECKUP: "run"},
-                "annotations": {"k8s.v1.cni.cncf.io/networks": "migration@migration0"},
+                "ownerReferences": owners or [],
+                "annotations": {"k8s.v1.cni.cncf.io/networks": f"{network}@migration0"},
             },
             "spec": {
                 "nodeName": node,
@@ -162,10 +173,10 @@ class Checkup:
         annotations = {TARGETS: json.dumps(targets)}
         self.clusters[cluster].merge(f"{PODS}/{name}", {"metadata": {"annotations": annotations}})
 
-    def measure(self, *nodes: str) -> dict[str, dict[str, dict[str, Any]]]:
+    def measure(self, *nodes: str, network: str = "migration") -> dict[str, dict[str, dict[str, Any]]]:
         """Run a checkup on these nodes; return what each found of each other one, by the nodes' names."""
         where = {node: node.rpartition("-worker-")[0] for node in nodes}
-        names = {node: self.pod(cluster, node) for node, cluster in where.items()}
+        names = {node: self.pod(cluster, node, network=network) for node, cluster in where.items()}
         addresses, macs = {}, {}
         for node, cluster in where.items():
             found = interface(self.running(cluster, names[node]))
@@ -202,17 +213,28 @@ class Checkup:
             cluster.kube.call("DELETE", f"{pods}&gracePeriodSeconds=1")
             until(lambda pods=pods, cluster=cluster: not cluster.get(pods)["items"], "pods removed")  # type: ignore[misc]
             cluster.heal()
+        # The API server removes a pod that has ended without asking its node.
+        until(self.emptied)
+
+    def emptied(self) -> bool:
+        """Whether the nodes have nothing of a pod left."""
+        return not list((self.lab.directory / "dataplane").glob("*"))
 
 
 @pytest.fixture(scope="module")
 def made(plane: Lab) -> Checkup:
     one = Checkup(plane)
-    for cluster, (first, last) in zip(one.clusters.values(), [(10, 60), (61, 110)], strict=True):
-        ipam = {"type": "whereabouts", "range": "10.200.5.0/24"}
-        ipam |= {"range_start": f"10.200.5.{first}", "range_end": f"10.200.5.{last}"}
-        config = {"cniVersion": "0.3.1", "name": "m", "type": "macvlan", "master": "eth1", "mode": "bridge"}
-        cluster.attach("migration", config | {"mtu": 9000, "ipam": ipam})
+    for cluster in one.clusters.values():
+        cluster.attach("migration", config(cluster, **MACVLAN))
     return one
+
+
+def config(cluster: Cluster, **keys: Any) -> dict[str, Any]:
+    """Return an attachment's configuration with the slice of the cluster."""
+    first, last = {"dev": (10, 60), "dev-peer": (61, 110)}[cluster.name]
+    ipam = {"type": "whereabouts", "range": "10.200.5.0/24"}
+    ipam |= {"range_start": f"10.200.5.{first}", "range_end": f"10.200.5.{last}"}
+    return {"cniVersion": "0.3.1", "name": "m", "mtu": 9000, "ipam": ipam} | keys
 
 
 @pytest.fixture
@@ -240,7 +262,7 @@ def test_what_a_pod_has_held_is_free_when_it_has_ended(checkup: Checkup) -> None
     checkup.measure(*NODES[:1])
     cluster = checkup.clusters["dev"]
     until(lambda: all(not each["spec"]["allocations"] for each in cluster.get(POOLS)["items"]))
-    assert list((checkup.lab.directory / "dataplane").iterdir()) == []
+    assert checkup.emptied()
 
 
 @pytest.mark.parametrize(
@@ -275,6 +297,43 @@ def test_a_fault_is_about_the_node_that_it_names(checkup: Checkup) -> None:
     found = checkup.measure(*NODES[:3])
     assert found[LAST]["dev-peer-worker-0"] == WELL
     assert found[LAST]["dev-worker-0"]["sizes"] == []
+
+
+VLAN = {"name": "eth1.2001", "type": "vlan", "state": "up", "mtu": 9000, "vlan": {"id": 2001, "base-iface": "eth1"}}
+BRIDGE = {"name": "br1", "type": "linux-bridge", "state": "up", "mtu": 9000, "bridge": {"port": [{"name": "eth1"}]}}
+
+
+@pytest.mark.parametrize(
+    ("interface_", "keys"),
+    [
+        (VLAN, {"type": "macvlan", "master": "eth1.2001", "mode": "bridge"}),
+        (BRIDGE, {"type": "bridge", "bridge": "br1", "vlan": 2001}),
+    ],
+    ids=["vlan", "bridge"],
+)
+def test_a_node_has_what_a_policy_declares_and_a_vlan_is_a_fabric_of_its_own(
+    checkup: Checkup, interface_: dict[str, Any], keys: dict[str, Any]
+) -> None:
+    policies = "/apis/nmstate.io/v1/nodenetworkconfigurationpolicies"
+    name = interface_["name"].replace(".", "-")
+    for cluster in checkup.clusters.values():
+        policy = {"apiVersion": "nmstate.io/v1", "kind": "NodeNetworkConfigurationPolicy", "metadata": {"name": name}}
+        policy["spec"] = {"desiredState": {"interfaces": [interface_]}}
+        cluster.kube.call("POST", policies, json=policy)
+        cluster.attach(name, config(cluster, **keys))
+    try:
+        found = checkup.measure(*NODES[:3], network=name)
+        assert found == {node: {other: WELL for other in NODES[:3] if other != node} for node in NODES[:3]}
+        checkup.remove()
+        # One untagged pod among them: it is alone.
+        other = checkup.clusters["dev-peer"]
+        other.merge(f"{ATTACHMENTS}/{name}", {"spec": {"config": json.dumps(config(other, **MACVLAN))}})
+        found = checkup.measure(*NODES[:3], network=name)
+        assert found["dev-worker-0"][LAST] == WELL
+        assert found["dev-worker-0"]["dev-peer-worker-0"]["sizes"] == []
+    finally:
+        for cluster in checkup.clusters.values():
+            cluster.kube.call("DELETE", f"{policies}/{name}")
 
 
 def test_a_pod_that_is_deleted_is_ended_and_gone(checkup: Checkup) -> None:
@@ -329,7 +388,7 @@ def test_an_attachment_that_cannot_be_made_leaves_the_pod_pending_and_says_why(c
 def test_pods_that_nobody_checks_stay_objects_alone(checkup: Checkup) -> None:
     cluster = checkup.clusters["dev"]
     assert [pod["status"]["phase"] for pod in cluster.pods()] == ["Running"] * 3
-    assert list((checkup.lab.directory / "dataplane").iterdir()) == []
+    assert checkup.emptied()
 
 
 def test_a_data_plane_that_is_killed_leaves_nothing_and_the_next_one_says_that_its_pods_are_lost(
@@ -352,6 +411,21 @@ def test_a_data_plane_that_is_killed_leaves_nothing_and_the_next_one_says_that_i
     terminated = pod["status"]["containerStatuses"][0]["state"]["terminated"]
     assert terminated["reason"] == "ContainerStatusUnknown"
     assert checkup.measure("dev-worker-0", "dev-peer-worker-0")["dev-worker-0"] == {"dev-peer-worker-0": WELL}
+
+
+def test_a_checkup_that_nobody_ends_is_removed_by_the_cluster_itself(checkup: Checkup) -> None:
+    """Its Job reaches its deadline, and goes; its pods go with it: Kubernetes' own controllers see to it."""
+    cluster = checkup.clusters["dev"]
+    container = {"name": "none", "image": "any"}
+    spec = {"parallelism": 0, "activeDeadlineSeconds": 1, "ttlSecondsAfterFinished": 0}
+    spec |= {"template": {"spec": {"restartPolicy": "Never", "containers": [container]}}}
+    job = cluster.kube.call("POST", JOBS, json={"metadata": {"name": "run"}, "spec": spec})
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "run", "uid": job["metadata"]["uid"]}
+    name = checkup.pod("dev", LAST, owners=[owner], terminationGracePeriodSeconds=1)
+    until(lambda: cluster.get(f"{JOBS}/run") is None)
+    until(lambda: checkup.get("dev", name) is None)
+    until(checkup.emptied)
+    assert len(cluster.pods()) == 3
 
 
 def test_a_fault_of_the_fabric_is_refused_in_a_lab_without_one(tmp_path: Path) -> None:

@@ -6,17 +6,7 @@ import socket
 from collections.abc import Callable
 
 import pytest
-from wired import PATIENCE, Wired
-
-EXAMPLE = {
-    "cniVersion": "0.3.1",
-    "name": "migration-bridge",
-    "type": "macvlan",
-    "master": "eth1",
-    "mode": "bridge",
-    "ipam": {"type": "whereabouts", "range": "10.200.5.0/24"},
-}
-"""The published attachment: each cluster hands out the whole range, and knows nothing of the other."""
+from wired import EXAMPLE, PATIENCE, Wired
 
 
 @pytest.fixture

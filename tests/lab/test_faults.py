@@ -404,6 +404,7 @@ def test_a_migration_that_hangs_stays_running_until_it_is_healed(operated: Opera
     until(lambda: phase(cluster, path) == "Succeeded")
 
 
-def test_every_fault_is_tried_here_or_among_peers() -> None:
-    text = "".join(Path(__file__).with_name(each).read_text() for each in ("test_faults.py", "test_peers_lab.py"))
+def test_every_fault_is_tried_here_among_peers_or_on_the_fabric() -> None:
+    files = ("lab/test_faults.py", "lab/test_peers_lab.py", "dataplane/test_lab_dataplane.py")
+    text = "".join((Path(__file__).parents[1] / each).read_text() for each in files)
     assert [name for name in ALL if name not in text] == []

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ from mignet.lab.operators.world import Pace
 
 
 async def _main(directory: Path, plugins: Path) -> None:
+    # Of pods whose processes went with the one before this.
+    shutil.rmtree(directory / "dataplane", ignore_errors=True)
     plane = Plane(plugins)
     kubelets: dict[str, Kubelet] = {}
 

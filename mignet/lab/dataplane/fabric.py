@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mignet.lab.dataplane.blocking import program
+from mignet.lab.dataplane import filters
 from mignet.lab.dataplane.namespaces import Namespace
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address
 
 Vlan = int | str | None
 """A VLAN's number; None for frames without a tag; a word for one that nobody meant."""
@@ -21,15 +24,17 @@ TAG = 4
 
 @dataclasses.dataclass(frozen=True)
 class Port:
-    """How a port of the fabric is set: whether its cable is in, its VLAN, its MTU, and the TCP ports it lets nobody to.
+    """How a port of the fabric is set: whether its cable is in, its VLAN, its MTU in bytes, and what does not pass it.
 
-    `blocked` is (first, last, but): both inclusive.
+    `blocked` are TCP ports that nobody can connect to, as (first, last, but), both inclusive; `unheard` addresses which
+    the host behind the port cannot say are its own.
     """
 
     vlan: Vlan = None
     plugged: bool = True
     mtu: int = JUMBO
     blocked: tuple[tuple[int, int, int], ...] = ()
+    unheard: frozenset[IPv4Address] = frozenset()
 
 
 class Fabric:
@@ -77,8 +82,8 @@ class Fabric:
             lines.append(f"link set {name} {'up' if wanted.plugged else 'down'}")
         if lines:
             self._space.ip(*lines)
-        if wanted.blocked != there.blocked:
-            self._block(name, wanted)
+        if (wanted.blocked, wanted.unheard) != (there.blocked, there.unheard):
+            self._filter(name, wanted)
         self._ports[name] = wanted
 
     def close(self) -> None:
@@ -93,11 +98,13 @@ class Fabric:
             self._vlans[vlan] = name
         return self._vlans[vlan]
 
-    def _block(self, name: str, wanted: Port) -> None:
-        for direction in ("ingress", "egress"):
+    def _filter(self, name: str, wanted: Port) -> None:
+        ports = [filters.without_ports(first, last, but=but) for first, last, but in wanted.blocked]
+        claims = [filters.without_claims(address) for address in sorted(wanted.unheard)]
+        for direction, programs in (("ingress", ports + claims), ("egress", ports)):
             self._space.run("tc", "filter", "delete", "dev", name, direction)
-            for first, last, but in wanted.blocked:
-                filtered = ["bpf", "direct-action", "bytecode", program(first, last, but=but)]
+            for program in programs:
+                filtered = ["bpf", "direct-action", "bytecode", program]
                 self._space.run("tc", "filter", "add", "dev", name, direction, *filtered)
 
 

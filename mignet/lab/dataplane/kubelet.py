@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
+from ipaddress import IPv4Interface, ip_interface
 from typing import TYPE_CHECKING
 
-from mignet.kinds import NETWORK_ATTACHMENT, POD
+from mignet.kinds import CONFIG_MAP, NETWORK_ATTACHMENT, POD
 from mignet.lab.dataplane import cni
 from mignet.lab.dataplane.cni import PluginError, Runtime
 from mignet.lab.dataplane.plane import TWICE
@@ -48,12 +49,15 @@ class Kubelet:
 
     async def step(self, world: World) -> None:
         """Do what is to be done next for each pod of a checkup."""
+        pods = [pod for pod in world.all(POD) if CHECKUP in pod["metadata"].get("labels", {})]
+        if any(_is_new(pod) and pod["metadata"]["uid"] not in self._sandboxes for pod in pods):
+            # A fault that was switched before a pod was created is to hold for it.
+            await world.renew(CONFIG_MAP, NETWORK_ATTACHMENT)
         try:
             self._plane.follow(world, self._cluster)
         except LabError as error:
             # Said, and tried again.
             raise RefusedError(str(error)) from error
-        pods = [pod for pod in world.all(POD) if CHECKUP in pod["metadata"].get("labels", {})]
         for gone in self._sandboxes.keys() - {pod["metadata"]["uid"] for pod in pods}:
             self._close(gone)
         for pod in pods:
@@ -142,11 +146,13 @@ class Kubelet:
         ipam = config.get("ipam") or {}
         if ipam.get("type") == "whereabouts":
             leased = pools.allocations(world, ipam.get("network_name", ""))
-            given = [f"{address}/{network.prefixlen}" for network, address, each in leased if each["id"] == owner]
+            mine = [(network, address) for network, address, each in leased if each["id"] == owner]
+            given = [ip_interface(f"{address}/{network.prefixlen}") for network, address in mine]
             if TWICE in node.faults:
-                for address in given[:1]:
-                    self._plane.impersonate(sandbox.uid, address, vlan)
-            ipam = cni.static(given)
+                for each in given:
+                    if isinstance(each, IPv4Interface):
+                        self._plane.impersonate(sandbox.uid, node, each, vlan)
+            ipam = cni.static(list(map(str, given)))
         elif ipam.get("type") == "host-local":
             ipam |= {"dataDir": str(self._folder / "host-local" / pod["spec"]["nodeName"])}
         runnable = cni.stand_in(config, ipam)
@@ -192,3 +198,7 @@ class Kubelet:
         self._tries.pop(uid, None)
         if sandbox := self._sandboxes.pop(uid, None):
             sandbox.close()
+
+
+def _is_new(pod: Object) -> bool:
+    return pod["status"].get("phase") not in ENDED and "deletionTimestamp" not in pod["metadata"]

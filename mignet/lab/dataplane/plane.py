@@ -10,6 +10,7 @@ from mignet.lab.dataplane.fabric import Fabric, Host, Port, Vlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from ipaddress import IPv4Address, IPv4Interface
     from pathlib import Path
 
     from mignet.kinds import Object
@@ -38,7 +39,17 @@ class Node:
 
     host: Host
     faults: frozenset[str] = frozenset()
+    unheard: set[IPv4Address] = dataclasses.field(default_factory=set)
     bridges: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stranger:
+    """A foreign machine on the fabric with the address of a pod on a node."""
+
+    host: Host
+    node: Node
+    address: IPv4Address
 
 
 class Plane:
@@ -48,12 +59,14 @@ class Plane:
         self.plugins = plugins
         self.fabric = Fabric()
         self._nodes: dict[tuple[str, str], Node] = {}
-        self._strangers: dict[str, Host] = {}
+        self._strangers: dict[str, Stranger] = {}
 
     def close(self) -> None:
         """Let go of all of it."""
-        for host in [*self._strangers.values(), *(node.host for node in self._nodes.values())]:
-            host.close()
+        for owner in list(self._strangers):
+            self.leave(owner)
+        for node in self._nodes.values():
+            node.host.close()
         self.fabric.close()
 
     def follow(self, world: World, cluster: str) -> None:
@@ -69,12 +82,8 @@ class Plane:
                     self._plug(node, nic["name"], nic, None, mac=nic["mac-address"])
             node = self._nodes[cluster, name]
             if node.faults != (faults := frozenset(self.faults_of(world, name))):
-                changes: dict[str, Any] = {}
-                for fault in sorted(faults & CHANGES.keys()):
-                    blocked = changes.get("blocked", ()) + CHANGES[fault].get("blocked", ())
-                    changes |= CHANGES[fault] | ({"blocked": blocked} if blocked else {})
-                node.host.disturb(**changes)
                 node.faults = faults
+                _apply(node)
 
     def node(self, cluster: str, name: str) -> Node | None:
         """Return a node, None when the fabric has none of that name."""
@@ -106,17 +115,24 @@ class Plane:
             return tag
         return node.host.nics[name].vlan if name in node.host.nics else tag
 
-    def impersonate(self, owner: str, address: str, vlan: Vlan) -> None:
-        """Have a foreign machine with this address, its prefix length behind it, on a VLAN, until `owner` is gone."""
+    def impersonate(self, owner: str, node: Node, given: IPv4Interface, vlan: Vlan) -> None:
+        """Have a foreign machine with the address of the pod `owner` on a node, until that is gone.
+
+        Who is heard first is a matter of luck; here, it is always the foreign machine.
+        """
         if owner not in self._strangers:
-            stranger = self._strangers[owner] = Host(self.fabric)
-            stranger.plug("eth0", Port(vlan=vlan))
-            stranger.space.ip(f"address add {address} dev eth0")
+            stranger = self._strangers[owner] = Stranger(Host(self.fabric), node, given.ip)
+            stranger.host.plug("eth0", Port(vlan=vlan))
+            stranger.host.space.ip(f"address add {given} dev eth0")
+            node.unheard.add(given.ip)
+            _apply(node)
 
     def leave(self, owner: str) -> None:
-        """Remove the foreign machine of an owner, if there is one."""
+        """Remove the foreign machine that has a pod's address, if there is one."""
         if stranger := self._strangers.pop(owner, None):
-            stranger.close()
+            stranger.host.close()
+            stranger.node.unheard.discard(stranger.address)
+            _apply(stranger.node)
 
     def _plug(self, node: Node, name: str, found: Object, vlan: Vlan, *, mac: str | None = None) -> None:
         node.host.plug(name, Port(vlan=vlan), mac=mac)
@@ -134,6 +150,15 @@ class Plane:
                 f"link set {name} up",
             )
             node.bridges[name] = nic
+
+
+def _apply(node: Node) -> None:
+    """Have the faults of a node in effect, and those of before no more."""
+    changes: dict[str, Any] = {"unheard": frozenset(node.unheard)}
+    for fault in sorted(node.faults & CHANGES.keys()):
+        blocked = changes.get("blocked", ()) + CHANGES[fault].get("blocked", ())
+        changes |= CHANGES[fault] | ({"blocked": blocked} if blocked else {})
+    node.host.disturb(**changes)
 
 
 def _nics(state: Object) -> Iterator[Object]:

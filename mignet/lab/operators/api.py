@@ -75,9 +75,13 @@ class Api:
         return _checked(await self._client.put(path, json=item, params=_params(manager)))
 
     async def delete(self, kind: Kind, item: Object) -> Object:
-        """Delete an object at once, as a kubelet does that has ended a pod; return what the server says of it."""
+        """Delete an object at once, as a kubelet does that has ended a pod; return what the server says of it.
+
+        Raises StaleError when another one has its name by now.
+        """
         path = f"{_path(kind, item['metadata'].get('namespace'))}/{item['metadata']['name']}"
-        response = await self._client.delete(path, params={"gracePeriodSeconds": "0"})
+        options = {"gracePeriodSeconds": 0, "preconditions": {"uid": item["metadata"]["uid"]}}
+        response = await self._client.request("DELETE", path, json=options)
         return {} if response.status_code == 404 else _checked(response)
 
     async def changes(self, kind: Kind, namespace: str | None = None) -> AsyncIterator[None]:

@@ -130,6 +130,11 @@ class World:
             raise
         self._found |= dict(zip(dirty, lists, strict=True))
 
+    async def renew(self, *some: Kind) -> None:
+        """Read kinds as they are now, whether their changes were heard of or not."""
+        self._dirty |= dict.fromkeys(some)
+        await self.refresh()
+
     def begin(self) -> None:
         """Begin a round: nothing is waited for yet."""
         self._asked, self._due = set(), None

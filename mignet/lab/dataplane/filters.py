@@ -1,31 +1,35 @@
-"""A filter of the fabric that keeps new TCP connections from some ports: a classic BPF program, as `tc` loads it.
-
-Only the first segment of a connection is dropped, as a firewall with states does: answers may have any port.
-"""
+"""Filters of a port of the fabric: classic BPF programs, as `tc filter ... bpf direct-action bytecode` takes them."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address
 
 PASS, DROP = 0xFFFFFFFF, 2
 """TC_ACT_UNSPEC and TC_ACT_SHOT, see linux/pkt_cls.h."""
 
-LOAD_HALF, LOAD_BYTE, LOAD_HALF_AT_X, LOAD_BYTE_AT_X = 0x28, 0x30, 0x48, 0x50
+LOAD, LOAD_HALF, LOAD_BYTE, LOAD_HALF_AT_X, LOAD_BYTE_AT_X = 0x20, 0x28, 0x30, 0x48, 0x50
 X_IS_IPV4_HEADER, X_IS, AND, GO, EQUAL, AT_LEAST, MORE, RETURN = 0xB1, 0x01, 0x54, 0x05, 0x15, 0x35, 0x25, 0x06
 """Instructions, see linux/bpf_common.h and linux/filter.h."""
 
 ETHERNET = 14
-"""Bytes before the IP header."""
+"""Bytes before the header of IP or ARP."""
+
+Line = tuple[str, int, int, str, str]
+"""Its name, the instruction, the operand, and where to go when true and when false; "" is the next line."""
 
 TCP = 6
 SYN, SYN_OR_ACK = 0x02, 0x12
 
 
-def program(first: int, last: int, *, but: int = 0) -> str:
-    """Return the program that drops openings of connections to the TCP ports `first` to `last`, inclusive, `but` one.
+def without_ports(first: int, last: int, *, but: int = 0) -> str:
+    """Return the filter that drops openings of connections to the TCP ports `first` to `last`, inclusive, `but` one.
 
-    For `tc filter ... bpf direct-action bytecode`.
+    Only the first segment of a connection is dropped, as a firewall with states does: answers may have any port.
     """
-    lines: list[tuple[str, int, int, str, str]] = [
-        # name, instruction, operand, where to go when true and when false; "" is the next line
+    return _written(
         ("", LOAD_HALF, 12, "", ""),
         ("", EQUAL, 0x0800, "", "ipv6"),
         ("", LOAD_BYTE, ETHERNET + 9, "", ""),
@@ -43,9 +47,22 @@ def program(first: int, last: int, *, but: int = 0) -> str:
         ("", AT_LEAST, first, "", "pass"),
         ("", MORE, last, "pass", ""),
         ("", EQUAL, but, "pass", ""),
-        ("", RETURN, DROP, "", ""),
-        ("pass", RETURN, PASS, "", ""),
-    ]
+    )
+
+
+def without_claims(address: IPv4Address) -> str:
+    """Return the filter that drops every ARP packet whose sender says that it has this address."""
+    return _written(
+        ("", LOAD_HALF, 12, "", ""),
+        ("", EQUAL, 0x0806, "", "pass"),
+        ("", LOAD, ETHERNET + 14, "", ""),
+        ("", EQUAL, int(address), "", "pass"),
+    )
+
+
+def _written(*rules: Line) -> str:
+    """Write a program that drops what comes to the end of the rules."""
+    lines: list[Line] = [*rules, ("", RETURN, DROP, "", ""), ("pass", RETURN, PASS, "", "")]
     places = {name: number for number, (name, *_) in enumerate(lines) if name}
     written = []
     for number, (_, instruction, operand, yes, no) in enumerate(lines):
