@@ -142,14 +142,17 @@ async def carry_out(project: Project, plan: Plan, asked: Asked, course: Course) 
         }
         last = turn + 1 == len(plan.rounds)
         try:
-            findings += await _measure(each, crews, asked, course, last=last)
+            failed = await _measure(each, crews, asked, course, last=last)
         except asyncio.CancelledError:
             for crew in crews.values():
                 if crew.created:
                     course.tell(_left(crew, "what it created"))
             raise
-        findings += await _remove(crews, course)
+        findings += [*failed.values(), *await _remove(crews, course)]
         found = {probe.end: probe for crew in crews.values() for probe in crew.probes.values()}
+        # What is not known of a cluster that failed is that finding's; when it was stopped, nobody waited for it.
+        known = {end: probe for end, probe in found.items() if probe.report or probe.stuck}
+        found = known if course.stop.asked else known | {e: p for e, p in found.items() if e.stack not in failed}
         # A node that has a turn twice is judged by the one in which it said something.
         probes |= {end: probe for end, probe in found.items() if probe.report or end not in probes}
         ways += _ways(each, found, plan, asked)
@@ -174,8 +177,8 @@ async def carry_out(project: Project, plan: Plan, asked: Asked, course: Course) 
 
 async def _measure(
     turn: Round, crews: Mapping[str, Crew], asked: Asked, course: Course, *, last: bool
-) -> list[Finding]:
-    """Create the probes, and let all that can measure do so at the same time; return what went wrong on clusters."""
+) -> dict[str, Finding]:
+    """Create the probes, and let all that can measure do so at the same time; return what went wrong, by cluster."""
     failed = await _phase({name: crew.start for name, crew in crews.items()}, crews, course, last=False)
     contents = _contents(turn, crews, asked)
     seconds = _seconds(turn, asked)
@@ -186,7 +189,7 @@ async def _measure(
     }
     if not course.stop.asked:
         failed |= await _phase(work, crews, course, last=last)
-    return list(failed.values())
+    return failed
 
 
 async def _phase(
@@ -276,7 +279,7 @@ def _ways(turn: Round, found: Mapping[End, Probed], plan: Plan, asked: Asked) ->
             continue
         for target, entry in zip([each for each in targets if each in ready], report.entries, strict=False):
             # Of a probe that said nothing nobody knows whether it listened.
-            if entry is not None and found[target].report is not None:
+            if entry is not None and target in found and found[target].report is not None:
                 mtu = _mtu(plan.sites[end.stack].stack, plan.sites[target.stack].stack)
                 yield Way(end, target, entry, mtu, len(asked.ports))
 
