@@ -59,6 +59,8 @@ class Crew:
     say: Callable[[str], None] = lambda _: None
     probes: dict[str, Probed] = field(default_factory=dict)
     """By the name of the pod."""
+    handed: dict[End, Sequence[End]] = field(default_factory=dict)
+    """Whom each probe was told to measure, in that order."""
     created: bool = False
     """Whether anything may be on the cluster."""
     _told: str = ""

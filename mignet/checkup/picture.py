@@ -23,7 +23,8 @@ _MARKS = {"no answer": "✗", "another machine answers": "≠"}
 
 def lines(result: Result) -> Iterator[str]:
     """Yield the matrix for a terminal, its legend, the round-trip times and the coverage."""
-    yield from _table(result, coloured=True)
+    if result.pairs:
+        yield from _table(result, coloured=True)
     yield from summary(result)
 
 
@@ -44,10 +45,12 @@ def summary(result: Result) -> Iterator[str]:
     if streams:
         yield f"throughput {streams[0]:.0f} to {streams[-1]:.0f} Mbit/s on {len(streams)} ways"
     found = result.coverage
-    yield (
-        f"{found.measured} of {found.possible} ways measured ({found.share:.1%}), each node as source and target;"
-        f" --seed {result.seed} repeats this sample"
-    )
+    if not found.measured:
+        yield "nothing was measured"
+        return
+    both = ", each node as source and target" if found.measured == found.planned else f" of {found.planned} planned"
+    share = f"{found.measured} of {found.possible} ways measured ({found.share:.1%}){both}"
+    yield f"{share}; --seed {result.seed} repeats this sample"
 
 
 def _table(result: Result, *, coloured: bool) -> Iterator[str]:

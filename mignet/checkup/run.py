@@ -19,6 +19,7 @@ from mignet.checkup.plan import TooManyError, possible, rounds
 from mignet.checkup.result import ClusterResult, Coverage, End, NodeResult, PairResult, Result
 from mignet.checkup.site import Site
 from mignet.cluster import Cluster, ClusterError
+from mignet.fleet_work import CTRL_C, StoppedError
 from mignet.snapshot import Judged, judge, look
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ async def prepare(project: Project, stacks: Sequence[Stack], asked: Asked, cours
         ]
     uncounted = [name for name in sites if name not in room]
     left_out += [f"{name}: nobody counts its addresses, so that probes may take the last ones" for name in uncounted]
-    if turns and not any(turn.pairs for turn in turns):
+    if sites and not any(turn.pairs for turn in turns) and not any(each.blocks for each in findings):
         findings.append(_alone(next(iter(sites))))
         turns = []
     return Plan(tuple(stacks), sites, tuple(turns), tuple(findings), tuple(left_out), nodes)
@@ -108,7 +109,7 @@ def _too_many(stack: str, why: str) -> Finding:
 
 def _alone(stack: str) -> Finding:
     remedy = "Name more nodes, or another stack"
-    return Finding("error", "checkup-alone", stack, "Node", None, "is the only one: there is nobody to reach", remedy)
+    return Finding("error", "checkup-alone", stack, "Node", None, "has nobody to reach: one at most is chosen", remedy)
 
 
 def manifests(plan: Plan, asked: Asked) -> Iterator[Object]:
@@ -155,7 +156,8 @@ async def carry_out(project: Project, plan: Plan, asked: Asked, course: Course) 
         found = known if course.stop.asked else known | {e: p for e, p in found.items() if e.stack not in failed}
         # A node that has a turn twice is judged by the one in which it said something.
         probes |= {end: probe for end, probe in found.items() if probe.report or end not in probes}
-        ways += _ways(each, found, plan, asked)
+        handed = {end: others for crew in crews.values() for end, others in crew.handed.items()}
+        ways += _ways(handed, found, plan, asked)
         if course.stop.asked:
             left_out.append(f"stopped by {course.stop.reason}: what was not measured is not judged")
             break
@@ -200,6 +202,11 @@ async def _phase(
             await work[name]()
         except ClusterError as error:
             return looks.trouble(crews[name].stack, error)
+        except asyncio.CancelledError:
+            if course.stop.reason != CTRL_C:
+                raise
+            msg = f"{name}: stopped by {CTRL_C}; its probes are removed"
+            raise StoppedError(msg) from None
         return None
 
     ends = await course.through(
@@ -231,7 +238,8 @@ def _contents(turn: Round, crews: Mapping[str, Crew], asked: Asked) -> dict[str,
     contents: dict[str, dict[End, Object]] = {name: {} for name in crews}
     ranks = {end: rank for rank, end in enumerate(sorted(ready))}
     for end, probe in ready.items():
-        others = [each for each in turn.targets[end] if each in ready]
+        others = tuple(each for each in turn.targets[end] if each in ready)
+        crews[end.stack].handed[end] = others
         contents[end.stack][end] = {
             "address": str(probe.address),
             "seconds": _seconds(turn, asked),
@@ -271,13 +279,11 @@ def _mtu(one: Stack, other: Stack) -> int | None:
     return min(found) if len(found) == 2 or one is other else None
 
 
-def _ways(turn: Round, found: Mapping[End, Probed], plan: Plan, asked: Asked) -> Iterator[Way]:
-    ready = {end for end, probe in found.items() if probe.address is not None and not probe.stuck}
-    for end, targets in turn.targets.items():
+def _ways(handed: Mapping[End, Sequence[End]], found: Mapping[End, Probed], plan: Plan, asked: Asked) -> Iterator[Way]:
+    """Yield what was measured; a probe's entries are in the order of the targets that it was given."""
+    for end, targets in handed.items():
         report = found[end].report if end in found else None
-        if report is None or end not in ready:
-            continue
-        for target, entry in zip([each for each in targets if each in ready], report.entries, strict=False):
+        for target, entry in zip(targets, report.entries if report else (), strict=False):
             # Of a probe that said nothing nobody knows whether it listened.
             if entry is not None and target in found and found[target].report is not None:
                 mtu = _mtu(plan.sites[end.stack].stack, plan.sites[target.stack].stack)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from config.demand import SURGE
 from config.findings import Finding, rule
-from config.ipam import Static, Whereabouts
+from config.ipam import Static
 from mignet.kinds import EVENT, IP_POOL, JOB, NETWORK_ATTACHMENT, NODE, POD
 from mignet.rights import Right
 from mignet.snapshot import Read, Snapshot, UnreadError
@@ -152,17 +152,17 @@ def own_addresses(site: Site) -> Iterator[Finding]:
 @rule("checkup-no-nodes")
 def nodes_there(site: Site) -> Iterator[Finding]:
     """Without a node there is nothing to measure."""
-    if not site.wanted:
-        which = f" matches {' or '.join(site.chosen)}" if site.chosen else " runs virtual machines"
-        yield Finding(
-            "error",
-            "checkup-no-nodes",
-            site.stack.name,
-            "Node",
-            None,
-            f"of none of {len(site.seen.all(NODE))}{which}",
-            "Name others with --nodes; kubectl get nodes -l kubevirt.io/schedulable=true lists them",
-        )
+    if site.wanted:
+        return
+    count = len(site.seen.all(NODE))
+    remedy = "kubectl get nodes -l kubevirt.io/schedulable=true lists those that count"
+    if site.chosen:
+        # Patterns may be about nodes of another cluster.
+        rule_ = f"chooses none of its {count} nodes that run virtual machines or a sync controller"
+        yield Finding("warning", "checkup-no-nodes", site.stack.name, "--nodes", " ".join(site.chosen), rule_, remedy)
+    else:
+        rule_ = f"has the label kubevirt.io/schedulable=true on none of {count} nodes"
+        yield Finding("error", "checkup-no-nodes", site.stack.name, "Node", None, rule_, remedy)
 
 
 @rule("checkup-node-away")
@@ -206,8 +206,3 @@ def room_of(site: Site) -> int | None:
         return site.room
     except UnreadError:
         return None
-
-
-def is_counted(site: Site) -> bool:
-    """Tell whether anybody keeps books of the stack's addresses."""
-    return isinstance(site.stack.attachment.ipam, Whereabouts) or site.stack.capacity is not None
