@@ -36,13 +36,13 @@ _OF_FILES = {
 _HEAD = """# Troubleshooting
 
 By what is seen: on the cluster, on the terminal, or in a migration that does not work. Under each symptom stand the
-codes that `mignet preflight`, `verify`, `drift` and `peers` find for it, why it matters, and the way out; generated
-from the code and from [symptoms.yaml](symptoms.yaml) (`python docs/generate.py`).
+codes that `mignet preflight`, `verify`, `drift`, `peers` and `checkup` find for it, why it matters, and the way out;
+generated from the code and from [symptoms.yaml](symptoms.yaml) (`python docs/generate.py`).
 
 Not sure where to begin? `mignet verify STACK` looks at everything that is running, and names the cause where it can be
 seen; `mignet preflight STACK` looks at what it runs on; `mignet peers` at what is between clusters. None changes
-anything. What is wrong in the stack files
-themselves stands in [rules.md](rules.md).
+anything. `mignet checkup` measures, with short-lived pods, whether the nodes reach each other. What is wrong in the
+stack files themselves stands in [rules.md](rules.md).
 
 | symptom | codes |
 |---|---|

@@ -40,6 +40,7 @@ from mignet.arguments import (
     mistake,
     over_many,
 )
+from mignet.checkup_commands import app as checkups
 from mignet.drift_commands import app as drifts
 from mignet.editor_commands import app as editors
 from mignet.export_commands import app as export
@@ -71,6 +72,7 @@ app.add_typer(addresses)
 app.add_typer(editors)
 app.add_typer(looks)
 app.add_typer(peers)
+app.add_typer(checkups)
 app.add_typer(drifts)
 
 

@@ -56,6 +56,7 @@ CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps")
 DAEMON_SET = Kind("apps", "v1", "DaemonSet", "daemonsets")
 DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments")
 CRON_JOB = Kind("batch", "v1", "CronJob", "cronjobs")
+JOB = Kind("batch", "v1", "Job", "jobs")
 DEFINITION = Kind(
     "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False
 )
@@ -66,7 +67,7 @@ ACCESS_REVIEW = Kind(
 
 LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases")
 
-WRITTEN_KINDS = (NODE_POLICY, NETWORK_ATTACHMENT, HYPERCONVERGED_V1BETA1, HYPERCONVERGED_V1, LEASE)
+WRITTEN_KINDS = (NODE_POLICY, NETWORK_ATTACHMENT, HYPERCONVERGED_V1BETA1, HYPERCONVERGED_V1, LEASE, POD)
 
 
 def kind_of(manifest: Object) -> Kind:

@@ -1,4 +1,4 @@
-"""The minimal roles: what may be granted to those who look at a cluster, and to those who apply."""
+"""The minimal roles: what may be granted to those who look at a cluster, who apply, and who run a checkup."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from mignet import drift_rules, preflight, verify
+from mignet.checkup import site
 from mignet.peers import side
 from mignet.rights import Right, least, to_apply, to_look
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from config.stack import Stack
     from mignet.kinds import Object
 
-Role = Literal["observe", "apply"]
-ROLES: tuple[Role, ...] = ("observe", "apply")
+Role = Literal["observe", "apply", "checkup"]
+ROLES: tuple[Role, ...] = ("observe", "apply", "checkup")
 
 
 def to_observe(stack: Stack) -> frozenset[Right]:
@@ -26,13 +27,15 @@ def to_observe(stack: Stack) -> frozenset[Right]:
 
 
 def granted(role: Role, stack: Stack) -> frozenset[Right]:
-    """Return the rights of a role: `apply` has those of `observe`, too, as `up` looks first.
+    """Return the rights of a role: `apply` has those of `observe`, too, as `up` looks first; `checkup` its own only.
 
     Names that a stack gives are left out: they change with its content, and a role is granted once.
     """
     observe = to_observe(stack)
     given = {stack.network, *(policy.name for policy in stack.policies)}
     wanted = observe if role == "observe" else observe | to_apply(stack)
+    if role == "checkup":
+        wanted = to_look(site.reads(stack)) | site.rights(stack)
     return least(replace(right, name="") if right.name in given else right for right in wanted)
 
 

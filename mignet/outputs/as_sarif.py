@@ -60,8 +60,10 @@ def _rule(code: str) -> dict[str, Any]:
 def _live(code: str) -> str | None:
     """Return why a rule about clusters holds; what looks at them is imported for the output that needs it only."""
     from mignet import drift_rules, preflight, verify
+    from mignet.checkup import causes, site
 
-    rules: tuple[Rule[Any], ...] = (*preflight.RULES, *verify.ALL_RULES, *drift_rules.RULES)
+    live = (*preflight.RULES, *verify.ALL_RULES, *drift_rules.RULES)
+    rules: tuple[Rule[Any], ...] = (*live, *site.RULES, *causes.RULES)
     return next((rule.why for rule in rules if code in rule.codes), None)
 
 

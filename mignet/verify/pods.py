@@ -87,7 +87,7 @@ def read_pod(live: Object) -> Pod | None:
         terminating="deletionTimestamp" in metadata,
         networked=_networked(live),
         networks=annotations.get(NETWORKS, ""),
-        link=_link(annotations.get(NETWORK_STATUS, "")),
+        link=read_link(annotations.get(NETWORK_STATUS, "")),
         live=live,
     )
 
@@ -127,7 +127,7 @@ def _networked(live: Object) -> datetime:
     return moment(status.get("startTime") or live["metadata"]["creationTimestamp"])
 
 
-def _link(text: str) -> Link | None:
+def read_link(text: str) -> Link | None:
     """Read what multus wrote: a list of `{name, interface, ips, mac, mtu?}`, of which one is `migration0`."""
     try:
         entries: list[Mapping[str, Any]] = json.loads(text) if text else []

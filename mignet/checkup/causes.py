@@ -1,0 +1,326 @@
+"""What a run found, each with its likely cause: one finding for one broken thing, however many ways it breaks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from config.findings import Finding, rule
+from mignet.checkup.measured import blame
+from mignet.verify.pods import INTERFACE
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from mignet.checkup.measured import Blame, Measured, Way
+    from mignet.checkup.result import End
+
+
+@rule("checkup-not-started")
+def not_started(found: Measured) -> Iterator[Finding]:
+    """Where a probe does not start, nothing is known of the node; a virt-handler may fare no better there."""
+    by_reason: dict[tuple[str, str], list[End]] = {}
+    for end, probe in found.probes.items():
+        if probe.stuck is not None:
+            by_reason.setdefault((end.stack, probe.stuck), []).append(end)
+    for (stack, why), ends in by_reason.items():
+        yield Finding(
+            "error",
+            "checkup-not-started",
+            stack,
+            _nodes(ends),
+            None,
+            f"started no probe: {why}",
+            "Mend what it says; an image from another registry is named by --image, other nodes by --nodes",
+        )
+
+
+@rule("checkup-no-attachment")
+def no_attachment(found: Measured) -> Iterator[Finding]:
+    """Without migration0, virt-handler migrates over the pod network, and says so to nobody."""
+    for stack, ends in _by_stack(end for end, probe in found.probes.items() if not probe.attached):
+        yield Finding(
+            "error",
+            "checkup-no-attachment",
+            stack,
+            _nodes(ends),
+            None,
+            f"gave its pod no {INTERFACE}: multus did not attach it",
+            "See that multus runs there, and what its log says",
+        )
+
+
+@rule("checkup-no-address")
+def no_address(found: Measured) -> Iterator[Finding]:
+    """Without an address on migration0, virt-handler panics."""
+    without = [end for end, probe in found.probes.items() if probe.attached and not probe.stuck and not probe.address]
+    for stack, ends in _by_stack(without):
+        yield Finding(
+            "error",
+            "checkup-no-address",
+            stack,
+            _nodes(ends),
+            None,
+            f"gave its pod {INTERFACE} without an address",
+            "See the attachment's ipam",
+        )
+
+
+@rule("checkup-address-outside")
+def address_outside(found: Measured) -> Iterator[Finding]:
+    """An address outside of the cluster's slice may be given by another cluster, too."""
+    for end, probe in found.probes.items():
+        stack = found.stacks[end.stack]
+        if probe.address is not None and not any(probe.address in span for span in stack.spans):
+            yield Finding(
+                "error",
+                "checkup-address-outside",
+                end.stack,
+                f"Node {end.node}",
+                str(probe.address),
+                f"was given to its probe, and is outside of this cluster's slice {' and '.join(map(str, stack.spans))}",
+                f"See what mignet drift {end.stack} says of the attachment",
+            )
+
+
+@rule("checkup-no-result")
+def no_result(found: Measured) -> Iterator[Finding]:
+    """A probe that ends without a word was killed, or could not listen: nothing is known of the ways from its node."""
+    lost: dict[tuple[str, str], list[End]] = {}
+    for end, probe in found.probes.items():
+        if probe.address is None or probe.stuck or found.broken_off:
+            continue
+        if probe.report is None:
+            lost.setdefault((end.stack, probe.lost or "it said nothing in its time"), []).append(end)
+        elif probe.report.trouble and end not in found.duplicates:
+            lost.setdefault((end.stack, probe.report.trouble), []).append(end)
+    for (stack, why), ends in lost.items():
+        yield Finding(
+            "error",
+            "checkup-no-result",
+            stack,
+            _nodes(ends),
+            None,
+            f"measured nothing: {why}",
+            "Run it again; with a longer --timeout on a busy cluster",
+        )
+
+
+@rule("checkup-address-duplicate")
+def address_duplicate(found: Measured) -> Iterator[Finding]:
+    """Of two machines with one address, now this and now that one gets the packets: migrations break, or go astray."""
+    told = set()
+    for end, holders in found.duplicates.items():
+        probe = found.probes[end]
+        # Of two probes with one address, both say so.
+        if (probe.turn, probe.address) in told:
+            continue
+        told.add((probe.turn, probe.address))
+        others = [
+            each.end for each in found.probes.values() if each.address == probe.address and each.turn == probe.turn
+        ]
+        yield Finding(
+            "error",
+            "checkup-address-duplicate",
+            end.stack,
+            f"Node {end.node}",
+            str(probe.address),
+            f"is the address of {' and of '.join(holders)}",
+            "Find that machine and give it another address; of two clusters, give each a slice of its own",
+            peer=next((each.stack for each in others if each.stack != end.stack), None),
+        )
+
+
+@rule("checkup-link-down")
+def link_down(found: Measured) -> Iterator[Finding]:
+    """A NIC without a carrier reaches nobody."""
+    for stack, ends in _by_stack(found.dark):
+        yield Finding(
+            "error",
+            "checkup-link-down",
+            stack,
+            _nodes(ends),
+            None,
+            f"{'reaches' if len(ends) == 1 else 'reach'} nobody, and the link is down: the cable, the switch's port, or"
+            " the NIC",
+            "See the cable and the port; on the node: ip link",
+        )
+
+
+@rule("checkup-node-alone")
+def node_alone(found: Measured) -> Iterator[Finding]:
+    """A node whose link is up, and that nobody reaches, is on another network than all others."""
+    if not _is_parted(found):
+        return
+    for stack, ends in _by_stack(end for group in found.groups[1:] if len(group) == 1 for end in group):
+        yield Finding(
+            "error",
+            "checkup-node-alone",
+            stack,
+            _nodes(ends),
+            None,
+            f"{'reaches' if len(ends) == 1 else 'reach'} nobody, though the link is up: most likely another VLAN on the"
+            " switch's port or on the uplink, or (behind a bridge) the cable",
+            "Compare the port's VLAN, and the uplink of that node, with one that works",
+        )
+
+
+@rule("checkup-group-apart")
+def group_apart(found: Measured) -> Iterator[Finding]:
+    """Nodes that reach each other and nobody else are on a network of their own."""
+    if not _is_parted(found):
+        return
+    for group in found.groups[1:]:
+        if len(group) < 2:
+            continue
+        ends = sorted(group)
+        stacks = sorted({end.stack for end in ends})
+        whole = all(end in group for end in found.probes if end.stack in stacks)
+        others = sorted({end.stack for end in found.groups[0]} - set(stacks))
+        yield Finding(
+            "error",
+            "checkup-group-apart",
+            stacks[0],
+            f"All nodes of {' and '.join(stacks)}" if whole else _nodes(ends, with_stack=len(stacks) > 1),
+            None,
+            f"reach each other, and none of the other {len(found.groups[0])} nodes"
+            f"{' (' + ', '.join(others) + ')' if others else ''}: another VLAN, or no way between two switches",
+            "Compare the VLANs of the switches' ports, and of the trunk between them",
+            peer=others[0] if others else stacks[1] if len(stacks) > 1 else None,
+        )
+
+
+@rule("checkup-nobody")
+def nobody(found: Measured) -> Iterator[Finding]:
+    """When no node reaches another, what they share is wrong: the VLAN, the switch, or the port security."""
+    if found.groups and len(found.groups[0]) == 1 and len(found.groups) > 1:
+        ends = sorted(end for group in found.groups for end in group)
+        stacks = sorted({end.stack for end in ends})
+        yield Finding(
+            "error",
+            "checkup-nobody",
+            stacks[0],
+            _nodes(ends, with_stack=len(stacks) > 1),
+            None,
+            "do not reach each other at all, though their links are up: the VLAN is not on the switch, or the switch"
+            " (or hypervisor) drops frames of MAC addresses that it does not know",
+            "See that the VLAN is on all ports, and that MAC changes and promiscuous mode are allowed there",
+            peer=stacks[1] if len(stacks) > 1 else None,
+        )
+
+
+@rule("checkup-way-silent")
+def way_silent(found: Measured) -> Iterator[Finding]:
+    """Two nodes that do not reach each other, while others reach both, cannot migrate to each other."""
+    for each in _told(*found.inside("silent")):
+        yield _finding(
+            "checkup-way-silent",
+            each,
+            "gets no answer",
+            "no way between two switches, a filter, or an address that somebody else has",
+            "Follow the way between the two on the switches",
+        )
+
+
+@rule("checkup-ports-blocked")
+def ports_blocked(found: Measured) -> Iterator[Finding]:
+    """Migrations use 9185 and any of the high ports, on every node, in both directions."""
+    for each in _told(*found.inside("ports")):
+        ports = sorted({port for way in each.ways for port in way.entry.blocked})
+        every = all(len(way.entry.blocked) == way.ports for way in each.ways)
+        which = "any TCP port" if every else f"TCP port{'s' if len(ports) > 1 else ''} {', '.join(map(str, ports))}"
+        yield _finding(
+            "checkup-ports-blocked",
+            each,
+            f"gets no connection to {which}",
+            "the way itself is there: a firewall on a node or between the clusters",
+            "Let 9185 and all ports from 1024 up through, between all addresses of the segment",
+        )
+
+
+@rule("checkup-path-mtu")
+def path_mtu(found: Measured) -> Iterator[Finding]:
+    """Larger packets than the way carries are dropped without a word: a migration begins, and then hangs."""
+    for each in _told(*found.inside("mtu")):
+        sizes = sorted({way.entry.path_mtu or 0 for way in each.ways})
+        declared = max(way.declared or 0 for way in each.ways)
+        own = next((probe.report.mtu for end in each.ends if (probe := found.probes[end]).report), None)
+        where = f"its {INTERFACE} has MTU {own}" if own and own < declared else "a NIC, a bond or a switch on the way"
+        size = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+        yield _finding(
+            "checkup-path-mtu",
+            each,
+            f"carries {size} bytes in one piece, not {declared}",
+            where,
+            "Raise the MTU there, or lower segment.mtu for all clusters",
+        )
+
+
+RULES = (
+    not_started,
+    no_attachment,
+    no_address,
+    address_outside,
+    no_result,
+    address_duplicate,
+    link_down,
+    node_alone,
+    group_apart,
+    nobody,
+    way_silent,
+    ports_blocked,
+    path_mtu,
+)
+
+SHOWN = 5
+"""Nodes that a sentence names at most, and pairs that have a finding of their own."""
+
+
+def _is_parted(found: Measured) -> bool:
+    return len(found.groups) > 1 and len(found.groups[0]) > 1
+
+
+def _told(failing: list[Way], judged: list[Way]) -> Iterator[Blame]:
+    """Yield whom to blame; of many single pairs the first ones."""
+    pairs = 0
+    for each in blame(failing, judged):
+        pairs += each.what == "pair"
+        if pairs <= SHOWN:
+            yield each
+
+
+def _finding(code: str, each: Blame, what: str, cause: str, remedy: str) -> Finding:
+    one, other = each.ends[0], each.ends[-1]
+    first = each.ways[0]
+    arrow = "↔" if each.direction == "both" else "→"
+    match each.what:
+        case "all":
+            key = "Every way between the nodes"
+        case "between":
+            key = f"Every way {one.stack} {arrow} {other.stack}"
+        case "pair":
+            key = f"{_named(one, other)} {arrow} {_named(other, one)}"
+        case _:
+            words = {"to": "Every way to node", "from": "Every way from node", "both": "Every way from and to node"}
+            key = f"{words[each.direction]} {one.node}"
+    pair = "" if each.what == "pair" else f" (first: {first.source} → {first.target})"
+    stack = one.stack
+    peers = [end.stack for way in each.ways for end in (way.source, way.target) if end.stack != stack]
+    peer = peers[0] if each.what in {"between", "pair"} and peers else None
+    return Finding("error", code, stack, key, None, f"{what}{pair}: {cause}", remedy, peer=peer)
+
+
+def _named(end: End, other: End) -> str:
+    return end.node if end.stack == other.stack else str(end)
+
+
+def _by_stack(ends: Iterable[End]) -> Iterator[tuple[str, list[End]]]:
+    found: dict[str, list[End]] = {}
+    for end in sorted(ends):
+        found.setdefault(end.stack, []).append(end)
+    yield from found.items()
+
+
+def _nodes(ends: Collection[End], *, with_stack: bool = False) -> str:
+    names = [str(end) if with_stack else end.node for end in ends]
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"Node{'s' if len(names) > 1 else ''} {', '.join(names[:SHOWN])}{more}"

@@ -1,0 +1,213 @@
+"""What a run finds: one broken thing is one finding that names it, whatever is broken, in fleets of any size."""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.findings import Finding
+from config.stack import Stack, load_stack
+from mignet.checkup import causes
+from mignet.checkup.measured import Measured, Probed, Way
+from mignet.checkup.plan import rounds
+from mignet.checkup.reports import Entry, Report, read_report
+from mignet.checkup.result import End
+from mignet.snapshot import judge
+
+PORTS = (9185, 40000, 40001, 40002)
+SOUND = Report(interface=True, mtu=9000, carrier=True, duplicates=(), trouble=None, entries=())
+SILENT = Entry(blocked=PORTS, errors=("timeout",))
+
+
+@functools.cache
+def stack(name: str, number: int) -> Stack:
+    slice_ = {"rangeStart": f"10.200.{number}.1", "rangeEnd": f"10.200.{number}.250"}
+    values: dict[str, Any] = {
+        "segment": {"subnet": "10.200.0.0/16", "mtu": 9000},
+        "cluster": {"context": name},
+        "attachment": {"type": "macvlan", "name": "m", "master": "eth1"},
+        "slice": slice_,
+    }
+    return load_stack(name, values)
+
+
+def measured(sizes: dict[str, int], entry: Any, *, seed: int = 1, sample: int | None = None) -> Measured:
+    """Return a run over a planned sample; `entry` says of a way what is found, None when it is sound."""
+    nodes = {name: [f"{name}-{number}" for number in range(size)] for name, size in sizes.items()}
+    (turn,) = rounds(nodes, seed=seed, sample=sample)
+    stacks = {name: stack(name, number) for number, name in enumerate(sizes)}
+    probes = {}
+    for number, name in enumerate(sizes):
+        for host, node in enumerate(nodes[name]):
+            end = End(name, node)
+            address = ipaddress.ip_address(f"10.200.{number}.{host + 1}")
+            probes[end] = Probed(end, f"token-{end}", address=address, mac=f"02:{number:02}:{host:02}", report=SOUND)
+    ways = [
+        Way(source, target, entry(source, target) or Entry(rtt=0.1), 9000, len(PORTS))
+        for source, targets in turn.targets.items()
+        for target in targets
+    ]
+    return Measured(stacks, probes, tuple(ways))
+
+
+def found(run: Measured) -> list[Finding]:
+    return list(judge(causes.RULES, run).findings)
+
+
+SIZES = st.lists(st.integers(2, 30), min_size=1, max_size=3).map(lambda sizes: dict(zip("abc", sizes, strict=False)))
+ENTRIES = {
+    "checkup-node-alone": SILENT,
+    "checkup-ports-blocked": Entry(rtt=0.1, blocked=(9185,), errors=("timeout",), there=True),
+    "checkup-path-mtu": Entry(rtt=0.1, path_mtu=1500),
+}
+
+
+@given(SIZES, st.integers(0, 999))
+def test_a_sound_fleet_has_no_finding(sizes: dict[str, int], seed: int) -> None:
+    assert found(measured(sizes, lambda *_: None, seed=seed)) == []
+
+
+@pytest.mark.parametrize("code", ENTRIES)
+@given(SIZES, st.integers(0, 999), st.data())
+def test_one_broken_node_is_one_finding_that_names_it(
+    code: str, sizes: dict[str, int], seed: int, data: st.DataObject
+) -> None:
+    if sum(sizes.values()) < 4:
+        return  # Of two or three, it is the pair.
+    name = data.draw(st.sampled_from(sorted(sizes)))
+    broken = End(name, f"{name}-{data.draw(st.integers(0, sizes[name] - 1))}")
+    run = measured(sizes, lambda *ends: ENTRIES[code] if broken in ends else None, seed=seed)
+    (finding,) = found(run)
+    assert (finding.code, finding.stack) == (code, name)
+    assert broken.node in finding.key.replace(",", " ").split()
+
+
+@given(SIZES, st.integers(0, 999), st.data())
+def test_a_node_without_carrier_is_said_to_have_no_link(sizes: dict[str, int], seed: int, data: st.DataObject) -> None:
+    broken = End("a", f"a-{data.draw(st.integers(0, sizes['a'] - 1))}")
+    run = measured(sizes, lambda *ends: SILENT if broken in ends else None, seed=seed)
+    probes = run.probes | {broken: replace(run.probes[broken], report=replace(SOUND, carrier=False))}
+    (finding,) = found(replace(run, probes=probes))
+    assert finding.code == "checkup-link-down"
+    assert finding.key == f"Node {broken.node}"
+
+
+@given(st.integers(2, 20), st.integers(2, 20), st.integers(0, 999))
+def test_two_clusters_that_do_not_reach_each_other_are_one_finding(one: int, other: int, seed: int) -> None:
+    run = measured({"a": one, "b": other}, lambda s, t: SILENT if s.stack != t.stack else None, seed=seed)
+    (finding,) = found(run)
+    assert finding.code == "checkup-group-apart"
+    assert finding.key == f"All nodes of {finding.stack}"
+    assert {finding.stack, finding.peer} == {"a", "b"}
+
+
+@given(st.integers(2, 20), st.integers(2, 20), st.integers(0, 999), st.booleans())
+def test_a_firewall_between_two_clusters_is_one_finding(one: int, other: int, seed: int, both: bool) -> None:  # noqa: FBT001
+    blocked = ENTRIES["checkup-ports-blocked"]
+    crossing = {("a", "b"), ("b", "a")} if both else {("a", "b")}
+    run = measured({"a": one, "b": other}, lambda s, t: blocked if (s.stack, t.stack) in crossing else None, seed=seed)
+    (finding,) = found(run)
+    assert finding.key == ("Every way a ↔ b" if both else "Every way a → b")
+    assert finding.peer == "b"
+
+
+@given(st.integers(3, 20), st.integers(0, 999), st.sampled_from(sorted(ENTRIES)))
+def test_what_all_ways_have_in_common_is_one_finding(size: int, seed: int, code: str) -> None:
+    run = measured({"a": size, "b": size}, lambda *_: ENTRIES[code], seed=seed)
+    (finding,) = found(run)
+    assert finding.code == ("checkup-nobody" if code == "checkup-node-alone" else code)
+
+
+def test_two_nodes_of_another_vlan_are_a_group() -> None:
+    stray = {End("a", "a-1"), End("b", "b-0")}
+    run = measured({"a": 4, "b": 4}, lambda s, t: SILENT if (s in stray) != (t in stray) else None)
+    (finding,) = found(run)
+    assert finding.code == "checkup-group-apart"
+    assert finding.key == "Nodes a/a-1, b/b-0"
+
+
+def test_a_single_pair_is_named_as_a_pair() -> None:
+    pair = {End("a", "a-1"), End("b", "b-2")}
+    run = measured({"a": 4, "b": 4}, lambda s, t: SILENT if {s, t} == pair else None)
+    (finding,) = found(run)
+    assert (finding.code, finding.peer) == ("checkup-way-silent", "b")
+    assert finding.key == "a/a-1 ↔ b/b-2"
+
+
+def test_a_node_that_lets_nobody_in_is_named_as_the_end_of_the_ways_to_it() -> None:
+    closed = End("a", "a-1")
+    blocked = Entry(rtt=0.1, blocked=PORTS, there=True)
+    run = measured({"a": 3, "b": 3}, lambda _, target: blocked if target == closed else None)
+    (finding,) = found(run)
+    assert finding.key == "Every way to node a-1"
+    assert "any TCP port" in finding.rule
+
+
+def test_two_kinds_of_trouble_are_two_findings() -> None:
+    alone, small = End("a", "a-0"), End("b", "b-1")
+
+    def entry(*ends: End) -> Entry | None:
+        return SILENT if alone in ends else ENTRIES["checkup-path-mtu"] if small in ends else None
+
+    assert [(each.code, each.stack) for each in found(measured({"a": 4, "b": 4}, entry))] == [
+        ("checkup-node-alone", "a"),
+        ("checkup-path-mtu", "b"),
+    ]
+
+
+def test_a_machine_with_a_probes_address_explains_all_that_is_said_of_that_node() -> None:
+    twice = End("a", "a-1")
+
+    def entry(source: End, target: End) -> Entry | None:
+        if target == twice:
+            return Entry(rtt=0.1, mac="02:ff", blocked=PORTS, there=True)
+        return SILENT if source == twice else None
+
+    (finding,) = found(measured({"a": 3, "b": 3}, entry))
+    assert finding.code == "checkup-address-duplicate"
+    assert "a machine with MAC 02:ff that is no probe" in finding.rule
+
+
+def test_one_address_on_two_clusters_is_one_finding_about_both() -> None:
+    run = measured({"a": 2, "b": 2}, lambda *_: None)
+    one, other = End("a", "a-0"), End("b", "b-0")
+    probes = run.probes | {other: replace(run.probes[other], address=run.probes[one].address)}
+    outside, twice = found(replace(run, probes=probes))
+    assert (outside.code, outside.stack) == ("checkup-address-outside", "b")
+    assert (twice.code, twice.stack, twice.peer) == ("checkup-address-duplicate", "a", "b")
+
+
+def test_the_address_of_a_pod_that_migrates_is_no_probes() -> None:
+    run = measured({"a": 2}, lambda *_: None)
+    address = run.probes[End("a", "a-0")].address
+    assert address is not None
+    (finding,) = found(replace(run, taken={address: "Pod ns/virt-handler-x of b"}))
+    assert "Pod ns/virt-handler-x of b" in finding.rule
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"stuck": "ImagePullBackOff", "address": None, "report": None}, "checkup-not-started"),
+        ({"attached": False, "address": None, "report": None}, "checkup-no-attachment"),
+        ({"address": None, "report": None}, "checkup-no-address"),
+        ({"report": None, "lost": "OOMKilled"}, "checkup-no-result"),
+        ({"report": replace(SOUND, trouble="cannot listen")}, "checkup-no-result"),
+    ],
+)
+def test_a_probe_that_does_not_measure_is_one_finding_with_the_reason(change: dict[str, Any], code: str) -> None:
+    run = measured({"a": 3}, lambda *_: None)
+    probes = run.probes | {End("a", "a-1"): replace(run.probes[End("a", "a-1")], **change)}
+    (finding,) = found(replace(run, probes=probes))
+    assert (finding.code, finding.key) == (code, "Node a-1")
+
+
+@pytest.mark.parametrize("text", ["", "Killed", "{}", "[]", '{"v":1,"r":[{"p":3}]}', '{"i":1,"n":1,"k":1,"r":["x"]}'])
+def test_what_is_no_report_is_none(text: str) -> None:
+    assert read_report(text) is None
