@@ -46,6 +46,7 @@ from mignet.export_commands import app as export
 from mignet.lab.commands import app as lab
 from mignet.look_commands import app as looks
 from mignet.peer_commands import app as peers
+from mignet.report_commands import app as reports
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,6 +73,7 @@ app.add_typer(editors)
 app.add_typer(looks)
 app.add_typer(peers)
 app.add_typer(drifts)
+app.add_typer(reports)
 
 
 def main() -> NoReturn:

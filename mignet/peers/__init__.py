@@ -60,20 +60,26 @@ class Peers:
 
 
 async def look_at_all(project: Project, stacks: Sequence[Stack]) -> list[Side]:
-    """Look at every stack's cluster; one that does not answer is a side that says why."""
+    """Look at every stack's cluster, side by side."""
     limit = asyncio.Semaphore(PARALLEL)
 
     async def one(stack: Stack) -> Side:
-        try:
-            async with limit, asyncio.timeout(SECONDS), Cluster(stack.cluster, base=project.directory) as cluster:
-                return Side(stack, _lenient(await look(cluster, stack, side.reads(stack))))
-        except TimeoutError:
-            message = f"context {stack.cluster.context} is unreachable: no answer in {SECONDS:.0f} s"
-            return Side(stack, ClusterError("unreachable", message))
-        except ClusterError as error:
-            return Side(stack, error)
+        async with limit:
+            return await look_at(project, stack)
 
     return list(await asyncio.gather(*(one(stack) for stack in stacks)))
+
+
+async def look_at(project: Project, stack: Stack) -> Side:
+    """Look at a stack's cluster; one that does not answer is a side that says why."""
+    try:
+        async with asyncio.timeout(SECONDS), Cluster(stack.cluster, base=project.directory) as cluster:
+            return Side(stack, _lenient(await look(cluster, stack, side.reads(stack))))
+    except TimeoutError:
+        message = f"context {stack.cluster.context} is unreachable: no answer in {SECONDS:.0f} s"
+        return Side(stack, ClusterError("unreachable", message))
+    except ClusterError as error:
+        return Side(stack, error)
 
 
 def _lenient(seen: Snapshot) -> Snapshot:
