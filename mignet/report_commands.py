@@ -38,6 +38,10 @@ def report(
     svg: Annotated[
         Path | None, typer.Option("--svg", metavar="DIR", help="Write the drawings into this folder, too.")
     ] = None,
+    checkup: Annotated[
+        Path | None,
+        typer.Option("--checkup", metavar="FILE", help="A result of mignet checkup; the last one when left out."),
+    ] = None,
     at_a_time: Annotated[
         int | None, typer.Option("--at-a-time", min=1, metavar="N", help="Clusters to look at at the same time.")
     ] = None,
@@ -57,11 +61,11 @@ def report(
     project = Project.find(cwd.resolve())
     names = chosen(project, stacks, all_=all_ or not (stacks or select), select=select)
     if files:
-        found = asyncio.run(reports.look(project, names, None))
+        found = asyncio.run(reports.look(project, names, None, checkup=checkup))
     else:
         # No record is kept: a look is nothing to take up again.
         with under_way("report", "direct", names, pace=Pace(at_a_time, timeout)) as course:
-            found = asyncio.run(reports.look(project, names, course))
+            found = asyncio.run(reports.look(project, names, course, checkup=checkup))
     if svg is not None:
         _pictures(found, svg)
     if output == "markdown":

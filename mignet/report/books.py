@@ -64,7 +64,12 @@ class Use:
             return f"{used}; no forecast without cluster.nodes"
         left = self.size - (self.needed or 0)
         room = f"{left} to spare" if left >= 0 else f"{-left} too few"
-        return f"{used}; {self.demand.total} needed ({self.demand}): {room}"
+        return f"{used}; {self.demand.total} needed: {room}"
+
+    @property
+    def details(self) -> str:
+        """The same with what the forecast is the sum of."""
+        return self.words if self.demand is None else f"{self.words} ({self.demand})"
 
 
 @dataclass(frozen=True, slots=True)

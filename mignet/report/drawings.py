@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from config.addressing import Address
     from mignet.report import Report
     from mignet.report.books import SubnetBooks, Use
+    from mignet.report.checkups import Checkup, Way
     from mignet.report.paths import Lane, Path, Step
     from mignet.report.tone import Tone
     from mignet.report.ways import Ways
@@ -150,7 +151,7 @@ def _areas(plan: AddressMap, uses: dict[str, Use], first: int, size: int) -> Ite
         use = uses.get(part.stack or "")
         kind: AreaKind = "slice-odd" if slices % 2 else "slice"
         slices += 1
-        words = f"{_words(part)}; {use.words}" if use else _words(part)
+        words = f"{_words(part)}; {use.details}" if use else _words(part)
         leased = tuple(_runs(use.leases or (), first)) if use else ()
         needed = min(use.needed, end - begin + 1) if use and use.needed else None
         yield Area(kind, begin, end, part.name, words, leased, needed)
@@ -255,7 +256,7 @@ def _nodes(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{len(names)} nodes: {names[0]}{_more(names, 1)}"
 
 
-def _more(names: Sequence[str], most: int) -> str:
+def _more(names: Sequence[object], most: int) -> str:
     return f" and {len(names) - most} more" if len(names) > most else ""
 
 
@@ -279,8 +280,34 @@ def grid(found: Ways) -> Grid:
     return Grid("peers", "Which cluster can take virtual machines from which", words, heads, tuple(rows))
 
 
+def measured(found: Checkup) -> Grid:
+    """Draw what a checkup measured: how fast the answer is, or what is wrong."""
+    heads, ways = found.matrix()
+    rows = tuple(
+        tuple(_measured(source, target, ways.get((source, target), ())) for target in heads) for source in heads
+    )
+    return Grid("checkup", "What the last checkup measured between the nodes", found.words, heads, rows)
+
+
+def _measured(source: str, target: str, ways: Sequence[Way]) -> GridCell:
+    broken = [way for way in ways if not way.ok]
+    if not ways:
+        return GridCell("·", f"from {source} to {target}: not measured", "idle")
+    times = [way.rtt for way in ways if way.rtt is not None]
+    if not broken:
+        text = f"{max(times):.2g} ms" if times else "well"
+        return GridCell(text, f"from {source} to {target}: {len(ways)} measured, all well; {text}", "good")
+    text = f"{len(ways) - len(broken)} of {len(ways)}" if len(ways) > 1 else "no"
+    words = f"from {source} to {target}: {broken[0].words}{_more(broken, 1)}"
+    return GridCell(text, words, "bad" if len(broken) == len(ways) else "warn", broken[0].reason)
+
+
 def of(report: Report) -> list[Drawing]:
     """Draw all of a report."""
     drawn: list[Drawing] = [strip(number, each) for number, each in enumerate(report.books, 1)]
     drawn += chains(report.paths)[0]
-    return [*drawn, grid(report.ways)] if len(report.stacks) > 1 else drawn
+    if len(report.stacks) > 1:
+        drawn.append(grid(report.ways))
+    if report.checkup and report.checkup.ways:
+        drawn.append(measured(report.checkup))
+    return drawn

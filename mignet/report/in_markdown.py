@@ -53,6 +53,12 @@ def _lines(report: Report) -> Iterator[str]:
             )
             yield f"| {plain(name)} | {' | '.join(' '.join(cell.split()) for cell in cells)} |"
         yield ""
+    if report.checkup:
+        yield from ("### The last checkup", "", f"{SIGNS[report.checkup.tone]} {plain(report.checkup.words)}", "")
+        yield from (f"- ✕ {plain(way.words)}" for way in report.checkup.broken[:MOST])
+        if more := _more(report.checkup.broken, MOST):
+            yield f"-{more}"
+        yield ""
     if report.left_out:
         yield from ("### What was not seen", "")
         yield from (f"- {plain(sentence)}" for sentence in report.left_out[:MOST_LEFT_OUT])
@@ -65,8 +71,11 @@ def _findings(report: Report) -> Iterator[str]:
         return
     yield from ("### Findings", "", "| | what | remedy |", "|---|---|---|")
     for group in grouped(report.findings, MOST):
-        for finding in group.findings:
+        for each in group.findings:
+            finding = each.finding
             what = str(finding).removesuffix(finding.remedy).strip() if finding.waived is None else str(finding)
+            if len(each.others) > 1:
+                what = f"{each.stack} and {len(each.others)} others, such as {what}"
             yield f"| {SIGNS[group.tone]} {group.kind} `{group.code}` | {plain(what)} | {plain(finding.remedy)} |"
         if group.more:
             yield f"| {SIGNS[group.tone]} {group.kind} `{group.code}` | and {group.more} more | |"
@@ -83,7 +92,7 @@ def _addresses(report: Report) -> Iterator[str]:
     yield from ("| cluster | slice | use and forecast | path |", "|---|---|---|---|")
     for row in listed[:MOST_ROWS]:
         for use in row.uses:
-            words = f"{SIGNS[use.tone]} {plain(use.words)}"
+            words = f"{SIGNS[use.tone]} {plain(use.details)}"
             yield (
                 f"| {plain(row.name)} | {plain(str(use.span))} | {words} |"
                 f" {SIGNS[row.path.tone]} {WORDS[row.path.tone]} |"

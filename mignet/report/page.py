@@ -19,10 +19,10 @@ from mignet.report.tone import RANK, SIGNS, WORDS, Tone
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from config.findings import Finding
     from mignet.report import Report
     from mignet.report.books import Use
     from mignet.report.paths import Path
+    from mignet.report.told import Told
 
 MOST_FINDINGS = 20
 """Findings of one code that are listed; of more, the page says how many there are."""
@@ -37,7 +37,7 @@ class FindingGroup:
     code: str
     tone: Tone
     kind: str
-    findings: tuple[Finding, ...]
+    findings: tuple[Told, ...]
     more: int
     stacks: int
 
@@ -92,6 +92,7 @@ def render(report: Report) -> str:
         chains=chains,
         undrawn=undrawn,
         grid=ways,
+        measured=drawings.measured(report.checkup) if report.checkup and report.checkup.ways else None,
         signs=SIGNS,
         words=WORDS,
         shown=shown,
@@ -141,20 +142,20 @@ def headline(report: Report) -> Headline:
     return Headline(tone, text)
 
 
-def grouped(findings: Iterable[Finding], most: int = MOST_FINDINGS) -> list[FindingGroup]:
+def grouped(findings: Iterable[Told], most: int = MOST_FINDINGS) -> list[FindingGroup]:
     """Put findings together by code, errors first; within a code, at most so many are kept."""
-    by_code: dict[tuple[str, str], list[Finding]] = {}
-    for finding in findings:
-        kind = "waived" if finding.waived is not None else finding.severity
-        by_code.setdefault((kind, finding.code), []).append(finding)
+    by_code: dict[tuple[str, str], list[Told]] = {}
+    for each in findings:
+        kind = "waived" if each.finding.waived is not None else each.finding.severity
+        by_code.setdefault((kind, each.finding.code), []).append(each)
     return [
         FindingGroup(
             code,
-            tones.of(same[0]),
+            tones.of(same[0].finding),
             kind,
             tuple(same[:most]),
             max(len(same) - most, 0),
-            len({name for each in same for name in (each.stack, each.peer) if name}),
+            len({name for each in same for name in each.about}),
         )
         for (kind, code), same in by_code.items()
     ]
@@ -165,10 +166,10 @@ def rows(report: Report) -> Iterator[Row]:
     paths = {path.stack: path for path in report.paths}
     errors: dict[str, int] = dict.fromkeys(report.stacks, 0)
     warnings = dict(errors)
-    for finding in report.findings:
-        for name in {finding.stack, finding.peer} & errors.keys():
-            errors[str(name)] += finding.blocks
-            warnings[str(name)] += finding.severity == "warning" and finding.waived is None
+    for each in report.findings:
+        for name in errors.keys() & set(each.about):
+            errors[name] += each.finding.blocks
+            warnings[name] += each.finding.severity == "warning" and each.finding.waived is None
     for name in report.stacks:
         if name not in paths:
             continue

@@ -1,7 +1,7 @@
 """The way from the nodes to virt-handler, cluster by cluster: NIC or bond, VLAN, attachment, pod; and where it breaks.
 
-Seen from the live nodes where nmstate reports them; from the stack file alone, it is what the stack declares. What is
-wrong comes from the rules of preflight and verify, and from nowhere else.
+Seen from the live nodes where nmstate reports them; from the stack file alone, it is what the stack declares. What the
+rules of preflight and verify call an error is broken; a NIC that is merely seen to be down is doubtful.
 """
 
 from __future__ import annotations
@@ -175,8 +175,10 @@ def _live_layers(node: Node, top: str) -> list[Step]:
         if others:
             # Ports of one bond or bridge stand side by side.
             beside = [_live(each, node.interfaces.get(each), node) for each in others]
-            down = next((each for each in [step, *beside] if each.tone != "good"), step)
-            step = replace(step, name=" + ".join(names), tone=down.tone, why=down.why)
+            down = next((each for each in [step, *beside] if each.tone != "good"), None)
+            step = replace(step, name=" + ".join(names))
+            if down:
+                step = replace(step, tone=down.tone, why=f"{down.name} {down.why}")
         steps.append(step)
         known.update(names)
         names = [each for each in _ports(interface or {}, node) if each not in known]
@@ -195,7 +197,7 @@ def _ports(interface: Mapping[str, Any], node: Node) -> list[str]:
 
 def _live(name: str, interface: Mapping[str, Any] | None, node: Node) -> Step:
     if interface is None:
-        return Step("NIC", name, tone="idle" if not node.state else "bad", why="is missing" if node.state else "")
+        return Step("NIC", name, tone="warn", why="is missing") if node.state else Step("NIC", name)
     kind = _KINDS.get(str(interface.get("type")), "NIC")
     details = [
         f"VLAN {interface['vlan']['id']}" if interface.get("vlan", {}).get("id") is not None else "",
@@ -208,7 +210,7 @@ def _live(name: str, interface: Mapping[str, Any] | None, node: Node) -> Step:
         kind,
         name,
         ", ".join(each for each in details if each),
-        "good" if up else "bad",
+        "good" if up else "warn",
         "" if up else f"is {state}",
     )
 
@@ -306,7 +308,7 @@ def _state(stack: Stack, name: str, pods: Sequence[Pod]) -> Step:
         why = f"has no {INTERFACE}: it migrates over the pod network"
         return Step("pod", name, tone="bad", why=why, code="pod-network-fallback")
     if not all(pod.ready for pod in pods):
-        return Step("pod", name, tone="bad", why="is not ready")
+        return Step("pod", name, tone="warn", why="is not ready")
     if not all(pod.asks_for(stack.network) for pod in pods):
         return Step("pod", name, tone="bad", why=f"asks for another network than {stack.network}")
     return Step("pod", name, tone="good")
@@ -325,7 +327,8 @@ def _merged(stack: Stack, lanes: Iterable[Lane]) -> Iterator[Lane]:
             pod = replace(pod, detail=used(stack, addresses))
         nodes = tuple(node for lane in same for node in lane.nodes)
         merged.append(Lane(nodes, (*below, pod), addresses))
-    yield from sorted(merged, key=lambda lane: -RANK[lane.tone])
+    # virt-handler before the sync controller, as migrations need it everywhere.
+    yield from sorted(merged, key=lambda lane: (-RANK[lane.tone], lane.steps[-1].name != "virt-handler"))
 
 
 def _declared(seen: Sighting, sight: Sight | None) -> Iterator[Lane]:

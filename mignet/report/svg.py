@@ -22,7 +22,8 @@ _CHARACTER = 7.4
 _PAD = 16
 
 STYLE = """
-svg.drawing text { font: 13px system-ui, "Liberation Sans", sans-serif; fill: var(--text) }
+svg.drawing text { font: 13px -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif;
+  fill: var(--text) }
 svg.drawing .head { font-weight: 600 } svg.drawing .small { font-size: 11px } svg.drawing .quiet { fill: var(--quiet) }
 svg.drawing .area rect { stroke: var(--ground); stroke-width: 1 }
 svg.drawing .slice rect { fill: var(--slice) } svg.drawing .slice-odd rect { fill: var(--slice-odd) }
@@ -124,8 +125,10 @@ def _area(area: Area, per_row: int, scale: float, label: int, step: int, head: i
             yield label + (begin - row * per_row) * scale, row * step + head, (end - begin) * scale
 
     drawn = [_rect(x, y, width, _ROW) for x, y, width in pieces(area.first, area.last)]
-    widest = max(pieces(area.first, area.last), key=lambda piece: piece[2])
     name = "G" if area.kind == "gateway" else area.label
+    # Where it begins, if the name fits there, else where there is most room for it.
+    room = len(name) * _CHARACTER + 6
+    widest = max(pieces(area.first, area.last), key=lambda piece: min(piece[2], room))
     text = _fitting(name, widest[2] - 6) or (name if area.kind == "gateway" and widest[2] >= 10 else "")
     for first, last in area.leased:
         drawn += [_rect(x, y + _ROW - _BOOKS, width, _BOOKS, "leased") for x, y, width in pieces(first, last)]

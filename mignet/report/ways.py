@@ -6,6 +6,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mignet.report.told import told
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -97,11 +99,9 @@ def ways(peers: Peers) -> Ways:
 def _grouped(peers: Peers, names: Sequence[str]) -> Iterable[Group]:
     """Yield groups by the codes of what is against each cluster, the sound ones first, then the largest."""
     against: dict[str, set[str]] = {name: set() for name in names}
-    for finding in peers.findings:
-        if finding.blocks:
-            for name in (finding.stack, finding.peer):
-                if name in against:
-                    against[name].add(finding.code)
+    for each in told(finding for finding in peers.findings if finding.blocks):
+        for name in each.about:
+            against[name].add(each.finding.code)
     by_codes: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
     for name, found in against.items():
         by_codes[tuple(sorted(found))].append(name)
