@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from config.findings import shown
-from mignet.report.tone import SIGNS, WORDS
+from mignet.report.tone import RANK, SIGNS, WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,9 +24,7 @@ if TYPE_CHECKING:
 AreaKind = Literal["slice", "slice-odd", "free", "reserved", "gateway", "twice"]
 
 ALONE = 8
-"""Sound clusters up to which each has a drawing of its own; of more, those of one shape share one."""
-MOST_BROKEN = 24
-"""Clusters with a broken or doubtful way that are drawn; the others are named."""
+"""Clusters up to which each has a drawing of its own; of more, those of one shape share one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +41,7 @@ class Area:
     words: str
     leased: tuple[tuple[int, int], ...] = ()
     needed: int | None = None
+    tone: Tone = "idle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,8 @@ class Strip:
     size: int
     areas: tuple[Area, ...]
     beyond: int = 0
+    prefix: str = ""
+    """What every cluster's name begins with, when the labels are without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +134,22 @@ def strip(number: int, books: SubnetBooks) -> Strip:
         occupied = size - last.span.size
         shown_size = min(size, max(-(-occupied // 16) * 16, 64))
         size, beyond = shown_size, size - shown_size
-    areas = list(_areas(plan, uses, first, size))
+    prefix = _prefix([part.name for part in plan.parts if part.kind == "used"])
+    areas = list(_areas(plan, uses, first, size, prefix))
     words = "; ".join(area.words for area in areas if area.kind != "free")
-    return Strip(
-        f"addresses-{number}", f"Addresses of {plan.subnet}", words, plan.usable.first, size, tuple(areas), beyond
-    )
+    title = f"Addresses of {plan.subnet}"
+    return Strip(f"addresses-{number}", title, words, plan.usable.first, size, tuple(areas), beyond, prefix)
 
 
-def _areas(plan: AddressMap, uses: dict[str, Use], first: int, size: int) -> Iterator[Area]:
+def _prefix(names: Sequence[str]) -> str:
+    """Return what all names begin with, up to a mark between words, where there are too many to write them out."""
+    if len(names) <= ALONE:
+        return ""
+    common = os.path.commonprefix(names)  # noqa: RUF071 (they are no paths)
+    return common[: max(common.rfind(mark) for mark in "-_.") + 1]
+
+
+def _areas(plan: AddressMap, uses: dict[str, Use], first: int, size: int, prefix: str) -> Iterator[Area]:
     slices = 0
     for part in plan.parts:
         begin, end = max(int(part.span.first) - first, 0), min(int(part.span.last) - first, size - 1)
@@ -154,7 +164,9 @@ def _areas(plan: AddressMap, uses: dict[str, Use], first: int, size: int) -> Ite
         words = f"{_words(part)}; {use.details}" if use else _words(part)
         leased = tuple(_runs(use.leases or (), first)) if use else ()
         needed = min(use.needed, end - begin + 1) if use and use.needed else None
-        yield Area(kind, begin, end, part.name, words, leased, needed)
+        tone: Tone = use.tone if use else "idle"
+        mark = f"{SIGNS[tone]} " if tone in {"bad", "warn"} else ""
+        yield Area(kind, begin, end, mark + part.name.removeprefix(prefix), words, leased, needed, tone)
     for each in plan.overlaps:
         begin, end = max(int(each.span.first) - first, 0), min(int(each.span.last) - first, size - 1)
         if begin <= end:
@@ -180,20 +192,14 @@ def _runs(leases: Sequence[Address], first: int) -> Iterator[tuple[int, int]]:
         yield start, end
 
 
-def chains(paths: Sequence[Path]) -> tuple[list[Chains], list[str]]:
-    """Draw the paths, those that break first; return the drawings, and the names of broken ones that have none.
-
-    Of many sound clusters, those of one shape share a drawing.
-    """
-    broken = [path for path in paths if path.tone in {"bad", "warn"}]
-    broken.sort(key=lambda path: path.tone != "bad")
-    sound = [path for path in paths if path.tone not in {"bad", "warn"}]
-    drawn = [_of_cluster(path) for path in broken[:MOST_BROKEN]]
-    if len(sound) <= ALONE:
-        drawn += [_of_cluster(path) for path in sound]
-    else:
-        drawn += _shared(sound)
-    return drawn, [path.stack for path in broken[MOST_BROKEN:]]
+def chains(paths: Sequence[Path]) -> list[Chains]:
+    """Draw the paths, those that break first; of many clusters, those of one shape share a drawing."""
+    by_shape: dict[object, list[Path]] = {}
+    for number, path in enumerate(paths):
+        shape = (path.seen, *(lane.shape for lane in path.lanes))
+        by_shape.setdefault(number if len(paths) <= ALONE else shape, []).append(path)
+    ordered = sorted(by_shape.values(), key=lambda same: (-RANK[same[0].tone], -len(same)))
+    return [_of_cluster(same[0]) if len(same) == 1 else _shared(number, same) for number, same in enumerate(ordered, 1)]
 
 
 def _of_cluster(path: Path) -> Chains:
@@ -214,37 +220,27 @@ def _tail(path: Path) -> str:
     return f"every station of {nodes} node{'' if nodes == 1 else 's'} is well"
 
 
-def _shared(paths: Sequence[Path]) -> Iterator[Chains]:
-    by_shape: dict[object, list[Path]] = {}
-    for path in paths:
-        by_shape.setdefault((path.seen, *(lane.shape for lane in path.lanes)), []).append(path)
-    for number, same in enumerate(sorted(by_shape.values(), key=len, reverse=True), 1):
-        if len(same) == 1:
-            yield _of_cluster(same[0])
-            continue
-        rows = []
-        for index, lane in enumerate(same[0].lanes):
-            count = sum(len(path.lanes[index].nodes) for path in same)
-            text = f"{count} nodes" if same[0].seen else lane.nodes[0]
-            chain = _chain(text, lane)
-            *below, pod = chain.boxes
-            rows.append(Chain((*below, Box(pod.kind, pod.text, "", pod.tone)), chain.tone, chain.why))
-        names = [path.stack for path in same]
-        title = f"{len(same)} clusters alike: {', '.join(names[:3])} and {len(names) - 3} more"
-        yield Chains(
-            f"path-alike-{number}",
-            title,
-            _tail(same[0]) if not same[0].seen else "every station is well",
-            same[0].tone,
-            tuple(rows),
-        )
+def _shared(number: int, same: Sequence[Path]) -> Chains:
+    first, names = same[0], [path.stack for path in same]
+    rows = []
+    for index, lane in enumerate(first.lanes):
+        count = sum(len(path.lanes[index].nodes) for path in same)
+        chain = _chain(f"{count} nodes" if first.seen else lane.nodes[0], lane)
+        *below, pod = chain.boxes
+        # The addresses of one of them say nothing of the others.
+        pod = replace(pod, detail="") if lane.addresses else pod
+        rows.append(Chain((*below, pod), chain.tone, f"as on {first.stack}, {chain.why}" if chain.why else ""))
+    title = f"{len(same)} clusters alike: {', '.join(names[:4])}{_more(names, 4)}"
+    words = "; ".join(row.why for row in rows if row.why)
+    words = words or ("every station is well" if first.seen else _tail(first))
+    return Chains(f"path-alike-{number}", title, words, first.tone, tuple(rows))
 
 
 def _chain(text: str, lane: Lane) -> Chain:
     breaks = lane.breaks_at or next((step for step in lane.steps if step.tone == "warn"), None)
-    tone: Tone = "good" if lane.tone == "good" else "idle"
+    tone: Tone = "idle" if all(step.tone == "idle" for step in lane.steps) else "good"
     boxes = (Box("node" if len(lane.nodes) == 1 else "nodes", text, "", tone), *map(_box, lane.steps))
-    why = "" if breaks is None else f"{breaks.kind} {breaks.name} {breaks.why}"
+    why = "" if breaks is None else breaks.trouble
     return Chain(boxes, lane.tone, f"{', '.join(lane.nodes[:3])}{_more(lane.nodes, 3)}: {why}" if why else "")
 
 
@@ -262,7 +258,7 @@ def _more(names: Sequence[object], most: int) -> str:
 
 def grid(found: Ways) -> Grid:
     """Draw the matrix of ways."""
-    heads = tuple(f"{group.name} ({len(group.stacks)})" if found.grouped else group.name for group in found.groups)
+    heads = tuple(f"{group.name} ({len(group.stacks):,})" if found.grouped else group.name for group in found.groups)
     rows = []
     for source, from_ in zip(found.groups, heads, strict=True):
         row = []
@@ -270,13 +266,13 @@ def grid(found: Ways) -> Grid:
             cell = found.cells[source.name, target.name]
             text = {"good": "ready", "bad": "no", "idle": "·", "warn": "some"}[cell.tone]
             if cell.of > 1:
-                text = f"{cell.ready} of {cell.of}"
+                text = f"{cell.ready:,} of {cell.of:,}"
             words = f"from {from_} to {to}: " + (
                 "itself" if not cell.of else "ready" if cell.tone == "good" else shown(str(cell.reason), limit=240)
             )
             row.append(GridCell(text, words, cell.tone, cell.code))
         rows.append(tuple(row))
-    words = f"{found.ready} of {found.of} ways are ready"
+    words = f"{found.ready:,} of {found.of:,} ways are ready"
     return Grid("peers", "Which cluster can take virtual machines from which", words, heads, tuple(rows))
 
 
@@ -305,7 +301,7 @@ def _measured(source: str, target: str, ways: Sequence[Way]) -> GridCell:
 def of(report: Report) -> list[Drawing]:
     """Draw all of a report."""
     drawn: list[Drawing] = [strip(number, each) for number, each in enumerate(report.books, 1)]
-    drawn += chains(report.paths)[0]
+    drawn += chains(report.paths)
     if len(report.stacks) > 1:
         drawn.append(grid(report.ways))
     if report.checkup and report.checkup.ways:

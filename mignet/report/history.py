@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from config.hyperconverged import NAME
@@ -49,10 +49,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Who wrote to an object of the network on a cluster last, and when, in UTC."""
+    """Who wrote to an object of the network last, and when, in UTC; on several clusters, in the same minute."""
 
     time: str
-    stack: str
+    stacks: tuple[str, ...]
     what: str
     manager: str
 
@@ -75,7 +75,12 @@ def runs(project: Project) -> tuple[list[Run], list[str]]:
 
 def writes(sightings: Sequence[Sighting]) -> list[Write]:
     """Return the last writes to each cluster's attachment and migration settings, the latest first."""
-    return sorted((each for seen in sightings for each in _writes(seen)), key=lambda each: each.time, reverse=True)
+    together: dict[tuple[str, str, str], Write] = {}
+    for each in (each for seen in sightings for each in _writes(seen)):
+        key = each.time[:16], each.what, each.manager
+        known = together.get(key)
+        together[key] = replace(known, stacks=(*known.stacks, *each.stacks)) if known else each
+    return sorted(together.values(), key=lambda each: each.time, reverse=True)
 
 
 def _writes(seen: Sighting) -> Iterator[Write]:
@@ -95,4 +100,4 @@ def _writes(seen: Sighting) -> Iterator[Write]:
 def _last(seen: Sighting, what: str, writers: Iterator[Writer]) -> Iterator[Write]:
     last = max((by for by in writers if by.time), key=lambda by: by.time, default=None)
     if last is not None:
-        yield Write(last.time, seen.name, what, last.manager)
+        yield Write(last.time, (seen.name,), what, last.manager)

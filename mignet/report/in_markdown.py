@@ -36,12 +36,11 @@ def _lines(report: Report) -> Iterator[str]:
     yield from _addresses(report)
     yield "### From the nodes to virt-handler"
     yield ""
-    drawn, undrawn = drawings.chains(report.paths)
+    drawn = drawings.chains(report.paths)
     for each in drawn[:MOST]:
         yield from (f"**{plain(each.title)}**: {plain(each.words)}", "", mermaid.draw(each), "")
-    left = [*(each.title for each in drawn[MOST:]), *undrawn]
-    if left:
-        yield from (f"Not drawn: {plain(', '.join(left[:MOST_ROWS]))}{_more(left, MOST_ROWS)}", "")
+    if left := [each.title for each in drawn[MOST:]]:
+        yield from (f"Not drawn: {plain('; '.join(left[:MOST_ROWS]))}{_more(left, MOST_ROWS)}", "")
     if len(report.stacks) > 1:
         grid = drawings.grid(report.ways)
         yield from (f"### {grid.title}", "", mermaid.draw(grid), "")

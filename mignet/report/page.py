@@ -42,6 +42,12 @@ class FindingGroup:
     stacks: int
 
     @property
+    def remedy(self) -> str:
+        """The way out, when it is the same for all that are listed."""
+        remedies = {each.finding.remedy for each in self.findings}
+        return remedies.pop() if len(remedies) == 1 and len(self.findings) > 1 and self.kind != "waived" else ""
+
+    @property
     def count(self) -> int:
         """All of them."""
         return len(self.findings) + self.more
@@ -74,7 +80,6 @@ def render(report: Report) -> str:
     style = f"{palette.variables(':root')}\n{_read('page.css')}\n{svg.style()}"
     script = _read("page.js")
     strips = [drawings.strip(number, each) for number, each in enumerate(report.books, 1)]
-    chains, undrawn = drawings.chains(report.paths)
     ways = drawings.grid(report.ways) if len(report.stacks) > 1 else None
     return environment.get_template(
         "page.html.j2"
@@ -89,8 +94,7 @@ def render(report: Report) -> str:
         groups=grouped(report.findings),
         rows=list(rows(report)),
         strips=[(strip, [_drawn(strip, width) for width in (svg.WIDE, svg.NARROW)]) for strip in strips],
-        chains=chains,
-        undrawn=undrawn,
+        chains=drawings.chains(report.paths),
         grid=ways,
         measured=drawings.measured(report.checkup) if report.checkup and report.checkup.ways else None,
         signs=SIGNS,
@@ -131,6 +135,8 @@ def headline(report: Report) -> Headline:
         text = f"{report.errors} error{'s' if report.errors > 1 else ''}: migrations fail, or will"
     elif report.warnings:
         tone, text = "warn", f"It works, with {report.warnings} warning{'s' if report.warnings > 1 else ''}"
+    elif doubtful := sum(path.tone in {"bad", "warn"} for path in report.paths):
+        tone, text = "warn", f"It works, and the path of {doubtful} cluster{'s' if doubtful > 1 else ''} is doubtful"
     elif not report.asked:
         tone, text = "idle", "The files agree with each other; no cluster was asked"
     elif unseen:
@@ -177,7 +183,7 @@ def rows(report: Report) -> Iterator[Row]:
         against: Tone = (
             "bad" if errors[name] else "warn" if warnings[name] else "good" if name in report.seen else "idle"
         )
-        tone = _worst([against, *(use.tone for use in uses if use.tone != "idle")])
+        tone = _worst([against, *(each for each in (paths[name].tone, *(use.tone for use in uses)) if each != "idle")])
         ways = report.ways
         yield Row(
             name,

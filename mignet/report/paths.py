@@ -59,6 +59,13 @@ class Step:
     why: str = ""
     code: str = ""
 
+    @property
+    def trouble(self) -> str:
+        """What is wrong, with the station's name; of several ports, `why` names the one."""
+        ports = self.name.split(" + ")
+        named = len(ports) > 1 and self.why.startswith(tuple(f"{port} " for port in ports))
+        return f"{self.kind} {self.why}" if named else f"{self.kind} {self.name} {self.why}"
+
     def marked(self, finding: Finding) -> Step:
         """Return it with what a finding says of it, unless something worse is known."""
         tone = tones.of(finding)
@@ -258,7 +265,10 @@ def _marked(steps: list[Step], findings: Iterable[Finding]) -> list[Step]:
         at = next((index for index, step in enumerate(steps) if named and name in step.name.split(" + ")), 0)
         if not steps:
             steps.append(Step("NIC", name or "none"))
-        steps[at] = steps[at].marked(finding)
+        step = steps[at].marked(finding)
+        if step is not steps[at] and named and step.name != name:
+            step = replace(step, why=f"{name} {step.why}")
+        steps[at] = step
     return steps
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from config.findings import shown
 from mignet.report import palette
 from mignet.report.drawings import Chains, Grid, Strip
 
@@ -32,13 +31,15 @@ svg.drawing .gateway rect { fill: var(--gateway) } svg.drawing .twice rect { fil
 svg.drawing .area text { fill: var(--on-slice) } svg.drawing .free text { fill: var(--on-free) }
 svg.drawing .area .leased { fill: var(--leased); stroke: none }
 svg.drawing .area .needed { fill: none; stroke: var(--on-slice); stroke-width: 1.5; stroke-dasharray: 3 2 }
+svg.drawing .area .tight { stroke-dasharray: none; stroke-width: 0.7 }
 svg.drawing .legend .needed { stroke: var(--text) }
 svg.drawing .box rect { stroke-width: 1.5 } svg.drawing .way { fill: none; stroke: var(--idle-line); stroke-width: 1.5 }
-svg.drawing .box.good rect { fill: var(--good-ground); stroke: var(--good-line) }
+svg.drawing .box.good rect { fill: var(--ground); stroke: var(--good-line) }
+svg.drawing .box.good .sign { fill: var(--good) }
 svg.drawing .box.warn rect { fill: var(--warn-ground); stroke: var(--warn-line); stroke-dasharray: 6 2 }
 svg.drawing .box.bad rect { fill: var(--bad-ground); stroke: var(--bad-line); stroke-width: 3 }
 svg.drawing .box.idle rect { fill: var(--idle-ground); stroke: var(--idle-line); stroke-dasharray: 2 3 }
-svg.drawing .box.good text { fill: var(--good) } svg.drawing .box.warn text { fill: var(--warn) }
+svg.drawing .box.warn text { fill: var(--warn) }
 svg.drawing .box.bad text { fill: var(--bad) } svg.drawing .box.idle text { fill: var(--idle) }
 """
 
@@ -68,7 +69,7 @@ def _svg(drawing: Drawing, *, width: int, before: str, standalone: bool) -> str:
         f'<svg{space} class="drawing" viewBox="0 0 {wide:.0f} {high:.0f}" width="{wide:.0f}" height="{high:.0f}"'
         f' role="img" aria-labelledby="{_id(key)}-t {_id(key)}-d">'
         f'<title id="{_id(key)}-t">{escape(drawing.title)}</title>'
-        f'<desc id="{_id(key)}-d">{escape(shown(drawing.words, limit=2000))}</desc>'
+        f'<desc id="{_id(key)}-d">{escape(_cut(drawing.words, 2000))}</desc>'
         f"{before}{body}</svg>"
     )
 
@@ -85,7 +86,11 @@ def _text(x: float, y: float, text: str, style: str = "") -> str:
 def _fitting(text: str, room: float) -> str:
     """Return as much of a text as there is room for, in pixels; nothing when it is not worth it."""
     most = int(room / _CHARACTER)
-    return shown(text, limit=most) if most >= 3 or len(text) <= most else ""
+    return _cut(text, most) if most >= 3 or len(text) <= most else ""
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 # --- strips
@@ -134,7 +139,8 @@ def _area(area: Area, per_row: int, scale: float, label: int, step: int, head: i
         drawn += [_rect(x, y + _ROW - _BOOKS, width, _BOOKS, "leased") for x, y, width in pieces(first, last)]
     if area.needed:
         drawn += [
-            _rect(x + 1, y + _ROW - _BOOKS - 1, max(width - 2, 1), _BOOKS, "needed")
+            # Dashes of a box that is no wider than one of them say nothing.
+            _rect(x + 1, y + _ROW - _BOOKS - 1, max(width - 2, 1), _BOOKS, "needed" if width >= 14 else "needed tight")
             for x, y, width in pieces(area.first, area.first + area.needed - 1)
         ]
     written = _text(widest[0] + 4, widest[1] + 17, text) if text else ""
@@ -200,23 +206,24 @@ def _chains(drawing: Chains) -> tuple[str, float, float]:
             x += widths[index] + _ARROW
         y += _HIGH + 12
         if chain.why:
-            parts.append(_text(_PAD, y + 4, shown(chain.why, limit=max(int(wide / 6.4), 60)), "small"))
+            parts.append(_text(_PAD, y + 4, _cut(chain.why, max(int(wide / 6.4), 60)), "small"))
             y += 20
     return "".join(parts), wide, y + 6
 
 
 def _wide(box: Box) -> float:
-    longest = max(len(shown(box.text, limit=_WIDEST)) * 1.05 + 2, len(shown(box.detail, limit=_WIDEST)), len(box.kind))
+    longest = max(len(_cut(box.text, _WIDEST)) * 1.05 + 2, len(_cut(box.detail, _WIDEST)), len(box.kind))
     return max(longest * _CHARACTER + 18, 84)
 
 
 def _box(box: Box, x: float, y: float, width: float) -> str:
-    text = f"{box.sign} {shown(box.text, limit=_WIDEST)}"
+    sign = f'<tspan class="sign">{box.sign}</tspan> '
     return (
         f'<g class="box {box.tone}"><title>{escape(box.words)}</title>'
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{_HIGH}" rx="6"/>'
-        f"{_text(x + 9, y + 15, box.kind, 'small')}{_text(x + 9, y + 31, text, 'head')}"
-        f"{_text(x + 9, y + 45, shown(box.detail, limit=_WIDEST), 'small')}</g>"
+        f"{_text(x + 9, y + 15, box.kind, 'small')}"
+        f'<text x="{x + 9:.1f}" y="{y + 31:.1f}" class="head">{sign}{escape(_cut(box.text, _WIDEST))}</text>'
+        f"{_text(x + 9, y + 45, _cut(box.detail, _WIDEST), 'small')}</g>"
     )
 
 
