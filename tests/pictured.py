@@ -12,6 +12,7 @@ from typing import Any
 import healthy
 import yaml
 
+from config.addressing import AddressRange
 from config.project_files import Project
 from config.stack import Stack
 from mignet import looks, preflight
@@ -42,6 +43,7 @@ def fleet(
     asked: bool = True,
     nodes_of: Callable[[str], int] = lambda _: NODES,
     own: Mapping[str, Any] | None = None,
+    checkup: Path | None = None,
 ) -> Report:
     """Return the report of these clusters: each name with what is wrong with it, or nothing (an empty text)."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +73,7 @@ def fleet(
         if asked
         else [Sighting(stack, side=side.Side(stack)) for stack in stacks]
     )
-    return assemble(read, list(names), files, sightings, asked=asked)
+    return assemble(read, list(names), files, sightings, asked=asked, checkup=checkup)
 
 
 def sighting(stack: Stack, ailment: str, count: int) -> Sighting:
@@ -200,9 +202,9 @@ AILMENTS: dict[str, Callable[[Stack, list[Object]], None]] = {
 }
 
 
-def three(folder: Path) -> Report:
+def three(folder: Path, **more: Any) -> Report:
     """Return a small fleet of which one node is not on the network."""
-    return fleet(folder, {"prod-berlin": "", "prod-madrid": "pod-network", "prod-oslo": ""}, each=64)
+    return fleet(folder, {"prod-berlin": "", "prod-madrid": "pod-network", "prod-oslo": ""}, each=64, **more)
 
 
 def many(folder: Path, count: int = 300) -> Report:
@@ -247,3 +249,8 @@ def checkup(report: Report, path: Path, *, broken: Mapping[tuple[str, str], str]
     }
     path.write_text(json.dumps(content))
     return path
+
+
+def span(first: str, size: int) -> AddressRange:
+    """Return so many addresses."""
+    return AddressRange(ip_address(first), ip_address(first) + (size - 1))

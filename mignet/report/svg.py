@@ -138,13 +138,15 @@ def _area(area: Area, per_row: int, scale: float, label: int, step: int, head: i
     for first, last in area.leased:
         drawn += [_rect(x, y + _ROW - _BOOKS, width, _BOOKS, "leased") for x, y, width in pieces(first, last)]
     if area.needed:
-        drawn += [
-            # Dashes of a box that is no wider than one of them say nothing.
-            _rect(x + 1, y + _ROW - _BOOKS - 1, max(width - 2, 1), _BOOKS, "needed" if width >= 14 else "needed tight")
-            for x, y, width in pieces(area.first, area.first + area.needed - 1)
-        ]
+        drawn += [_needed(x, y, width) for x, y, width in pieces(area.first, area.first + area.needed - 1)]
     written = _text(widest[0] + 4, widest[1] + 17, text) if text else ""
     return f'<g class="area {area.kind}"><title>{escape(area.words)}</title>{"".join(drawn)}{written}</g>'
+
+
+def _needed(x: float, y: float, width: float) -> str:
+    # Dashes of a box that is no wider than one of them say nothing.
+    style, inside = ("needed", 1.0) if width >= 14 else ("needed tight", 0.0)
+    return _rect(x + inside, y + _ROW - _BOOKS - 1, width - 2 * inside, _BOOKS, style)
 
 
 def _rect(x: float, y: float, width: float, height: float, style: str = "") -> str:

@@ -42,6 +42,7 @@ VERBS: dict[str, list[list[str]]] = {
     ],
     "destroy": [["--all", "--yes"]],
     "peers": [[], ["--json"]],
+    "report": [[], ["--output", "markdown"]],
     "render": [["--all"], ["--all", "--output", "manifests"]],
     "export operator": [["--all", "--repo", "https://git.example/fleet.git", "--kubeconfig-secret", "clusters:config"]],
     "export ci": [["--all"]],
