@@ -14,7 +14,7 @@ from config.uplink import made, uses
 from config.uplink_rules import attachment_tags
 from mignet.kinds import NODE, NODE_NETWORK_STATE
 from mignet.preflight import nodes as node_rules
-from mignet.preflight.links import Place, attached, group_of, is_control_plane
+from mignet.preflight.links import Place, attached, group_of, groups_of, is_control_plane
 from mignet.report import tone as tones
 from mignet.report.tone import RANK
 from mignet.snapshot import UnreadError, judge
@@ -131,16 +131,37 @@ def _of_nodes(seen: Sighting, sight: Sight | None) -> Iterator[Lane]:
         nodes = fitness.nodes
     except UnreadError:
         return
+    known: dict[object, tuple[Finding, ...]] = {}
     for node in nodes:
         if not node.schedulable and not (is_control_plane(node) and fitness.migrates_between_clusters):
             continue
         severity: Literal["error", "warning"] = "error" if node.schedulable else "warning"
         pods = HANDLER if node.schedulable else "the sync controller"
         place = Place(node, pods, severity, group_of(seen.stack, node))
-        findings = judge(_OF_NODES, _only(fitness, node.name)).findings
+        # Hundreds of nodes are set up alike, and judged once.
+        alike = _setup(seen.stack, node)
+        if alike not in known:
+            known[alike] = judge(_OF_NODES, _only(fitness, node.name)).findings
+        findings = known[alike]
         below = _marked(list(_below(seen.stack, place)), findings)
         pod, addresses = _pod(seen, sight, place)
         yield Lane((node.name,), (*below, _attachment(seen, sight), pod), addresses)
+
+
+def _setup(stack: Stack, node: Node) -> tuple[object, ...]:
+    """Return all of a node that the rules of nodes look at."""
+    links = tuple(
+        (name, *(repr(each.get(key)) for key in _LOOKED_AT))
+        for name, each in node.interfaces.items()
+        # A pod's end of a veth pair has a name of its own on every node.
+        if each.get("type") != "veth"
+    )
+    mappings = repr(node.state.get("ovn"))
+    groups = tuple(group.name for group in groups_of(stack, node))
+    return node.schedulable, is_control_plane(node), groups, links, tuple(sorted(node.default_route)), mappings
+
+
+_LOOKED_AT = ("type", "state", "mtu", "max-mtu", "controller", "vlan", "link-aggregation", "bridge")
 
 
 def _only(fitness: Seen, name: str) -> Seen:
