@@ -43,6 +43,7 @@ def fleet(
     asked: bool = True,
     nodes_of: Callable[[str], int] = lambda _: NODES,
     own: Mapping[str, Any] | None = None,
+    without: tuple[str, ...] = (),
     checkup: Path | None = None,
 ) -> Report:
     """Return the report of these clusters: each name with what is wrong with it, or nothing (an empty text)."""
@@ -64,7 +65,9 @@ def fleet(
                 "vlan": {"name": "mig0"},
             },
         }
-        config = {f"migration-network:{key}": value for key, value in (values | dict(own or {})).items()}
+        config = {
+            f"migration-network:{key}": value for key, value in (values | dict(own or {})).items() if key not in without
+        }
         (folder / f"Pulumi.{name}.yaml").write_text(yaml.safe_dump({"config": config}))
     read = Project.find(folder)
     files, stacks = files_of(read, list(names))
@@ -205,6 +208,13 @@ AILMENTS: dict[str, Callable[[Stack, list[Object]], None]] = {
 def three(folder: Path, **more: Any) -> Report:
     """Return a small fleet of which one node is not on the network."""
     return fleet(folder, {"prod-berlin": "", "prod-madrid": "pod-network", "prod-oslo": ""}, each=64, **more)
+
+
+def measured(folder: Path) -> Report:
+    """Return the small fleet with a checkup that found one way broken."""
+    seen = three(folder)
+    broken = {("prod-berlin/node-1", "prod-oslo/node-0"): "no answer"}
+    return three(folder, checkup=checkup(seen, folder / "checkup.json", broken=broken))
 
 
 def many(folder: Path, count: int = 300) -> Report:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 AreaKind = Literal["slice", "slice-odd", "free", "reserved", "gateway", "twice"]
 
+WHOLE = 1024
+"""Addresses up to which a subnet is always drawn as a whole."""
 ALONE = 8
 """Clusters up to which each has a drawing of its own; of more, those of one shape share one."""
 
@@ -129,7 +131,7 @@ def strip(number: int, books: SubnetBooks) -> Strip:
     uses = {use.stack: use for use in books.uses}
     first, size, beyond = int(plan.usable.first), plan.usable.size, 0
     last = plan.parts[-1] if plan.parts else None
-    if last and last.kind == "free" and last.span.size > size // 2 and len(plan.parts) > 1:
+    if size > WHOLE and last and last.kind == "free" and last.span.size > size // 2 and len(plan.parts) > 1:
         # What nobody has would leave no room for what somebody has.
         occupied = size - last.span.size
         shown_size = min(size, max(-(-occupied // 16) * 16, 64))

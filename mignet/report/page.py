@@ -132,7 +132,9 @@ def headline(report: Report) -> Headline:
     unseen = len(report.stacks) - len(report.seen)
     if report.errors:
         tone: Tone = "bad"
-        text = f"{report.errors} error{'s' if report.errors > 1 else ''}: migrations fail, or will"
+        hit = {name for each in report.findings if each.finding.blocks for name in each.about}
+        where = f" on {len(hit)} cluster{'s' if len(hit) > 1 else ''}" if len(report.stacks) > 1 else ""
+        text = f"{report.errors} error{'s' if report.errors > 1 else ''}{where}: migrations fail, or will"
     elif report.warnings:
         tone, text = "warn", f"It works, with {report.warnings} warning{'s' if report.warnings > 1 else ''}"
     elif doubtful := sum(path.tone in {"bad", "warn"} for path in report.paths):

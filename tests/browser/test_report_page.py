@@ -14,7 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from config.project_files import Project
-from mignet.report import Report, assemble, files_of, page
+from mignet.report import assemble, files_of, page
 from mignet.report.sighting import from_files
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -40,17 +40,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pages")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(folder / "state"))
-        three, many = measured(folder / "three"), pictured.many(folder / "many")
+        three, many = pictured.measured(folder / "three"), pictured.many(folder / "many")
     (folder / "three.html").write_text(page.render(three))
     (folder / "many.html").write_text(page.render(many))
     return folder
-
-
-def measured(folder: Path) -> Report:
-    """Return the small fleet with a checkup that found one way broken."""
-    seen = pictured.three(folder)
-    broken = {("prod-berlin/node-1", "prod-oslo/node-0"): "no answer"}
-    return pictured.three(folder, checkup=pictured.checkup(seen, folder / "checkup.json", broken=broken))
 
 
 class Open:

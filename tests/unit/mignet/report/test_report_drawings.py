@@ -177,7 +177,7 @@ def test_a_comment_on_a_pull_request_of_300_clusters_fits(many: Report) -> None:
 
 def test_markdown_has_the_drawings_and_what_is_found(three: Report) -> None:
     text = in_markdown.render(three)
-    assert text.startswith("## ✕ Migration network: 1 error")
+    assert text.startswith("## ✕ Migration network: 1 error on 1 cluster")
     assert text.count("```mermaid") == 1 + 3 + 1
     assert "`pod-network-fallback`" in text
     assert "| prod-madrid | 10.200.5.80-10.200.5.143 | ✓ 5 of 64 leased; 7 needed" in text
@@ -203,7 +203,7 @@ def test_no_text_from_a_file_or_a_cluster_becomes_markup(tmp_path: Path) -> None
     [
         ("", True, "good", "Every cluster is on the network, and every way is ready"),
         ("", False, "idle", "The files agree with each other; no cluster was asked"),
-        ("gate", True, "bad", "1 error: migrations fail, or will"),
+        ("gate", True, "bad", "1 error on 1 cluster: migrations fail, or will"),
         ("version", True, "warn", "It works, with 1 warning"),
         ("cable", True, "warn", "It works, and the path of 1 cluster is doubtful"),
     ],

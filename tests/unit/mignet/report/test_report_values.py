@@ -12,7 +12,7 @@ import yaml
 from config.demand import Demand
 from config.findings import Finding
 from config.project_files import Project
-from mignet.report import Report, assemble, checkups, files_of, history
+from mignet.report import Report, assemble, checkups, drawings, files_of, history, page
 from mignet.report.books import Use
 from mignet.report.sighting import from_files
 from mignet.report.told import told
@@ -260,3 +260,69 @@ def test_what_stands_in_the_files_is_found_as_mignet_check_finds_it(tmp_path: Pa
     report = assemble(project, ["one", "two"], files, [from_files(stack) for stack in stacks], asked=False)
     assert {finding.code for finding in files.between()} <= set(codes(report))
     assert report.errors
+
+
+@pytest.mark.parametrize(
+    ("attachment", "uplink", "steps"),
+    [
+        (
+            {"type": "macvlan", "name": "m", "master": "eth1"},
+            None,
+            [("NIC", "eth1"), ("VLAN", "VLAN 2001")],
+        ),
+        (
+            {"type": "macvlan", "name": "m", "master": "eth1.2001"},
+            {"vlan": {"baseInterface": "eth1"}},
+            [("NIC", "eth1"), ("VLAN", "eth1.2001")],
+        ),
+        (
+            {"type": "bridge", "name": "m", "bridge": "br-mig", "vlan": 2001},
+            {"bridge": {"name": "br-mig", "port": "eth1"}},
+            [("NIC", "eth1"), ("bridge", "br-mig"), ("VLAN", "VLAN 2001")],
+        ),
+        (
+            {"type": "localnet", "name": "m", "physicalNetworkName": "mig"},
+            {"ovsBridge": {"name": "ovs-mig", "port": "eth1"}, "localnet": {"localnet": "mig"}},
+            [("NIC", "eth1"), ("bridge", "ovs-mig"), ("VLAN", "VLAN 2001")],
+        ),
+    ],
+    ids=["nic", "vlan", "bridge", "localnet"],
+)
+def test_every_type_of_attachment_has_its_declared_path(
+    tmp_path: Path, attachment: object, uplink: object, steps: list[tuple[str, str]]
+) -> None:
+    own = {"attachment": attachment, "uplink": uplink or {}}
+    report = pictured.fleet(tmp_path / "p", {"one": ""}, own=own, without=() if uplink else ("uplink",), asked=False)
+    (path,) = report.paths
+    assert [(step.kind, step.name) for step in path.lanes[0].steps] == [
+        *steps,
+        ("attachment", "m"),
+        ("pod", "virt-handler"),
+    ]
+
+
+def test_both_families_have_a_map_and_a_use(tmp_path: Path) -> None:
+    own = {
+        "segment": {"subnet": ["10.200.5.0/24", "fd00:200:5::/64"], "vlan": 2001, "mtu": 9000},
+        "slice": [
+            {"rangeStart": "10.200.5.16", "rangeEnd": "10.200.5.47"},
+            {"rangeStart": "fd00:200:5::10", "rangeEnd": "fd00:200:5::2f"},
+        ],
+    }
+    report = pictured.fleet(tmp_path / "p", {"one": ""}, own=own)
+    assert [str(books.plan.subnet) for books in report.books] == ["10.200.5.0/24", "fd00:200:5::/64"]
+    assert [len(use.leases or ()) for books in report.books for use in books.uses] == [5, 5]
+    narrow, wide = (drawings.strip(number, each) for number, each in enumerate(report.books, 1))
+    assert (narrow.size, narrow.beyond) == (254, 0)
+    assert wide.size == 64
+    assert wide.beyond > 2**62
+    assert "fd00:200:5::10" in page.render(report)
+
+
+def test_addresses_that_two_stacks_have_are_marked_on_the_map(tmp_path: Path) -> None:
+    report = pictured.fleet(
+        tmp_path / "p", {"one": "", "two": ""}, own={"slice": {"rangeStart": "10.200.5.16", "rangeEnd": "10.200.5.47"}}
+    )
+    areas = drawings.strip(1, report.books[0]).areas
+    assert [(area.first, area.last) for area in areas if area.kind == "twice"] == [(15, 46)]
+    assert report.ways.ready == 0
