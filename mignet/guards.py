@@ -48,7 +48,6 @@ async def prerequisites(stack: Stack, cluster: Cluster, *, foreign: bool = False
     """
     namespace, kind = stack.cluster.namespace, hyperconverged_kind(stack)
     found = await asyncio.gather(
-        cluster.get(NAMESPACE, namespace),
         cluster.get(NETWORK_ATTACHMENT, stack.network, namespace),
         cluster.get(kind, NAME, namespace),
         return_exceptions=True,
@@ -58,18 +57,15 @@ async def prerequisites(stack: Stack, cluster: Cluster, *, foreign: bool = False
         if isinstance(outcome, ClusterError):
             if outcome.reason in {"unreachable", "unauthorized", "kubeconfig"}:
                 raise GuardError(stack.name, [str(outcome)])
-            # Reading a namespace is a right of its own, and its absence shows in the other two as well.
-            if outcome is found[0] and outcome.reason == "forbidden":
-                continue
             sentences.append(str(outcome))
         elif isinstance(outcome, BaseException):
             raise outcome
-    where, attachment, hyperconverged = (None if isinstance(each, BaseException) else each for each in found)
-    if where is None and not isinstance(found[0], BaseException):
+    attachment, hyperconverged = (None if isinstance(each, BaseException) else each for each in found)
+    if hyperconverged is None and await _without(namespace, cluster):
         sentences.append(
             f"namespace {namespace} does not exist; install OpenShift Virtualization, or correct cluster.namespace"
         )
-    elif hyperconverged is None and not isinstance(found[2], BaseException):
+    elif hyperconverged is None and not isinstance(found[1], BaseException):
         sentences.append(
             f"HyperConverged {NAME} does not exist in namespace {namespace}; create it with the operator's own"
             " default first (this program never creates one), or correct cluster.namespace"
@@ -80,6 +76,14 @@ async def prerequisites(stack: Stack, cluster: Cluster, *, foreign: bool = False
     if sentences or hyperconverged is None:
         raise GuardError(stack.name, sentences)
     return attachment, hyperconverged
+
+
+async def _without(namespace: str, cluster: Cluster) -> bool:
+    """Whether a namespace is known not to be there; reading one is a right of its own, which not everybody has."""
+    try:
+        return await cluster.get(NAMESPACE, namespace) is None
+    except ClusterError:
+        return False
 
 
 async def uplinks(stack: Stack, cluster: Cluster, *, foreign: bool = False) -> tuple[Object, ...]:

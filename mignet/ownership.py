@@ -29,6 +29,19 @@ def owners(live: Object) -> Iterator[tuple[str, Writer]]:
             yield path, _writer(entry)
 
 
+def taken_over(live: Object, applied: Object, *, ours: str) -> dict[str, str]:
+    """Return who loses which field, by dotted path, when an apply by force makes `applied` of the live object.
+
+    It is read from the managedFields of both, so that it is what the API server itself would call a conflict.
+    """
+    left = {(writer.manager, writer.operation, path) for path, writer in owners(applied)}
+    return {
+        path: writer.manager
+        for path, writer in owners(live)
+        if writer.manager != ours and (writer.manager, writer.operation, path) not in left
+    }
+
+
 def writer_of(live: Object, path: str, *, ours: str) -> Writer | None:
     """Return who set what stands at a dotted path: of several owners the last one that is not `ours`, else that.
 

@@ -38,13 +38,20 @@ _server.set_forkserver_preload(IMPORTED)
 
 
 def mignet(
-    *arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 60
+    *arguments: str | Path,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 60,
+    together: bool = False,
 ) -> subprocess.CompletedProcess[str]:
-    """Run mignet with nobody at its input, and return its exit code and its output; `timeout` is in seconds."""
+    """Run mignet with nobody at its input, and return its exit code and its output; `timeout` is in seconds.
+
+    With `together`, both streams are the output, as on a terminal.
+    """
     command = [MIGNET, *map(str, arguments)]
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         # By their names below this process: a started one inherits only what multiprocessing knows of.
-        files = [f"/proc/{os.getpid()}/fd/{file.fileno()}" for file in (out, err)]
+        files = [f"/proc/{os.getpid()}/fd/{file.fileno()}" for file in (out, out if together else err)]
         process = _server.Process(target=_run, args=(command, str(cwd), dict(env or os.environ), *files))
         process.start()
         process.join(timeout)
@@ -64,7 +71,7 @@ def _run(command: list[str], folder: str, environment: dict[str, str], out: str,
         os.dup2(opened, number)
         os.close(opened)
     sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
-    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stdout = os.fdopen(1, "w", 1, encoding="utf-8", closefd=False)
     sys.stderr = os.fdopen(2, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)
     os.environ.clear()
     os.environ.update(environment)

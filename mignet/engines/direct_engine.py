@@ -17,7 +17,7 @@ from mignet.changes import FieldChange, ObjectChange, Operation, declared_differ
 from mignet.cluster import Cluster, ClusterError, ConflictError
 from mignet.engines.comparison import compared
 from mignet.kinds import NETWORK_ATTACHMENT, NODE_POLICY, Object, kind_of
-from mignet.ownership import owned_paths, writer_of
+from mignet.ownership import owned_paths, taken_over, writer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -102,18 +102,15 @@ async def _dry_run(stack: Stack, declared: Declared, live: Object | None, cluste
         # The dry run asks whether the API server would take it.
         await cluster.apply(manifest, manager=FIELD_MANAGER, force=True, dry_run=True)
         return Step(_change("create", manifest, differences({}, _content(manifest))), manifest, declared)
-    owners: dict[str, str] = {}
     try:
-        applied = await cluster.apply(manifest, manager=FIELD_MANAGER, force=False, dry_run=True)
+        applied = await cluster.apply(manifest, manager=FIELD_MANAGER, force=declared.force or only_look, dry_run=True)
     except ConflictError as error:
-        owners = {conflict.path: conflict.owner for conflict in error.conflicts}
-        if not declared.force and not only_look:
-            refused = [
-                FieldChange(path, guards.value_at(live, path), guards.value_at(manifest, path), owner)
-                for path, owner in owners.items()
-            ]
-            raise guards.GuardError(stack.name, map(guards.refused_take_over, refused)) from error
-        applied = await cluster.apply(manifest, manager=FIELD_MANAGER, force=True, dry_run=True)
+        refused = [
+            FieldChange(each.path, guards.value_at(live, each.path), guards.value_at(manifest, each.path), each.owner)
+            for each in error.conflicts
+        ]
+        raise guards.GuardError(stack.name, map(guards.refused_take_over, refused)) from error
+    owners = taken_over(live, applied, ours=FIELD_MANAGER)
     fields = [
         FieldChange(each.path, each.old, each.new, owners.get(each.path.partition("{")[0]))
         for each in differences(_content(live), _content(applied))
@@ -245,14 +242,20 @@ def _relinquishing(live: Object) -> Object:
 
 async def _ours(stack: Stack, cluster: Cluster) -> list[Object]:
     """Find what carries this stack's labels: attachments in every namespace, then the policies that they stand on."""
-    found = await cluster.list(NETWORK_ATTACHMENT, labels=labels(stack.name))
+    attachments, policies = await asyncio.gather(
+        cluster.list(NETWORK_ATTACHMENT, labels=labels(stack.name)), _our_policies(stack, cluster)
+    )
+    return [live for live in (*attachments, *policies) if owned_paths(live, FIELD_MANAGER)]
+
+
+async def _our_policies(stack: Stack, cluster: Cluster) -> list[Object]:
     try:
-        found += await cluster.list(NODE_POLICY, labels=labels(stack.name))
+        return await cluster.list(NODE_POLICY, labels=labels(stack.name))
     except ClusterError as error:
         # Many clusters have no kubernetes-nmstate, and many users no right to it; then nothing there is ours.
         if stack.uplink or error.reason not in {"not-served", "forbidden"}:
             raise
-    return [live for live in found if owned_paths(live, FIELD_MANAGER)]
+    return []
 
 
 def _identity(manifest: Object) -> tuple[str, str, str]:

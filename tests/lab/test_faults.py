@@ -140,7 +140,7 @@ def test_an_address_outside_of_the_slice_is_booked_in_the_same_pool(operated: Op
 def test_a_duplicate_address_is_booked_for_one_of_the_two(operated: Operated) -> None:
     cluster = connected(operated.dev)
     pod = under(cluster, "handler-duplicate")
-    assert addresses(pod) == addresses(cluster.pods()[0])
+    assert addresses(pod) in [addresses(each) for each in cluster.pods()[:2]]
     assert f"openshift-cnv/{pod['metadata']['name']}" not in leases(cluster).values()
 
 

@@ -6,11 +6,13 @@ The lab's two clusters are prod-1 and prod-2 here. A step that needs what is not
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import forked
 import guide
 import pytest
 import yaml
@@ -23,6 +25,8 @@ from mignet.lab.lab import Lab
 TEAM = ROOT / "docs" / "how-to" / "team-backend.md"
 GUIDES = sorted({*(ROOT / "docs" / "how-to").glob("[!R]*.md")} - {TEAM})
 CONTEXTS = {"dev": "prod-1", "dev-peer": "prod-2"}
+PLAIN = re.compile(r"mignet( [\w./:,=@-]+)+")
+"""A command line that is the same without a shell."""
 REMARK = "the Pulumi CLI is not on PATH: "
 """Begins the line that mignet prints where there is no Pulumi, as in most runs of this test."""
 
@@ -75,17 +79,19 @@ class Reader:
         environment = self.environment()
         if pulumi:
             environment["PATH"] = os.pathsep.join([str(BIN), os.environ["PATH"]])
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", line],
-            cwd=self.folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=180,
-            check=False,
-        )
+        where: dict[str, Any] = {"cwd": self.folder, "env": environment, "timeout": 180}
+        if PLAIN.fullmatch(line):
+            done = forked.mignet(*line.split()[1:], **where, together=True)
+        else:
+            done = subprocess.run(
+                ["bash", "-euo", "pipefail", "-c", line],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+                **where,
+            )
         lines = [line for line in done.stdout.splitlines(keepends=True) if not line.startswith(REMARK)]
         return Outcome(done.returncode, "".join(lines), "")
 

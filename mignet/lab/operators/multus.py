@@ -147,7 +147,9 @@ async def _whereabouts_addresses(world: World, pod: Object, attachment: Attachme
         raise SandboxError(_plugin_missing(pod, attachment, "whereabouts"))
     others: list[Object] = []
     if "handler-duplicate" in shape:
-        others = [each for each in world.all(POD, **{"kubevirt.io": HANDLER}) if each != pod]
+        # Not the one before it on this node, whose address is free again.
+        node = pod["spec"]["nodeName"]
+        others = [each for each in world.all(POD, **{"kubevirt.io": HANDLER}) if each["spec"]["nodeName"] != node]
     elif "handler-duplicate-peer" in shape:
         others = await world.peers()
     if taken := next(filter(None, map(interface_addresses, others)), None):
