@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING
 
 from config.findings import shown
 from mignet.report.drawings import Chains, Grid, Strip
+from mignet.report.tone import SIGNS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from mignet.report.drawings import Drawing
+    from mignet.report.drawings import Area, Drawing
     from mignet.report.tone import Tone
 
-MOST = 60
+MOST = 40
 """Nodes of one picture; a code host stops at some hundreds, and a reader before."""
+IN_A_ROW = 8
+"""Parts of a subnet that stand side by side."""
 
 # Colours that are read on a light and on a dark page; the sign and the line say the same.
 _CLASSES = (
@@ -68,17 +71,51 @@ def _chains(drawing: Chains) -> Iterator[str]:
 def _strip(strip: Strip) -> Iterator[str]:
     yield "flowchart TB"
     yield f"  subgraph subnet[{quoted(strip.title)}]"
-    yield "  direction LR"
-    tones: dict[str, Tone] = {"free": "idle", "twice": "bad", "reserved": "warn", "gateway": "warn"}
-    areas = [area for area in strip.areas if area.kind != "free" or len(strip.areas) <= MOST][:MOST]
-    for index, area in enumerate(areas):
-        name, _, rest = area.words.partition(": ")
-        yield "  " + _node(f"a{index}", [name, *rest.split("; ")], tones.get(area.kind, "good"))
-    if len(areas) > 1:
+    together = list(_together(strip.areas))
+    yield f"  direction {'LR' if len(together) <= IN_A_ROW else 'TB'}"
+    shown_ = together[:MOST]
+    for index, areas in enumerate(shown_):
+        yield "  " + _areas(f"a{index}", areas)
+    if len(shown_) > 1:
         # In the order of their addresses.
-        yield "    " + " --- ".join(f"a{index}" for index in range(len(areas)))
+        yield "    " + " --- ".join(f"a{index}" for index in range(len(shown_)))
     yield "  end"
+    if rest := len(together) - len(shown_):
+        yield _node("rest", [f"and {rest} more parts"], "idle")
     yield from (f"  {each}" for each in _CLASSES)
+
+
+def _together(areas: Sequence[Area]) -> Iterator[list[Area]]:
+    """Yield the areas, each alone where there are few; of many, slices in a row that nothing is wrong with as one."""
+    row: list[Area] = []
+    for area in areas:
+        sound = area.kind in {"slice", "slice-odd"} and area.tone not in {"bad", "warn"}
+        if sound and len(areas) > IN_A_ROW:
+            row.append(area)
+            continue
+        if row:
+            yield row
+            row = []
+        yield [area]
+    if row:
+        yield row
+
+
+def _areas(name: str, areas: Sequence[Area]) -> str:
+    first, last = areas[0], areas[-1]
+    if len(areas) > 1:
+        size = sum(area.last - area.first + 1 for area in areas)
+        title = f"{len(areas)} slices: {first.words.partition(': ')[0]} to {last.words.partition(': ')[0]}"
+        return _node(name, [title, f"{size:,} addresses"], "good")
+    title, _, rest = first.words.partition(": ")
+    tone = _KINDS.get(first.kind) or ("good" if first.tone == "idle" else first.tone)
+    # What the forecast is the sum of stands in the table.
+    return _node(
+        name, [f"{SIGNS[tone]} {title}" if tone == "bad" else title, *rest.partition(" (")[0].split("; ")], tone
+    )
+
+
+_KINDS: dict[str, Tone] = {"free": "idle", "twice": "bad", "reserved": "idle", "gateway": "idle"}
 
 
 def _grid(grid: Grid) -> Iterator[str]:

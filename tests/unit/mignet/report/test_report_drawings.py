@@ -144,6 +144,15 @@ def test_mermaid_names_every_node_that_an_arrow_leads_to(report: Report) -> None
         assert len(arrows) < 500
 
 
+def test_mermaid_puts_sound_slices_in_a_row_together_and_shows_those_with_trouble(many: Report) -> None:
+    text = mermaid.draw(drawings.strip(1, many.books[0]))
+    rows = [int(number) for number in re.findall(r"\[\"(\d+) slices: ", text)]
+    full = re.findall(r"\[\"✕ (site-\d+)<br/>", text)
+    assert full == ["site-055", "site-143", "site-231"]
+    assert sum(rows) + len(full) == 300
+    assert text.count('["') < 15
+
+
 def test_mermaid_takes_no_text_for_markup() -> None:
     text = mermaid.quoted(f'{EVIL} ]:::bad; click n "x" `a` #35;')
     assert re.fullmatch(r'"[^"<>&`;#]*(#\d+;[^"<>&`;#]*)*"', text)
