@@ -56,15 +56,7 @@ def reads(stack: Stack) -> list[Read]:
 async def preflight(stack: Stack, cluster: Cluster, *, needed: Iterable[Right] = ()) -> Judged:
     """Look at the cluster and judge it; nothing is changed. `needed` are rights to ask for besides its own and `up`'s.
 
-    Raises ClusterError as `look_at` does.
-    """
-    return judge(RULES, await look_at(stack, cluster, needed=needed))
-
-
-async def look_at(stack: Stack, cluster: Cluster, *, needed: Iterable[Right] = ()) -> Seen:
-    """Look at all that preflight judges; nothing is changed.
-
-    Raises ClusterError when nothing can be read of the cluster, or when it fails to answer a part of it.
+    Raises ClusterError when nothing can be read of it, or when it fails to answer a part of it.
     """
     wanted = reads(stack)
     rights = {*to_look(wanted), *to_apply(stack), *needed}
@@ -74,7 +66,7 @@ async def look_at(stack: Stack, cluster: Cluster, *, needed: Iterable[Right] = (
         if error.reason == "refused":
             raise error
     dry_run = await _dry_run(cluster, snapshot)
-    return Seen(stack, snapshot.found, missing, dry_run)
+    return judge(RULES, Seen(stack, snapshot.found, missing, dry_run))
 
 
 async def _denied(cluster: Cluster, rights: Iterable[Right]) -> tuple[Right, ...] | ClusterError:

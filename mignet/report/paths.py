@@ -10,6 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from config.findings import shown
 from config.uplink import made, uses
 from config.uplink_rules import attachment_tags
 from mignet.kinds import NODE, NODE_NETWORK_STATE
@@ -71,7 +72,10 @@ class Step:
         tone = tones.of(finding)
         if RANK[tone] <= max(RANK[self.tone], RANK["idle"]) and self.code:
             return self
-        return self if tone == "good" else replace(self, tone=tone, why=finding.rule, code=finding.code)
+        if tone == "good":
+            return self
+        why = finding.rule if finding.value is None else f"{shown(finding.value)} {finding.rule}"
+        return replace(self, tone=tone, why=why, code=finding.code)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from config.findings import ConfigError, Finding, waived
 from config.fleet import Fleet
-from mignet import looks, peers, preflight, roles, run
+from mignet import looks, peers, preflight, run
 from mignet.cluster import Cluster, ClusterError
 from mignet.peers.side import Side
-from mignet.snapshot import judge
+from mignet.preflight.seen import Seen
+from mignet.snapshot import Snapshot, judge, look
 from mignet.verify import Patience, Verdict, verify
 from mignet.verify import peers as doubles
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from config.project_files import Project
     from config.stack import Stack
     from mignet.course import Course
-    from mignet.preflight.seen import Seen
+    from mignet.fleet_work import Ended
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Sighting:
 
     stack: Stack
     fitness: Seen | None = None
-    """What preflight looked at."""
+    """What preflight reads; who looks here applies nothing, so no right to is asked for, and no patch is tried."""
     verdict: Verdict | None = None
     """What verify came to, at one look and without waiting."""
     side: Side = field(kw_only=True)
@@ -54,7 +55,7 @@ async def see(project: Project, stacks: Sequence[Stack], course: Course) -> list
     """Look at the stacks' clusters, side by side. One that cannot be looked at is a finding, and stops no other."""
     work = {stack.name: partial(_one, project, stack) for stack in stacks}
     ends = await course.through(work, error=_silent)
-    return [ends[stack.name].result or _ended(stack, looks.unseen(stack.name, ends[stack.name])) for stack in stacks]
+    return [ends[stack.name].result or _unseen(stack, ends[stack.name]) for stack in stacks]
 
 
 def _silent(seen: Sighting) -> str | None:
@@ -62,8 +63,13 @@ def _silent(seen: Sighting) -> str | None:
     return looks.blocking(seen.findings) if seen.fitness is None and seen.verdict is None else None
 
 
-def _ended(stack: Stack, finding: Finding) -> Sighting:
-    return Sighting(stack, side=Side(stack, ClusterError("unreachable", finding.rule)), findings=(finding,))
+def _unseen(stack: Stack, ended: Ended[Sighting]) -> Sighting:
+    return _dark(stack, ClusterError("unreachable", looks.unseen(stack.name, ended).rule))
+
+
+def _dark(stack: Stack, error: ClusterError) -> Sighting:
+    """Return a cluster that cannot be looked at: its ways are closed, and peers says why."""
+    return Sighting(stack, side=Side(stack, error), findings=(looks.trouble(stack, error),))
 
 
 async def _one(project: Project, stack: Stack) -> Sighting:
@@ -74,17 +80,17 @@ async def _one(project: Project, stack: Stack) -> Sighting:
     try:
         async with Cluster(stack.cluster, base=project.directory) as cluster:
             fitness, verdict, side = await asyncio.gather(
-                preflight.look_at(stack, cluster, needed=roles.to_observe(stack)),
+                look(cluster, stack, preflight.reads(stack)),
                 verify(stack, cluster, declared=manifests, patience=Patience(0, 0)),
                 peers.look_at(project, stack),
                 return_exceptions=True,
             )
     except ClusterError as error:
-        return _ended(stack, looks.trouble(stack, error))
+        return _dark(stack, error)
     for outcome in (fitness, verdict, side):
         if isinstance(outcome, BaseException) and not isinstance(outcome, ClusterError):
             raise outcome
-    seen = None if isinstance(fitness, BaseException) else fitness
+    seen = Seen(stack, fitness.found) if isinstance(fitness, Snapshot) else None
     found = None if isinstance(verdict, BaseException) else verdict
     findings = [looks.trouble(stack, each) for each in (fitness, verdict) if isinstance(each, ClusterError)]
     left_out: list[str] = []

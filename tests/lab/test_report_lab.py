@@ -7,6 +7,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
 import pytest
+import yaml
+from fleets import silent_server
 from operated import ATTACHMENTS, Objects, Operated, interface, restore, until
 
 from mignet.lab.lab import Lab
@@ -126,3 +128,24 @@ def test_a_cluster_that_does_not_answer_is_said_and_the_other_is_shown(sound: Op
     assert "1 of 2 clusters" in text
     assert "cluster-kubeconfig" in text
     assert "5 of 50 leased" in text, "the peer's"
+
+
+def test_a_cluster_that_takes_too_long_is_one_finding_and_its_ways_are_closed(sound: Operated) -> None:
+    with silent_server() as address:
+        content = yaml.safe_load(sound.lab.kubeconfig.read_text())
+        silent = next(each for each in content["contexts"] if each["name"] == "dev")["context"]["cluster"]
+        for each in content["clusters"]:
+            each["cluster"].pop("certificate-authority", None)
+            if each["name"] == silent:
+                each["cluster"] = {"server": f"https://{address}", "insecure-skip-tls-verify": True}
+        path = sound.folder / "silent.kubeconfig"
+        path.write_text(yaml.safe_dump(content))
+        before = (sound.folder / "Pulumi.dev.yaml").read_text()
+        sound.change("dev", cluster={"context": "dev", "kubeconfig": str(path), "nodes": 3})
+        try:
+            head, text = page(sound, "--timeout", "2")
+        finally:
+            (sound.folder / "Pulumi.dev.yaml").write_text(before)
+    assert head == "✕1 error on 1 cluster: migrations fail, or will"
+    assert text.count('<details class="group') == 1
+    assert "0 of 2 ways are ready" in text
