@@ -134,7 +134,7 @@ def _area(area: Area, per_row: int, scale: float, label: int, step: int, head: i
     # Where it begins, if the name fits there, else where there is most room for it.
     room = len(name) * _CHARACTER + 6
     widest = max(pieces(area.first, area.last), key=lambda piece: min(piece[2], room))
-    text = _fitting(name, widest[2] - 4) or (name if area.kind == "gateway" and widest[2] >= 10 else "")
+    text = _fitting(name, widest[2] - 4) or (name if area.kind == "gateway" and widest[2] >= 16 else "")
     for first, last in area.leased:
         drawn += [_rect(x, y + _ROW - _BOOKS, width, _BOOKS, "leased") for x, y, width in pieces(first, last)]
     if area.needed:
