@@ -5,7 +5,7 @@ unexport XDG_STATE_HOME
 # Without its caches, each start of mignet and each worker of the tests compiles everything again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: up down test check format bench lock
+.PHONY: up down test browser check format bench lock
 .DEFAULT_GOAL := test
 
 up: .venv/.runtime  ## The main job: two clusters on this machine, preflight, up, every pod on its network, no drift.
@@ -15,15 +15,22 @@ up: .venv/.runtime  ## The main job: two clusters on this machine, preflight, up
 	$(BIN)/mignet verify --all
 	$(BIN)/mignet drift --all
 	$(BIN)/mignet peers
+	$(BIN)/mignet report
 	@echo
 	@echo 'Done. Look around: eval "$$($(BIN)/mignet lab env)"; mignet and kubectl find the clusters then, pulumi its state.'
+	@echo 'See it in one page: open migration-network.html in a browser.'
 	@echo 'Tidy up:           make down'
 
 down:  ## End what `make up` started.
 	$(BIN)/mignet lab down
 
-test: check  ## Everything that CI runs.
+test: check browser  ## Everything that CI runs.
 	$(BIN)/pytest -n 2 --dist worksteal
+
+browser:  ## A browser for the tests of the report's page: from Debian's packages where they can be installed.
+	@command -v chromium > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get update -qq \
+	  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core \
+	  fonts-liberation > /dev/null; } || echo 'no chromium here: the tests of the page in a browser are skipped'
 
 check: .venv/.dev  ## Format, lint, types, import contracts, code blocks of the documents.
 	$(BIN)/ruff format --check .

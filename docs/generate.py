@@ -120,7 +120,7 @@ def _one(schema: dict[str, Any]) -> str:
 
 
 _ROLE_HEAD = {
-    "observe": "Preflight, verify, drift and peers: reading only.",
+    "observe": "Preflight, verify, drift, peers and report: reading only.",
     "apply": "up and destroy, on either engine, and all that observe has: up looks first.",
     "checkup": "mignet checkup: a Job and pods of its own in KubeVirt's namespace; neither exec nor logs.",
 }

@@ -70,14 +70,14 @@ def checkup(
     A pod on each node, attached to the network, tries addresses, TCP ports, path MTU and round-trip time. All of it
     is removed at the end, and by the cluster itself if mignet cannot. Virtual machines are neither read nor touched.
     """
-    from mignet import run
     from mignet.checkup import objects
     from mignet.checkup.result import place
     from mignet.picking import pick
+    from mignet.readable import load
 
     project = Project.find(cwd.resolve())
     picked = pick(project, "checkup", Many(stacks, all_, select, timeout=None, cwd=cwd))
-    loaded = run.load(project, picked.names)
+    loaded = load(project, picked.names)
     chance = random.SystemRandom().randrange(10**6) if seed is None else seed
     asked = objects.Asked(
         run=secrets.token_hex(4),

@@ -47,6 +47,7 @@ from mignet.export_commands import app as export
 from mignet.lab.commands import app as lab
 from mignet.look_commands import app as looks
 from mignet.peer_commands import app as peers
+from mignet.report_commands import app as reports
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,6 +75,7 @@ app.add_typer(looks)
 app.add_typer(peers)
 app.add_typer(checkups)
 app.add_typer(drifts)
+app.add_typer(reports)
 
 
 def main() -> NoReturn:

@@ -22,7 +22,7 @@ ROLES: tuple[Role, ...] = ("observe", "apply", "checkup")
 
 
 def to_observe(stack: Stack) -> frozenset[Right]:
-    """Return the rights that preflight, verify, drift and peers take to look at a stack's cluster."""
+    """Return the rights that preflight, verify, drift, peers and report take to look at a stack's cluster."""
     return to_look([*preflight.reads(stack), *verify.reads(stack), *side.reads(stack), *drift_rules.needs(stack)])
 
 

@@ -60,23 +60,25 @@ class Peers:
 async def look_at_all(project: Project, stacks: Sequence[Stack], course: Course) -> list[Side]:
     """Look at every stack's cluster; one that does not answer, or not in time, is a side that says why."""
 
-    async def one(stack: Stack) -> Side:
-        try:
-            async with Cluster(stack.cluster, base=project.directory) as cluster:
-                return Side(stack, _lenient(await look(cluster, stack, side.reads(stack))))
-        except ClusterError as error:
-            return Side(stack, error)
-
     def unseen(seen: Side) -> str | None:
         return str(seen.outcome) if isinstance(seen.outcome, ClusterError) else None
 
-    ends = await course.through({stack.name: partial(one, stack) for stack in stacks}, error=unseen)
+    ends = await course.through({stack.name: partial(look_at, project, stack) for stack in stacks}, error=unseen)
     sides = []
     for stack in stacks:
         ended = ends[stack.name]
         why = f"context {stack.cluster.context}: {ended.why.removeprefix(f'{stack.name}: ')}"
         sides.append(ended.result or Side(stack, ClusterError("unreachable", why)))
     return sides
+
+
+async def look_at(project: Project, stack: Stack) -> Side:
+    """Look at a stack's cluster; one that does not answer is a side that says why."""
+    try:
+        async with Cluster(stack.cluster, base=project.directory) as cluster:
+            return Side(stack, _lenient(await look(cluster, stack, side.reads(stack))))
+    except ClusterError as error:
+        return Side(stack, error)
 
 
 def _lenient(seen: Snapshot) -> Snapshot:

@@ -16,7 +16,7 @@ from mignet.verify.pools import leased
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from config.addressing import Address
+    from config.addressing import Address, AddressRange
     from config.stack import Stack
     from mignet.cluster import ClusterError
     from mignet.kinds import Object
@@ -45,6 +45,11 @@ class Side:
     def seen(self) -> Snapshot | None:
         """What was read, if anything was."""
         return self.outcome if isinstance(self.outcome, Snapshot) else None
+
+    @cached_property
+    def spans(self) -> tuple[AddressRange, ...]:
+        """The stack's spans, worked out once for all its pairs."""
+        return self.stack.spans
 
     @cached_property
     def kubevirt(self) -> Object | None:

@@ -108,12 +108,13 @@ def _links(stack: Stack, place: Place) -> Iterator[Link]:
         for name in sorted(uses(group, segment)):
             yield Link(place, name, "base", base)
     making = made(group, segment) if group else frozenset()
-    attached, purpose = _attached(stack, place)
-    if attached is not None and attached not in making:
-        yield Link(place, attached, purpose, mtu)
+    top, purpose = attached(stack, place)
+    if top is not None and top not in making:
+        yield Link(place, top, purpose, mtu)
 
 
-def _attached(stack: Stack, place: Place) -> tuple[str | None, Purpose]:
+def attached(stack: Stack, place: Place) -> tuple[str | None, Purpose]:
+    """Return the interface of a node that pods attach to, and what it is for them; None for an unmapped localnet."""
     match stack.attachment:
         case Macvlan() | Ipvlan() as attachment:
             return attachment.master, "master"

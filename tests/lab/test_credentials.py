@@ -44,6 +44,7 @@ VERBS: dict[str, list[list[str]]] = {
     "destroy": [["--all", "--yes"]],
     "peers": [[], ["--json"]],
     "checkup": [["--all", "--timeout", "10", "-o", "json"], ["--all", "--dry-run"]],
+    "report": [[], ["--output", "markdown"]],
     "render": [["--all"], ["--all", "--output", "manifests"]],
     "export operator": [["--all", "--repo", "https://git.example/fleet.git", "--kubeconfig-secret", "clusters:config"]],
     "export ci": [["--all"]],

@@ -1,4 +1,4 @@
-"""`mignet verify` as one who has the observing role and no other right."""
+"""`mignet verify` and `mignet report` as one who has the observing role and no other right."""
 
 from __future__ import annotations
 
@@ -64,3 +64,13 @@ def test_whether_a_lease_of_another_namespaces_pod_is_leaked_is_left_open_and_sa
     assert (found["code"], found["findings"]) == (0, [])
     (sentence,) = found["leftOut"]
     assert sentence.startswith("dev: not judged: lease-leaked for namespace elsewhere, as ")
+
+
+def test_the_role_that_observes_is_enough_for_a_report_of_a_healthy_network(observer: Operated) -> None:
+    outcome = observer.run("report", "dev", "-o", "markdown")
+    assert outcome.code == 0, outcome.err
+    assert "seen from 1 of 1 clusters" in outcome.out
+    assert "5 of 51 leased" in outcome.out
+    assert "every station of 4 nodes is well" in outcome.out
+    assert outcome.out.startswith("## ✓ Migration network: The cluster is on the network"), "to apply is another role's"
+    assert "### What was not seen" not in outcome.out

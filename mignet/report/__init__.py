@@ -1,0 +1,143 @@
+"""The report: all that is known of a fleet in one value, which the page, the pictures and the Markdown show.
+
+It reads what preflight, verify and peers read, and changes nothing; with files alone it says what it could not see.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from config.fleet_files import read_fleet
+from mignet import peers
+from mignet.report import checkups, history, sighting
+from mignet.report.books import SubnetBooks, books
+from mignet.report.paths import Path, path_of
+from mignet.report.told import Told, told
+from mignet.report.ways import Ways, ways
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path as File
+
+    from config.findings import Finding
+    from config.fleet_files import FleetFiles
+    from config.project_files import Project
+    from config.stack import Stack
+    from mignet.course import Course
+    from mignet.report.checkups import Checkup
+    from mignet.report.history import Run, Write
+    from mignet.report.sighting import Sighting
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a report shows. `made` is in UTC; `asked` is whether clusters were looked at, `seen` has those that were."""
+
+    project: str
+    made: datetime
+    stacks: tuple[str, ...]
+    asked: bool
+    seen: tuple[str, ...]
+    books: tuple[SubnetBooks, ...]
+    paths: tuple[Path, ...]
+    ways: Ways
+    checkup: Checkup | None
+    findings: tuple[Told, ...]
+    runs: tuple[Run, ...]
+    writes: tuple[Write, ...]
+    left_out: tuple[str, ...]
+
+    @property
+    def errors(self) -> int:
+        """Findings that stop something."""
+        return sum(each.finding.blocks for each in self.findings)
+
+    @property
+    def warnings(self) -> int:
+        """Warnings that nobody waived."""
+        return sum(each.finding.severity == "warning" and each.finding.waived is None for each in self.findings)
+
+
+def files_of(project: Project, names: Sequence[str]) -> tuple[FleetFiles, list[Stack]]:
+    """Read the fleet, and return with it the stacks of these names that can be read."""
+    files = read_fleet(project, also=names)
+    return files, [files.fleet.by_name[name] for name in names if name in files.fleet.by_name]
+
+
+async def look(project: Project, names: Sequence[str], course: Course | None, *, checkup: File | None = None) -> Report:
+    """Make the report of these stacks; without a course, of their files alone.
+
+    `checkup` is a result of mignet checkup, the last one when it is None. Raises OSError when it cannot be read.
+    """
+    files, stacks = files_of(project, names)
+    if course is None:
+        found = [sighting.from_files(stack) for stack in stacks]
+    else:
+        found = await sighting.see(project, stacks, course)
+    return assemble(project, names, files, found, asked=course is not None, checkup=checkup)
+
+
+def assemble(
+    project: Project,
+    names: Sequence[str],
+    files: FleetFiles,
+    sightings: Sequence[Sighting],
+    *,
+    asked: bool,
+    checkup: File | None = None,
+) -> Report:
+    """Put a report together out of what was seen. `names` are the stacks that it is about."""
+    between = peers.compare([each.side for each in sightings])
+    about = set(names)
+    own = [
+        finding
+        for finding in (*files.findings, *(each for stack in files.fleet.stacks for each in stack.findings))
+        if finding.stack in about
+    ]
+    fleet = [each for each in files.between() if not about.isdisjoint({each.stack, each.peer})]
+    live = [finding for each in sightings for finding in each.findings]
+    runs, unread = history.runs(project)
+    try:
+        measured = checkups.last(project, checkup)
+    except ValueError as error:
+        measured = None
+        unread.append(str(error))
+    of_checkup = checkups.about(measured, names) if measured else []
+    findings = _once([*own, *fleet, *live, *sighting.between(sightings), *between.findings, *of_checkup])
+    left_out = [*unread, *(sentence for each in sightings for sentence in each.left_out), *between.left_out]
+    if files.left_out:
+        left_out.insert(0, files.left_out)
+    if measured:
+        left_out += (f"checkup: {sentence}" for sentence in measured.left_out)
+    elif len(sightings) > 1:
+        left_out.append("no checkup was found, which measures the ways between the nodes")
+    return Report(
+        project=project.name,
+        made=datetime.now(UTC),
+        stacks=tuple(names),
+        asked=asked,
+        seen=tuple(each.name for each in sightings if each.fitness or each.verdict or each.side.seen),
+        books=books(files.fleet.stacks, sightings),
+        paths=tuple(path_of(each) for each in sightings),
+        ways=ways(between),
+        checkup=measured,
+        findings=told(findings),
+        runs=tuple(runs),
+        writes=tuple(history.writes(sightings)),
+        left_out=tuple(dict.fromkeys(left_out)),
+    )
+
+
+_RANK = {"error": 0, "warning": 1, "info": 2}
+
+
+def _once(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return each finding once, errors first: several eyes see one thing."""
+    # A value may be a list, which nothing can be looked up by.
+    found = {
+        (each.stack, each.code, each.key, json.dumps(each.value, default=str), each.rule): each for each in findings
+    }
+    return tuple(sorted(found.values(), key=lambda each: (each.waived is not None, _RANK[each.severity])))

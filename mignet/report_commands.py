@@ -1,0 +1,92 @@
+"""`mignet report`: the whole fleet in one page."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from config.project_files import Project
+from mignet.arguments import All, Cwd, Select, Stacks, chosen
+
+if TYPE_CHECKING:
+    from mignet.report import Report
+
+app = typer.Typer()
+
+PAGE = "migration-network.html"
+"""The page's name, where none is given."""
+
+
+@app.command()
+def report(
+    stacks: Stacks = None,
+    *,
+    all_: All = False,
+    select: Select = None,
+    files: Annotated[bool, typer.Option("--files", help="Ask no cluster; show what the stack files tell.")] = False,
+    output: Annotated[
+        Literal["html", "markdown"],
+        typer.Option("--output", "-o", help="A page for a browser, or Markdown on standard output."),
+    ] = "html",
+    page: Annotated[
+        Path | None, typer.Option("--page", metavar="FILE", help=f"Where the page goes; ./{PAGE} when left out.")
+    ] = None,
+    svg: Annotated[
+        Path | None, typer.Option("--svg", metavar="DIR", help="Write the drawings into this folder, too.")
+    ] = None,
+    checkup: Annotated[
+        Path | None,
+        typer.Option("--checkup", metavar="FILE", help="A result of mignet checkup; the last one when left out."),
+    ] = None,
+    at_a_time: Annotated[
+        int | None, typer.Option("--at-a-time", min=1, metavar="N", help="Clusters to look at at the same time.")
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="How long each cluster may take.")
+    ] = None,
+    cwd: Cwd = Path(),
+) -> None:
+    """Show the fleet in one page: addresses, paths, peers, findings. It reads, and changes nothing.
+
+    It ends with 0 whatever it shows: preflight, verify and peers are there to fail.
+    """
+    from mignet import report as reports
+    from mignet.course import under_way
+    from mignet.fleet_work import Pace
+
+    project = Project.find(cwd.resolve())
+    names = chosen(project, stacks, all_=all_ or not (stacks or select), select=select)
+    if files:
+        found = asyncio.run(reports.look(project, names, None, checkup=checkup))
+    else:
+        # No record is kept: a look is nothing to take up again.
+        with under_way("report", "direct", names, pace=Pace(at_a_time, timeout)) as course:
+            found = asyncio.run(reports.look(project, names, course, checkup=checkup))
+    if svg is not None:
+        _pictures(found, svg)
+    if output == "markdown":
+        from mignet.report import in_markdown
+
+        sys.stdout.write(in_markdown.render(found))
+        return
+    from mignet.report import page as pages
+
+    path = page or Path(PAGE)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(pages.render(found), encoding="utf-8")
+    typer.echo(f"wrote {path}: {pages.headline(found).text}")
+
+
+def _pictures(found: Report, folder: Path) -> None:
+    from mignet.report import drawings
+    from mignet.report import svg as pictures
+
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = drawings.of(found)
+    for name, drawing in pictures.names(drawn):
+        (folder / name).write_text(pictures.document(drawing), encoding="utf-8")
+    typer.echo(f"wrote {len(drawn)} drawings to {folder}", err=True)
