@@ -129,8 +129,8 @@ class Lab:
             unseeded = [cluster for cluster in self.clusters if cluster not in record.seeded]
             # Before anything starts, so that a wrong folder leaves nothing behind.
             definitions = load(Path(record.crds), hco_release=record.hco_release) if unseeded else []
-            programs = binaries.find(progress)
             plane = _data_plane(progress) if record.dataplane else None
+            programs = binaries.find(progress)
             private_folder(self.directory)
             issue_all(self._certificates, clusters=self.clusters)
             self._start_until_ready(record, programs, definitions, progress, plane)

@@ -28,11 +28,11 @@ pytestmark = pytest.mark.skipif(not PLUGIN, reason="MIGNET_WHEREABOUTS does not 
 class Books:
     """whereabouts of one cluster."""
 
-    kubeconfig: Path
-    cluster: str
+    file: Path
+    """What the plugin reads beside the attachment's configuration: on a node, the installation writes it."""
 
     def call(self, command: str, handler: Handler, config: dict[str, Any]) -> dict[str, Any]:
-        ipam = config["ipam"] | {"kubernetes": {"kubeconfig": str(self.kubeconfig)}}
+        ipam = config["ipam"] | {"configuration_path": str(self.file)}
         asked = {"cniVersion": config["cniVersion"], "name": config["name"], "type": "whereabouts", "ipam": ipam}
         environment = {
             "CNI_COMMAND": command,
@@ -60,9 +60,10 @@ def books(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Books
             for key in ("certificate-authority", "client-certificate", "client-key"):
                 if key in entry:
                     entry[key] = str(lab.kubeconfig.parent / entry[key])
-        path = tmp_path_factory.mktemp("whereabouts") / "kubeconfig"
-        path.write_text(yaml.safe_dump(content))
-        found[cluster] = Books(path, cluster)
+        folder = tmp_path_factory.mktemp("whereabouts")
+        (folder / "kubeconfig").write_text(yaml.safe_dump(content))
+        (folder / "conf").write_text(json.dumps({"kubernetes": {"kubeconfig": str(folder / "kubeconfig")}}))
+        found[cluster] = Books(folder / "conf")
     return found
 
 

@@ -110,8 +110,12 @@ class Kubelet:
             self._abandon(sandbox)
             refused = error if isinstance(error, multus.SandboxError) else multus.SandboxError(str(error))
             await stuck(world, pod, refused)
+            # Asked now, so that the world wakes up for it.
+            world.lasted(("retry", uid, tries + 1), RETRY)
         except BaseException:
+            # Nobody refused: the next round tries at once.
             self._abandon(sandbox)
+            self._tries[uid] = tries
             raise
         else:
             # From here on it is known, whatever the API server answers.

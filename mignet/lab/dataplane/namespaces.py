@@ -56,17 +56,24 @@ class Namespace:
         return ["nsenter", f"--net={self.path}", "--", *command]
 
     def run(self, *command: str, text: str = "", environment: Mapping[str, str] | None = None) -> str:
-        """Run a command in it with `text` on its input, and return what it writes on stdout. Raises CommandError."""
+        """Run a command in it with `text` on its input, and return what it writes on stdout. Raises CommandError.
+
+        Raises LabError when it does not end in time.
+        """
         variables = dict(environment) if environment is not None else None
-        done = subprocess.run(
-            self.enter(*command),
-            input=text,
-            capture_output=True,
-            text=True,
-            check=False,
-            env=variables,
-            timeout=TIMEOUT,
-        )
+        try:
+            done = subprocess.run(
+                self.enter(*command),
+                input=text,
+                capture_output=True,
+                text=True,
+                check=False,
+                env=variables,
+                timeout=TIMEOUT,
+            )
+        except subprocess.TimeoutExpired as error:
+            msg = f"{' '.join(command)} has not ended after {TIMEOUT:.0f} s"
+            raise LabError(msg) from error
         if done.returncode != 0:
             raise CommandError(command, done.returncode, done.stdout, done.stderr)
         return done.stdout
