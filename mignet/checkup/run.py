@@ -135,7 +135,7 @@ async def carry_out(project: Project, plan: Plan, asked: Asked, course: Course) 
     begun = _now()
     findings, left_out = list(plan.findings), list(plan.left_out)
     probes: dict[End, Probed] = {}
-    ways: list[Way] = []
+    ways: dict[tuple[End, End], Way] = {}
     for turn, each in enumerate(plan.rounds):
         crews = {
             name: Crew(plan.sites[name].stack, asked, turn, nodes, project.directory, partial(course.say, name))
@@ -157,7 +157,10 @@ async def carry_out(project: Project, plan: Plan, asked: Asked, course: Course) 
         # A node that has a turn twice is judged by the one in which it said something.
         probes |= {end: probe for end, probe in found.items() if probe.report or end not in probes}
         handed = {end: others for crew in crews.values() for end, others in crew.handed.items()}
-        ways += _ways(handed, found, plan, asked)
+        for way in _ways(handed, found, plan, asked):
+            # Of two rounds, the one in which it was broken counts.
+            if (way.source, way.target) not in ways or way.kind != "sound":
+                ways[way.source, way.target] = way
         if course.stop.asked:
             left_out.append(f"stopped by {course.stop.reason}: what was not measured is not judged")
             break
@@ -167,9 +170,9 @@ async def carry_out(project: Project, plan: Plan, asked: Asked, course: Course) 
         for name, here in plan.sites.items()
         for address, holder in here.taken.items()
     }
-    measured = Measured(stacks, probes, tuple(ways), taken, broken_off=course.stop.asked)
+    measured = Measured(stacks, probes, tuple(ways.values()), taken, broken_off=course.stop.asked)
     findings += judge(causes.RULES, measured).findings
-    if silent := [way for way in ways if way.entry.no_udp and way.kind == "sound"]:
+    if silent := [way for way in ways.values() if way.entry.no_udp and way.kind == "sound"]:
         left_out.append(
             f"path MTU not measured on {len(silent)} ways (first: {silent[0].source} → {silent[0].target}): nothing"
             " comes back over UDP"
@@ -347,6 +350,7 @@ def _result(
         )
         for way in sorted(measured.ways, key=lambda each: (each.source, each.target))
     )
+    planned = {(end, each) for turn in plan.rounds for end, others in turn.targets.items() for each in others}
     clusters = []
     for stack in plan.stacks:
         own = [each for each in findings if each.stack == stack.name]
@@ -377,7 +381,7 @@ def _result(
         ports=asked.ports,
         clusters=tuple(clusters),
         pairs=pairs,
-        coverage=Coverage(possible(plan.nodes), sum(turn.pairs for turn in plan.rounds), len(pairs)),
+        coverage=Coverage(possible(plan.nodes), len(planned), len(pairs)),
         findings=tuple(findings),
         left_out=tuple(left_out),
     )

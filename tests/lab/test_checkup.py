@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,13 @@ import yaml
 from operated import NAMESPACE, PODS, POOLS, Cluster, Operated, until
 from support import BIN, ROOT, Outcome
 
-from mignet.checkup.objects import CHECKUP
+from config.project_files import Project
+from mignet import run
+from mignet.checkup.objects import CHECKUP, Asked, ports
+from mignet.checkup.plan import rounds
+from mignet.checkup.result import Result
+from mignet.checkup.run import Plan, carry_out, prepare
+from mignet.course import Course
 from mignet.lab.dataplane import namespaces
 from mignet.lab.definitions import SLIM
 from mignet.lab.lab import Lab
@@ -153,6 +161,23 @@ def test_throughput_is_measured_when_it_is_asked_for_and_capped(site: Operated) 
     found, outcome = checkup(site, "--all", "--nodes", "*worker-0", "--throughput", "40")
     assert outcome.code == 0
     assert [20 < pair["throughput"] < 50 for pair in found["pairs"]] == [True, True]
+
+
+def test_where_addresses_are_few_nodes_take_turns_and_each_is_measured(site: Operated) -> None:
+    project = Project.find(site.folder)
+    stacks = run.load(project, ["dev", "dev-peer"])
+    asked = Asked("turns", 1, ports(1), nodes=("*worker*",))
+
+    async def both() -> tuple[Plan, Result]:
+        plan = await prepare(project, stacks, asked, Course(), last=False)
+        plan = replace(plan, rounds=tuple(rounds(plan.nodes, seed=1, room={"dev": 2})))
+        return plan, await carry_out(project, plan, asked, Course())
+
+    plan, result = asyncio.run(both())
+    assert [len(turn.nodes["dev"]) for turn in plan.rounds] == [2, 2]
+    assert result.findings == ()
+    assert all(node.ok for cluster in result.clusters for node in cluster.nodes)
+    assert result.coverage.measured == result.coverage.planned == len(result.pairs) < result.coverage.possible
 
 
 def test_ctrl_c_removes_everything_first(site: Operated) -> None:

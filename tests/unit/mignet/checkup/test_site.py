@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -139,7 +140,7 @@ def test_the_pods_fit_the_restricted_standard_and_are_owned_by_the_job() -> None
     (owner,) = made["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["name"], owner["uid"]) == ("Job", objects.job_name(asked, 0), "uid-1")
     assert made["metadata"]["annotations"] == {"k8s.v1.cni.cncf.io/networks": "m@migration0"}
-    compile(container["command"][2], "probe", "exec")
+    assert ast.parse(container["command"][2], feature_version=(3, 9)).body
 
 
 def test_the_ports_are_the_sync_controllers_and_ephemeral_ones_that_the_seed_chooses() -> None:
