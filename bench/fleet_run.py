@@ -31,7 +31,7 @@ from mignet.lab.folders import cache_folder
 from mignet.lab.lab import Lab
 
 STACKS, RUNS = int(os.environ.get("BENCH_STACKS", "100")), int(os.environ.get("BENCH_RUNS", "3"))
-FEW = 10
+FEW = int(os.environ.get("BENCH_FEW", "10"))
 """Stacks for what takes seconds each."""
 
 
