@@ -1,10 +1,14 @@
 """The lab with a data plane: pods as a checkup makes them run in namespaces of their nodes, behind the real plugins."""
 
 import contextlib
+import ctypes
 import json
 import os
 import signal
-from collections.abc import Iterator
+import socket
+import sys
+import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,7 @@ import pytest
 from operated import ATTACHMENTS, NAMESPACE, PODS, POOLS, Cluster, events, interface, until
 from support import Kube
 
+from mignet.lab.dataplane.namespaces import NEW
 from mignet.lab.definitions import SLIM
 from mignet.lab.errors import LabError
 from mignet.lab.lab import DATAPLANE, Lab
@@ -96,25 +101,40 @@ def plane(nothing_remains: None, tmp_path_factory: pytest.TempPathFactory) -> It
         assert not held & all_namespaces()
 
 
-def namespaces(lab: Lab) -> set[str]:
-    """Return the network namespaces that the process of the data plane holds, and those of its children."""
+def namespaces(lab: Lab) -> set[int]:
+    """Return the network namespaces that the process of the data plane holds."""
     record = Record.read(lab.directory / "lab.json")
     assert record is not None
-    found = set()
-    for file in Path(f"/proc/{record.processes[DATAPLANE].pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            found.add(str(file.readlink()))
-    return {each for each in found if each.startswith("net:")}
+    return cookies(Path(f"/proc/{record.processes[DATAPLANE].pid}/fd").iterdir())
 
 
-def all_namespaces() -> set[str]:
+def all_namespaces() -> set[int]:
     """Return every network namespace that some process is in, or holds open."""
-    found = set()
-    for process in Path("/proc").glob("[0-9]*"):
+    return cookies(each for pattern in ("ns/net", "fd/*") for each in Path("/proc").glob(f"[0-9]*/{pattern}"))
+
+
+def cookies(files: Iterable[Path]) -> set[int]:
+    """Return the kernel's own mark of each network namespace: unlike an inode's number, it is never given again."""
+    links: dict[Path, Path] = {}
+    for file in files:
         with contextlib.suppress(OSError):
-            found.add(str((process / "ns" / "net").readlink()))
-            found |= {str(file.readlink()) for file in (process / "fd").iterdir()}
+            links.setdefault(file.readlink(), file)
+    found: set[int] = set()
+    for link, file in links.items():
+        if link.name.startswith("net:["):
+            # A thread goes into it, and does not come back.
+            thread = threading.Thread(target=_add_cookie, args=(file, found))
+            thread.start()
+            thread.join()
     return found
+
+
+def _add_cookie(file: Path, found: set[int]) -> None:
+    with contextlib.suppress(OSError), file.open() as there:
+        if ctypes.CDLL(None).setns(there.fileno(), NEW) == 0:
+            with socket.socket() as asking:
+                cookie = asking.getsockopt(socket.SOL_SOCKET, 71, 8)  # SO_NETNS_COOKIE
+                found.add(int.from_bytes(cookie, sys.byteorder))
 
 
 class Checkup:
