@@ -37,7 +37,7 @@ READ_SECONDS = 20.0
 """Until the next part of an answer comes."""
 ANSWER_SECONDS = 60.0
 """Until an answer is complete, with all its pages, and with the waits that a busy API server asks for."""
-REQUESTS = 4
+REQUESTS = 8
 """Requests to one API server at the same time, and so connections: each costs a handshake."""
 LIMIT_VARIABLE = "MIGNET_TIMEOUT"
 """Environment variable: seconds that none of the three above may exceed."""

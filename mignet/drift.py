@@ -38,9 +38,9 @@ async def drift(project: Project, stacks: Sequence[Stack], engine: Engine, cours
     async def one(stack: Stack) -> Report:
         report = Report(stack.name, "drift", "direct", warnings=tuple(map(str, stack.findings)))
         try:
-            declaration = await declared(project, stack)
             async with Cluster(stack.cluster, base=project.directory) as cluster:
-                return await _look_at(stack, declaration, cluster, report)
+                declaring = asyncio.ensure_future(declared(project, stack))
+                return await _look_at(stack, declaring, cluster, report)
         except ClusterError as error:
             return replace(report, error=sentences(stack, error), findings=(trouble(stack, error),))
         except ConfigError as error:
@@ -67,10 +67,10 @@ def _without_end(name: str, ended: Ended[Report]) -> Report:
     return Report(name, "drift", "direct", error=ended.why, findings=(unseen(name, ended),))
 
 
-async def _look_at(stack: Stack, declaration: Declaration, cluster: Cluster, report: Report) -> Report:
+async def _look_at(stack: Stack, declaring: asyncio.Future[Declaration], cluster: Cluster, report: Report) -> Report:
     snapshot, steps = await asyncio.gather(
         look(cluster, stack, reads(stack)),
-        direct_engine.plan(stack, declaration, cluster, only_look=True),
+        direct_engine.plan(stack, declaring, cluster, only_look=True),
         return_exceptions=True,
     )
     # Of a dead cluster both speak, and the look says why.
@@ -83,7 +83,7 @@ async def _look_at(stack: Stack, declaration: Declaration, cluster: Cluster, rep
     return replace(
         report,
         changes=changes,
-        outputs=declaration.outputs,
+        outputs=declaring.result().outputs,
         findings=tuple(waived(stack.name, judged.findings, stack.waivers)),
         left_out=tuple(f"{stack.name}: {sentence}" for sentence in judged.sentences()),
     )

@@ -25,8 +25,9 @@ def owned_paths(live: Object, manager: str) -> set[str]:
 def owners(live: Object) -> Iterator[tuple[str, Writer]]:
     """Yield each dotted path of a field, with each that owns it; a list whose items are owned counts as a field."""
     for entry in live["metadata"].get("managedFields", ()):
+        writer = _writer(entry)
         for path in _leaves(entry.get("fieldsV1", {}), "", lists=True):
-            yield path, _writer(entry)
+            yield path, writer
 
 
 def taken_over(live: Object, applied: Object, *, ours: str) -> dict[str, str]:

@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from config.findings import ConfigError, Finding
 from config.fleet_files import read_fleet
-from mignet import holding, looks, roles
+from mignet import holding, looks
 from mignet.changes import ObjectChange, Report
 from mignet.cluster import Cluster, ClusterError, ConflictError
 from mignet.engines import direct_engine
-from mignet.engines.evaluation import Declaration, ProgramError, evaluate
 from mignet.fleet_work import CTRL_C, StoppedError
 from mignet.guards import GuardError, stale_handlers
-from mignet.preflight import preflight as fitness
 from mignet.uplinks import UplinkError
 
 if TYPE_CHECKING:
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from config.stack import Stack
     from mignet.checked import Checked
     from mignet.course import Course
+    from mignet.engines.evaluation import Declaration
     from mignet.fleet_work import Ended
     from mignet.snapshot import Judged
 
@@ -65,6 +64,9 @@ def check_fleet(project: Project, stacks: Sequence[Stack]) -> list[str]:
 
 async def preflight(project: Project, stacks: Sequence[Stack], course: Course, *, last: bool = True) -> Checked:
     """Look whether the stacks' clusters are fit for them, all side by side; nothing is changed."""
+    # All the rules of preflight and verify: a preview has no need of them.
+    from mignet import roles
+    from mignet.preflight import preflight as fitness
 
     def look(stack: Stack, cluster: Cluster) -> Awaitable[Judged]:
         return fitness(stack, cluster, needed=roles.to_observe(stack))
@@ -86,6 +88,9 @@ def refused(checked: Checked, stacks: Sequence[Stack], verb: Verb, engine: Engin
 
 def declare(project: Project, stack: Stack) -> Declaration:
     """Evaluate the program for one stack. Raises ConfigError when the program refuses."""
+    # Pulumi takes a fifth of a start, and clusters are read meanwhile.
+    from mignet.engines.evaluation import ProgramError, evaluate
+
     try:
         return evaluate(project, stack.name, project.stack_values(stack.name))
     except ProgramError as error:
@@ -176,12 +181,12 @@ async def _direct(project: Project, stacks: Sequence[Stack], verb: Verb, course:
 async def _planned(project: Project, stack: Stack, verb: Verb) -> tuple[Report, list[direct_engine.Step]]:
     foresee = direct_engine.plan_removal if verb == "destroy" else direct_engine.plan
     try:
-        declaration = await declared(project, stack)
         async with Cluster(stack.cluster, base=project.directory) as cluster:
-            steps = await foresee(stack, declaration, cluster)
+            declaring = asyncio.ensure_future(declared(project, stack))
+            steps = await foresee(stack, declaring, cluster)
     except (ConfigError, GuardError, ClusterError, ConflictError) as error:
         return _report(stack, verb, error=sentences(stack, error)), []
-    outputs = {} if verb == "destroy" else declaration.outputs
+    outputs = {} if verb == "destroy" else declaring.result().outputs
     return _report(stack, verb, tuple(step.change for step in steps), outputs=outputs), steps
 
 

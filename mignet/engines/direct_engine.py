@@ -21,7 +21,7 @@ from mignet.kinds import NETWORK_ATTACHMENT, NODE_POLICY, Object, kind_of
 from mignet.ownership import owned_paths, taken_over, writer_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from config.stack import Stack
     from mignet.engines.evaluation import Declaration, Declared
@@ -52,26 +52,46 @@ class Step:
     """None when the object is ours and no longer declared."""
 
 
-async def plan(stack: Stack, declaration: Declaration, cluster: Cluster, *, only_look: bool = False) -> list[Step]:
+async def plan(
+    stack: Stack, declaring: Awaitable[Declaration], cluster: Cluster, *, only_look: bool = False
+) -> list[Step]:
     """Return the steps that make the cluster hold what is declared, in order; nothing is changed.
 
-    Raises GuardError when the cluster is not fit, or a field is somebody else's and is not to be taken over. With
+    The cluster is read while the program is `declaring`; what that raises goes before what the cluster says. Raises
+    GuardError when the cluster is not fit, or a field is somebody else's and is not to be taken over. With
     `only_look`, what is somebody else's is planned like all the rest, and the right to write is not needed: where a
     dry run is forbidden, what is declared is compared with what stands there.
     """
-    live_objects = (
-        *await guards.prerequisites(stack, cluster, foreign=only_look),
-        *await guards.uplinks(stack, cluster, foreign=only_look),
-    )
-    found = {_identity(live): live for live in live_objects if live}
+    reading = asyncio.ensure_future(_read(stack, cluster, only_look=only_look))
+    try:
+        declaration = await declaring
+        live_objects, ours = await reading
+    finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+    found = {_identity(live): live for live in live_objects}
     planned = (
         _plan_one(stack, declared, found.get(_identity(declared.manifest)), cluster, only_look=only_look)
         for declared in declaration.objects
     )
-    steps, ours = await asyncio.gather(asyncio.gather(*planned), _ours(stack, cluster))
+    steps = await asyncio.gather(*planned)
     keep = {_identity(declared.manifest) for declared in declaration.objects}
     leftovers = [live for live in ours if _identity(live) not in keep]
     return [*steps, *(Step(_change("delete", live, _removal(live)), live, None) for live in leftovers)]
+
+
+async def _read(stack: Stack, cluster: Cluster, *, only_look: bool) -> tuple[list[Object], list[Object]]:
+    """Return what stands where the program declares something, and all that is ours."""
+    ours = asyncio.ensure_future(_ours(stack, cluster))
+    try:
+        live = (
+            *await guards.prerequisites(stack, cluster, foreign=only_look),
+            *await guards.uplinks(stack, cluster, foreign=only_look),
+        )
+        return [each for each in live if each], await ours
+    finally:
+        ours.cancel()
+        await asyncio.gather(ours, return_exceptions=True)
 
 
 async def _plan_one(
@@ -208,10 +228,10 @@ async def _pinned(manifest: Object, cluster: Cluster) -> Object:
     return manifest | {"metadata": metadata | {"uid": live["metadata"]["uid"]}}
 
 
-async def plan_removal(stack: Stack, declaration: Declaration, cluster: Cluster) -> list[Step]:
+async def plan_removal(stack: Stack, declaring: Awaitable[Declaration], cluster: Cluster) -> list[Step]:
     """Return the steps that take everything of this stack off the cluster: dependents first; nothing is changed."""
     steps: list[Step] = []
-    for declared in reversed(declaration.objects):
+    for declared in reversed((await declaring).objects):
         metadata = declared.manifest["metadata"]
         if not declared.patch:
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import runpy
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +18,26 @@ from pulumi.runtime.settings import get_root_resource
 from mignet import program
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from config.project_files import Project
     from mignet.kinds import Object
 
 
+class _Inline(ThreadPoolExecutor):
+    """Does in place what Pulumi hands to threads: calls of an engine that is not there take no time."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
 _LOOP = asyncio.new_event_loop()
+_LOOP.set_default_executor(_Inline())
 
 # For an engine's events, each registration reads the whole stack of calls, source lines included: a fifth of the time
 # of an evaluation. Nobody here asks for it.
