@@ -11,6 +11,7 @@ import typer
 
 from config.findings import ConfigError, Finding
 from config.project_files import Project
+from mignet.arguments import IN_FILES
 
 app = typer.Typer()
 
@@ -18,7 +19,7 @@ Stacks = Annotated[list[str], typer.Argument(metavar="STACK...", help="Stacks to
 Cwd = Annotated[Path, typer.Option("--cwd", "-C", help="The project's folder, or one below it.")]
 
 
-@app.command()
+@app.command(rich_help_panel=IN_FILES)
 def allocate(
     stacks: Stacks,
     *,
@@ -44,7 +45,7 @@ def allocate(
         typer.echo(str(result))
 
 
-@app.command()
+@app.command(rich_help_panel=IN_FILES)
 def release(
     stacks: Stacks,
     *,
@@ -73,7 +74,7 @@ def release(
             typer.echo(f"{name}: slice {_shown(held[name])} is released")
 
 
-@app.command("plan-addresses")
+@app.command("plan-addresses", rich_help_panel=IN_FILES)
 def plan_addresses(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print the maps as JSON.")] = False,

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 FAILED, CONFIGURATION, CHANGES = 1, 2, 7
 """Exit codes; 0 is fine."""
 
+IN_FILES, APPLY, LOOK = "In the stack files alone", "Apply", "Look at clusters"
+"""Under what `mignet --help` shows a command."""
+
 Stacks = Annotated[list[str] | None, typer.Argument(metavar="STACK", help="Stacks to work on, or patterns: 'prod-*'.")]
 Select = Annotated[
     str | None, typer.Option("--select", "-l", help="Stacks by labels in their files: tier=canary,region!=eu.")

@@ -14,7 +14,7 @@ import typer
 import yaml
 
 from config.project_files import Project
-from mignet.arguments import FAILED, All, Cwd, Many, OutputChoice, Select, Stacks
+from mignet.arguments import FAILED, LOOK, All, Cwd, Many, OutputChoice, Select, Stacks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def checkup(
     stacks: Stacks = None,
     *,

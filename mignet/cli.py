@@ -23,9 +23,11 @@ from config.findings import ConfigError
 from config.project_files import Project, ProjectNotFoundError
 from mignet.address_commands import app as addresses
 from mignet.arguments import (
+    APPLY,
     CHANGES,
     CONFIGURATION,
     FAILED,
+    IN_FILES,
     All,
     AsJson,
     Cwd,
@@ -64,11 +66,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="A dedicated live-migration network for OpenShift Virtualization clusters.\n\n"
-    "Exit codes: 0 fine, 1 failed or stopped, 2 configuration, 7 changes or drift where none were expected,\n"
+    "Exit codes: 0 fine, 1 failed or stopped, 2 configuration, 7 changes or drift where none were expected, "
     "130 broken off by a second ctrl-c.",
 )
-app.add_typer(lab, name="lab")
-app.add_typer(export, name="export")
 app.add_typer(addresses)
 app.add_typer(editors)
 app.add_typer(looks)
@@ -76,6 +76,8 @@ app.add_typer(peers)
 app.add_typer(checkups)
 app.add_typer(drifts)
 app.add_typer(reports)
+app.add_typer(lab, name="lab", rich_help_panel="Try, and hand over")
+app.add_typer(export, name="export", rich_help_panel="Try, and hand over")
 
 
 def main() -> NoReturn:
@@ -107,7 +109,7 @@ def _answer() -> NoReturn:
     sys.exit()
 
 
-@app.command()
+@app.command(rich_help_panel=APPLY)
 @over_many
 def preview(
     many: Many,
@@ -122,7 +124,7 @@ def preview(
     _finish(reports, changes_code=CHANGES if expect_no_changes else 0)
 
 
-@app.command()
+@app.command(rich_help_panel=APPLY)
 @over_many
 def up(
     many: Many,
@@ -153,7 +155,7 @@ def up(
     _finish(_run("up", many, engine=engine, form=form, yes=yes, skip_preflight=skip_preflight, order=order))
 
 
-@app.command()
+@app.command(rich_help_panel=APPLY)
 @over_many
 def destroy(
     many: Many,
@@ -166,7 +168,7 @@ def destroy(
     _finish(_run("destroy", many, engine=engine, form=_form("table", as_json=as_json), yes=yes))
 
 
-@app.command()
+@app.command(rich_help_panel=IN_FILES)
 def check(
     stacks: Stacks = None,
     *,
@@ -189,7 +191,7 @@ def check(
         raise typer.Exit(CONFIGURATION)
 
 
-@app.command()
+@app.command(rich_help_panel=IN_FILES)
 def render(
     stacks: Stacks = None,
     *,

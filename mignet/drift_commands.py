@@ -17,6 +17,7 @@ from mignet.arguments import (
     CHANGES,
     CONFIGURATION,
     FAILED,
+    LOOK,
     AsJson,
     EngineChoice,
     Many,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 @over_many
 def drift(
     many: Many,

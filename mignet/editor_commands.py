@@ -12,13 +12,14 @@ import typer
 
 from config.findings import ConfigError, Finding
 from config.project_files import Project
+from mignet.arguments import IN_FILES
 
 app = typer.Typer()
 
 Cwd = Annotated[Path, typer.Option("--cwd", "-C", help="The project's folder, or one below it.")]
 
 
-@app.command()
+@app.command(rich_help_panel=IN_FILES)
 def schema(
     *,
     write: Annotated[bool, typer.Option("--write", help="Write stack.schema.json beside Pulumi.yaml.")] = False,
@@ -39,7 +40,7 @@ def schema(
     typer.echo(f"wrote {path}")
 
 
-@app.command()
+@app.command(rich_help_panel=IN_FILES)
 def init(
     stack: Annotated[str, typer.Argument(metavar="STACK", help="The new stack.")],
     *,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from config.project_files import Project
-from mignet.arguments import CONFIGURATION, FAILED, Many, OutputChoice, Yes, mistake, over_many
+from mignet.arguments import CONFIGURATION, FAILED, LOOK, Many, OutputChoice, Yes, mistake, over_many
 
 if TYPE_CHECKING:
     from mignet.checked import Checked
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 @over_many
 def preflight(many: Many, *, output: OutputChoice = "table") -> None:
     """Look whether clusters are fit for what their stacks declare, and change nothing; exit 1 if one is not."""
@@ -37,7 +37,7 @@ def preflight(many: Many, *, output: OutputChoice = "table") -> None:
     _finish(readable, checked, output)
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 @over_many
 def verify(
     many: Many,

@@ -11,12 +11,12 @@ from typing import Annotated
 import typer
 
 from config.project_files import Project
-from mignet.arguments import CONFIGURATION, FAILED, All, Cwd, OutputChoice, Select, Stacks, chosen, mistake
+from mignet.arguments import CONFIGURATION, FAILED, LOOK, All, Cwd, OutputChoice, Select, Stacks, chosen, mistake
 
 app = typer.Typer()
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def peers(
     stacks: Stacks = None,
     *,

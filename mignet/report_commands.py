@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from config.project_files import Project
-from mignet.arguments import All, Cwd, Select, Stacks, chosen
+from mignet.arguments import LOOK, All, Cwd, Select, Stacks, chosen
 
 if TYPE_CHECKING:
     from mignet.report import Report
@@ -21,7 +21,7 @@ PAGE = "migration-network.html"
 """The page's name, where none is given."""
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def report(
     stacks: Stacks = None,
     *,
