@@ -20,7 +20,6 @@ from operated import NAMESPACE, PODS, POOLS, Cluster, Operated, until
 from support import BIN, ROOT, Outcome
 
 from config.project_files import Project
-from mignet import run
 from mignet.checkup.objects import CHECKUP, Asked, ports
 from mignet.checkup.plan import rounds
 from mignet.checkup.result import Result
@@ -30,6 +29,7 @@ from mignet.lab.dataplane import namespaces
 from mignet.lab.definitions import SLIM
 from mignet.lab.lab import Lab
 from mignet.lab.record import Record
+from mignet.readable import load
 
 REASON = namespaces.missing()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=f"no data plane: {REASON}")
@@ -165,7 +165,7 @@ def test_throughput_is_measured_when_it_is_asked_for_and_capped(site: Operated) 
 
 def test_where_addresses_are_few_nodes_take_turns_and_each_is_measured(site: Operated) -> None:
     project = Project.find(site.folder)
-    stacks = run.load(project, ["dev", "dev-peer"])
+    stacks = load(project, ["dev", "dev-peer"])
     asked = Asked("turns", 1, ports(1), nodes=("*worker*",))
 
     async def both() -> tuple[Plan, Result]:

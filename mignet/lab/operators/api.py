@@ -77,10 +77,10 @@ class Api:
     async def delete(self, kind: Kind, item: Object) -> Object:
         """Delete an object at once, as a kubelet does that has ended a pod; return what the server says of it.
 
-        Raises StaleError when another one has its name by now.
+        Raises StaleError when another one has its name by now; without a uid, whatever has that name is deleted.
         """
         path = f"{_path(kind, item['metadata'].get('namespace'))}/{item['metadata']['name']}"
-        options = {"gracePeriodSeconds": 0, "preconditions": {"uid": item["metadata"]["uid"]}}
+        options = {"gracePeriodSeconds": 0, "preconditions": {"uid": item["metadata"].get("uid")}}
         response = await self._client.request("DELETE", path, json=options)
         return {} if response.status_code == 404 else _checked(response)
 
