@@ -43,7 +43,7 @@ class Row:
     stacks: int
     command: list[str]
     warms_up: bool = True
-    """Whether its first run does not count; what takes many seconds has none that does not."""
+    """Whether its first run does not count; of those that take many seconds, one warms up for all."""
     took: list[tuple[float, float, float]] = field(default_factory=list)
 
     def run(self, space: FleetSpace) -> None:
@@ -106,7 +106,7 @@ def rows(space: FleetSpace, few: list[str]) -> list[Row]:
                 f"mignet preview, Pulumi engine, {'as it chooses' if number is None else f'{number} at a time'}",
                 FEW,
                 [*preview, *few, "--engine", "pulumi", *([] if number is None else ["--at-a-time", str(number)])],
-                warms_up=False,
+                warms_up=number is None,
             )
             for number in (None, 1, 2, 3, 4)
         ]
@@ -135,7 +135,7 @@ def main() -> None:
         "# Benchmarks of runs over many clusters\n",
         "Previews of stacks with two objects each, on one API server of the same machine, none of them applied yet;",
         f"whole processes, start to exit; median of {RUNS} runs (least to most in",
-        "brackets), all of them in turn, after one that does not count (Pulumi: without), in one `make bench` on",
+        "brackets), all of them in turn, after one that does not count (one for all of Pulumi's), in one `make bench` on",
         f"{machine}, with a load of {load:.1f} at its end.",
         "Memory is the peak of all processes of a command together.\n",
         "| | stacks | seconds | processor seconds | MB |",
