@@ -134,7 +134,7 @@ def main() -> None:
     lines = [
         "# Benchmarks of runs over many clusters\n",
         "Previews of stacks with two objects each, on one API server of the same machine, none of them applied yet;",
-        f"whole processes, start to exit; median of {RUNS} runs (least to most in brackets), all of them in turn, after",
+        f"whole processes, start to exit; median of {RUNS} runs (least to most in brackets), all in turn, after",
         "one that does not count (one for all of Pulumi's), in one `make bench` on",
         f"{machine}, with a load of {load:.1f} at its end.",
         "Memory is the peak of all processes of a command together.\n",
