@@ -9,7 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import support
-from operated import Objects, Operated, restore, state, until, whole
+from operated import Objects, Operated, renewed, state, until, whole
 
 from mignet.lab.definitions import SLIM, VARIABLE
 from mignet.lab.folders import locked
@@ -63,12 +63,7 @@ def operated_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lab
 @pytest.fixture
 def operated(operated_lab: tuple[Lab, list[Objects]], tmp_path: Path) -> Operated:
     """The lab whose operators are at work, as it was at first, and a project folder with its two stacks."""
-    lab, seeds = operated_lab
-    one = Operated(lab, tmp_path / "project")
-    for cluster, seed in zip(one.clusters, seeds, strict=True):
-        restore(cluster, seed)
-    one.create()
-    return one
+    return renewed(*operated_lab, tmp_path / "project")
 
 
 # Shared machines are slow at times; a property is not false for that.

@@ -296,3 +296,25 @@ def whole(cluster: Cluster) -> bool:
         and all(ready(pod) and interface(pod) is None for pod in [*handlers, *others])
         and not any(pool["spec"]["allocations"] for pool in cluster.get(POOLS)["items"])
     )
+
+
+def renewed(lab: Lab, seeds: list[Objects], folder: Path) -> Operated:
+    """Return the lab as it was at first, and a project folder with its two stacks."""
+    one = Operated(lab, folder)
+    for cluster, seed in zip(one.clusters, seeds, strict=True):
+        restore(cluster, seed)
+    one.create()
+    return one
+
+
+def kubeconfig_of(account: str, lab: Lab, kube: Kube) -> str:
+    """Return the lab's kubeconfig with a new token of a service account (the path of its API object) as every user."""
+    wanted = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    token = kube.call("POST", f"{account}/token", json=wanted)["status"]["token"]
+    content = yaml.safe_load(lab.kubeconfig.read_text())
+    for entry in content["clusters"]:
+        if (authority := entry["cluster"].get("certificate-authority")) is not None:
+            entry["cluster"]["certificate-authority"] = str(lab.kubeconfig.parent / authority)
+    for entry in content["users"]:
+        entry["user"] = {"token": token}
+    return yaml.safe_dump(content)

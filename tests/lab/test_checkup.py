@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
-from operated import NAMESPACE, PODS, POOLS, Cluster, Operated, until
+from operated import NAMESPACE, PODS, POOLS, Cluster, Operated, kubeconfig_of, until
 from support import BIN, ROOT, Outcome
 
 from config.project_files import Project
@@ -277,15 +277,7 @@ def account(site: Operated, folder: Path, documents: list[dict[str, Any]]) -> No
         binding = {"apiVersion": document["apiVersion"], "kind": f"{kind}Binding", "metadata": metadata}
         path = f"{where}/{kind.lower()}bindings"
         kube.call("POST", path, json=binding | {"roleRef": reference, "subjects": [subject]})
-    wanted = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-    token = kube.call("POST", f"{accounts}/{name}/token", json=wanted)["status"]["token"]
-    content = yaml.safe_load(site.lab.kubeconfig.read_text())
-    for entry in content["clusters"]:
-        if (authority := entry["cluster"].get("certificate-authority")) is not None:
-            entry["cluster"]["certificate-authority"] = str(site.lab.kubeconfig.parent / authority)
-    for entry in content["users"]:
-        entry["user"] = {"token": token}
-    (folder / "kubeconfig").write_text(yaml.safe_dump(content))
+    (folder / "kubeconfig").write_text(kubeconfig_of(f"{accounts}/{name}", site.lab, kube))
     for each in ("Pulumi.yaml", "__main__.py", "Pulumi.dev.yaml"):
         shutil.copy(site.folder / each, folder)
     text = (folder / "Pulumi.dev.yaml").read_text()

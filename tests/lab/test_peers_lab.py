@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from operated import AUTHORITIES, HCO, NAMESPACE, Objects, Operated, restore, until
+from operated import AUTHORITIES, HCO, NAMESPACE, Objects, Operated, renewed, until
 
 from config.project_files import Project
 from mignet.course import Course
@@ -26,11 +26,7 @@ MAILBOX = AUTHORITIES.replace("kubevirt-ca", "kubevirt-external-ca")
 @pytest.fixture(scope="module")
 def both(operated_lab: tuple[Lab, list[Objects]], tmp_path_factory: pytest.TempPathFactory) -> Operated:
     """Both clusters, up on one segment; every test leaves them as it found them."""
-    lab, seeds = operated_lab
-    one = Operated(lab, tmp_path_factory.mktemp("peers") / "project")
-    for cluster, seed in zip(one.clusters, seeds, strict=True):
-        restore(cluster, seed)
-    one.create()
+    one = renewed(*operated_lab, tmp_path_factory.mktemp("peers") / "project")
     one.up()
     return one
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import yaml
 from fleets import silent_server
-from operated import ATTACHMENTS, Objects, Operated, interface, restore, until
+from operated import ATTACHMENTS, Objects, Operated, interface, renewed, until
 
 from mignet.lab.lab import Lab
 
@@ -17,11 +17,7 @@ from mignet.lab.lab import Lab
 @pytest.fixture(scope="module")
 def fleet(operated_lab: tuple[Lab, list[Objects]], tmp_path_factory: pytest.TempPathFactory) -> Operated:
     """Both clusters, up on one segment; every test leaves them as it found them."""
-    lab, seeds = operated_lab
-    one = Operated(lab, tmp_path_factory.mktemp("report") / "project")
-    for cluster, seed in zip(one.clusters, seeds, strict=True):
-        restore(cluster, seed)
-    one.create()
+    one = renewed(*operated_lab, tmp_path_factory.mktemp("report") / "project")
     one.up()
     return one
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from operated import POOLS, Operated
+from operated import POOLS, Operated, kubeconfig_of
 from support import ROOT
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
@@ -30,16 +30,8 @@ def observer(operated: Operated) -> Operated:
         reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": metadata["name"]}
         binding = {"metadata": metadata, "roleRef": reference, "subjects": [subject]}
         kube.call("POST", f"{where}/{kind.lower()}bindings", json=binding)
-    wanted = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-    token = kube.call("POST", f"{accounts}/{ACCOUNT}/token", json=wanted)["status"]["token"]
-    content = yaml.safe_load(operated.lab.kubeconfig.read_text())
-    for entry in content["clusters"]:
-        if (authority := entry["cluster"].get("certificate-authority")) is not None:
-            entry["cluster"]["certificate-authority"] = str(operated.lab.kubeconfig.parent / authority)
-    for entry in content["users"]:
-        entry["user"] = {"token": token}
     path = operated.folder / "observer.kubeconfig"
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(kubeconfig_of(f"{accounts}/{ACCOUNT}", operated.lab, kube))
     operated.change("dev", cluster={"context": "dev", "kubeconfig": str(path)})
     return operated
 
