@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
+from config.bond_options import BondOptions
 from config.model import Broken, Model, refuse
 from config.names import DnsLabel, InterfaceName, Mtu, VlanId
 
@@ -37,14 +38,16 @@ def _selector(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
-def _share(value: int | str) -> int | str:
-    if isinstance(value, str) and not re.match(_SHARE, value):
-        refuse("uplink-max-unavailable", "is neither a number of nodes nor a share of them", "Write 1, or 50%")
+def _some_nodes(value: object) -> object:
+    number = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 5000
+    if not number and not (isinstance(value, str) and re.match(_SHARE, value)):
+        rule = "is neither a number of nodes (1 to 5000) nor a share of them"
+        refuse("uplink-max-unavailable", rule, "Write 1, or 50%")
     return value
 
 
 _SHARE = r"^(100|[1-9][0-9]?)%$"
-_Share = Annotated[str, WithJsonSchema({"type": "string", "pattern": _SHARE})]
+_SOME_NODES = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 5000}, {"type": "string", "pattern": _SHARE}]}
 
 
 def _localnet(value: str) -> str:
@@ -59,7 +62,7 @@ LocalnetName = Annotated[str, AfterValidator(_localnet)]
 
 
 class Bond(Model):
-    """Several NICs as one. nmstate writes `options` to the bonding driver as they are."""
+    """Several NICs as one."""
 
     name: InterfaceName
     """The bond's name."""
@@ -67,11 +70,13 @@ class Bond(Model):
     """Its NICs."""
     mode: Literal["active-backup", "802.3ad", "balance-xor", "balance-rr", "balance-tlb", "balance-alb", "broadcast"]
     """How it spreads traffic; 802.3ad and balance-xor need a switch that knows of it."""
-    options: dict[str, int | str] = Field(default_factory=dict)
-    """Options of the bonding driver, such as miimon: 100 (milliseconds)."""
+    options: BondOptions = Field(default_factory=BondOptions)
+    """Options of the bonding driver, by nmstate's names, such as miimon: 100 (milliseconds)."""
 
     def rules(self) -> Iterator[Broken]:
-        """A NIC is a port once, and a bond is no port of itself."""
+        """A NIC is a port once, a bond is no port of itself, and its options go with its mode."""
+        for broken in self.options.broken(self.mode, self.ports):
+            yield replace(broken, key=f"options.{broken.key}")
         for index, port in enumerate(self.ports):
             if port in self.ports[:index]:
                 yield Broken("uplink-port-twice", f"ports[{index}]", port, "is a port already", "Name each NIC once")
@@ -157,7 +162,7 @@ class NodeGroup(Model):
     """Bytes, of the layers; the segment's when left out."""
     base_mtu: Mtu | None = None
     """Bytes, of NICs and bond, at least `mtu`; `mtu` when left out. Set it where others need larger packets."""
-    max_unavailable: Annotated[Annotated[int, Field(ge=1, le=5000)] | _Share, AfterValidator(_share)] | None = None
+    max_unavailable: Annotated[Any, PlainValidator(_some_nodes), WithJsonSchema(_SOME_NODES)] | None = None
     """Nodes that change at a time, a number or a share; nmstate's 50% when left out."""
 
     @property
@@ -358,8 +363,8 @@ def _layers(group: NodeGroup, segment: Segment, tags: tuple[int, ...]) -> Iterat
     port = group.bridge_port(segment)
     if bond := group.bond:
         aggregation: dict[str, Any] = {"mode": bond.mode, "port": list(bond.ports)}
-        if bond.options:
-            aggregation["options"] = dict(bond.options)
+        if options := bond.options.written():
+            aggregation["options"] = options
         yield _interface(bond.name, "bond", **_mtu(group, segment, base=True), **{"link-aggregation": aggregation})
     if group.vlan:
         vlan = {"base-iface": group.vlan_base, "id": group.vlan_id(segment)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from config.attachment import Bridge, Ipvlan, Localnet, Macvlan
+from config.bond_options import UNUSED_ELSEWHERE
 from config.findings import Finding, Rule, rule
 from config.uplink import policy_name, trunk_of, uses
 
@@ -110,8 +111,8 @@ def _names_fit(draft: Draft) -> Iterator[Finding]:
                 "uplink-policy-name",
                 draft.name,
                 f"{key}.name",
-                policy,
-                f"makes a policy's name of {len(policy)} characters, and nmstate labels with at most 63",
+                group.name,
+                f"makes the policy's name {policy} {len(policy)} characters long, and nmstate labels with at most 63",
                 "Shorten the group's or the stack's name",
             )
 
@@ -228,17 +229,75 @@ def _one_tag(draft: Draft) -> Iterator[Finding]:
     tags = _tags(draft)
     for key, group, segment in _groups(draft):
         tag = group.vlan_id(segment)
-        if tag and tags:
+        if tag and tags and draft.attachment is not None:
+            where, remedy = _tagging_key(draft.attachment)
             yield Finding(
                 "error",
                 "uplink-double-tag",
                 draft.name,
-                "attachment.vlan",
+                where,
                 tags[0],
                 f"tags what {key}.vlan tags with {tag} again",
-                "Leave it out, or remove the vlan layer",
+                f"{remedy}, or remove the vlan layer",
             )
             return
+
+
+def _tagging_key(attachment: AnyAttachment) -> tuple[str, str]:
+    """Return the key by which an attachment tags, as the user wrote it, and how it stops."""
+    match attachment:
+        case Localnet(vlan_id=None):
+            return "segment.vlan", "Set attachment.vlanID: 0, so that OVN adds no tag of the segment's"
+        case Localnet():
+            return "attachment.vlanID", "Write 0"
+        case Bridge(vlan=None | 0):
+            return "attachment.vlanTrunk", "Leave it out"
+        case _:
+            return "attachment.vlan", "Leave it out"
+
+
+@rule("uplink-bond-bridged")
+def _bond_mode_bears_a_bridge(draft: Draft) -> Iterator[Finding]:
+    """Under a bridge, a bond of modes 0, 3, 5, 6 loses frames: it sends one address from several ports, or rewrites it.
+
+    The switch, and the bridge itself, then learn the pods' addresses on the wrong port. Source: the documentation of
+    OpenShift Virtualization (bond modes), the kernel's bonding documentation.
+    """
+    for key, group, _ in _groups(draft):
+        bridge = "bridge" if group.bridge else "ovsBridge" if group.ovs_bridge else None
+        if bridge and group.bond and group.bond.mode in _NOT_UNDER_A_BRIDGE:
+            yield Finding(
+                "warning",
+                "uplink-bond-bridged",
+                draft.name,
+                f"{key}.bond.mode",
+                group.bond.mode,
+                f"does not go with {bridge} upon it: pods lose frames when their addresses move between its ports",
+                "Use active-backup, 802.3ad or balance-xor, or an attachment of type macvlan without a bridge",
+            )
+
+
+_NOT_UNDER_A_BRIDGE = {"balance-rr", "broadcast", "balance-tlb", "balance-alb"}
+
+
+@rule("uplink-bond-option-unused")
+def _bond_options_do_something(draft: Draft) -> Iterator[Finding]:
+    """An option of another bond mode is written to the nodes and does nothing there."""
+    for key, group, _ in _groups(draft):
+        if group.bond is None:
+            continue
+        for name, value in group.bond.options.written().items():
+            modes = UNUSED_ELSEWHERE.get(name)
+            if modes and group.bond.mode not in modes:
+                yield Finding(
+                    "warning",
+                    "uplink-bond-option-unused",
+                    draft.name,
+                    f"{key}.bond.options.{name}",
+                    value,
+                    f"does nothing in mode {group.bond.mode}",
+                    f"Leave it out, or use {' or '.join(modes)}",
+                )
 
 
 @rule("uplink-trunk")
@@ -297,13 +356,14 @@ def _mtu_fits(draft: Draft) -> Iterator[Finding]:
     pods = getattr(draft.attachment, "mtu", None)
     for key, group, segment in _groups(draft):
         mtu, wanted = group.mtu or segment.mtu, pods or segment.mtu
-        if mtu and wanted and wanted > mtu:
+        # Where the uplink says nothing, it is the segment's, and mtu-above-segment's matter.
+        if group.mtu and wanted and wanted > group.mtu:
             yield Finding(
                 "error",
                 "uplink-mtu",
                 draft.name,
                 f"{key}.mtu",
-                mtu,
+                group.mtu,
                 f"is below the {wanted} of the pods",
                 "Leave it out to use the segment's",
             )
@@ -373,6 +433,8 @@ UPLINK_RULES: tuple[Rule[Draft], ...] = (
     _one_top,
     _attachment_meets_uplink,
     _one_tag,
+    _bond_mode_bears_a_bridge,
+    _bond_options_do_something,
     _trunk_passes,
     _somebody_tags,
     _mtu_fits,

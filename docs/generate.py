@@ -13,6 +13,7 @@ from catalogue import rules
 from troubleshooting import troubleshooting
 
 from config.attachment import Bridge, Ipvlan, Localnet, Macvlan, VlanTrunkItem
+from config.bond_options import BondOptions
 from config.cluster import Cluster
 from config.hyperconverged import HyperConverged, LiveMigration
 from config.ipam import Dhcp, HostLocal, Route, Slice, Static, StaticAddress, Whereabouts
@@ -59,6 +60,7 @@ _SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("uplink", Uplink),
     ("uplink.nodeGroups, an item", NodeGroup),
     ("uplink.bond", Bond),
+    ("uplink.bond.options", BondOptions),
     ("uplink.vlan", Vlan),
     ("uplink.bridge", LinuxBridge),
     ("uplink.ovsBridge", OvsBridge),

@@ -97,7 +97,7 @@ def vlan(name: str, selector: dict[str, str], interface: str) -> dict[str, Any]:
         ),
         (
             values(VLAN | {"maxUnavailable": "150%"}, MACVLAN),
-            "dev: uplink.maxUnavailable 150% is neither a number of nodes nor a share of them. Write 1, or 50%",
+            "dev: uplink.maxUnavailable 150% is neither a number of nodes (1 to 5000) nor a share of them. Write 1, or 50%",
         ),
         (
             values(VLAN | {"nodeSelector": {"role in": "a"}}, MACVLAN),
@@ -136,7 +136,7 @@ def vlan(name: str, selector: dict[str, str], interface: str) -> dict[str, Any]:
         ),
         (
             values(VLAN | {"name": "g" * 60}, MACVLAN),
-            "makes a policy's name of 81 characters, and nmstate labels with at most 63. Shorten the group's or the",
+            f"dev: uplink.name {'g' * 60} makes the policy's name migration-dev-{'g' * 60}-d74ffa 81 characters",
         ),
         (
             values({"vlan": {"baseInterface": "eth1"}}, MACVLAN, segment={"subnet": "10.200.5.0/24"}),
