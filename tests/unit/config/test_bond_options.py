@@ -86,13 +86,14 @@ def test_what_nmstate_takes_goes_to_the_nodes_as_it_was_written(mode: str, optio
         (
             "active-backup",
             {"arp_ip_target": "10.0.0.1"},
-            "dev: uplink.bond.options.arp_ip_target 10.0.0.1 is probed only with an arp_interval. Add arp_interval: 100",
+            "dev: uplink.bond.options.arp_ip_target 10.0.0.1 is probed only with an arp_interval. Add"
+            " arp_interval: 100",
         ),
         (
             "802.3ad",
             {"balance-slb": True},
-            "dev: uplink.bond.options.balance-slb true needs mode balance-xor and xmit_hash_policy vlan+srcmac. Set both,"
-            " or leave it out",
+            "dev: uplink.bond.options.balance-slb true needs mode balance-xor and xmit_hash_policy vlan+srcmac. Set"
+            " both, or leave it out",
         ),
         (
             "active-backup",
@@ -176,7 +177,8 @@ def test_a_value_of_two_types_is_refused_in_one_line(value: object) -> None:
     uplink = {"vlan": {"baseInterface": "bond1"}, "maxUnavailable": value}
     shown = json.dumps(value) if not isinstance(value, str) else value
     assert mistakes(values("802.3ad", options={}, uplink=uplink)) == [
-        f"dev: uplink.maxUnavailable {shown} is neither a number of nodes (1 to 5000) nor a share of them. Write 1, or 50%"
+        f"dev: uplink.maxUnavailable {shown} is neither a number of nodes (1 to 5000) nor a share of them."
+        " Write 1, or 50%"
     ]
 
 

