@@ -410,10 +410,10 @@ def _control_plane_covered(draft: Draft) -> Iterator[Finding]:
 
 @rule("uplink-default-route")
 def _default_route_spared(draft: Draft) -> Iterator[Finding]:
-    """The NIC of the default route is not touched: a mistake there takes the node off the network."""
+    """The NIC of the default route is not taken: as a port of a bond or a bridge it takes the node off the network."""
     nic = draft.cluster.default_route_interface if draft.cluster else None
     for key, group, segment in _groups(draft):
-        if nic in uses(group, segment):
+        if nic in uses(group, segment) and nic != group.vlan_base:
             yield Finding(
                 "error",
                 "uplink-default-route",
@@ -423,6 +423,46 @@ def _default_route_spared(draft: Draft) -> Iterator[Finding]:
                 "is the NIC of the default route",
                 "Use another NIC",
             )
+    if nic is not None and nic == getattr(draft.attachment, "master", None):
+        yield Finding(
+            "error",
+            "uplink-default-route",
+            draft.name,
+            "attachment.master",
+            nic,
+            "is the NIC of the default route: migrations would starve the cluster's own traffic",
+            "Use another NIC",
+        )
+
+
+@rule("default-route-shared")
+def _default_route_shared(draft: Draft) -> Iterator[Finding]:
+    """A VLAN on what carries the default route works, and shares it: Red Hat's documents advise against it."""
+    nic = draft.cluster.default_route_interface if draft.cluster else None
+    if nic is None:
+        return
+    found = [(key, group.vlan_name(segment)) for key, group, segment in _groups(draft) if group.vlan_base == nic]
+    end = None if draft.attachment is None else attached_to(draft.attachment)
+    # An interface that is there already tells by its name what it stands on.
+    if end is not None and not found and end[1].rpartition(".")[0] == nic:
+        found = [(f"attachment.{end[0]}", end[1])]
+    for key, name in found:
+        yield Finding(
+            "warning", "default-route-shared", draft.name, key, name, shares(nic, nic, itself=str(name)), SHARED_REMEDY
+        )
+
+
+SHARED_REMEDY = "Use another NIC, or waive default-route-shared with the reason and set bandwidthPerMigration"
+
+
+def shares(nic: str, top: str, *, itself: str) -> str:
+    """Say what holds for a VLAN interface on a NIC that carries the default route, `top` being what has that route."""
+    route = "has the default route" if top == nic else f"carries the default route of {top}"
+    stands = f"is to carry a VLAN interface, and {route}" if nic == itself else f"stands on {nic}, which {route}"
+    return (
+        f"{stands}: the kernel passes tagged frames there, but Red Hat's documents advise against it, and migrations"
+        " fill the link of the nodes' own traffic"
+    )
 
 
 UPLINK_RULES: tuple[Rule[Draft], ...] = (
@@ -440,4 +480,5 @@ UPLINK_RULES: tuple[Rule[Draft], ...] = (
     _mtu_fits,
     _control_plane_covered,
     _default_route_spared,
+    _default_route_shared,
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from config.findings import Finding
 from config.fleet_files import read_fleet
 from config.fleet_rules import CODES as FLEET_CODES
-from config.live_codes import WAIVABLE_LIVE
+from config.live_codes import ALSO_LIVE, WAIVABLE_LIVE
 from config.stack import WAIVABLE
 from mignet.checked import Checked
 
@@ -42,7 +42,7 @@ def _unused_waivers(files: FleetFiles, found: Iterable[Finding]) -> Iterator[Fin
         for code in stack.waivers:
             # Whether a cluster has what is waived, no file says; with a stack missing, what it is for may be hidden.
             if (
-                code not in WAIVABLE - WAIVABLE_LIVE
+                code not in WAIVABLE - WAIVABLE_LIVE - ALSO_LIVE
                 or (stack.name, code) in used
                 or (files.unread and code in FLEET_CODES)
             ):

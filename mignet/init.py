@@ -20,6 +20,7 @@ from config.stack_schema import FILE, MODELINE
 from mignet import addresses, nics, stack_files
 from mignet.cluster import Cluster, ClusterError
 from mignet.kinds import NODE, NODE_NETWORK_STATE, OPENSHIFT_NETWORK
+from mignet.node_network import Node, addresses_of, machine_networks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -76,10 +77,10 @@ def look(project: Project, stack: str, wanted: Wanted) -> Seen:
 def seen(nodes: list[Object], states: list[Object], network: Object | None, segment: Segment) -> Seen:
     """Make out of the cluster's objects what a stack file needs."""
     by_name = {state["metadata"]["name"]: state for state in states}
-    all_nodes = [nics.Node.read(node, by_name.get(node["metadata"]["name"])) for node in nodes]
+    all_nodes = [Node.read(node, by_name.get(node["metadata"]["name"])) for node in nodes]
     status = {} if network is None else network.get("status", {})
     networks = {
-        "machine": tuple(str(each) for each in nics.machine_networks(all_nodes)),
+        "machine": tuple(str(each) for each in machine_networks(all_nodes)),
         "cluster": tuple(each["cidr"] for each in status.get("clusterNetwork", [])),
         "service": tuple(status.get("serviceNetwork", [])),
     }
@@ -91,14 +92,14 @@ def seen(nodes: list[Object], states: list[Object], network: Object | None, segm
 
 
 def _of_interfaces(
-    nodes: list[nics.Node], known: Mapping[str, tuple[str, ...]], segment: Segment
+    nodes: list[Node], known: Mapping[str, tuple[str, ...]], segment: Segment
 ) -> dict[str, tuple[str, ...]]:
     """Return the subnets of the other interfaces, by their names: storage, say. The segment itself is none of them."""
     covered = [ipaddress.ip_network(cidr) for cidrs in known.values() for cidr in cidrs] + list(segment.subnets)
     found: dict[str, dict[str, None]] = {}
     for node in nodes:
         for name, interface in sorted(node.interfaces.items()):
-            for address in nics.addresses_of(interface):
+            for address in addresses_of(interface):
                 if not address.is_loopback and not any(_within(address.network, each) for each in covered):
                     found.setdefault(name, {})[str(address.network)] = None
     return {name: tuple(cidrs) for name, cidrs in sorted(found.items())}

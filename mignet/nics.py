@@ -5,94 +5,21 @@ Judged from what kubernetes-nmstate reports (NodeNetworkState, `status.currentSt
 
 from __future__ import annotations
 
-import ipaddress
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from config.uplink_rules import shares
+from mignet.node_network import addresses_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from config.addressing import Address, Network
     from config.segment import Segment
-    from mignet.kinds import Object
+    from mignet.node_network import Node
 
-TYPES = {"ethernet", "bond", "vlan"}
-"""What a macvlan can sit on; an OVS port, a bridge, a veth or the loopback is not listed at all."""
-
-_DEFAULTS = {"0.0.0.0/0", "::/0"}
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A node: its InternalIP addresses, its labels, and what nmstate says of it (empty when it says nothing)."""
-
-    name: str
-    schedulable: bool
-    addresses: tuple[Address, ...]
-    state: Mapping[str, Any]
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, node: Object, state: Object | None) -> Node:
-        """Read a Node, and its NodeNetworkState when there is one."""
-        metadata = node["metadata"]
-        return cls(
-            metadata["name"],
-            schedulable=metadata.get("labels", {}).get("kubevirt.io/schedulable") == "true",
-            addresses=tuple(
-                ipaddress.ip_address(each["address"])
-                for each in node.get("status", {}).get("addresses", [])
-                if each["type"] == "InternalIP"
-            ),
-            state=(state or {}).get("status", {}).get("currentState", {}),
-            labels=metadata.get("labels", {}),
-        )
-
-    @property
-    def interfaces(self) -> dict[str, Mapping[str, Any]]:
-        """The interfaces by name."""
-        # An OVS bridge and its internal port share a name; the port has the addresses.
-        listed = sorted(self.state.get("interfaces", []), key=lambda each: each.get("type") != "ovs-bridge")
-        return {each["name"]: each for each in listed}
-
-    @property
-    def default_route(self) -> set[str]:
-        """Interfaces of default routes."""
-        routes = self.state.get("routes", {}).get("running", [])
-        return {each["next-hop-interface"] for each in routes if each.get("destination") in _DEFAULTS}
-
-    def masters(self) -> dict[str, str]:
-        """Return, for each interface that is a port of a bridge or a bond, of which."""
-        found: dict[str, str] = {}
-        for each in self.state.get("interfaces", []):
-            ports = [*each.get("bridge", {}).get("port", []), *each.get("link-aggregation", {}).get("port", [])]
-            for port in ports:
-                name = port["name"] if isinstance(port, dict) else port
-                # An OVS bridge has its own internal port among its ports.
-                if name != each["name"]:
-                    found[name] = each["name"]
-            if each.get("controller"):
-                found.setdefault(each["name"], each["controller"])
-        return found
-
-    def carries_default_route(self) -> dict[str, str]:
-        """Return the interfaces that a default route goes through, each with the interface that has the route."""
-        below = defaultdict(set)
-        for each in self.state.get("interfaces", []):
-            if base := each.get("vlan", {}).get("base-iface"):
-                below[each["name"]].add(base)
-        for port, master in self.masters().items():
-            below[master].add(port)
-        found: dict[str, str] = {}
-        for top in self.default_route:
-            waiting = [top]
-            while waiting:
-                name = waiting.pop()
-                if name not in found:
-                    found[name] = top
-                    waiting.extend(below[name])
-        return found
+TYPES = {"ethernet", "bond", "vlan", "linux-bridge"}
+"""What a macvlan can sit on; an OVS port, a veth or the loopback is not listed at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,27 +49,6 @@ def best(nics: Iterable[Nic]) -> Nic | None:
     """Return the one that nothing speaks against and that is better than all others; None when there is none."""
     fit = sorted((nic for nic in nics if not nic.against), key=lambda nic: nic.rank)
     return fit[0] if fit and (len(fit) == 1 or fit[0].rank < fit[1].rank) else None
-
-
-def machine_networks(nodes: Iterable[Node]) -> list[Network]:
-    """Return the subnets of the nodes' InternalIPs, sorted."""
-    found = {
-        interface.network
-        for node in nodes
-        for each in node.interfaces.values()
-        for interface in addresses_of(each)
-        if interface.ip in node.addresses
-    }
-    return sorted(found, key=lambda network: (network.version, int(network.network_address)))
-
-
-def addresses_of(interface: Mapping[str, Any]) -> Iterator[ipaddress.IPv4Interface | ipaddress.IPv6Interface]:
-    """Yield the addresses of an interface, with their prefix, without link-local ones."""
-    for family in ("ipv4", "ipv6"):
-        for each in interface.get(family, {}).get("address", []):
-            address = ipaddress.ip_interface(f"{each['ip']}/{each['prefix-length']}")
-            if not address.is_link_local:
-                yield address
 
 
 def _judged(name: str, nodes: Sequence[Node], schedulable: Sequence[Node], segment: Segment) -> Nic:
@@ -183,6 +89,10 @@ def _against(name: str, interface: Mapping[str, Any], node: Node, segment: Segme
     top = node.carries_default_route().get(name)
     if top is not None:
         yield "has the default route" if top == name else f"carries the default route of {top}"
+    elif shared := node.shares_default_route(name):
+        yield f"{shares(*shared, itself=name)},"
+    if node.lists_ports(name) and not node.nics(name):
+        yield "has no NIC as its port"
     master = node.masters().get(name)
     if master is not None:
         yield f"is a port of {master}"

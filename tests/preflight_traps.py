@@ -148,6 +148,37 @@ def bridge(node: str, name: str, *ports: str, kind: str = "linux-bridge", mappin
     return state(node, change)
 
 
+def tagged(node: str, name: str, base: str, tag: int, **keys: Any) -> Edit:
+    return nic(node, name, type="vlan", vlan={"id": tag, "base-iface": base}, **keys)
+
+
+def filtered(node: str, name: str, port: str, filter_: Object, *, kind: str = "linux-bridge") -> Edit:
+    """Add a bridge whose port lets some VLANs through; an OVS bridge is mapped to physnet."""
+
+    def change(current: Object) -> None:
+        ports = {"port": [{"name": port, "vlan": filter_}]}
+        current["interfaces"].append({"name": name, "type": kind, "state": "up", "mtu": 9000, "bridge": ports})
+        if kind == "ovs-bridge":
+            current["ovn"] = {"bridge-mappings": [{"localnet": "physnet", "bridge": name}]}
+
+    return state(node, change)
+
+
+def ovs_bond(node: str, bridge_: str, *nics: str, patched_to: str = "br-int") -> Edit:
+    """Put NICs into a bond inside an OVS bridge, where OVN maps physnet to, with OVN's own patch port."""
+
+    def change(current: Object) -> None:
+        for each in current["interfaces"]:
+            if each["name"] in nics:
+                each["controller"] = bridge_
+        members = {"mode": "balance-slb", "port": [{"name": nic} for nic in nics]}
+        ports = [{"name": "ovs-bond", "link-aggregation": members}, {"name": f"patch-phy-to-{patched_to}"}]
+        current["interfaces"].append({"name": bridge_, "type": "ovs-bridge", "state": "up", "bridge": {"port": ports}})
+        current["ovn"] = {"bridge-mappings": [{"localnet": "physnet", "bridge": bridge_}]}
+
+    return state(node, change)
+
+
 def default_bridge(node: str) -> Edit:
     """Put the default route on OVN-Kubernetes's bridge, and the localnet beside it."""
 
@@ -156,7 +187,15 @@ def default_bridge(node: str) -> Edit:
         ports = [{"name": "eth0"}, {"name": "br-ex"}]
         current["interfaces"] += [
             {"name": "br-ex", "type": "ovs-bridge", "state": "up", "bridge": {"port": ports}},
-            {"name": "br-ex", "type": "ovs-interface", "state": "up", "mtu": 1500, "ipv4": nic.pop("ipv4")},
+            # nmstate reports the internal port with the bridge of its own name above it.
+            {
+                "name": "br-ex",
+                "type": "ovs-interface",
+                "state": "up",
+                "mtu": 1500,
+                "controller": "br-ex",
+                "ipv4": nic.pop("ipv4"),
+            },
         ]
         for route in current["routes"]["running"]:
             route["next-hop-interface"] = "br-ex"
@@ -253,9 +292,18 @@ LOCALNET = {"type": "localnet", "name": "migration", "physicalNetworkName": "phy
 BRIDGE = {"type": "bridge", "name": "migration", "bridge": "br1", "vlan": 2001, "preserveDefaultVlan": False}
 
 
+UNTAGGED = {"vlan-untagged": "the uplink of the bridge tags"}
+
+
 def everywhere(make: Callable[[str], Edit]) -> tuple[Edit, ...]:
     return tuple(make(node) for node in NODES)
 
+
+def _bond(node: str) -> Edit:
+    return nic(node, "bond0", type="bond", **{"link-aggregation": {"mode": "802.3ad", "port": ["eth1", "eth2"]}})
+
+
+BONDED = everywhere(_bond)
 
 TRAPS: tuple[Trap, ...] = (
     # The APIs and their operators.
@@ -353,9 +401,21 @@ TRAPS: tuple[Trap, ...] = (
     Trap("nic-down", (nic("dev-worker-1", "eth1", state="down"),), says="NIC eth1 is down"),
     Trap(
         "nic-type",
-        everywhere(lambda node: bridge(node, "br7", "eth1")),
+        everywhere(lambda node: bridge(node, "br7", "eth1", kind="ovs-bridge")),
         {"attachment": {"type": "macvlan", "name": "migration", "master": "br7"}},
-        says="is of type linux-bridge",
+        says="is of type ovs-bridge, and attachment.type macvlan takes a NIC, a VLAN interface, a bond or a",
+    ),
+    Trap(
+        "nic-type",
+        everywhere(lambda node: bridge(node, "br1", "eth1", kind="ovs-bridge")),
+        {"attachment": BRIDGE},
+        says="takes a Linux bridge (an Open vSwitch bridge takes type localnet)",
+    ),
+    Trap(
+        "nic-down",
+        (nic("dev-worker-1", "eth1", state="down"), *everywhere(lambda node: bridge(node, "br1", "eth1"))),
+        {"attachment": BRIDGE},
+        says="NIC br1 stands on eth1 alone, which is down",
     ),
     Trap("nic-enslaved", (bridge("dev-worker-1", "br7", "eth1"),), says="is a port of br7"),
     Trap("nic-enslaved", (nic("dev-worker-1", "eth1", controller="bond0"),), says="is a port of bond0"),
@@ -371,6 +431,123 @@ TRAPS: tuple[Trap, ...] = (
         everywhere(lambda node: nic(node, "eth1.7", type="vlan", vlan={"id": 7, "base-iface": "eth1"})),
         {"attachment": {"type": "macvlan", "name": "migration", "master": "eth1.7"}},
         says="tags VLAN 7, and segment.vlan is 2001",
+    ),
+    Trap(
+        "nic-vlan",
+        (
+            *everywhere(lambda node: tagged(node, "eth1.300", "eth1", 300)),
+            *everywhere(lambda node: bridge(node, "br1", "eth1.300")),
+        ),
+        {"attachment": BRIDGE | {"vlan": None, "preserveDefaultVlan": None}, "waivers": UNTAGGED},
+        says="stands on eth1.300, which tags VLAN 300, and segment.vlan is 2001",
+    ),
+    Trap(
+        "uplink-double-tag",
+        (
+            *everywhere(lambda node: tagged(node, "eth1.2001", "eth1", 2001)),
+            *everywhere(lambda node: bridge(node, "br1", "eth1.2001")),
+        ),
+        {"attachment": BRIDGE},
+        says="stands on eth1.2001, which tags with 2001 what attachment.vlan tags with 2001 already",
+    ),
+    Trap(
+        "uplink-double-tag",
+        (
+            *everywhere(lambda node: tagged(node, "eth1.7", "eth1", 7)),
+            *everywhere(lambda node: tagged(node, "eth1.7.2001", "eth1.7", 2001)),
+        ),
+        {"attachment": {"type": "macvlan", "name": "migration", "master": "eth1.7.2001"}},
+        says="tags 2001, 7, one inside the other",
+    ),
+    Trap(
+        "uplink-trunk",
+        everywhere(lambda node: filtered(node, "br1", "eth1", {"mode": "trunk", "trunk-tags": [{"id": 100}]})),
+        {"attachment": BRIDGE},
+        says="has port eth1, a trunk of VLAN 100, which does not let VLAN 2001 of the attachment pass",
+    ),
+    Trap(
+        "uplink-trunk",
+        everywhere(lambda node: filtered(node, "br1", "eth1", {"mode": "access", "tag": 300})),
+        {"attachment": BRIDGE},
+        says="has port eth1, an access port of VLAN 300, which does not let VLAN 2001 of the attachment pass",
+    ),
+    Trap(
+        "uplink-trunk",
+        everywhere(lambda node: filtered(node, "br-x", "eth1", {"mode": "access", "tag": 300}, kind="ovs-bridge")),
+        {"attachment": LOCALNET},
+        says="has port eth1, an access port of VLAN 300",
+    ),
+    Trap(
+        "uplink-trunk",
+        everywhere(
+            lambda node: filtered(
+                node,
+                "br-x",
+                "eth1",
+                {"mode": "trunk", "trunk-tags": [{"id-range": {"min": 100, "max": 2000}}, {"id": 7}]},
+                kind="ovs-bridge",
+            )
+        ),
+        {"attachment": LOCALNET},
+        says="has port eth1, a trunk of VLAN 100-2000, 7",
+    ),
+    Trap(
+        "nic-mtu",
+        (nic("dev-worker-1", "eth1", mtu=1500), *everywhere(lambda node: ovs_bond(node, "br-phy", "eth1", "eth2"))),
+        {"attachment": LOCALNET},
+        says="NIC br-phy stands on eth1 with MTU 1500, and 9000 is needed",
+    ),
+    Trap(
+        "nic-mtu",
+        (nic("dev-worker-1", "eth1", **{"max-mtu": 4000, "controller": "bond0", "mtu": None}), *BONDED),
+        {
+            "attachment": {"type": "macvlan", "name": "migration", "master": "bond0.2001"},
+            "uplink": {"vlan": {"baseInterface": "bond0"}},
+        },
+        says="NIC bond0 stands on eth1 with MTU at most 4000, and 9000 is needed",
+    ),
+    Trap(
+        "bridge-without-nic",
+        everywhere(lambda node: bridge(node, "br-x", "patch-vmnet-to-br-int", kind="ovs-bridge", mapping="physnet")),
+        {"attachment": LOCALNET},
+        says="NIC br-x has no NIC as its port, only patch-vmnet-to-br-int",
+    ),
+    Trap(
+        "bridge-without-nic",
+        everywhere(lambda node: bridge(node, "br1", "bond7")),
+        {"attachment": BRIDGE},
+        says="NIC br1 has no NIC as its port, only bond7",
+    ),
+    Trap(
+        "nic-default-route",
+        everywhere(default_bridge),
+        {"segment": {"mtu": 1400}, "attachment": {"type": "macvlan", "name": "migration", "master": "br-ex"}},
+        says="NIC br-ex has the default route",
+    ),
+    Trap(
+        "default-route-shared",
+        everywhere(lambda node: tagged(node, "eth0.2001", "eth0", 2001, mtu=1500)),
+        {"segment": {"mtu": 1400}, "attachment": {"type": "macvlan", "name": "migration", "master": "eth0.2001"}},
+        says="NIC eth0.2001 stands on eth0, which has the default route: the kernel passes tagged frames there, but",
+    ),
+    Trap(
+        "default-route-shared",
+        (
+            *everywhere(default_bridge),
+            *everywhere(lambda node: tagged(node, "eth0.2001", "eth0", 2001, mtu=1500)),
+        ),
+        {"segment": {"mtu": 1400}, "attachment": {"type": "macvlan", "name": "migration", "master": "eth0.2001"}},
+        says="NIC eth0.2001 stands on eth0, which carries the default route of br-ex",
+    ),
+    Trap(
+        "default-route-shared",
+        everywhere(default_bridge),
+        {
+            "segment": {"mtu": 1400},
+            "attachment": {"type": "macvlan", "name": "migration", "master": "eth0.2001"},
+            "uplink": {"vlan": {"baseInterface": "eth0"}},
+        },
+        says="NIC eth0 is to carry a VLAN interface, and carries the default route of br-ex",
     ),
     Trap("bridge-missing", config={"attachment": BRIDGE}, says="would be made without a NIC as its port"),
     Trap(
@@ -504,6 +681,48 @@ FITS: dict[str, tuple[tuple[Edit, ...], Object]] = {
     "a bridge with the NIC as its port": (
         everywhere(lambda node: bridge(node, "br1", "eth1")),
         {"attachment": BRIDGE},
+    ),
+    "a macvlan on a Linux bridge": (
+        everywhere(lambda node: bridge(node, "br-mig", "eth1")),
+        {"attachment": {"type": "macvlan", "name": "migration", "master": "br-mig"}},
+    ),
+    "a bridge whose port is the VLAN's interface": (
+        (
+            *everywhere(lambda node: tagged(node, "eth1.2001", "eth1", 2001)),
+            *everywhere(lambda node: bridge(node, "br1", "eth1.2001")),
+        ),
+        {"attachment": BRIDGE | {"vlan": None, "preserveDefaultVlan": None}, "waivers": UNTAGGED},
+    ),
+    "a bridge whose port passes all VLANs, as nmstate makes it": (
+        everywhere(
+            lambda node: filtered(
+                node, "br1", "eth1", {"mode": "trunk", "trunk-tags": [{"id-range": {"min": 2, "max": 4094}}]}
+            )
+        ),
+        {"attachment": BRIDGE},
+    ),
+    "untagged frames over a port that nmstate made": (
+        everywhere(
+            lambda node: filtered(
+                node, "br1", "eth1", {"mode": "trunk", "trunk-tags": [{"id-range": {"min": 2, "max": 4094}}]}
+            )
+        ),
+        {"attachment": BRIDGE | {"vlan": None, "preserveDefaultVlan": None}, "waivers": UNTAGGED},
+    ),
+    "an access port of the attachment's own VLAN": (
+        everywhere(lambda node: filtered(node, "br1", "eth1", {"mode": "access", "tag": 2001})),
+        {"attachment": BRIDGE},
+    ),
+    "a VLAN on a NIC that is a bridge's port as well": (
+        everywhere(lambda node: bridge(node, "br7", "eth1")),
+        {
+            "attachment": {"type": "macvlan", "name": "migration", "master": "mig0"},
+            "uplink": {"vlan": {"baseInterface": "eth1", "name": "mig0"}},
+        },
+    ),
+    "NICs in a bond inside an OVS bridge": (
+        everywhere(lambda node: ovs_bond(node, "br-phy", "eth1", "eth2")),
+        {"attachment": LOCALNET},
     ),
     "a localnet mapped to a bridge of its own": (
         everywhere(lambda node: bridge(node, "br-mig", "eth1", kind="ovs-bridge", mapping="physnet")),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from config.findings import Severity
     from config.stack import Stack
     from config.uplink import NodeGroup
-    from mignet.nics import Node
+    from mignet.node_network import Layer, Node
     from mignet.preflight.seen import Seen
 
 _CONTROL_PLANE = {"node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"}
@@ -56,13 +56,14 @@ class Link:
         return self.node.interfaces.get(self.name)
 
     @property
-    def ports(self) -> tuple[str, ...]:
-        """The ports of the bridge of this name, without its own internal one and those of pods."""
-        found: list[str] = []
-        for each in self.node.state.get("interfaces", []):
-            if each["name"] == self.name and "bridge" in each:
-                found += [port["name"] for port in each["bridge"].get("port", []) if port["name"] != self.name]
-        return tuple(name for name in found if self.node.interfaces.get(name, {}).get("type") != "veth")
+    def below(self) -> tuple[Layer, ...]:
+        """The interface and what lies under it on its node."""
+        return self.node.below(self.name)
+
+    @property
+    def is_vlan_base(self) -> bool:
+        """Whether the uplink puts a VLAN interface on it, and nothing else."""
+        return self.purpose == "base" and self.place.group is not None and self.name == self.place.group.vlan_base
 
 
 def places(seen: Seen) -> Iterator[Place]:
@@ -131,5 +132,4 @@ def mapped_bridge(stack: Stack, place: Place) -> str | None:
         return None
     if group and group.localnet and group.localnet.localnet == attachment.physical_network:
         return group.mapped_bridge
-    mappings = place.node.state.get("ovn", {}).get("bridge-mappings", [])
-    return next((each["bridge"] for each in mappings if each.get("localnet") == attachment.physical_network), None)
+    return place.node.mappings.get(attachment.physical_network)

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from config.attachment import Localnet
 from config.demand import SURGE, SYNC_CONTROLLERS
 from config.findings import Finding, rule
 from config.uplink import made
+from config.uplink_rules import SHARED_REMEDY, attachment_tags, shares
 from mignet.kinds import NODE
-from mignet.nics import TYPES, Node
-from mignet.preflight.links import Link, Place, groups_of, is_control_plane, links, mapped_bridge, places
+from mignet.nics import TYPES
+from mignet.node_network import Node, passes
+from mignet.preflight.links import Link, Place, Purpose, groups_of, is_control_plane, links, mapped_bridge, places
 from mignet.preflight.seen import Seen, names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from config.findings import Severity
+    from mignet.node_network import Layer
 
 
 @rule("handlers-none")
@@ -139,11 +142,12 @@ def bridge_missing(seen: Seen) -> Iterator[Finding]:
 @rule("bridge-without-nic")
 def bridge_without_nic(seen: Seen) -> Iterator[Finding]:
     """A bridge without a NIC as its port connects the pods of one node, and nothing else."""
-    found = [
-        (link, "has no NIC as its port")
-        for link in _links(seen)
-        if link.interface is not None and link.purpose in {"bridge", "mapped"} and not link.ports
-    ]
+    found = []
+    for link in _links(seen):
+        if link.node.lists_ports(link.name) and not link.node.nics(link.name):
+            # OVN's own patch port, and a bond that is gone, are ports that lead nowhere.
+            ports = link.node.ports(link.name)
+            found.append((link, "has no NIC as its port" + (f", only {names(ports)}" if ports else "")))
     yield from _told(seen, "bridge-without-nic", found, "Add the NIC for migration as its port")
 
 
@@ -169,32 +173,38 @@ def localnet_unmapped(seen: Seen) -> Iterator[Finding]:
 
 @rule("nic-type")
 def nic_type(seen: Seen) -> Iterator[Finding]:
-    """Macvlan and ipvlan sit on a NIC, a VLAN or a bond, a bridge attachment on a Linux bridge; on nothing else."""
+    """Each type of attachment has its own kind of interface; on another one, its pods do not start."""
     found = []
     for link in _links(seen):
-        kind = (link.interface or {}).get("type")
-        if kind is None:
-            continue
-        if link.purpose == "bridge":
-            fits = kind == "linux-bridge"
-        elif link.purpose == "mapped":
-            fits = kind in {"ovs-bridge", "ovs-interface"}
-        else:
-            fits = kind in TYPES
-        if not fits:
-            found.append((link, f"is of type {kind}, which an attachment of this type cannot use"))
+        if link.interface is not None and link.purpose != "base":
+            kind, (fitting, words) = link.node.kind(link.name), _FITTING[link.purpose]
+            if kind not in fitting:
+                who = f"attachment.type {seen.stack.attachment.type}"
+                found.append((link, f"is of type {kind}, and {who} takes {words}"))
     yield from _told(seen, "nic-type", found, "Name another one, or choose another attachment.type")
+
+
+_FITTING: dict[Purpose, tuple[set[str], str]] = {
+    # An internal port of Open vSwitch is a device as any other, as br-ex is; who carries what is another rule's matter.
+    "master": (TYPES | {"ovs-interface"}, "a NIC, a VLAN interface, a bond or a Linux bridge"),
+    "bridge": ({"linux-bridge"}, "a Linux bridge (an Open vSwitch bridge takes type localnet)"),
+    "mapped": ({"ovs-bridge", "ovs-interface"}, "an Open vSwitch bridge (a Linux bridge takes type bridge)"),
+}
 
 
 @rule("nic-down")
 def nic_down(seen: Seen) -> Iterator[Finding]:
     """Nothing passes a NIC that is down, and pods on it start all the same."""
-    found = [
-        (link, f"is {link.interface.get('state', 'down')}")
-        for link in _links(seen)
+    found = []
+    for link in _links(seen):
         # nmstate brings up what the uplink builds upon.
-        if link.interface is not None and link.purpose != "base" and link.interface.get("state") != "up"
-    ]
+        if link.interface is None or link.purpose == "base":
+            continue
+        nics = link.node.nics(link.name)
+        if link.interface.get("state") != "up":
+            found.append((link, f"is {link.interface.get('state', 'down')}"))
+        elif nics and all((nic.facts or {}).get("state") == "down" for nic in nics):
+            found.append((link, f"stands on {names(nic.name for nic in nics)} alone, which is down"))
     yield from _told(seen, "nic-down", found, "Bring it up, and see the cable and the switch")
 
 
@@ -206,7 +216,12 @@ def nic_enslaved(seen: Seen) -> Iterator[Finding]:
         group = link.place.group
         ours = made(group, seen.stack.segment) if group else frozenset()
         master = link.node.masters().get(link.name)
-        if master is not None and master not in ours and link.purpose in {"master", "base"}:
+        if master is None or master in ours or link.purpose not in {"master", "base"}:
+            continue
+        if link.node.kind(link.name) == "ovs-interface":
+            continue  # a bridge's own port is there for others to stand on
+        # The kernel hands tagged frames to a VLAN interface before a bridge sees them.
+        if not link.is_vlan_base or link.node.kind(master) in {"bond", "ovs-bond"}:
             found.append((link, f"is a port of {master}"))
     yield from _told(seen, "nic-enslaved", found, "Attach to what it is a port of, or free it")
 
@@ -218,7 +233,8 @@ def nic_default_route(seen: Seen) -> Iterator[Finding]:
     for link in _links(seen):
         top = link.node.carries_default_route().get(link.name)
         # A port of a bond or a bridge is the matter of nic-enslaved, unless that is what has the route.
-        if top is not None and link.name not in link.node.masters():
+        is_port = link.name in link.node.masters() and link.name != top
+        if top is not None and not is_port and not link.is_vlan_base:
             found.append((link, "has the default route" if top == link.name else f"carries the default route of {top}"))
     # OVN shares its bridge with the cluster's own traffic by design; slow, but nothing breaks.
     for severity in ("error", "warning"):
@@ -230,33 +246,111 @@ def _default_route_severity(link: Link) -> Severity:
     return "warning" if link.purpose == "mapped" else link.place.severity
 
 
+@rule("default-route-shared")
+def default_route_shared(seen: Seen) -> Iterator[Finding]:
+    """A VLAN on what carries the default route works, and shares it: Red Hat's documents advise against it."""
+    found = []
+    for link in _links(seen):
+        if link.is_vlan_base:
+            top = link.node.carries_default_route().get(link.name)
+            shared = None if top is None else (link.name, top)
+        else:
+            shared = link.node.shares_default_route(link.name)
+        if shared is not None:
+            found.append((link, shares(*shared, itself=link.name)))
+    yield from _told(seen, "default-route-shared", found, SHARED_REMEDY, severity="warning")
+
+
 @rule("nic-mtu")
 def nic_mtu(seen: Seen) -> Iterator[Finding]:
     """A pod's interface cannot have a larger MTU than what it stands on: the plugin fails, or frames are dropped."""
     found = []
     for link in _links(seen):
-        for name in link.ports if link.purpose in {"bridge", "mapped"} else (link.name,):
-            interface = link.node.interfaces.get(name, {})
-            key = "max-mtu" if link.purpose == "base" else "mtu"
-            mtu = interface.get(key)
-            if link.mtu is not None and mtu is not None and mtu < link.mtu:
-                of = f"has port {name} with" if name != link.name else "has"
-                most = "at most " if link.purpose == "base" else ""
-                found.append((link, f"{of} MTU {most}{mtu}, and {link.mtu} is needed,"))
+        if link.mtu is None:
+            continue
+        for layer in link.below:
+            most = _mtu(link, layer)
+            if most is not None and most[1] < link.mtu:
+                of = "has" if layer.name == link.name else f"stands on {layer.name} with"
+                found.append((link, f"{of} MTU {most[0]}{most[1]}, and {link.mtu} is needed,"))
     remedy = "Raise it on the nodes and at the switch, or lower segment.mtu for all clusters"
     yield from _told(seen, "nic-mtu", found, remedy)
+
+
+def _mtu(link: Link, layer: Layer) -> tuple[str, int] | None:
+    """Return what an interface can carry, in bytes: its MTU, or the most that it can have where it is about to get one.
+
+    A bridge's own MTU, and that of its internal port, are those of the node's own packets.
+    """
+    facts = layer.facts or {}
+    if layer.kind in {"ovs-bridge", "ovs-interface"} and link.purpose != "master":
+        return None
+    if layer.kind == "linux-bridge" and link.purpose == "bridge":
+        return None
+    mtu, most = facts.get("mtu"), facts.get("max-mtu")
+    if mtu is not None and link.purpose != "base":
+        return "", int(mtu)
+    return None if most is None else ("at most ", int(most))
 
 
 @rule("nic-vlan")
 def nic_vlan(seen: Seen) -> Iterator[Finding]:
     """A VLAN interface of another tag leads to another network; the pods find nobody there."""
-    segment = seen.stack.segment
+    segment, tags = seen.stack.segment, attachment_tags(seen.stack.attachment, seen.stack.segment)
     found = []
     for link in _links(seen):
-        tag = (link.interface or {}).get("vlan", {}).get("id")
-        if link.purpose == "master" and segment.vlan is not None and tag not in {None, segment.vlan}:
-            found.append((link, f"tags VLAN {tag}, and segment.vlan is {segment.vlan},"))
+        for layer in link.below if link.purpose != "base" and segment.vlan is not None and not tags else ():
+            tag = layer.facts and layer.facts.get("vlan", {}).get("id")
+            if tag and layer.tags == (tag,) and tag != segment.vlan:
+                of = "tags" if layer.name == link.name else f"stands on {layer.name}, which tags"
+                found.append((link, f"{of} VLAN {tag}, and segment.vlan is {segment.vlan},"))
     yield from _told(seen, "nic-vlan", found, f"Use the interface of VLAN {segment.vlan}")
+
+
+@rule("uplink-double-tag")
+def double_tag(seen: Seen) -> Iterator[Finding]:
+    """Either the attachment tags or an interface of the node does: two tags reach no other cluster."""
+    tags = attachment_tags(seen.stack.attachment, seen.stack.segment)
+    key = "attachment.vlanID" if isinstance(seen.stack.attachment, Localnet) else "attachment.vlan"
+    found = []
+    for link in _links(seen):
+        for layer in link.below if link.purpose != "base" else ():
+            if not layer.tags or not layer.facts or "vlan" not in layer.facts:
+                continue
+            if tags:
+                first = f"{key} tags with {names(tags)}"
+                found.append((link, f"stands on {layer.name}, which tags with {layer.tags[-1]} what {first} already,"))
+            elif len(layer.tags) > 1:
+                found.append((link, f"stands on {layer.name}: tags {names(layer.tags)}, one inside the other,"))
+    remedy = f"Leave {key} out, or attach to a bridge whose port is no VLAN interface" if tags else "Use one VLAN"
+    yield from _told(seen, "uplink-double-tag", found, remedy)
+
+
+@rule("uplink-trunk")
+def trunk_passes(seen: Seen) -> Iterator[Finding]:
+    """The bridge's port lets through what the attachment sends; anything else is dropped without a word."""
+    tags = attachment_tags(seen.stack.attachment, seen.stack.segment) or (0,)
+    found = []
+    for link in _links(seen):
+        for layer in link.below if link.purpose in {"bridge", "mapped"} else ():
+            kind = link.node.kind(layer.above or "")
+            if layer.above != link.name or not layer.filter or not link.node.nics(layer.name):
+                continue
+            missing = [tag for tag in tags if not passes(layer.filter, tag, kind=kind)]
+            if missing:
+                what = f"VLAN {missing[0]} of the attachment" if missing[0] else "the attachment's untagged frames"
+                found.append((link, f"has port {layer.name}, {_filter(layer.filter)}, which does not let {what} pass,"))
+    yield from _told(seen, "uplink-trunk", found, "Add the VLAN to the port, or correct the attachment's")
+
+
+def _filter(of: Mapping[str, Any]) -> str:
+    """Say what a port's VLAN filter is."""
+    if of.get("mode") == "access":
+        return f"an access port of VLAN {of.get('tag')}"
+    ranges = [each.get("id-range") for each in of.get("trunk-tags") or ()]
+    ends = [f"{each['min']}-{each['max']}" if each else None for each in ranges]
+    ids = [each.get("id") for each in of.get("trunk-tags") or ()]
+    return f"a trunk of VLAN {names(end or number for end, number in zip(ends, ids, strict=True))}"
 
 
 def _told(
@@ -292,6 +386,9 @@ RULES = (
     nic_down,
     nic_enslaved,
     nic_default_route,
+    default_route_shared,
     nic_mtu,
     nic_vlan,
+    double_tag,
+    trunk_passes,
 )

@@ -9,7 +9,7 @@ from config.findings import Finding, rule
 from config.uplink import made, uses
 from config.uplink_rules import attached_to
 from mignet.kinds import NODE, OPENSHIFT_NETWORK, OPENSHIFT_OPERATOR_NETWORK, Object
-from mignet.nics import Node, addresses_of, machine_networks
+from mignet.node_network import Node, addresses_of, machine_networks
 from mignet.preflight.links import group_of, mapped_bridge, places
 from mignet.preflight.seen import Seen, names
 from mignet.snapshot import UnreadError

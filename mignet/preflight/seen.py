@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from config.findings import Finding
 from config.hyperconverged import NAME
-from mignet import nics
 from mignet.guards import hyperconverged_kind, value_at
 from mignet.kinds import ACCESS_REVIEW, DEFINITION, KUBEVIRT, NODE, NODE_NETWORK_STATE, Kind, Object
+from mignet.node_network import Node
 from mignet.snapshot import Snapshot, UnreadError
 
 if TYPE_CHECKING:
@@ -55,10 +55,10 @@ class Seen(Snapshot):
         raise UnreadError(hyperconverged_kind(self.stack), self.dry_run)
 
     @property
-    def nodes(self) -> tuple[nics.Node, ...]:
+    def nodes(self) -> tuple[Node, ...]:
         """Every node with what nmstate says of it. Raises UnreadError when one of both cannot be read."""
         states = {state["metadata"]["name"]: state for state in self.all(NODE_NETWORK_STATE)}
-        return tuple(nics.Node.read(node, states.get(node["metadata"]["name"])) for node in self.all(NODE))
+        return tuple(Node.read(node, states.get(node["metadata"]["name"])) for node in self.all(NODE))
 
     @property
     def migrates_between_clusters(self) -> bool:

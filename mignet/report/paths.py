@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from config.findings import shown
 from config.uplink import made, uses
@@ -23,13 +23,13 @@ from mignet.verify.pods import HANDLER, INTERFACE, SYNC
 from mignet.verify.pools import used
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from config.addressing import Address
     from config.findings import Finding
     from config.stack import Stack
     from config.uplink import NodeGroup
-    from mignet.nics import Node
+    from mignet.node_network import Node
     from mignet.preflight.seen import Seen
     from mignet.report.sighting import Sighting
     from mignet.report.tone import Tone
@@ -186,8 +186,7 @@ def _below(stack: Stack, place: Place) -> Iterator[Step]:
     if not node.state or (group is not None and top not in node.interfaces):
         steps = list(_layers(stack, group))
         for step in steps:
-            there = node.interfaces.get(step.name)
-            yield _live(step.name, there, node) if there else step
+            yield _live(step.name, node) if node.kind(step.name) else step
     else:
         steps = list(_live_layers(node, top)) if top else [Step("bridge", "no mapping")]
         yield from steps
@@ -202,33 +201,26 @@ def _live_layers(node: Node, top: str) -> list[Step]:
     known: set[str] = set()
     while names:
         name, *others = names
-        interface = node.interfaces.get(name)
-        step = _live(name, interface, node)
+        step = _live(name, node)
         if others:
             # Ports of one bond or bridge stand side by side.
-            beside = [_live(each, node.interfaces.get(each), node) for each in others]
+            beside = [_live(each, node) for each in others]
             down = next((each for each in [step, *beside] if each.tone != "good"), None)
             step = replace(step, name=" + ".join(names))
             if down:
                 step = replace(step, tone=down.tone, why=f"{down.name} {down.why}")
         steps.append(step)
         known.update(names)
-        names = [each for each in _ports(interface or {}, node) if each not in known]
+        names = [each for each in node.under(name) if each not in known]
     return steps[::-1]
 
 
-def _ports(interface: Mapping[str, Any], node: Node) -> list[str]:
-    if base := interface.get("vlan", {}).get("base-iface"):
-        return [base]
-    bond = [str(port) for port in interface.get("link-aggregation", {}).get("port", [])]
-    ports = bond or [str(each["name"]) for each in interface.get("bridge", {}).get("port", [])]
-    # A pod's end of a veth pair, and a bridge's own port, lead to no NIC.
-    kinds = {"veth", "ovs-interface"}
-    return [name for name in ports if node.interfaces.get(name, {}).get("type") not in kinds]
-
-
-def _live(name: str, interface: Mapping[str, Any] | None, node: Node) -> Step:
+def _live(name: str, node: Node) -> Step:
+    interface = node.interfaces.get(name)
     if interface is None:
+        if node.kind(name):
+            # A bond inside an OVS bridge: what it is made of says how it is.
+            return Step("bond", name, tone="good")
         return Step("NIC", name, tone="warn", why="is missing") if node.state else Step("NIC", name)
     kind = _KINDS.get(str(interface.get("type")), "NIC")
     details = [

@@ -17,16 +17,17 @@ MACVLAN = {"type": "macvlan", "name": "migration", "master": "eth1.2001"}
 BRIDGE = {"type": "bridge", "name": "migration", "bridge": "br-mig", "preserveDefaultVlan": False}
 WORKERS = {"node-role.kubernetes.io/worker": ""}
 CONTROL_PLANE = {"node-role.kubernetes.io/control-plane": ""}
+DEFAULT_ROUTE_ETH1 = {"context": "dev", "defaultRouteInterface": "eth1"}
 BOND = {"name": "bond1", "ports": ["eth1", "eth2"], "mode": "active-backup"}
 
 
-def values(uplink: dict[str, Any], attachment: dict[str, Any], **sections: Any) -> dict[str, Any]:
+def values(uplink: dict[str, Any] | None, attachment: dict[str, Any], **sections: Any) -> dict[str, Any]:
     return {
         "segment": {"subnet": "10.200.5.0/24", "vlan": 2001, "mtu": 9000},
         "cluster": {"context": "dev"},
         "slice": {"rangeStart": "10.200.5.10", "rangeEnd": "10.200.5.60"},
         "attachment": attachment,
-        "uplink": uplink,
+        **({"uplink": uplink} if uplink else {}),
         **sections,
     }
 
@@ -202,8 +203,13 @@ def vlan(name: str, selector: dict[str, str], interface: str) -> dict[str, Any]:
             " it would stay in ContainerCreating. Add a group for node-role.kubernetes.io/control-plane",
         ),
         (
-            values(VLAN, MACVLAN, cluster={"context": "dev", "defaultRouteInterface": "eth1"}),
+            values({"bond": BOND}, MACVLAN | {"master": "bond1"}, cluster=DEFAULT_ROUTE_ETH1),
             "dev: uplink eth1 is the NIC of the default route. Use another NIC",
+        ),
+        (
+            values(None, MACVLAN | {"master": "eth1"}, cluster=DEFAULT_ROUTE_ETH1),
+            "dev: attachment.master eth1 is the NIC of the default route: migrations would starve the cluster's own"
+            " traffic. Use another NIC",
         ),
     ],
 )
@@ -248,6 +254,17 @@ def test_a_name_that_is_wrong_in_the_uplink_is_not_held_against_the_attachment_t
             " migration runs;"
             " it would stay in ContainerCreating. Add a group for node-role.kubernetes.io/control-plane, or set"
             " cluster.crossCluster: false",
+        ),
+        *(
+            (
+                values(uplink, MACVLAN, cluster=DEFAULT_ROUTE_ETH1),
+                f"dev: {key} eth1.2001 stands on eth1, which has the default route: the kernel passes tagged frames"
+                " there, but Red Hat's documents advise against it, and migrations fill the link of the nodes' own"
+                " traffic. Use another NIC, or waive default-route-shared with the reason and set"
+                " bandwidthPerMigration",
+            )
+            # Declared by us or there already, it is the same.
+            for uplink, key in ((VLAN, "uplink"), (None, "attachment.master"))
         ),
     ],
 )

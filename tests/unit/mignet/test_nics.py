@@ -9,7 +9,8 @@ import pytest
 
 from config.model import parse
 from config.segment import Segment
-from mignet.nics import Node, best, judge, machine_networks
+from mignet.nics import best, judge
+from mignet.node_network import Node, machine_networks
 
 
 def segment(**keys: Any) -> Segment:
@@ -114,9 +115,33 @@ def test_a_nic_below_the_default_route_is_not_chosen_however_deep_it_lies() -> N
 
 
 def test_what_a_macvlan_cannot_sit_on_is_not_listed() -> None:
-    kinds = ["loopback", "ovs-interface", "ovs-bridge", "linux-bridge", "veth", "dummy"]
+    kinds = ["loopback", "ovs-interface", "ovs-bridge", "veth", "dummy"]
     one = node("a", *(nic(f"if-{kind[:9]}", type=kind) for kind in kinds), nic("eth1"))
     assert [each.name for each in judge([one], segment())] == ["eth1"]
+
+
+@pytest.mark.parametrize("route", ["eth0", "br-ex"])
+def test_a_vlan_above_the_default_route_is_not_chosen_and_hears_both_truths(route: str) -> None:
+    """An existing bond0.2001 whose bond is a port of br-ex looked as good as a NIC of its own."""
+    bridge = [
+        nic("br-ex", type="ovs-bridge", bridge={"port": [{"name": "eth0"}, {"name": "br-ex"}]}),
+        nic("br-ex", type="ovs-interface", controller="br-ex"),
+    ]
+    tagged = nic("eth0.2001", type="vlan", vlan={"id": 2001, "base-iface": "eth0"})
+    one = node("a", nic("eth0"), tagged, *(bridge if route == "br-ex" else []), route=route)
+    (reason,) = against("eth0.2001", one, vlan=2001)
+    assert reason.startswith("stands on eth0, which")
+    assert "the kernel passes tagged frames there, but Red Hat's documents advise against it" in reason
+    assert best(judge([one], segment(vlan=2001))) is None
+
+
+def test_a_linux_bridge_with_a_nic_may_be_chosen_and_one_without_is_not() -> None:
+    bridge = nic("br1", type="linux-bridge", bridge={"port": [{"name": "eth1"}]})
+    chosen = best(judge([node("a", nic("eth1"), bridge)], segment()))
+    assert chosen is not None
+    assert chosen.name == "br1"
+    empty = nic("virbr0", type="linux-bridge", bridge={"port": []})
+    assert against("virbr0", node("a", empty)) == ("has no NIC as its port on the only node a",)
 
 
 def test_an_interface_that_tags_the_segments_vlan_is_better_than_a_bare_nic() -> None:
