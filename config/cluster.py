@@ -44,7 +44,10 @@ class Cluster(Model):
     """Percent of `nodes`, rounded up: addresses for leases of pods that are gone, which whereabouts takes back once a
     day at best. The default is two batches of a rollout, which restarts 10 % of the nodes at a time."""
     cross_cluster: bool | None = None
-    """Whether VMs migrate between clusters, so that control-plane nodes (sync controller) need the network too."""
+    """Whether VMs migrate between clusters, so that the sync controllers and their nodes need the network too."""
+    sync_controllers: int = Field(default=2, ge=1, le=100)
+    """Sync controllers of migrations between clusters, one address each: `spec.infra.replicas` of the KubeVirt object,
+    which is 1 on single-node clusters."""
     default_route_interface: InterfaceName | None = None
     """The NIC of the nodes' default route, which an uplink must not use."""
 

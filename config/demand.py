@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from config.cluster import Cluster
 
 SYNC_CONTROLLERS = 2
-"""Pods of virt-synchronization-controller, each with an address of its own (cross-cluster migration)."""
+"""Pods of virt-synchronization-controller where nobody sets another number."""
 SURGE = 1
 """Pods beyond the wanted number while a rollout is under way."""
 
@@ -24,7 +24,8 @@ class Demand:
     """For leases of pods that are gone."""
     percent: int
     """What of the nodes the headroom is."""
-    sync_controllers: int = SYNC_CONTROLLERS
+    sync_controllers: int
+    """Pods of virt-synchronization-controller, each with an address; 0 without migrations between clusters."""
     surge: int = SURGE
 
     @property
@@ -44,14 +45,29 @@ class Demand:
         }
 
     def __str__(self) -> str:
-        return (
-            f"{self.nodes} nodes + {self.sync_controllers} sync controllers + {self.surge} during a rollout"
-            f" + {self.headroom} headroom, {self.percent} % of nodes"
-        )
+        parts = [f"{self.nodes} node{_s(self.nodes)}"]
+        if self.sync_controllers:
+            parts.append(f"{self.sync_controllers} sync controller{_s(self.sync_controllers)}")
+        parts.append(f"{self.surge} during a rollout")
+        return f"{' + '.join(parts)} + {self.headroom} headroom, {self.percent} % of nodes"
 
 
-def demand_of(cluster: Cluster) -> Demand | None:
-    """Return what a cluster needs, or None when its number of nodes is not given. The headroom is rounded up."""
-    if cluster.nodes is None:
+def demand_of(cluster: Cluster, *, nodes: int | None = None, sync_controllers: int | None = None) -> Demand | None:
+    """Return what a cluster needs, or None when its number of nodes is not known. The headroom is rounded up.
+
+    `nodes` and `sync_controllers` are what a look at the cluster gave; without them, what the stack says counts.
+    """
+    count = cluster.nodes if nodes is None else nodes
+    if count is None:
         return None
-    return Demand(nodes=cluster.nodes, headroom=-(-cluster.nodes * cluster.headroom // 100), percent=cluster.headroom)
+    syncs = cluster.sync_controllers if sync_controllers is None else sync_controllers
+    return Demand(
+        nodes=count,
+        sync_controllers=0 if cluster.cross_cluster is False else syncs,
+        headroom=-(-count * cluster.headroom // 100),
+        percent=cluster.headroom,
+    )
+
+
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"

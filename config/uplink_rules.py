@@ -388,22 +388,23 @@ def covers_control_plane(selector: Mapping[str, str]) -> bool | None:
 
 @rule("uplink-control-plane")
 def _control_plane_covered(draft: Draft) -> Iterator[Finding]:
-    """The sync controller of cross-cluster migration runs on control-plane nodes, and needs the network there."""
+    """The sync controllers of cross-cluster migration run on control-plane nodes, unless `spec.infra` says otherwise.
+
+    Offline nobody knows that placement (hosted control planes have no such nodes): preflight reads it and judges.
+    """
     if draft.uplink is None or draft.cluster is None or draft.cluster.cross_cluster is False:
         return
-    covered = {covers_control_plane(group.node_selector) for group in draft.uplink.groups}
-    if True in covered:
+    if any(covers_control_plane(group.node_selector) for group in draft.uplink.groups):
         return
-    demanded = draft.cluster.cross_cluster is True and covered == {False}
-    remedy = "Add a group for node-role.kubernetes.io/control-plane"
+    remedy = "Add a group for node-role.kubernetes.io/control-plane, or waive this where they run elsewhere"
     yield Finding(
-        "error" if demanded else "warning",
+        "warning",
         "uplink-control-plane",
         draft.name,
         "uplink",
         None,
-        "has no group for control-plane nodes, where the sync controller of cross-cluster migration runs; it would stay"
-        " in ContainerCreating",
+        "has no group for control-plane nodes, where the sync controllers of cross-cluster migration run unless"
+        " spec.infra.nodePlacement of the HyperConverged names others; they would stay in ContainerCreating",
         remedy if draft.cluster.cross_cluster else f"{remedy}, or set cluster.crossCluster: false",
     )
 

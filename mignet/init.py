@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from config import cluster as cluster_config
-from config.demand import demand_of
+from config.demand import SYNC_CONTROLLERS, demand_of
 from config.findings import ConfigError, Finding
 from config.model import parse
 from config.project_files import load_yaml
@@ -19,8 +19,9 @@ from config.stack import load_stack
 from config.stack_schema import FILE, MODELINE
 from mignet import addresses, nics, stack_files
 from mignet.cluster import Cluster, ClusterError
-from mignet.kinds import NODE, NODE_NETWORK_STATE, OPENSHIFT_NETWORK
+from mignet.kinds import KUBEVIRT, NODE, NODE_NETWORK_STATE, OPENSHIFT_NETWORK
 from mignet.node_network import Node, addresses_of, machine_networks
+from mignet.sync_controllers import sync_controllers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -44,11 +45,15 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the live cluster says: its NICs, the number of nodes that run virt-handler, and its networks by name."""
+    """What the live cluster says: its NICs, the number of nodes that run virt-handler, and its networks by name.
+
+    `sync_controllers` is their number where it is not the usual one.
+    """
 
     nics: tuple[Nic, ...] = ()
     nodes: int | None = None
     networks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sync_controllers: int | None = None
 
 
 def look(project: Project, stack: str, wanted: Wanted) -> Seen:
@@ -59,7 +64,7 @@ def look(project: Project, stack: str, wanted: Wanted) -> Seen:
         raise ConfigError(config)
     segment = segment_of(project, stack)
 
-    async def read() -> tuple[list[Object], list[Object], Object | None]:
+    async def read() -> tuple[list[Object], list[Object], Object | None, Object | None]:
         async with Cluster(config, base=project.directory) as cluster:
             nodes, states = await asyncio.gather(cluster.list(NODE), cluster.list(NODE_NETWORK_STATE))
             try:
@@ -69,18 +74,36 @@ def look(project: Project, stack: str, wanted: Wanted) -> Seen:
                 if error.reason != "not-served":
                     raise
                 network = None
-            return nodes, states, network
+            return nodes, states, network, await _kubevirt(cluster, wanted.namespace)
 
-    return seen(*asyncio.run(read()), segment)
+    nodes, states, network, kubevirt = asyncio.run(read())
+    return seen(nodes, states, network, segment, kubevirt=kubevirt)
 
 
-def seen(nodes: list[Object], states: list[Object], network: Object | None, segment: Segment) -> Seen:
+async def _kubevirt(cluster: Cluster, namespace: str) -> Object | None:
+    try:
+        return next(iter(await cluster.list(KUBEVIRT, namespace=namespace)), None)
+    except ClusterError as error:
+        # What it would say has a default, and preflight looks again.
+        if error.reason not in {"not-served", "forbidden"}:
+            raise
+        return None
+
+
+def seen(
+    nodes: list[Object],
+    states: list[Object],
+    network: Object | None,
+    segment: Segment,
+    *,
+    kubevirt: Object | None = None,
+) -> Seen:
     """Make out of the cluster's objects what a stack file needs."""
     by_name = {state["metadata"]["name"]: state for state in states}
     all_nodes = [Node.read(node, by_name.get(node["metadata"]["name"])) for node in nodes]
     status = {} if network is None else network.get("status", {})
     networks = {
-        "machine": tuple(str(each) for each in machine_networks(all_nodes)),
+        "machine": tuple(str(each) for each in machine_networks(all_nodes) if not _meets(each, segment)),
         "cluster": tuple(each["cidr"] for each in status.get("clusterNetwork", [])),
         "service": tuple(status.get("serviceNetwork", [])),
     }
@@ -88,21 +111,31 @@ def seen(nodes: list[Object], states: list[Object], network: Object | None, segm
         tuple(nics.judge(all_nodes, segment)),
         sum(node.schedulable for node in all_nodes),
         {name: cidrs for name, cidrs in networks.items() if cidrs} | _of_interfaces(all_nodes, networks, segment),
+        None if (replicas := sync_controllers(kubevirt, None).replicas) == SYNC_CONTROLLERS else replicas,
     )
 
 
 def _of_interfaces(
     nodes: list[Node], known: Mapping[str, tuple[str, ...]], segment: Segment
 ) -> dict[str, tuple[str, ...]]:
-    """Return the subnets of the other interfaces, by their names: storage, say. The segment itself is none of them."""
-    covered = [ipaddress.ip_network(cidr) for cidrs in known.values() for cidr in cidrs] + list(segment.subnets)
+    """Return the subnets of the other interfaces, by their names: storage, say.
+
+    None of them is the segment's: hosts may have addresses in it, and preflight says when they are given twice.
+    """
+    covered = [ipaddress.ip_network(cidr) for cidrs in known.values() for cidr in cidrs]
     found: dict[str, dict[str, None]] = {}
     for node in nodes:
         for name, interface in sorted(node.interfaces.items()):
             for address in addresses_of(interface):
-                if not address.is_loopback and not any(_within(address.network, each) for each in covered):
+                if address.is_loopback or _meets(address.network, segment):
+                    continue
+                if not any(_within(address.network, each) for each in covered):
                     found.setdefault(name, {})[str(address.network)] = None
     return {name: tuple(cidrs) for name, cidrs in sorted(found.items())}
+
+
+def _meets(network: IPv4Network | IPv6Network, segment: Segment) -> bool:
+    return any(network.version == subnet.version and network.overlaps(subnet) for subnet in segment.subnets)
 
 
 def _within(one: IPv4Network | IPv6Network, other: IPv4Network | IPv6Network) -> bool:
@@ -153,6 +186,7 @@ def write(
                 "kubeconfig": wanted.kubeconfig,
                 "namespace": wanted.namespace,
                 "nodes": nodes,
+                "syncControllers": seen_.sync_controllers,
             }.items()
             if value is not None
         },

@@ -65,6 +65,7 @@ class Node:
     addresses: tuple[Address, ...]
     state: Mapping[str, Any]
     labels: Mapping[str, str] = field(default_factory=dict)
+    taints: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
     def read(cls, node: Object, state: Object | None) -> Node:
@@ -80,6 +81,17 @@ class Node:
             ),
             state=(state or {}).get("status", {}).get("currentState", {}),
             labels=metadata.get("labels", {}),
+            taints=tuple(node.get("spec", {}).get("taints") or ()),
+        )
+
+    @property
+    def lasting_taints(self) -> tuple[Mapping[str, Any], ...]:
+        """The taints that keep pods away for good: those of a node that is cordoned, or not ready, pass."""
+        return tuple(
+            taint
+            for taint in self.taints
+            if taint.get("effect") in {"NoSchedule", "NoExecute"}
+            and not taint.get("key", "").startswith("node.kubernetes.io/")
         )
 
     @cached_property

@@ -282,6 +282,7 @@ def healthy(folder: Path = SLIM, *, release: str = "v1.18.1") -> dict[Place, Obj
     return objects
 
 
+ON_WORKERS = {"nodeSelector": WORKERS}
 SHIM = {
     "name": "whereabouts-shim",
     "namespace": "default",
@@ -370,7 +371,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "slice-short",
         config={"slice": {"rangeStart": "10.200.5.10", "rangeEnd": "10.200.5.14"}},
-        says="has 5 addresses, and the cluster needs 6: 3 nodes + 2 sync controllers + 1",
+        says="has 5 addresses, and the cluster needs 7 (3 nodes + 2 sync controllers + 1",
     ),
     Trap(
         "node-state-missing", (gone((kinds.NODE_NETWORK_STATE, "", "dev-worker-1")),), says="Node dev-worker-1 is not"
@@ -392,6 +393,18 @@ TRAPS: tuple[Trap, ...] = (
         "nic-missing",
         (without("dev-control-plane-0", "eth1"), nic("dev-control-plane-0", "eth9")),
         says="the sync controller may run there",
+    ),
+    # Where the HyperConverged names other nodes for them, those are looked at.
+    Trap(
+        "nic-missing",
+        (
+            edit((kinds.NODE, "", "dev-worker-1"), metadata={"labels": {"kubevirt.io/schedulable": None}}),
+            without("dev-worker-1", "eth1"),
+            nic("dev-worker-1", "eth9"),
+            without("dev-control-plane-0", "eth1"),
+            edit(HYPERCONVERGED, spec={"infra": {"nodePlacement": ON_WORKERS}}),
+        ),
+        says="Node dev-worker-1 NIC eth1 is missing; the sync controller may run there",
     ),
     Trap(
         "nic-missing",
@@ -745,6 +758,34 @@ FITS: dict[str, tuple[tuple[Edit, ...], Object]] = {
     "no NIC on control-plane nodes without cross-cluster migration": (
         (without("dev-control-plane-0", "eth1"),),
         {"cluster": {"crossCluster": False}},
+    ),
+    "no NIC on control-plane nodes while the gate is off": (
+        (without("dev-control-plane-0", "eth1"), (KUBEVIRT, lambda _: kubevirt())),
+        {},
+    ),
+    "no NIC on control-plane nodes where the HyperConverged sends the sync controllers to workers": (
+        (without("dev-control-plane-0", "eth1"), edit(HYPERCONVERGED, spec={"infra": {"nodePlacement": ON_WORKERS}})),
+        {},
+    ),
+    "a hosted control plane, whose placement is empty": (
+        (
+            gone((kinds.NODE, "", "dev-control-plane-0")),
+            gone((kinds.NODE_NETWORK_STATE, "", "dev-control-plane-0")),
+            edit(KUBEVIRT, spec={"infra": {"nodePlacement": {}}}),
+        ),
+        {"cluster": {"crossCluster": True}},
+    ),
+    "one sync controller on a cluster without a second node for it": (
+        (edit(KUBEVIRT, spec={"infra": {"replicas": 1}}),),
+        {"slice": {"rangeStart": "10.200.5.10", "rangeEnd": "10.200.5.15"}},
+    ),
+    "a small segment without other clusters": (
+        (),
+        {
+            "segment": {"subnet": "192.0.2.224/29", "gateway": None},
+            "cluster": {"nodes": 3, "crossCluster": False},
+            "slice": {"rangeStart": "192.0.2.225", "rangeEnd": "192.0.2.230"},
+        },
     ),
     "an attachment of addresses elsewhere": ((attachment("storage", whereabouts("10.9.0.0/24")),), {}),
     "an attachment without a configuration": ((attachment("broken", {"plugins": [7]}),), {}),

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from mignet.node_network import Layer, Node
     from mignet.preflight.seen import Seen
 
-_CONTROL_PLANE = {"node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"}
 _DEFAULT_BRIDGE = "cni0"
 
 Purpose = Literal["master", "bridge", "mapped", "base"]
@@ -68,20 +67,14 @@ class Link:
 
 def places(seen: Seen) -> Iterator[Place]:
     """Yield the nodes of virt-handler, and those where the sync controller may run, as far as nmstate knows them."""
-    stack = seen.stack
-    severity: Severity = "error" if seen.migrates_between_clusters else "warning"
+    stack, syncs = seen.stack, seen.sync_controllers
     for node in seen.nodes:
         if not node.state:
             continue
         if node.schedulable:
             yield Place(node, "virt-handler", "error", group_of(stack, node))
-        elif is_control_plane(node) and stack.cluster.cross_cluster is not False:
-            yield Place(node, "the sync controller", severity, group_of(stack, node))
-
-
-def is_control_plane(node: Node) -> bool:
-    """Tell whether a node is one of the control plane."""
-    return bool(_CONTROL_PLANE & node.labels.keys())
+        elif syncs is not None and syncs.may_run_on(node):
+            yield Place(node, "the sync controller", "error", group_of(stack, node))
 
 
 def groups_of(stack: Stack, node: Node) -> list[NodeGroup]:

@@ -6,14 +6,13 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from config.attachment import Localnet
-from config.demand import SURGE, SYNC_CONTROLLERS
 from config.findings import Finding, rule
 from config.uplink import made
 from config.uplink_rules import SHARED_REMEDY, attachment_tags, shares
 from mignet.kinds import NODE
 from mignet.nics import TYPES
 from mignet.node_network import Node, passes
-from mignet.preflight.links import Link, Place, Purpose, groups_of, is_control_plane, links, mapped_bridge, places
+from mignet.preflight.links import Link, Place, Purpose, groups_of, links, mapped_bridge, places
 from mignet.preflight.seen import Seen, names
 
 if TYPE_CHECKING:
@@ -39,21 +38,18 @@ def handlers_none(seen: Seen) -> Iterator[Finding]:
 
 @rule("slice-short")
 def slice_short(seen: Seen) -> Iterator[Finding]:
-    """Each virt-handler, both sync controllers and one pod beyond them need an address; a pod without one waits."""
+    """Each virt-handler, each sync controller and one pod beyond them need an address; a pod without one waits."""
     stack = seen.stack
     if "slice-too-small" in stack.waivers:
         return  # what is accepted for the number that the stack gives is accepted for the real one
-    handlers = sum(Node.read(node, None).schedulable for node in seen.all(NODE))
-    controllers = 0 if stack.cluster.cross_cluster is False else SYNC_CONTROLLERS
-    demand = handlers + controllers + SURGE
-    if handlers and stack.capacity is not None and stack.capacity < demand:
+    demand = seen.demand
+    if demand is not None and stack.capacity is not None and stack.capacity < demand.total:
         yield seen.finding(
             "error",
             "slice-short",
             "slice",
-            f"has {stack.capacity} addresses, and the cluster needs {demand}: {handlers} nodes + {controllers} sync"
-            f" controllers + {SURGE} during a rollout",
-            f"Set cluster.nodes: {handlers}, and run mignet allocate {stack.name}",
+            f"has {stack.capacity} addresses, and the cluster needs {demand.total} ({demand})",
+            f"Set cluster.nodes: {demand.nodes}, and run mignet allocate {stack.name}",
             value=", ".join(map(str, stack.spans)),
         )
 
@@ -61,7 +57,12 @@ def slice_short(seen: Seen) -> Iterator[Finding]:
 @rule("node-state-missing")
 def node_state_missing(seen: Seen) -> Iterator[Finding]:
     """A node that nmstate does not report may have any NIC, or none."""
-    silent = [node for node in seen.nodes if not node.state and (node.schedulable or is_control_plane(node))]
+    syncs = seen.sync_controllers
+    silent = [
+        node
+        for node in seen.nodes
+        if not node.state and (node.schedulable or (syncs is not None and syncs.may_run_on(node)))
+    ]
     if silent:
         yield seen.finding(
             "warning",

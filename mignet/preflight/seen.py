@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from config.demand import Demand, demand_of
 from config.findings import Finding
 from config.hyperconverged import NAME
 from mignet.guards import hyperconverged_kind, value_at
 from mignet.kinds import ACCESS_REVIEW, DEFINITION, KUBEVIRT, NODE, NODE_NETWORK_STATE, Kind, Object
 from mignet.node_network import Node
 from mignet.snapshot import Snapshot, UnreadError
+from mignet.sync_controllers import SyncControllers, sync_controllers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,6 +74,23 @@ class Seen(Snapshot):
             return False
         gates = (value_at(each, "spec.configuration.developerConfiguration.featureGates") for each in found)
         return any(isinstance(each, list) and GATE in each for each in gates)
+
+    @property
+    def sync_controllers(self) -> SyncControllers | None:
+        """The sync controllers of this cluster, None where nothing migrates between clusters. Raises UnreadError."""
+        if not self.migrates_between_clusters:
+            return None
+        kubevirt = next(iter(self.all(KUBEVIRT, self.stack.cluster.namespace)), None)
+        return sync_controllers(kubevirt, self.hyperconverged)
+
+    @property
+    def demand(self) -> Demand | None:
+        """The addresses that the cluster needs now, None where nobody knows of nodes. Raises UnreadError."""
+        handlers = sum(Node.read(node, None).schedulable for node in self.all(NODE))
+        syncs = self.sync_controllers
+        return demand_of(
+            self.stack.cluster, nodes=handlers or None, sync_controllers=0 if syncs is None else syncs.replicas
+        )
 
     def definition(self, kind: Kind) -> Object | None:
         """Return the CustomResourceDefinition of a kind, None when there is none. Raises UnreadError."""

@@ -15,7 +15,7 @@ from config.uplink import made, uses
 from config.uplink_rules import attachment_tags
 from mignet.kinds import NODE, NODE_NETWORK_STATE
 from mignet.preflight import nodes as node_rules
-from mignet.preflight.links import Place, attached, group_of, groups_of, is_control_plane
+from mignet.preflight.links import Place, attached, group_of, groups_of
 from mignet.report import tone as tones
 from mignet.report.tone import RANK
 from mignet.snapshot import UnreadError, judge
@@ -132,16 +132,15 @@ def _of_nodes(seen: Sighting, sight: Sight | None) -> Iterator[Lane]:
     if fitness is None:
         return
     try:
-        nodes = fitness.nodes
+        nodes, syncs = fitness.nodes, fitness.sync_controllers
     except UnreadError:
         return
     known: dict[object, tuple[Finding, ...]] = {}
     for node in nodes:
-        if not node.schedulable and not (is_control_plane(node) and fitness.migrates_between_clusters):
+        if not node.schedulable and (syncs is None or not syncs.may_run_on(node)):
             continue
-        severity: Literal["error", "warning"] = "error" if node.schedulable else "warning"
         pods = HANDLER if node.schedulable else "the sync controller"
-        place = Place(node, pods, severity, group_of(seen.stack, node))
+        place = Place(node, pods, "error", group_of(seen.stack, node))
         # Hundreds of nodes are set up alike, and judged once.
         alike = _setup(seen.stack, node)
         if alike not in known:
@@ -162,7 +161,7 @@ def _setup(stack: Stack, node: Node) -> tuple[object, ...]:
     )
     mappings = repr(node.state.get("ovn"))
     groups = tuple(group.name for group in groups_of(stack, node))
-    return node.schedulable, is_control_plane(node), groups, links, tuple(sorted(node.default_route)), mappings
+    return node.schedulable, groups, links, tuple(sorted(node.default_route)), mappings
 
 
 _LOOKED_AT = ("type", "state", "mtu", "max-mtu", "controller", "vlan", "link-aggregation", "bridge")
@@ -313,7 +312,7 @@ def _pod(seen: Sighting, sight: Sight | None, place: Place) -> tuple[Step, tuple
     pods = [pod for pod in sight.of(role) if pod.node == place.node.name]
     if not pods:
         if not handler:
-            # Two replicas, and they may be on any control-plane node.
+            # The scheduler chooses among the nodes of their placement.
             return Step("pod", name, "may run here", "good" if sight.of(role) else "idle"), ()
         step = Step("pod", name, tone="bad", why="does not run here")
         named = f"Node {place.node.name}"

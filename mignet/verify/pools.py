@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from config.addressing import AddressRange
-from config.demand import SURGE
+from config.demand import SURGE, demand_of
 from config.findings import Finding, rule
 from config.ipam import Whereabouts
 from mignet.cluster import ClusterError
@@ -226,12 +226,13 @@ def _leaked(sight: Sight, pool: Pool, lease: Lease) -> bool:
 def pool_runs_out(sight: Sight) -> Iterator[Finding]:
     """Each rollout needs an address beyond the pods' own; without one it stops at the first pod."""
     handler, sync = (sight.workload(role) for role in (HANDLER, SYNC))
-    pods = sum(wanted(each) for each in (handler, sync) if each is not None)
-    nodes = 0 if handler is None else wanted(handler)
+    nodes, syncs = (0 if each is None else wanted(each) for each in (handler, sync))
+    to_come = max(nodes, sight.stack.cluster.nodes or 0)
+    demand = demand_of(sight.stack.cluster, nodes=to_come, sync_controllers=syncs)
     for pool in pools(sight):
-        if pool.free >= SURGE and pool.size >= (sight.stack.demand or 0) and pool.size >= pods + SURGE:
+        if demand is None or (pool.free >= SURGE and pool.size >= demand.total and pool.size >= nodes + syncs + SURGE):
             continue
-        most = pool.size - (pods - nodes) - SURGE
+        most = pool.size - syncs - SURGE
         yield Finding(
             "warning",
             "pool-runs-out",
@@ -239,7 +240,7 @@ def pool_runs_out(sight: Sight) -> Iterator[Finding]:
             f"IPPool {pool.name}",
             None,
             f"has {pool.free} of {pool.size} addresses free; they do for {max(most, 0)} nodes, and there are {nodes}"
-            + (f" (it needs {sight.stack.demand}: {sight.stack.demand_sum})" if sight.stack.demand else ""),
+            f" (it needs {demand.total}: {demand})",
             f"Give the stack more addresses: mignet allocate {sight.stack.name}, then mignet up",
         )
 

@@ -197,12 +197,6 @@ def vlan(name: str, selector: dict[str, str], interface: str) -> dict[str, Any]:
             "dev: uplink.bridge.trunk [2001] lets only tagged frames pass, and the attachment sends untagged ones. Set",
         ),
         (
-            values(VLAN | {"nodeSelector": WORKERS}, MACVLAN, cluster={"context": "dev", "crossCluster": True}),
-            "dev: uplink has no group for control-plane nodes, where the sync controller of cross-cluster"
-            " migration runs;"
-            " it would stay in ContainerCreating. Add a group for node-role.kubernetes.io/control-plane",
-        ),
-        (
             values({"bond": BOND}, MACVLAN | {"master": "bond1"}, cluster=DEFAULT_ROUTE_ETH1),
             "dev: uplink eth1 is the NIC of the default route. Use another NIC",
         ),
@@ -250,10 +244,10 @@ def test_a_name_that_is_wrong_in_the_uplink_is_not_held_against_the_attachment_t
         ),
         (
             values(VLAN | {"nodeSelector": WORKERS}, MACVLAN),
-            "dev: uplink has no group for control-plane nodes, where the sync controller of cross-cluster"
-            " migration runs;"
-            " it would stay in ContainerCreating. Add a group for node-role.kubernetes.io/control-plane, or set"
-            " cluster.crossCluster: false",
+            "dev: uplink has no group for control-plane nodes, where the sync controllers of cross-cluster migration"
+            " run unless spec.infra.nodePlacement of the HyperConverged names others; they would stay in"
+            " ContainerCreating. Add a group for node-role.kubernetes.io/control-plane, or waive this where they run"
+            " elsewhere, or set cluster.crossCluster: false",
         ),
         *(
             (
@@ -285,9 +279,10 @@ def test_what_covers_the_nodes_that_need_it_is_fine(uplink: dict[str, Any], clus
     assert not load_stack("dev", values(uplink, MACVLAN, cluster={"context": "dev", **cluster})).findings
 
 
-def test_a_selector_by_other_labels_may_cover_control_plane_nodes() -> None:
-    """Its labels do not say, so that even with cross-cluster migration it is a warning."""
-    uplink = VLAN | {"nodeSelector": {"migration": "true"}}
+@pytest.mark.parametrize("selector", [{"migration": "true"}, WORKERS])
+def test_where_the_sync_controllers_run_the_files_do_not_say_so_it_is_a_warning(selector: dict[str, str]) -> None:
+    """Hosted control planes have no control-plane nodes, and the placement may name any."""
+    uplink = VLAN | {"nodeSelector": selector}
     stack = load_stack("dev", values(uplink, MACVLAN, cluster={"context": "dev", "crossCluster": True}))
     assert [finding.code for finding in stack.findings] == ["uplink-control-plane"]
 

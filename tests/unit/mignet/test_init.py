@@ -232,3 +232,30 @@ def test_the_subnets_of_other_interfaces_are_other_networks_too() -> None:
         "eth2": ("10.9.0.0/24",),
     }
     assert init.seen(nodes, states, None, segment).networks["pods"] == ("10.128.2.0/23",)
+
+
+def test_the_number_of_sync_controllers_is_written_where_it_is_not_the_usual_one(tmp_path: Path) -> None:
+    from config.model import parse
+    from config.segment import Segment
+
+    segment = parse(Segment, {"subnet": "10.200.5.0/24"}, stack="dev", key="segment")
+    assert isinstance(segment, Segment)
+    for infra, expected in (({}, None), ({"replicas": 2}, None), ({"nodePlacement": {}, "replicas": 1}, 1)):
+        kubevirt = {"spec": {"infra": infra}}
+        assert init.seen([], [], None, segment, kubevirt=kubevirt).sync_controllers == expected
+    one = project(tmp_path)
+    write(one, "dev", Wanted("dev", master="eth1"), init.Seen(nodes=1, sync_controllers=1))
+    assert "    syncControllers: 1" in one.stack_file("dev").read_text()
+
+
+def test_a_network_of_hosts_in_the_segment_is_no_other_network() -> None:
+    from config.model import parse
+    from config.segment import Segment
+
+    segment = parse(Segment, {"subnet": "192.168.22.0/24"}, stack="dev", key="segment")
+    assert isinstance(segment, Segment)
+    interfaces = [{"name": "eth1.3876", "ipv4": {"address": [{"ip": "192.168.22.71", "prefix-length": 23}]}}]
+    addresses = [{"type": "InternalIP", "address": "192.168.22.71"}]
+    nodes = [{"metadata": {"name": "a"}, "status": {"addresses": addresses}}]
+    states = [{"metadata": {"name": "a"}, "status": {"currentState": {"interfaces": interfaces}}}]
+    assert init.seen(nodes, states, None, segment).networks == {}

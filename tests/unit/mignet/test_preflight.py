@@ -270,8 +270,7 @@ def test_an_unread_hyperconverged_is_no_missing_one() -> None:
     assert {"hyperconverged-missing", "operator-degraded", "limit-owned"} <= judged.left_out.keys()
 
 
-@pytest.mark.parametrize(("gates", "severity"), [(("DecentralizedLiveMigration",), "error"), ((), "warning")])
-def test_where_sync_controllers_run_a_missing_nic_is_an_error(gates: tuple[str, ...], severity: str) -> None:
+def test_without_the_gate_no_sync_controller_needs_a_nic() -> None:
     edits = (without("dev-control-plane-0", "eth1"), nic("dev-control-plane-0", "eth9"))
-    found = seen((*edits, (KUBEVIRT, lambda _: kubevirt(*gates))))
-    assert only("nic-missing", found).severity == severity
+    assert only("nic-missing", seen(edits)).severity == "error"
+    assert not judge(RULES, seen((*edits, (KUBEVIRT, lambda _: kubevirt())))).findings

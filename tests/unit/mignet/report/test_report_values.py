@@ -105,7 +105,7 @@ def test_a_use_says_whether_the_slice_does(
 ) -> None:
     span = pictured.span("10.0.0.1", 64)
     given = None if leases is None else tuple(span.first + index for index in range(leases))
-    demand = None if nodes is None else Demand(nodes=nodes, headroom=1, percent=20)
+    demand = None if nodes is None else Demand(nodes=nodes, sync_controllers=2, headroom=1, percent=20)
     use = Use("one", span, size, given, demand, has_slice=True)
     assert (use.tone, use.words) == (tone, words)
 
