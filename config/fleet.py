@@ -75,10 +75,8 @@ def handed_out(stack: Stack) -> Iterator[AddressRange]:
         for address in dict.fromkeys(each.address.ip for each in ipam.addresses):
             yield AddressRange(address, address)
     elif not isinstance(ipam, Dhcp):
-        excluded = ipam.exclude if isinstance(ipam, Whereabouts) else ()
-        taken = (*stack.segment.kept_free, *(AddressRange(block[0], block[-1]) for block in excluded))
-        for span in stack.spans:
-            yield from span.without(taken)
+        for part in stack.parts:
+            yield from ipam.free(part)
 
 
 def takes_whole_subnet(stack: Stack) -> bool:

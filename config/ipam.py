@@ -138,7 +138,7 @@ class Whereabouts(Model):
         """
         if self.split == "exclude":
             whole = AddressRange.all_of(part.subnet)
-            spared = [block for gap in whole.without(self._free(part)) for block in gap.cidrs()]
+            spared = [block for gap in whole.without(self.free(part)) for block in gap.cidrs()]
             return [b for b in spared if b.num_addresses > 1 or b.network_address not in (whole.first, whole.last)]
         kept_free = (block for taken in part.kept_free for block in taken.cidrs())
         return sorted({*self._own(part), *kept_free}, key=lambda block: (int(block.network_address), block.prefixlen))
@@ -146,7 +146,8 @@ class Whereabouts(Model):
     def _own(self, part: Part) -> Iterable[Network]:
         return (block for block in self.exclude if block.version == part.subnet.version)
 
-    def _free(self, part: Part) -> Iterator[AddressRange]:
+    def free(self, part: Part) -> Iterator[AddressRange]:
+        """Yield the addresses of one subnet that pods can get, in order."""
         return part.span.without((*part.kept_free, *(AddressRange.all_of(block) for block in self._own(part))))
 
     def hands_out(self, segment: Segment, slices: Sequence[Slice]) -> int:
@@ -155,7 +156,7 @@ class Whereabouts(Model):
 
     def counted(self, part: Part) -> int:
         """Count the addresses of one subnet that pods can get."""
-        return sum(free.size for free in self._free(part))
+        return sum(free.size for free in self.free(part))
 
 
 class Dhcp(Model):
@@ -218,15 +219,18 @@ class HostLocal(Model):
     def render(self, segment: Segment, slices: Sequence[Slice]) -> dict[str, Any]:
         """Return the `ipam` object: one range set for each family, without gateway and reserved addresses."""
         rest = self.model_dump(by_alias=True, exclude_none=True, exclude_defaults=True, mode="json")
-        return rest | {"type": self.type, "ranges": [_range_set(part) for part in parts_of(segment, slices)]}
+        return rest | {"type": self.type, "ranges": [self._range_set(part) for part in parts_of(segment, slices)]}
 
+    def free(self, part: Part) -> Iterator[AddressRange]:
+        """Yield the addresses of one subnet that pods can get, in order."""
+        return part.span.without(part.kept_free)
 
-def _range_set(part: Part) -> list[dict[str, str]]:
-    gateway = {} if part.gateway is None else {"gateway": str(part.gateway)}
-    return [
-        {"subnet": str(part.subnet), "rangeStart": str(free.first), "rangeEnd": str(free.last), **gateway}
-        for free in part.span.without(part.kept_free)
-    ]
+    def _range_set(self, part: Part) -> list[dict[str, str]]:
+        gateway = {} if part.gateway is None else {"gateway": str(part.gateway)}
+        return [
+            {"subnet": str(part.subnet), "rangeStart": str(free.first), "rangeEnd": str(free.last), **gateway}
+            for free in self.free(part)
+        ]
 
 
 Ipam = Annotated[Whereabouts | Dhcp | Static | HostLocal, Field(discriminator="type")]

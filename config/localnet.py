@@ -65,8 +65,12 @@ class OvnIpam:
 
     def counted(self, part: Part) -> int:
         """Count the addresses of one subnet that pods can get."""
+        return sum(free.size for free in self.free(part))
+
+    def free(self, part: Part) -> Iterator[AddressRange]:
+        """Yield the addresses of one subnet that pods can get, in order."""
         given = part.span.clipped(self.window(part.subnet))
-        return 0 if given is None else sum(free.size for free in given.without(part.kept_free))
+        return iter(()) if given is None else given.without(part.kept_free)
 
 
 class Localnet(Attachment):

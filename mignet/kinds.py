@@ -46,6 +46,9 @@ KUBEVIRT = Kind("kubevirt.io", "v1", "KubeVirt", "kubevirts")
 INSTANCE = Kind("kubevirt.io", "v1", "VirtualMachineInstance", "virtualmachineinstances")
 MIGRATION = Kind("kubevirt.io", "v1", "VirtualMachineInstanceMigration", "virtualmachineinstancemigrations")
 FORKLIFT = Kind("forklift.konveyor.io", "v1beta1", "ForkliftController", "forkliftcontrollers")
+CLUSTER_USER_NETWORK = Kind(
+    "k8s.ovn.org", "v1", "ClusterUserDefinedNetwork", "clusteruserdefinednetworks", namespaced=False
+)
 IP_POOL = Kind("whereabouts.cni.cncf.io", "v1alpha1", "IPPool", "ippools")
 IP_RESERVATION = Kind(
     "whereabouts.cni.cncf.io", "v1alpha1", "OverlappingRangeIPReservation", "overlappingrangeipreservations"

@@ -204,8 +204,18 @@ def default_bridge(node: str) -> Edit:
     return state(node, change)
 
 
-def attachment(name: str, config: Object, *, namespace: str = "default", manager: str = "kubectl-create") -> Edit:
-    metadata = {"name": name, "namespace": namespace, "managedFields": [{"manager": manager, "operation": "Update"}]}
+def attachment(
+    name: str,
+    config: Object,
+    *,
+    namespace: str = "default",
+    manager: str = "kubectl-create",
+    owner: Object | None = None,
+) -> Edit:
+    metadata: Object = {"name": name, "namespace": namespace}
+    metadata["managedFields"] = [{"manager": manager, "operation": "Update"}]
+    if owner is not None:
+        metadata["ownerReferences"] = [{"apiVersion": "k8s.ovn.org/v1", "controller": True, "uid": "1"} | owner]
     manifest = {
         "apiVersion": "k8s.cni.cncf.io/v1",
         "kind": "NetworkAttachmentDefinition",
@@ -217,6 +227,16 @@ def attachment(name: str, config: Object, *, namespace: str = "default", manager
 
 def whereabouts(range_: str, **keys: Any) -> Object:
     return {"type": "macvlan", "master": "eth2", "ipam": {"type": "whereabouts", "range": range_} | keys}
+
+
+def user_network(name: str, **localnet: Any) -> Edit:
+    network = {"topology": "Localnet", "localnet": {"role": "Secondary", "physicalNetworkName": "physnet"} | localnet}
+    place: Place = (kinds.CLUSTER_USER_NETWORK, "", name)
+    return edit(place, spec={"namespaceSelector": {}, "network": network})
+
+
+HOST_LOCAL: Object = {"type": "host-local", "subnet": "10.200.5.0/24"}
+LOCALNET_CONFIG: Object = {"type": "ovn-k8s-cni-overlay", "topology": "localnet", "subnets": "10.200.5.0/24"}
 
 
 def definition(name: str, change: Callable[[Object], None] | None) -> Edit:
@@ -627,18 +647,22 @@ TRAPS: tuple[Trap, ...] = (
     ),
     Trap(
         "range-machine-network",
-        config={"segment": {"subnet": "192.168.10.0/24", "gateway": "192.168.10.1"}, "slice": None},
-        says="overlaps the machine network 192.168.10.0/24",
-    ),
-    Trap(
-        "range-interface",
-        (nic("dev-worker-1", "eth2", ipv4=address("10.200.4.9/23")),),
-        says="overlaps the subnet of eth2 on dev-worker-1, 10.200.4.0/23",
+        config={
+            "segment": {"subnet": "192.168.10.0/24", "gateway": "192.168.10.1"},
+            "slice": {"rangeStart": "192.168.10.100", "rangeEnd": "192.168.10.150"},
+        },
+        says="overlaps the machine network 192.168.10.0/24: virt-handler's answers to the nodes",
     ),
     Trap(
         "range-node-address",
         (nic("dev-worker-1", "eth1", ipv4=address("10.200.5.11/24")),),
-        says="holds 10.200.5.11, which eth1 of node dev-worker-1 has",
+        says="holds 10.200.5.11, which eth1 of node dev-worker-1 has. Add 10.200.5.11/32 to attachment.ipam.exclude",
+    ),
+    # On whatever interface, and however many: the pod that gets it answers for the node.
+    Trap(
+        "range-node-address",
+        tuple(nic(node, "eth2", ipv4=address(f"10.200.5.{20 + n}/24")) for n, node in enumerate(NODES)),
+        says="holds 10.200.5.20, which eth2 of node dev-control-plane-0 has, and 3 more of nodes: 10.200.5.21,",
     ),
     # What is there already.
     Trap(
@@ -686,6 +710,48 @@ TRAPS: tuple[Trap, ...] = (
             ),
         ),
         says="addresses given twice",
+    ),
+    *(
+        Trap(
+            "pool-overlap",
+            (attachment("storage", {"type": "macvlan", "master": "eth1", "ipam": ipam}),),
+            says=says,
+        )
+        for ipam, says in (
+            (
+                HOST_LOCAL | {"rangeStart": "10.200.5.20", "rangeEnd": "10.200.5.40"},
+                "hands out 10.200.5.20-10.200.5.40,",
+            ),
+            (HOST_LOCAL, "hands out 10.200.5.2-10.200.5.254, which overlaps slice"),
+            ({"type": "host-local", "ranges": [[{"subnet": "10.200.5.0/26"}]]}, "hands out 10.200.5.2-10.200.5.62,"),
+            ({"type": "static", "addresses": [{"address": "10.200.5.11/24"}]}, "hands out 10.200.5.11, which overlaps"),
+        )
+    ),
+    Trap(
+        "pool-overlap",
+        (attachment("chained", {"plugins": [{"type": "tuning"}, {"type": "macvlan", "ipam": HOST_LOCAL}]}),),
+        says="hands out 10.200.5.2-10.200.5.254, which overlaps slice",
+    ),
+    Trap(
+        "pool-overlap",
+        (user_network("storage", subnets=["10.200.5.0/24"], excludeSubnets=["10.200.5.0/27", "10.200.5.128/25"]),),
+        says="ClusterUserDefinedNetwork storage hands out 10.200.5.32-10.200.5.127, which overlaps slice",
+    ),
+    # The attachments that its controller makes are no further pools.
+    Trap(
+        "pool-overlap",
+        (
+            user_network("storage", subnets=["10.200.5.0/24"]),
+            attachment("storage", LOCALNET_CONFIG, owner={"kind": "ClusterUserDefinedNetwork", "name": "storage"}),
+        ),
+        says="ClusterUserDefinedNetwork storage hands out",
+    ),
+    # What is left when both have excluded something.
+    Trap(
+        "pool-overlap",
+        (attachment("storage", whereabouts("10.200.5.0/24", network_name="x", exclude=["10.200.5.0/27"])),),
+        {"attachment": {"ipam": {"type": "whereabouts", "exclude": ["10.200.5.40/29"]}}},
+        says="or exclude 10.200.5.32-10.200.5.39 from one of them",
     ),
 )
 
@@ -789,6 +855,42 @@ FITS: dict[str, tuple[tuple[Edit, ...], Object]] = {
     ),
     "an attachment of addresses elsewhere": ((attachment("storage", whereabouts("10.9.0.0/24")),), {}),
     "an attachment without a configuration": ((attachment("broken", {"plugins": [7]}),), {}),
+    "excludes that keep two attachments of one range apart": (
+        (attachment("storage", whereabouts("10.200.5.0/24", exclude=["10.200.5.0/26"])),),
+        {},
+    ),
+    "excludes that keep two attachments of other books apart": (
+        (attachment("storage", whereabouts("10.200.4.0/23", exclude=["10.200.5.3/25", "10.200.4.0/24"])),),
+        {"slice": None, "attachment": {"ipam": {"type": "whereabouts", "exclude": ["10.200.5.128/25"]}}},
+    ),
+    "a user-defined network that spares the slice": (
+        (user_network("storage", subnets=["10.200.5.0/24"], excludeSubnets=["10.200.5.0/26"]),),
+        {},
+    ),
+    "a user-defined network whose addresses nobody hands out": (
+        (user_network("storage", subnets=["10.200.5.0/24"], ipam={"mode": "Disabled"}),),
+        {},
+    ),
+    "a static address beside the slice": (
+        (
+            attachment(
+                "storage", {"type": "macvlan", "ipam": {"type": "static", "addresses": [{"address": "10.200.5.9/24"}]}}
+            ),
+        ),
+        {},
+    ),
+    "hosts in the segment": (
+        tuple(nic(node, "eth2", ipv4=address(f"10.200.5.{200 + n}/24")) for n, node in enumerate(NODES)),
+        {},
+    ),
+    "hosts whose addresses are excluded": (
+        (nic("dev-worker-1", "eth1", ipv4=address("192.168.31.223/24")),),
+        {
+            "segment": {"subnet": "192.168.31.0/24", "gateway": None},
+            "slice": None,
+            "attachment": {"ipam": {"type": "whereabouts", "exclude": ["192.168.31.223/32"]}},
+        },
+    ),
     "a node's reserved address on the link": (
         (nic("dev-worker-1", "eth1", ipv4=address("10.200.5.11/24")),),
         {"segment": {"reserved": ["10.200.5.11"]}, "slice": None},

@@ -41,8 +41,8 @@ def segment(pair: Pair) -> Iterator[Finding]:
 @rule("peer-slices")
 def slices(pair: Pair) -> Iterator[Finding]:
     """Each cluster hands out addresses of its slice without asking the other."""
-    for mine in pair.one.spans:
-        for theirs in pair.other.spans:
+    for mine in pair.one.given:
+        for theirs in pair.other.given:
             if mine.overlaps(theirs):
                 yield _between(
                     pair,

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from config.findings import Finding, rule
+from config.fleet import handed_out
 from mignet.kinds import CONFIG_MAP, FORKLIFT, IP_POOL, KUBEVIRT
 from mignet.peers.authority import certificates
 from mignet.snapshot import Read, Snapshot
@@ -47,9 +48,9 @@ class Side:
         return self.outcome if isinstance(self.outcome, Snapshot) else None
 
     @cached_property
-    def spans(self) -> tuple[AddressRange, ...]:
-        """The stack's spans, worked out once for all its pairs."""
-        return self.stack.spans
+    def given(self) -> tuple[AddressRange, ...]:
+        """What the stack hands out, worked out once for all its pairs."""
+        return tuple(handed_out(self.stack))
 
     @cached_property
     def kubevirt(self) -> Object | None:

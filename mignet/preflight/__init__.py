@@ -9,6 +9,7 @@ from config.hyperconverged import NAME
 from mignet.cluster import ClusterError
 from mignet.guards import conflicts, hyperconverged_kind
 from mignet.kinds import (
+    CLUSTER_USER_NETWORK,
     DEFINITION,
     KUBEVIRT,
     NAMESPACE,
@@ -42,6 +43,7 @@ def reads(stack: Stack) -> list[Read]:
         Read(hyperconverged_kind(stack), namespace, NAME),
         Read(KUBEVIRT, namespace),
         Read(NETWORK_ATTACHMENT),
+        Read(CLUSTER_USER_NETWORK),
         Read(NODE),
         Read(NODE_NETWORK_STATE),
         Read(OPENSHIFT_NETWORK, name="cluster"),

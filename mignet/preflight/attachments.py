@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import ipaddress
-import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from components.ownership import labels
-from config.addressing import AddressRange
 from config.attachment import Ipvlan, Macvlan
 from config.findings import Finding, rule
+from config.fleet import handed_out
 from config.ipam import Whereabouts
 from mignet.guards import made_by, name_of, stack_of
-from mignet.kinds import NETWORK_ATTACHMENT, NODE_POLICY, Object
+from mignet.kinds import NETWORK_ATTACHMENT, NODE_POLICY
+from mignet.preflight import other_pools
+from mignet.preflight.seen import names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
-    from config.addressing import Network
+    from config.addressing import AddressRange
     from config.part import Part
+    from mignet.preflight.other_pools import Pool
     from mignet.preflight.seen import Seen
-
-
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """A range that another attachment hands addresses out of. `book` is where whereabouts counts it, None elsewhere."""
-
-    attachment: str
-    subnet: Network
-    span: AddressRange
-    book: str | None
-    checks_others: bool
 
 
 @rule("attachment-foreign", "attachment-adopted")
@@ -90,7 +78,7 @@ def nic_ipvlan_macvlan(seen: Seen) -> Iterator[Finding]:
     if not isinstance(mine, Macvlan | Ipvlan):
         return
     other = "ipvlan" if isinstance(mine, Macvlan) else "macvlan"
-    for live, plugin in _others(seen):
+    for live, plugin in other_pools.other_attachments(seen):
         if plugin.get("type") == other and plugin.get("master") == mine.master:
             yield seen.finding(
                 "error",
@@ -104,131 +92,46 @@ def nic_ipvlan_macvlan(seen: Seen) -> Iterator[Finding]:
 @rule("pool-overlap", "pool-shared")
 def pool_overlap(seen: Seen) -> Iterator[Finding]:
     """Whereabouts compares addresses of one range and one name only: another attachment may hand out ours as well."""
-    stack = seen.stack
-    for live, plugin in _others(seen):
-        for pool in _pools(live, plugin):
-            for part in stack.parts:
-                yield from _between(seen, pool, part)
+    given = tuple(handed_out(seen.stack))
+    for pool in other_pools.pools(seen):
+        for part in seen.stack.parts:
+            yield from _between(seen, pool, part, [own for each in given if (own := each.clipped(part.span))])
 
 
-def _between(seen: Seen, pool: Pool, part: Part) -> Iterator[Finding]:
-    stack = seen.stack
-    ipam = stack.attachment.ipam
-    book = _book(part.subnet, ipam.network_name) if isinstance(ipam, Whereabouts) else None
+def _between(seen: Seen, pool: Pool, part: Part, given: Iterable[AddressRange]) -> Iterator[Finding]:
+    """Judge another's pool against what this stack hands out of a part: those that share no address are no matter."""
+    ipam = seen.stack.attachment.ipam
+    book = other_pools.book(part.subnet, ipam.network_name) if isinstance(ipam, Whereabouts) else None
+    common = next((both for own in given for each in pool.given if (both := each.clipped(own))), None)
+    if common is None:
+        return
+    theirs = names(pool.given)
     if pool.book is not None and pool.book == book:
-        inside = pool.span.first in part.span and pool.span.last in part.span
-        if inside or not part.is_slice:
-            rule_ = f"hands out addresses of {pool.span} from the same pool: its pods count against {part.key}"
+        if not part.is_slice or all(each.first in part.span and each.last in part.span for each in pool.given):
+            rule_ = f"hands out addresses of {theirs} from the same pool: its pods count against {part.key}"
             remedy = "See that the slice is large enough for both, or give it another range"
-            yield seen.finding("info", "pool-shared", pool.attachment, rule_, remedy)
+            yield seen.finding("info", "pool-shared", pool.owner, rule_, remedy)
         else:
-            rule_ = (
-                f"hands out {pool.span} from the same pool, beyond {part.key} {part.span}: addresses of other clusters"
-            )
+            rule_ = f"hands out {theirs} from the same pool, beyond {part.key} {part.span}: addresses of other clusters"
             remedy = "Give it the same range_start and range_end, or another range"
-            yield seen.finding("error", "pool-overlap", pool.attachment, rule_, remedy)
-    elif pool.span.overlaps(part.span):
-        checked = (
-            book is not None
-            and pool.book is not None
-            and pool.book.partition("@")[0] == book.partition("@")[0]
-            and pool.checks_others
-            and isinstance(ipam, Whereabouts)
-            and ipam.enable_overlapping_ranges is not False
-        )
-        yield seen.finding(
-            "warning" if checked else "error",
-            "pool-overlap",
-            pool.attachment,
-            f"hands out {pool.span}, which overlaps {part.key} {part.span}"
-            + (
-                ", and only whereabouts' check across ranges keeps them apart" if checked else ": addresses given twice"
-            ),
-            "Give one of the two another range",
-        )
-
-
-def _others(seen: Seen) -> Iterator[tuple[Object, Mapping[str, Any]]]:
-    """Yield each plugin of every attachment but this stack's own."""
-    stack = seen.stack
-    own = labels(stack.name).items()
-    for live in seen.all(NETWORK_ATTACHMENT):
-        metadata = live["metadata"]
-        if metadata["name"] == stack.network and metadata["namespace"] == stack.cluster.namespace:
-            continue
-        # With rollout: rename, the one before is still there.
-        if own <= metadata.get("labels", {}).items():
-            continue
-        for plugin in _plugins(live):
-            yield live, plugin
-
-
-def _plugins(live: Object) -> list[Mapping[str, Any]]:
-    try:
-        config = json.loads(live.get("spec", {}).get("config") or "{}")
-    except ValueError:
-        return []
-    chain = config.get("plugins", [config]) if isinstance(config, dict) else []
-    return [plugin for plugin in chain if isinstance(plugin, dict)]
-
-
-def _pools(live: Object, plugin: Mapping[str, Any]) -> Iterator[Pool]:
-    ipam = plugin.get("ipam")
-    name = name_of(live)
-    if isinstance(ipam, dict) and ipam.get("type") == "whereabouts":
-        checks = ipam.get("enable_overlapping_ranges") is not False
-        ranges = [ipam, *(each for each in ipam.get("ipRanges") or () if isinstance(each, dict))]
-        for each in ranges:
-            if span := _span(each.get("range"), each.get("range_start"), each.get("range_end")):
-                yield Pool(name, span[0], span[1], _book(span[0], ipam.get("network_name")), checks)
-    elif isinstance(ipam, dict) and ipam.get("type") == "host-local":
-        for each in (each for ranges in ipam.get("ranges") or () for each in ranges):
-            if span := _span(each.get("subnet"), each.get("rangeStart"), each.get("rangeEnd")):
-                yield Pool(name, *span, None, checks_others=False)
-    elif plugin.get("type") == "ovn-k8s-cni-overlay" and plugin.get("topology") == "localnet":
-        # A layer 2 or layer 3 network of OVN is no neighbour of the segment, whatever its addresses.
-        for subnet in str(plugin.get("subnets") or "").split(","):
-            if span := _span(subnet.strip(), None, None):
-                yield from _without(name, span, str(plugin.get("excludeSubnets") or ""))
-
-
-def _without(name: str, span: tuple[Network, AddressRange], excluded: str) -> Iterator[Pool]:
-    taken = [other[1] for each in excluded.split(",") if (other := _span(each.strip(), None, None, whole=True))]
-    for free in span[1].without(taken):
-        yield Pool(name, span[0], free, None, checks_others=False)
-
-
-def _span(range_: object, start: object, end: object, *, whole: bool = False) -> tuple[Network, AddressRange] | None:
-    """Return what whereabouts makes of a range: an end that is not inside it, or not an address, counts for nothing."""
-    text = str(range_ or "")
-    first, dash, rest = text.partition("-")
-    if dash:
-        # `10.0.0.5-10.0.0.9/24` is whereabouts' short form of a start, an end and a mask.
-        end, _, prefix = rest.partition("/")
-        text, start = f"{first.strip()}/{prefix}", first.strip()
-    try:
-        subnet = ipaddress.ip_network(text, strict=False)
-        usable = AddressRange.all_of(subnet) if whole or subnet.num_addresses < 4 else AddressRange.usable(subnet)
-    except ValueError:
-        return None
-    low = _address_in(start, usable) or usable.first
-    high = _address_in(end, usable)
-    if high is None or int(high) < int(low):
-        high = usable.last
-    return subnet, AddressRange(low, high)
-
-
-def _address_in(value: object, usable: AddressRange) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        address = ipaddress.ip_address(str(value))
-    except ValueError:
-        return None
-    return address if address in usable else None
-
-
-def _book(subnet: Network, network_name: object) -> str:
-    """Name the pool: attachments of one range and one network name share it."""
-    return f"{network_name or ''}@{subnet}"
+            yield seen.finding("error", "pool-overlap", pool.owner, rule_, remedy)
+        return
+    checked = (
+        book is not None
+        and pool.book is not None
+        and pool.book.partition("@")[0] == book.partition("@")[0]
+        and pool.checks_others
+        and isinstance(ipam, Whereabouts)
+        and ipam.enable_overlapping_ranges is not False
+    )
+    yield seen.finding(
+        "warning" if checked else "error",
+        "pool-overlap",
+        pool.owner,
+        f"hands out {theirs}, which overlaps {part.key} {part.span}"
+        + (", and only whereabouts' check across ranges keeps them apart" if checked else ": addresses given twice"),
+        f"Give one of the two another range, or exclude {common} from one of them",
+    )
 
 
 RULES = (attachment_foreign, policy_foreign, nic_ipvlan_macvlan, pool_overlap)

@@ -6,11 +6,10 @@ import ipaddress
 from typing import TYPE_CHECKING
 
 from config.findings import Finding, rule
-from config.uplink import made, uses
-from config.uplink_rules import attached_to
+from config.fleet import handed_out
+from config.ipam import Whereabouts
 from mignet.kinds import NODE, OPENSHIFT_NETWORK, OPENSHIFT_OPERATOR_NETWORK, Object
 from mignet.node_network import Node, addresses_of, machine_networks
-from mignet.preflight.links import group_of, mapped_bridge, places
 from mignet.preflight.seen import Seen, names
 from mignet.snapshot import UnreadError
 
@@ -18,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from config.addressing import Address, Network
+    from config.findings import Severity
+    from config.part import Part
+    from config.stack import Stack
 
 _CLUSTER = "cluster"
 _OVN = "OVNKubernetes"
@@ -87,12 +89,20 @@ def _ovn_settings(seen: Seen) -> dict[str, object]:
 
 @rule("range-machine-network")
 def range_machine_network(seen: Seen) -> Iterator[Finding]:
-    """The nodes' own network: the kernel of a node would send migrations out of the wrong NIC."""
+    """The nodes' own network: what virt-handler answers to a node leaves through migration0, and may not arrive."""
     known = _machine_networks(seen)
     addresses = [address for node in seen.all(NODE) for address in Node.read(node, None).addresses]
     # Without nmstate, the addresses alone tell.
     alone = [ipaddress.ip_network(each) for each in addresses if not any(each in network for network in known)]
-    yield from _overlapping(seen, "range-machine-network", "the machine network", [*known, *alone])
+    yield from _overlapping(
+        seen,
+        "range-machine-network",
+        "the machine network",
+        [*known, *alone],
+        severity="warning",
+        so=": virt-handler's answers to the nodes, such as those to probes, leave through migration0",
+        remedy="Choose a subnet that no network of this cluster uses, or waive this where migration0 reaches the nodes",
+    )
 
 
 def _machine_networks(seen: Seen) -> list[Network]:
@@ -102,70 +112,72 @@ def _machine_networks(seen: Seen) -> list[Network]:
         return []
 
 
-@rule("range-interface")
-def range_interface(seen: Seen) -> Iterator[Finding]:
-    """A node with another interface in the segment's subnet sends the answers of migrations through that one."""
-    machine = _machine_networks(seen)
-    found: dict[str, dict[Network, list[str]]] = {}
-    for node in seen.nodes:
-        own = _migration_links(seen, node)
-        for name, interface in node.interfaces.items():
-            for address in () if name in own else addresses_of(interface):
-                network = address.network
-                if not address.is_loopback and network not in machine:
-                    found.setdefault(name, {}).setdefault(network, []).append(node.name)
-    for name, networks in sorted(found.items()):
-        for network, nodes in networks.items():
-            what = f"the subnet of {name} on {names(nodes)},"
-            yield from _overlapping(seen, "range-interface", what, [network])
-
-
-def _migration_links(seen: Seen, node: Node) -> set[str]:
-    """Return the interfaces of a node that lead to the segment: the attachment's, and what the uplink works with."""
-    stack, segment = seen.stack, seen.stack.segment
-    attached = attached_to(stack.attachment)
-    found = {attached[1]} if attached else set()
-    if group := group_of(stack, node):
-        found |= made(group, segment) | uses(group, segment)
-    for place in places(seen):
-        if place.node.name == node.name and (bridge := mapped_bridge(stack, place)):
-            found.add(bridge)
-    return found
-
-
 @rule("range-node-address")
 def range_node_address(seen: Seen) -> Iterator[Finding]:
-    """An address that a node has on the migration link is handed out to a pod as well, unless it is reserved."""
+    """An address that a node has is handed out to a pod as well, unless it is excluded or reserved.
+
+    Nodes may have other addresses of the segment's subnet: virt-handler has a network namespace of its own.
+    """
     stack = seen.stack
-    taken: dict[Address, str] = {}
-    for node in seen.nodes:
-        own = _migration_links(seen, node)
-        for name, interface in node.interfaces.items():
-            for each in addresses_of(interface) if name in own else ():
-                taken[each.ip] = f"{name} of node {node.name}"
+    given, taken = tuple(handed_out(stack)), _node_addresses(seen)
     for part in stack.parts:
-        for address, where in taken.items():
-            if address in part.span and not any(address in kept for kept in part.kept_free):
-                yield seen.finding(
-                    "error",
-                    "range-node-address",
-                    part.key,
-                    f"holds {address}, which {where} has",
-                    f"Add {address} to segment.reserved, or move the slice",
-                    value=str(part.span),
-                )
+        twice = [
+            (address, where)
+            for address, where in taken.items()
+            if address in part.span and any(address in each for each in given)
+        ]
+        if twice:
+            address, where = twice[0]
+            more = f", and {len(twice) - 1} more of nodes: {names(each for each, _ in twice[1:])}" if twice[1:] else ""
+            yield seen.finding(
+                "error",
+                "range-node-address",
+                part.key,
+                f"holds {address}, which {where} has{more}",
+                _remedy(stack, part, [each for each, _ in twice]),
+                value=str(part.span),
+            )
 
 
-def _overlapping(seen: Seen, code: str, what: str, networks: Iterable[Network]) -> Iterator[Finding]:
+def _node_addresses(seen: Seen) -> dict[Address, str]:
+    """Return the addresses of all nodes, in order; where nmstate is silent, those that Kubernetes knows."""
+    found: dict[Address, str] = {}
+    for node in seen.nodes:
+        for address in node.addresses:
+            found[address] = f"node {node.name}"
+        for name, interface in node.interfaces.items():
+            for each in addresses_of(interface):
+                if not each.is_loopback:
+                    found[each.ip] = f"{name} of node {node.name}"
+    return dict(sorted(found.items(), key=lambda item: (item[0].version, int(item[0]))))
+
+
+def _remedy(stack: Stack, part: Part, addresses: list[Address]) -> str:
+    if isinstance(stack.attachment.ipam, Whereabouts):
+        blocks = names(f"{each}/{each.max_prefixlen}" for each in addresses)
+        return f"Add {blocks} to attachment.ipam.exclude, or move the slice"
+    return "Move the slice" if part.is_slice else f"Add {names(addresses)} to segment.reserved, or use a slice"
+
+
+def _overlapping(
+    seen: Seen,
+    code: str,
+    what: str,
+    networks: Iterable[Network],
+    *,
+    severity: Severity = "error",
+    so: str = "",
+    remedy: str = "Choose a subnet that no network of this cluster uses",
+) -> Iterator[Finding]:
     networks = [each for each in networks if not _is_declared(seen, each)]
     for subnet in seen.stack.segment.subnets:
         if met := [each for each in networks if overlap(subnet, each)]:
             yield seen.finding(
-                "error",
+                severity,
                 code,
                 "segment.subnet",
-                f"overlaps {what} {names(met)}",
-                "Choose a subnet that no network of this cluster uses",
+                f"overlaps {what} {names(met)}{so}",
+                remedy,
                 value=str(subnet),
             )
 
@@ -188,6 +200,5 @@ RULES = (
     range_service_network,
     range_ovn_internal,
     range_machine_network,
-    range_interface,
     range_node_address,
 )

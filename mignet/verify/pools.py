@@ -50,9 +50,14 @@ class Pool:
 
     name: str
     part: Part
-    size: int
-    """Addresses that pods of this stack can get."""
+    given: tuple[AddressRange, ...]
+    """What pods of this stack can get."""
     leases: tuple[Lease, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of addresses that pods of this stack can get."""
+        return sum(each.size for each in self.given)
 
     @property
     def inside(self) -> list[Lease]:
@@ -62,7 +67,7 @@ class Pool:
     @property
     def free(self) -> int:
         """Addresses of the stack that nobody has."""
-        return max(self.size - len(self.inside), 0)
+        return self.size - sum(any(lease.address in each for each in self.given) for lease in self.leases)
 
     def __str__(self) -> str:
         return f"{len(self.inside)} of {self.size} addresses leased in IPPool {self.name}"
@@ -88,7 +93,7 @@ def pools(sight: Sight) -> list[Pool]:
     for part in sight.stack.parts:
         name = pool_name(part.subnet, ipam.network_name)
         if name in live:
-            found.append(Pool(name, part, ipam.counted(part), tuple(_leases(part.subnet, live[name]))))
+            found.append(Pool(name, part, tuple(ipam.free(part)), tuple(_leases(part.subnet, live[name]))))
     return found
 
 

@@ -121,7 +121,7 @@ def test_without_nmstate_one_finding_says_so_and_the_rest_is_still_checked() -> 
         "nmstate-missing": "info",
         "range-service-network": "error",
     }
-    assert {"nic-missing", "nic-mtu", "range-interface"} <= judged.left_out.keys()
+    assert {"nic-missing", "nic-mtu", "range-node-address"} <= judged.left_out.keys()
 
 
 def test_without_nmstate_an_uplink_is_an_error() -> None:
