@@ -17,10 +17,13 @@ WAIVABLE_LIVE = frozenset(
         "nic-default-route",
         "nic-single",
         "node-state-missing",
+        "policies-disagree",
+        "policy-shared",
         "pool-shared",
         "range-machine-network",
         "reconciler-missing",
         "slice-short",
+        "uplink-existing",
         # After up: what may hinder the next change.
         "lease-leaked",
         "mtu-unreported",

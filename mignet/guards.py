@@ -6,7 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from components.ownership import FIELD_MANAGER
+from config.findings import waived
 from config.hyperconverged import NAME
+from mignet import uplink_conflicts
 from mignet.changes import FieldChange, declared_differences
 from mignet.cluster import Cluster, ClusterError, ConflictError
 from mignet.kinds import (
@@ -14,15 +16,19 @@ from mignet.kinds import (
     HYPERCONVERGED_V1BETA1,
     NAMESPACE,
     NETWORK_ATTACHMENT,
+    NODE,
+    NODE_NETWORK_STATE,
     NODE_POLICY,
     Kind,
     Object,
 )
+from mignet.node_network import Node
 from mignet.uplinks import rollout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from config.findings import Finding
     from config.stack import Stack
 
 
@@ -89,19 +95,34 @@ async def _without(namespace: str, cluster: Cluster) -> bool:
 async def uplinks(stack: Stack, cluster: Cluster, *, foreign: bool = False) -> tuple[Object, ...]:
     """Return the live policies of the stack's uplink, as far as there are some.
 
-    Raises GuardError when kubernetes-nmstate is not there, and when a policy of that name is somebody else's, unless
-    `foreign` ones will do.
+    Raises GuardError when kubernetes-nmstate is not there, and, unless `foreign` will do, when a policy of that name is
+    somebody else's, and when the uplink would take over what the nodes have.
     """
+    if not stack.policies:
+        return ()
     try:
         found = await asyncio.gather(*(cluster.get(NODE_POLICY, policy.name) for policy in stack.policies))
+        met = () if foreign else await _met(stack, cluster)
     except ClusterError as error:
         raise GuardError(stack.name, [str(error)]) from error
     live = tuple(policy for policy in found if policy is not None)
     remedy = "rename the node group, or delete that policy after taking its interfaces back"
     sentences = [] if foreign else [sentence for policy in live for sentence in _foreign(stack, policy, remedy)]
+    sentences += [str(each).removeprefix(f"{stack.name}: ") for each in met]
     if sentences:
         raise GuardError(stack.name, sentences)
     return live
+
+
+async def _met(stack: Stack, cluster: Cluster) -> list[Finding]:
+    """Return what forbids to apply the uplink on the nodes as they are. Raises ClusterError."""
+    nodes, states, policies = await asyncio.gather(
+        cluster.list(NODE), cluster.list(NODE_NETWORK_STATE), cluster.list(NODE_POLICY)
+    )
+    by_name = {state["metadata"]["name"]: state for state in states}
+    read = [Node.read(node, by_name.get(node["metadata"]["name"])) for node in nodes]
+    found = waived(stack.name, uplink_conflicts.findings(stack, read, policies), stack.waivers)
+    return [each for each in found if each.blocks]
 
 
 def settled(stack: Stack, live: Iterable[Object]) -> None:

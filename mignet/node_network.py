@@ -231,6 +231,14 @@ class Node:
         )
 
 
+def ports_of(interface: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the ports that a bond or a bridge lists, the members of bonds inside it included."""
+    found: list[str] = []
+    for name, port in (*_ports(interface.get("link-aggregation")), *_ports(interface.get("bridge"))):
+        found += [name, *(member for member, _ in _ports(port.get("link-aggregation")))]
+    return tuple(name for name in found if name != interface.get("name"))
+
+
 def _ports(section: object) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the ports that a bond or bridge lists, each with what it says of it."""
     if not isinstance(section, dict):

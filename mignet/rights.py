@@ -15,6 +15,7 @@ from mignet.kinds import (
     NETWORK_ATTACHMENT,
     NODE,
     NODE_ENACTMENT,
+    NODE_NETWORK_STATE,
     NODE_POLICY,
     Kind,
 )
@@ -71,6 +72,7 @@ def _to_apply(stack: Stack) -> Iterator[Right]:
         yield from _rights(NODE_POLICY, None, None, "get", "list", "create", "patch", "delete")
         yield from _rights(NODE_ENACTMENT, None, None, "list")
         yield from _rights(NODE, None, None, "list")
+        yield from _rights(NODE_NETWORK_STATE, None, None, "list")
 
 
 def _rights(kind: Kind, namespace: str | None, name: str | None, *verbs: str) -> Iterator[Right]:

@@ -136,6 +136,16 @@ def address(cidr: str) -> Object:
     return {"enabled": True, "address": [{"ip": ip, "prefix-length": int(prefix)}]}
 
 
+def policy(name: str, *interfaces: Object, selector: Object | None = None, stack: str = "", **state: Any) -> Edit:
+    """Add a policy of somebody else's, or of a stack's own."""
+    ours = {"app.kubernetes.io/managed-by": "migration-network", "app.kubernetes.io/part-of": "migration-network"}
+    labels = ours | {"app.kubernetes.io/instance": stack} if stack else {}
+    desired = {"interfaces": list(interfaces)} | state
+    spec = {"desiredState": desired} | ({"nodeSelector": selector} if selector else {})
+    place = (kinds.NODE_POLICY, "", name)
+    return place, lambda _: merged(_object(place), {"spec": spec, "metadata": {"name": name, "labels": labels}})
+
+
 def bridge(node: str, name: str, *ports: str, kind: str = "linux-bridge", mapping: str | None = None) -> Edit:
     def change(current: Object) -> None:
         listed = [{"name": port} for port in ports]
@@ -325,6 +335,16 @@ def _bond(node: str) -> Edit:
 
 
 BONDED = everywhere(_bond)
+TAKES_NFS: Object = {
+    "segment": {"vlan": 3876},
+    "attachment": {"type": "macvlan", "name": "migration", "master": "eth1.3876"},
+    "uplink": {"vlan": {"baseInterface": "eth1"}},
+}
+BONDS_ETH3: Object = {
+    "attachment": {"type": "macvlan", "name": "migration", "master": "bond1"},
+    "uplink": {"bond": {"name": "bond1", "ports": ["eth3", "eth4"], "mode": "802.3ad"}},
+    "waivers": {"uplink-untagged": "access ports"},
+}
 
 TRAPS: tuple[Trap, ...] = (
     # The APIs and their operators.
@@ -629,6 +649,80 @@ TRAPS: tuple[Trap, ...] = (
         },
         says="Node dev-worker-1 is selected by the groups a and b",
     ),
+    # What the uplink meets there.
+    Trap(
+        "uplink-host-address",
+        (
+            *everywhere(
+                lambda node: tagged(node, "eth1.3876", "eth1", 3876, ipv4=address(f"192.168.22.{ord(node[-1])}/26"))
+            ),
+            policy(
+                "nfs-vlan", {"name": "eth1.3876", "type": "vlan", "state": "up", "ipv4": address("192.168.22.71/26")}
+            ),
+        ),
+        TAKES_NFS,
+        says="NIC eth1.3876 carries 192.168.22.48/26 on dev-control-plane-0, 192.168.22.48/26 on dev-worker-0,",
+    ),
+    Trap(
+        "uplink-host-address",
+        (
+            tagged("dev-worker-1", "eth1.3876", "eth1", 3876, ipv4=address("192.168.22.71/26")),
+            policy("nfs-vlan", {"name": "eth1.3876"}, selector={"kubernetes.io/hostname": "dev-worker-1"}),
+        ),
+        TAKES_NFS,
+        says="NIC eth1.3876 carries 192.168.22.71/26 on dev-worker-1"
+        " (declared by NodeNetworkConfigurationPolicy nfs-vlan): the uplink"
+        " turns IP off there, and takes it away. Remove uplink and attach to eth1.3876 as it is",
+    ),
+    Trap(
+        "uplink-host-address",
+        (nic("dev-worker-1", "eth1", ipv4=address("192.168.22.71/26")),),
+        {"attachment": BRIDGE, "uplink": {"bridge": {"name": "br1", "port": "eth1"}}},
+        says="NIC eth1 carries 192.168.22.71/26 on dev-worker-1: the uplink makes it a port of br1, and takes it away",
+    ),
+    Trap(
+        "uplink-existing",
+        (*everywhere(lambda node: nic(node, "eth2")), _bond("dev-worker-1")),
+        {
+            "attachment": {"type": "macvlan", "name": "migration", "master": "bond0"},
+            "uplink": {"bond": {"name": "bond0", "ports": ["eth1", "eth2"], "mode": "802.3ad"}},
+            "waivers": {"uplink-untagged": "access ports"},
+        },
+        says="NIC bond0 is there already (bond) on dev-worker-1, and no policy of this stack made it: up would take it",
+    ),
+    Trap(
+        "uplink-existing",
+        everywhere(lambda node: tagged(node, "storage", "eth1", 2001)),
+        {
+            "attachment": {"type": "macvlan", "name": "migration", "master": "mig0"},
+            "uplink": {"vlan": {"baseInterface": "eth1", "name": "mig0"}},
+        },
+        says="NIC mig0 would be a second interface of VLAN 2001 of eth1, after storage on",
+    ),
+    Trap(
+        "uplink-existing",
+        everywhere(lambda node: bridge(node, "br-mig", "eth1", kind="ovs-bridge", mapping="physnet")),
+        {"attachment": LOCALNET, "uplink": {"localnet": {"localnet": "physnet", "bridge": "br-mig"}}},
+        says="localnet physnet is mapped to br-mig already on",
+    ),
+    Trap(
+        "policy-shared",
+        (
+            *everywhere(lambda node: nic(node, "eth3")),
+            *everywhere(lambda node: nic(node, "eth4")),
+            policy("other", {"name": "eth3", "state": "down"}, {"name": "bond1", "ipv4": {"dhcp": True}}),
+        ),
+        BONDS_ETH3,
+        says="NodeNetworkConfigurationPolicy other declares eth3 (state: down); bond1 (ipv4.enabled: true), as this",
+    ),
+    Trap(
+        "policies-disagree",
+        (
+            policy("one", {"name": "eth1", "mtu": 9000}),
+            policy("two", {"name": "eth1", "mtu": 1500}),
+        ),
+        says="NodeNetworkConfigurationPolicy one declares eth1, which the attachment uses, and so does two with mtu",
+    ),
     # The ranges.
     Trap(
         "range-pod-network",
@@ -815,7 +909,10 @@ FITS: dict[str, tuple[tuple[Edit, ...], Object]] = {
         },
     ),
     "an uplink that is there already": (
-        everywhere(lambda node: nic(node, "mig0", type="vlan", vlan={"id": 2001, "base-iface": "eth1"})),
+        (
+            *everywhere(lambda node: tagged(node, "mig0", "eth1", 2001)),
+            policy("migration-dev-before", {"name": "mig0", "type": "vlan"}, stack="dev"),
+        ),
         {
             "attachment": {"type": "macvlan", "name": "migration", "master": "mig0"},
             "uplink": {"vlan": {"baseInterface": "eth1", "name": "mig0"}},
@@ -852,6 +949,16 @@ FITS: dict[str, tuple[tuple[Edit, ...], Object]] = {
             "cluster": {"nodes": 3, "crossCluster": False},
             "slice": {"rangeStart": "192.0.2.225", "rangeEnd": "192.0.2.230"},
         },
+    ),
+    "policies of other interfaces, of other nodes, or that agree": (
+        (
+            policy("storage", {"name": "eth2", "state": "up", "mtu": 1500}),
+            policy("elsewhere", {"name": "eth1", "state": "down"}, selector={"rack": "nowhere"}),
+            policy("one", {"name": "eth1", "mtu": 9000}),
+            policy("two", {"name": "eth1", "state": "up", "description": "for migration"}),
+            ((kinds.NODE_POLICY, "", "empty"), lambda _: _object((kinds.NODE_POLICY, "", "empty"), spec={})),
+        ),
+        {},
     ),
     "an attachment of addresses elsewhere": ((attachment("storage", whereabouts("10.9.0.0/24")),), {}),
     "an attachment without a configuration": ((attachment("broken", {"plugins": [7]}),), {}),

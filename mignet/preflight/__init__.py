@@ -20,7 +20,7 @@ from mignet.kinds import (
     OPENSHIFT_NETWORK,
     OPENSHIFT_OPERATOR_NETWORK,
 )
-from mignet.preflight import access, apis, attachments, hyperconverged, leases, nodes, ranges
+from mignet.preflight import access, apis, attachments, hyperconverged, leases, nodes, policies, ranges
 from mignet.preflight.seen import Seen, definition_name
 from mignet.rights import denied, to_apply, to_look
 from mignet.snapshot import Judged, Read, Snapshot, judge, look
@@ -46,10 +46,10 @@ def reads(stack: Stack) -> list[Read]:
         Read(CLUSTER_USER_NETWORK),
         Read(NODE),
         Read(NODE_NETWORK_STATE),
+        Read(NODE_POLICY),
         Read(OPENSHIFT_NETWORK, name="cluster"),
         Read(OPENSHIFT_OPERATOR_NETWORK, name="cluster"),
         *(Read(DEFINITION, name=definition_name(kind)) for kind in apis.needed(stack)),
-        *(Read(NODE_POLICY, name=policy.name) for policy in stack.policies),
         *apis.reads(),
         *leases.reads(stack),
     ]
@@ -95,6 +95,7 @@ RULES: tuple[Rule[Seen], ...] = (
     *apis.RULES,
     *hyperconverged.RULES,
     *nodes.RULES,
+    *policies.RULES,
     *ranges.RULES,
     *attachments.RULES,
     *leases.RULES,

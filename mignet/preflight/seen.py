@@ -9,7 +9,7 @@ from config.demand import Demand, demand_of
 from config.findings import Finding
 from config.hyperconverged import NAME
 from mignet.guards import hyperconverged_kind, value_at
-from mignet.kinds import ACCESS_REVIEW, DEFINITION, KUBEVIRT, NODE, NODE_NETWORK_STATE, Kind, Object
+from mignet.kinds import ACCESS_REVIEW, DEFINITION, KUBEVIRT, NODE, NODE_NETWORK_STATE, NODE_POLICY, Kind, Object
 from mignet.node_network import Node
 from mignet.snapshot import Snapshot, UnreadError
 from mignet.sync_controllers import SyncControllers, sync_controllers
@@ -61,6 +61,16 @@ class Seen(Snapshot):
         """Every node with what nmstate says of it. Raises UnreadError when one of both cannot be read."""
         states = {state["metadata"]["name"]: state for state in self.all(NODE_NETWORK_STATE)}
         return tuple(Node.read(node, states.get(node["metadata"]["name"])) for node in self.all(NODE))
+
+    @property
+    def policies(self) -> tuple[Object, ...]:
+        """Every policy of kubernetes-nmstate; none where it is not installed. Raises UnreadError."""
+        try:
+            return self.all(NODE_POLICY)
+        except UnreadError as unread:
+            if unread.error.reason == "not-served":
+                return ()
+            raise
 
     @property
     def migrates_between_clusters(self) -> bool:

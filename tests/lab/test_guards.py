@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,41 @@ def test_credentials_that_are_not_accepted_are_named(workspace: Workspace) -> No
     outcome = direct(workspace)
     assert "log in again" in outcome.out + outcome.err
     assert "expired-secret-token" not in outcome.out + outcome.err
+
+
+@pytest.fixture
+def nfs_vlan(workspace: Workspace) -> Iterator[None]:
+    """The hosts' NFS traffic on a VLAN of one node, which a policy of theirs declares."""
+    kube, place = workspace.site.kube, "/apis/nmstate.io/v1beta1/nodenetworkstates/dev-worker-1"
+    policies = "/apis/nmstate.io/v1/nodenetworkconfigurationpolicies"
+    before = kube.call("GET", place)
+    vlan = {"name": "eth1.3876", "type": "vlan", "state": "up", "vlan": {"id": 3876, "base-iface": "eth1"}}
+    vlan["ipv4"] = {"enabled": True, "address": [{"ip": "192.168.22.71", "prefix-length": 26}]}
+    current = before["status"]["currentState"]
+    status = before["status"] | {"currentState": current | {"interfaces": [*current["interfaces"], vlan]}}
+    kube.call("PUT", f"{place}/status", json=before | {"status": status})
+    spec = {"nodeSelector": {"kubernetes.io/hostname": "dev-worker-1"}, "desiredState": {"interfaces": [vlan]}}
+    policy = {"apiVersion": "nmstate.io/v1", "kind": "NodeNetworkConfigurationPolicy", "spec": spec}
+    kube.call("POST", policies, json=policy | {"metadata": {"name": "nfs-vlan"}})
+    yield
+    kube.call("DELETE", f"{policies}/nfs-vlan")
+    live = kube.call("GET", place)
+    kube.call("PUT", f"{place}/status", json=live | {"status": before["status"]})
+
+
+@pytest.mark.usefixtures("nfs_vlan")
+def test_an_uplink_that_takes_the_nodes_addresses_is_refused(workspace: Workspace, preview: Preview) -> None:
+    workspace.config["attachment"] |= {"type": "macvlan", "master": "eth1.3876"}
+    workspace.config["uplink"] = {"vlan": {"baseInterface": "eth1", "id": 3876}}
+    workspace.config["waivers"] = {"uplink-vlan-differs": "the NFS VLAN of the report"}
+    workspace.write()
+    refused(
+        workspace,
+        preview,
+        "NIC eth1.3876 carries 192.168.22.71/26 on dev-worker-1 (declared by NodeNetworkConfigurationPolicy nfs-vlan):"
+        " the uplink turns IP off there, and takes it away. Remove uplink and attach to eth1.3876 as it is",
+    )
+    assert workspace.site.kube.call("GET", "/apis/nmstate.io/v1/nodenetworkconfigurationpolicies")["items"][1:] == []
 
 
 def test_a_missing_right_is_named(workspace: Workspace) -> None:
