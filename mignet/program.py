@@ -20,6 +20,7 @@ from mignet import guards
 from mignet.changes import differences
 from mignet.cluster import Cluster, ClusterError
 from mignet.nodes import Handlers, Nodes
+from mignet.uplink_changes import effects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,11 +105,20 @@ def _check_fleet(stack: Stack) -> None:
 async def _check(stack: Stack) -> list[str]:
     async with Cluster(stack.cluster, base=Path.cwd()) as cluster:
         attachment, live = await guards.prerequisites(stack, cluster)
-        guards.settled(stack, await guards.uplinks(stack, cluster))
+        policies = await guards.uplinks(stack, cluster)
+        guards.settled(stack, policies)
         taken = await guards.take_overs(stack, cluster, live)
     path = "spec.config"
     changes = () if attachment is None else differences(guards.value_at(attachment, path), stack.cni_json, path)
-    return [*guards.stale_handlers(stack, changes), *(_taken(stack, change) for change in taken)]
+    wanted = {policy.name: {"spec": policy.spec} for policy in stack.policies}
+    on_uplink = (
+        sentence
+        for live in policies
+        for sentence in effects(
+            stack, live["metadata"]["name"], differences({"spec": live["spec"]}, wanted[live["metadata"]["name"]])
+        )
+    )
+    return [*guards.stale_handlers(stack, changes), *on_uplink, *(_taken(stack, change) for change in taken)]
 
 
 def _taken(stack: Stack, change: FieldChange) -> str:

@@ -18,6 +18,8 @@ from mignet.cluster import Cluster, ClusterError, ConflictError
 from mignet.engines import direct_engine
 from mignet.fleet_work import CTRL_C, StoppedError
 from mignet.guards import GuardError, stale_handlers
+from mignet.kinds import NODE_POLICY
+from mignet.uplink_changes import effects
 from mignet.uplinks import UplinkError
 
 if TYPE_CHECKING:
@@ -243,7 +245,7 @@ def _report(
         verb=verb,
         engine="direct",
         changes=changes,
-        warnings=(*map(str, stack.findings), *_stale_handlers(stack, changes)),
+        warnings=(*map(str, stack.findings), *_stale_handlers(stack, changes), *_on_uplink(stack, changes)),
         outputs=outputs or {},
         error=error,
     )
@@ -253,6 +255,16 @@ def _stale_handlers(stack: Stack, changes: Iterable[ObjectChange]) -> Iterator[s
     for change in changes:
         if change.operation == "update" and change.name == stack.network:
             yield from stale_handlers(stack, change.fields)
+
+
+def _on_uplink(stack: Stack, changes: Iterable[ObjectChange]) -> Iterator[str]:
+    """Say what a change of a policy does to what stands on it; where the attachment goes as well, nothing does."""
+    changes = list(changes)
+    if any(change.operation == "delete" and change.name == stack.network for change in changes):
+        return
+    for change in changes:
+        if change.kind == NODE_POLICY.kind and change.operation in {"update", "delete"}:
+            yield from effects(stack, change.name, change.fields, removed=change.operation == "delete")
 
 
 def sentences(stack: Stack, error: Exception) -> str:

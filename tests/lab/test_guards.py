@@ -11,6 +11,9 @@ import pytest
 import yaml
 from support import Kube, Outcome, Site, Workspace
 
+from components.ownership import labels
+from config.stack import load_stack
+
 Preview = Callable[[Workspace], Outcome]
 
 
@@ -138,6 +141,36 @@ def test_an_uplink_that_takes_the_nodes_addresses_is_refused(workspace: Workspac
         " the uplink turns IP off there, and takes it away. Remove uplink and attach to eth1.3876 as it is",
     )
     assert workspace.site.kube.call("GET", "/apis/nmstate.io/v1/nodenetworkconfigurationpolicies")["items"][1:] == []
+
+
+def test_a_change_of_the_uplink_says_what_it_does_to_migrations_and_handlers(
+    workspace: Workspace, preview: Preview
+) -> None:
+    kube, policies = workspace.site.kube, "/apis/nmstate.io/v1/nodenetworkconfigurationpolicies"
+    uplink = {"vlan": {"baseInterface": "eth1", "id": 2001, "name": "mig0"}}
+    workspace.config["attachment"] |= {"master": "mig0", "mtu": 1400}
+    workspace.config["uplink"] = uplink | {"mtu": 1500}
+    workspace.write()
+    values = {key: value for key, value in workspace.config.items() if key != "cluster"}
+    segment = yaml.safe_load((workspace.folder / "Pulumi.yaml").read_text())["config"]["segment"]["default"]
+    one = load_stack(workspace.stack, values | {"segment": segment, "cluster": workspace.config["cluster"]})
+    (policy,) = one.policies
+    metadata = {"name": policy.name, "labels": labels(one.name)}
+    manifest = {"apiVersion": "nmstate.io/v1", "kind": "NodeNetworkConfigurationPolicy", "metadata": metadata}
+    params = {"fieldManager": "migration-network"}
+    kube.call("POST", policies, json=manifest | {"spec": policy.spec}, params=params)
+    try:
+        workspace.config["uplink"] = uplink | {"mtu": 1400}
+        workspace.write()
+        outcome = preview(workspace)
+        text = " ".join((outcome.out + outcome.err).split())
+        assert outcome.code == 0, text
+        assert (
+            f"{one.name}: NodeNetworkConfigurationPolicy {policy.name} changes the MTU of mig0 from 1500 to 1400:"
+            " interfaces of pods on it shrink at once, and migrations that run hang"
+        ) in text
+    finally:
+        kube.call("DELETE", f"{policies}/{policy.name}")
 
 
 def test_a_missing_right_is_named(workspace: Workspace) -> None:
