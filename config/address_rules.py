@@ -181,6 +181,28 @@ def _wide_subnet_is_known(draft: Draft) -> Iterator[Finding]:
             )
 
 
+@rule("segment-family-order")
+def _ipv4_is_what_migrations_use(draft: Draft) -> Iterator[Finding]:
+    """With both families migrations use IPv4, whatever the order in which the segment names them.
+
+    Since KubeVirt 1.2 virt-handler takes the first global address that the kernel lists on migration0 (PR 10600), and
+    the kernel lists IPv4 first.
+    """
+    segment = draft.segment
+    if segment is not None and len(segment.subnets) > 1 and segment.subnet.version == 6:
+        four = next(subnet for subnet in segment.subnets if subnet.version == 4)
+        yield Finding(
+            "warning",
+            "segment-family-order",
+            draft.name,
+            "segment.subnet",
+            str(segment.subnet),
+            f"is listed first, and migrations use IPv4 ({four}) all the same: virt-handler takes the first address that"
+            " the kernel lists, and that is the IPv4 one",
+            f"List {four} first, or leave it out to migrate over IPv6",
+        )
+
+
 @rule("slice-too-small")
 def _capacity_meets_demand(draft: Draft) -> Iterator[Finding]:
     """The range has an address for every pod that needs one, of each family."""
@@ -230,6 +252,7 @@ ADDRESS_RULES: tuple[Rule[Draft], ...] = (
     _exclude_inside,
     _excludes_can_be_read,
     _wide_subnet_is_known,
+    _ipv4_is_what_migrations_use,
     _capacity_meets_demand,
     _dhcp_knows_the_family,
 )

@@ -84,25 +84,6 @@ def _one_subnet(fleet: Fleet) -> Iterator[Finding]:
     )
 
 
-@rule("segment-family-order")
-def _one_family_first(fleet: Fleet) -> Iterator[Finding]:
-    """All clusters have one family first: virt-handler uses its first address, and one of each family never meet."""
-    differing = _differing(
-        fleet,
-        code="segment-family-order",
-        key="segment.subnet",
-        of=lambda stack: stack.segment.subnet.version,
-        text=lambda stack: _subnets(stack.segment.subnets),
-        effect="virt-handler uses its first address, and an IPv4 one reaches no IPv6 one",
-        remedy="Write the subnets in one order",
-    )
-    for finding in differing:
-        one, other = (fleet.by_name[str(name)].segment.subnets for name in (finding.stack, finding.peer))
-        # Where the subnets themselves differ, segment-subnet says so.
-        if set(one) == set(other):
-            yield finding
-
-
 @rule("segment-vlan")
 def _one_vlan(fleet: Fleet) -> Iterator[Finding]:
     """All clusters of a segment are on one VLAN, else frames of one do not reach the other."""
@@ -334,7 +315,6 @@ RULES: tuple[Rule[Fleet], ...] = (
     _segment_stands_once,
     _one_segment,
     _one_subnet,
-    _one_family_first,
     _one_vlan,
     _one_mtu,
     _one_attachment_mtu,

@@ -24,6 +24,7 @@ WAIVABLE_LIVE = frozenset(
         "reconciler-missing",
         "slice-short",
         "uplink-existing",
+        "vm-attached",
         # After up: what may hinder the next change.
         "lease-leaked",
         "mtu-unreported",

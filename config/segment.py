@@ -25,8 +25,8 @@ class Segment(Model):
     """
 
     subnets: Annotated[tuple[Subnet, ...], OneOrMore()] = Field(alias="subnet", min_length=1)
-    """The subnet in CIDR form, the same for every cluster; or a list of an IPv4 and an IPv6 subnet, first the family
-    that virt-handler shall use."""
+    """The subnet in CIDR form, the same for every cluster; or a list of an IPv4 and an IPv6 subnet. With both,
+    migrations use IPv4, in whatever order they stand."""
     vlan: VlanId | None = None
     """The VLAN that carries it, when it has one."""
     mtu: Mtu | None = None
@@ -38,7 +38,7 @@ class Segment(Model):
 
     @property
     def subnet(self) -> Network:
-        """The subnet of the family that virt-handler uses; the only one, when there is one family."""
+        """The first subnet; the only one, when there is one family."""
         return self.subnets[0]
 
     @property

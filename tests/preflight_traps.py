@@ -249,6 +249,35 @@ HOST_LOCAL: Object = {"type": "host-local", "subnet": "10.200.5.0/24"}
 LOCALNET_CONFIG: Object = {"type": "ovn-k8s-cni-overlay", "topology": "localnet", "subnets": "10.200.5.0/24"}
 
 
+def machine(name: str, *networks: str, namespace: str = "shop") -> Edit:
+    multus = [{"name": f"n{i}", "multus": {"networkName": network}} for i, network in enumerate(networks)]
+    listed = [{"name": "default", "pod": {}}, *multus]
+    place: Place = (kinds.INSTANCE, namespace, name)
+    return edit(place, spec={"domain": {"devices": {}}, "networks": listed})
+
+
+def _plugin(*commands: str) -> Object:
+    """whereabouts' own DaemonSet, as it is upstream."""
+    manifest = daemon_set((kinds.DAEMON_SET, "kube-system", "whereabouts"))
+    manifest["spec"]["template"]["spec"]["containers"][0] |= {
+        "command": ["/bin/sh"],
+        "args": ["-c", " && ".join(commands)],
+    }
+    return manifest
+
+
+def _deployment() -> Object:
+    place: Place = (kinds.DEPLOYMENT, "kube-system", "whereabouts-reconciler")
+    return daemon_set(place) | {"kind": "Deployment"}
+
+
+def _cron_job() -> Object:
+    place: Place = (kinds.CRON_JOB, "kube-system", "ip-reconciler")
+    template = daemon_set(place)["spec"]["template"]
+    template["spec"]["restartPolicy"] = "Never"
+    return _object(place, spec={"schedule": "@daily", "jobTemplate": {"spec": {"template": template}}})
+
+
 def definition(name: str, change: Callable[[Object], None] | None) -> Edit:
     def changed(old: Object | None) -> Object | None:
         if change is None:
@@ -361,6 +390,22 @@ TRAPS: tuple[Trap, ...] = (
     Trap("kubevirt-missing", (gone(KUBEVIRT),), says="does not exist, though the HyperConverged does"),
     Trap("multus-missing", (gone(MULTUS),), says="pods may start without a second interface"),
     Trap("reconciler-missing", (gone(RECONCILER),), says="leases of pods that are gone are never freed"),
+    Trap(
+        "reconciler-missing",
+        (gone(RECONCILER), there(_plugin("/install-cni.sh"), kinds.DAEMON_SET)),
+        says="nor does another reconciler of whereabouts",
+    ),
+    Trap(
+        "vm-attached",
+        (machine("web", "openshift-cnv/migration"),),
+        says="VirtualMachineInstance shop/web is attached to migration, where the memory",
+    ),
+    # Without a namespace it is the machine's own.
+    Trap(
+        "vm-attached",
+        tuple(machine(f"vm-{n}", "migration", namespace=NAMESPACE) for n in range(7)),
+        says="openshift-cnv/vm-4 and 2 more are attached to migration",
+    ),
     # The HyperConverged.
     Trap("namespace-missing", config={"cluster": {"namespace": "nowhere"}}, says="Namespace nowhere does not exist"),
     Trap("hyperconverged-missing", (gone(HYPERCONVERGED),), says="Create it with the operator's own default first"),
@@ -1012,6 +1057,20 @@ FITS: dict[str, tuple[tuple[Edit, ...], Object]] = {
             "slice": {"rangeStart": "10.200.5.10", "rangeEnd": "10.200.5.12"},
             "waivers": {"slice-too-small": "one node at a time is enough here"},
         },
+    ),
+    **{
+        f"a reconciler of whereabouts as {what}": ((gone(RECONCILER), edit), {})
+        for what, edit in {
+            "a CronJob": there(_cron_job(), kinds.CRON_JOB),
+            "a part of the plugin's DaemonSet": there(
+                _plugin("SLEEP=false /install-cni.sh", "/ip-control-loop -log-level debug"), kinds.DAEMON_SET
+            ),
+            "a Deployment": there(_deployment(), kinds.DEPLOYMENT),
+        }.items()
+    },
+    "virtual machines on other networks": (
+        (machine("web", "migration", "shop/migration", "openshift-cnv/other"),),
+        {},
     ),
     "a network operator that was told of whereabouts": (
         (

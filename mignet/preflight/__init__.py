@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from config.hyperconverged import NAME
+from mignet import strangers
 from mignet.cluster import ClusterError
 from mignet.guards import conflicts, hyperconverged_kind
 from mignet.kinds import (
@@ -52,6 +53,7 @@ def reads(stack: Stack) -> list[Read]:
         *(Read(DEFINITION, name=definition_name(kind)) for kind in apis.needed(stack)),
         *apis.reads(),
         *leases.reads(stack),
+        *strangers.READS,
     ]
 
 
@@ -99,5 +101,6 @@ RULES: tuple[Rule[Seen], ...] = (
     *ranges.RULES,
     *attachments.RULES,
     *leases.RULES,
+    strangers.vm_attached,
 )
 CODES = frozenset(code for each in RULES for code in each.codes)

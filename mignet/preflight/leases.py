@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING
 
 from config.findings import Finding, rule
 from config.ipam import Whereabouts
-from mignet.kinds import CRON_JOB, DAEMON_SET, OPENSHIFT_OPERATOR_NETWORK
+from mignet.kinds import CRON_JOB, DAEMON_SET, DEPLOYMENT, OPENSHIFT_OPERATOR_NETWORK
 from mignet.snapshot import Read, UnreadError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from config.stack import Stack
+    from mignet.kinds import Object
     from mignet.preflight.seen import Seen
 
 NAMESPACES = ("openshift-multus", "kube-system")
 """Where whereabouts lives: on OpenShift, and elsewhere."""
-RECONCILER, JOB = "whereabouts-reconciler", "ip-reconciler"
+RECONCILER, JOB, PLUGIN = "whereabouts-reconciler", "ip-reconciler", "whereabouts"
 SHIM = "whereabouts-shim"
 """The additional network by which the network operator of OpenShift is told to run the reconciler."""
 
@@ -30,7 +31,11 @@ def reads(stack: Stack) -> list[Read]:
     return [*workloads, Read(OPENSHIFT_OPERATOR_NETWORK, name="cluster")]
 
 
-_WORKLOADS = ((DAEMON_SET, RECONCILER), (CRON_JOB, JOB))
+_WORKLOADS = ((DAEMON_SET, RECONCILER), (DEPLOYMENT, RECONCILER), (CRON_JOB, JOB), (DAEMON_SET, PLUGIN))
+"""The forms that it had: on OpenShift a DaemonSet of its own; upstream a Deployment (0.9.4), before that a part of the
+plugin's own DaemonSet, and first a CronJob."""
+_LOOP = "ip-control-loop"
+"""What the plugin's DaemonSet runs where it reconciles as well; from 0.9.4 on it only installs the plugin."""
 
 
 @rule("reconciler-missing")
@@ -38,7 +43,8 @@ def reconciler_missing(seen: Seen) -> Iterator[Finding]:
     """Leases of pods that are gone stay until a reconciler frees them: the slice fills up, and pods wait for ever."""
     if not isinstance(seen.stack.attachment.ipam, Whereabouts):
         return
-    if any(seen.one(kind, name, where) for where in NAMESPACES for kind, name in _WORKLOADS) or _shim(seen):
+    live = (seen.one(kind, name, where) for where in NAMESPACES for kind, name in _WORKLOADS)
+    if any(each is not None and _reconciles(each) for each in live) or _shim(seen):
         return
     yield seen.finding(
         "warning",
@@ -48,6 +54,14 @@ def reconciler_missing(seen: Seen) -> Iterator[Finding]:
         f"On OpenShift, add an additional network {SHIM} with ipam whereabouts to the network operator's configuration;"
         " elsewhere, deploy the reconciler",
     )
+
+
+def _reconciles(live: Object) -> bool:
+    if live["metadata"]["name"] != PLUGIN:
+        return True
+    containers = live.get("spec", {}).get("template", {}).get("spec", {}).get("containers") or ()
+    words = (word for each in containers for key in ("command", "args") for word in each.get(key) or ())
+    return any(_LOOP in str(word) for word in words)
 
 
 def _shim(seen: Seen) -> bool:

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from mignet import strangers
 from mignet.cluster import ClusterError
 from mignet.kinds import NODE_POLICY
 from mignet.snapshot import Judged, Read, Snapshot, judge, look
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from mignet.cluster import Cluster
     from mignet.kinds import Object
 
-PROOF = (*handlers.RULES, *addresses.RULES, *pools.RULES)
+PROOF = (*handlers.RULES, *addresses.RULES, *pools.RULES, strangers.vm_attached)
 """What is proven once the network is rolled out."""
 RULES = (declared_rule, *CAUSES, unfinished, *PROOF)
 ALL_RULES: tuple[Rule[Any], ...] = (*RULES, *peers.RULES, *migration.RULES)
@@ -58,7 +59,7 @@ class Verdict:
 
 def reads(stack: Stack) -> list[Read]:
     """Return what verify reads of the stack's cluster. Pods of other namespaces that hold leases are looked up, too."""
-    return [*core_reads(stack), *other_reads(stack)]
+    return [*core_reads(stack), *other_reads(stack), *strangers.READS]
 
 
 async def verify(
@@ -124,7 +125,9 @@ async def _judged(cluster: Cluster, sight: Sight, *, late: bool) -> tuple[Verdic
         if not stuck.findings and late:
             stuck = judge((unfinished,), sight)
         return (Verdict(stuck, sight), "") if stuck.findings else (None, _words(sight))
-    sight = replace(sight, holders=await _holders(cluster, sight))
+    # All machines of a cluster are many: they are read once, at the end.
+    seen = sight.seen.with_(await look(cluster, sight.stack, strangers.READS))
+    sight = replace(sight, seen=seen, holders=await _holders(cluster, sight))
     proof = judge(PROOF, sight)
     proof = replace(proof, left_out={**proof.left_out, **_unjudged(sight)})
     blocks = any(finding.blocks for finding in proof.findings)

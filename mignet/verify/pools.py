@@ -255,9 +255,11 @@ def reservation_stray(sight: Sight) -> Iterator[Finding]:
     """Whereabouts gives no address that is reserved, on behalf of whichever pool: a stray one is lost to the slice."""
     there = pools(sight)
     leases = {lease.address: lease.pod for pool in there for lease in pool.leases}
+    ipam = sight.stack.attachment.ipam
+    network_name = ipam.network_name if isinstance(ipam, Whereabouts) else None
     spans = [pool.part.span for pool in there]
     for each in sight.seen.all(IP_RESERVATION):
-        address = _reserved(each["metadata"]["name"])
+        address = _reserved(each["metadata"]["name"], network_name)
         owner = each.get("spec", {}).get("podref", "")
         if address is None or not any(address in span for span in spans) or leases.get(address) == owner:
             continue
@@ -273,19 +275,24 @@ def reservation_stray(sight: Sight) -> Iterator[Finding]:
         )
 
 
-def _reserved(name: str) -> Address | None:
-    """Return the address that a reservation is named after; `:` stands there as `-`."""
+def _reserved(name: str, network_name: str | None) -> Address | None:
+    """Return the address that a reservation of one network is named after: its name in front, `:` written as `-`.
+
+    None for one of another network: it keeps no address from this one.
+
+    >>> _reserved("mig-1-fd00-200--5", "mig-1")
+    IPv6Address('fd00:200::5')
+    """
+    if network_name is not None:
+        if not name.startswith(f"{network_name}-"):
+            return None
+        name = name.removeprefix(f"{network_name}-")
     for text in (name, name.replace("-", ":")):
         try:
             return ipaddress.ip_address(text)
         except ValueError:
             continue
-    # With a network's name in front of it.
-    tail = name.rpartition("-")[2]
-    try:
-        return ipaddress.ip_address(tail)
-    except ValueError:
-        return None
+    return None
 
 
 RULES = (pool_missing, lease_outside, lease_leaked, pool_runs_out, reservation_stray)

@@ -85,6 +85,10 @@ class Sight:
         """The stack that is looked at."""
         return self.seen.stack
 
+    def all(self, kind: Kind, namespace: str | None = None) -> tuple[Object, ...]:
+        """Return all objects of a kind that were read. Raises UnreadError."""
+        return self.seen.all(kind, namespace)
+
     @property
     def namespace(self) -> str:
         """KubeVirt's namespace."""

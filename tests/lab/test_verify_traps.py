@@ -62,7 +62,7 @@ def test_a_plugin_that_reports_no_mtu_is_information(operated: Operated) -> None
     assert "(1 of 5)" in only(operated, "mtu-unreported", severity="info")
 
 
-def test_another_family_first_is_found(operated: Operated) -> None:
+def test_the_order_of_the_families_is_no_matter(operated: Operated) -> None:
     (operated.folder / "Pulumi.dev-peer.yaml").unlink()
     operated.change(
         "dev",
@@ -76,8 +76,23 @@ def test_another_family_first_is_found(operated: Operated) -> None:
     statuses = json.loads(operated.dev.pods()[0]["metadata"]["annotations"][STATUS])
     ips = next(each["ips"] for each in statuses if each["interface"] == "migration0")
     reported(operated, ips=ips[::-1])
-    told = only(operated, "address-family-order")
-    assert "is the first address on migration0, and IPv6; the other clusters use IPv4" in told
+    assert operated.run("verify", "dev", "--no-peers").code == 0
+
+
+def test_a_virtual_machine_on_the_network_is_named(operated: Operated) -> None:
+    settled(operated)
+    machine = {
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "VirtualMachineInstance",
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"networks": [{"name": "n", "multus": {"networkName": f"{lab.NAMESPACE}/{NETWORK}"}}]},
+    }
+    operated.dev.kube.call("POST", INSTANCES, json=machine)
+    try:
+        told = only(operated, "vm-attached", severity="warning")
+    finally:
+        operated.dev.kube.call("DELETE", f"{INSTANCES}/web")
+    assert "VirtualMachineInstance default/web is attached to" in told
 
 
 def test_what_else_keeps_a_pod_from_starting_is_told_in_its_own_words(operated: Operated) -> None:

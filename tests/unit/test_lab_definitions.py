@@ -10,6 +10,7 @@ from mignet.lab.definitions import HYPERCONVERGED, SLIM, load, storage_version
 from mignet.lab.errors import LabError
 
 SLIM_NAMES = {
+    "clusteruserdefinednetworks.k8s.ovn.org",
     HYPERCONVERGED,
     "forkliftcontrollers.forklift.konveyor.io",
     "ippools.whereabouts.cni.cncf.io",

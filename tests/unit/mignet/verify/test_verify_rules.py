@@ -24,12 +24,12 @@ from mignet.verify.rollout import pending
 
 Objects = list[dict[str, Any]]
 STACK = healthy.stack()
-DUAL = healthy.stack(
-    segment={"subnet": healthy.DUAL, "mtu": 9000},
-    slice=[
-        {"rangeStart": "10.200.5.10", "rangeEnd": "10.200.5.60"},
-        {"rangeStart": "fd00:200:5::10", "rangeEnd": "fd00:200:5::60"},
-    ],
+SLICES = [
+    {"rangeStart": "10.200.5.10", "rangeEnd": "10.200.5.60"},
+    {"rangeStart": "fd00:200:5::10", "rangeEnd": "fd00:200:5::60"},
+]
+DUAL, IPV6_FIRST = (
+    healthy.stack(segment={"subnet": order, "mtu": 9000}, slice=SLICES) for order in (healthy.DUAL, healthy.DUAL[::-1])
 )
 
 
@@ -229,13 +229,12 @@ def test_a_second_owner_of_the_same_content_does_not_make_pods_old() -> None:
     assert found(STACK, objects) == ()
 
 
-def test_the_family_of_the_first_address_is_the_segments() -> None:
-    objects = healthy.cluster(DUAL)
+@pytest.mark.parametrize("of", [DUAL, IPV6_FIRST])
+def test_in_which_order_multus_reports_the_families_is_no_matter(of: Stack) -> None:
+    objects = healthy.cluster(of)
     link(pod(objects), ["fd00:200:5::11", "10.200.5.11"])
 
-    (finding,) = found(DUAL, objects)
-
-    assert finding.code == "address-family-order"
+    assert found(of, objects) == ()
 
 
 def test_a_pod_without_the_second_family_is_found() -> None:
@@ -265,6 +264,59 @@ def test_a_pool_that_is_too_small_for_the_nodes_to_come_says_for_how_many_it_doe
 
     assert finding.code == "pool-runs-out"
     assert "they do for 48 nodes, and there are 3 (it needs 75" in finding.rule
+
+
+def named(name: str, objects: Objects, offset: str) -> None:
+    """Book an address of the pool of a network with a name, and reserve it under `name`."""
+    reservation(objects)
+    objects[-1]["metadata"]["name"] = name
+    pool_ = find(objects, "IPPool")
+    pool_["metadata"]["name"] = f"mig-1-{pool_['metadata']['name']}"
+    pool_["spec"]["allocations"][offset] = {"id": "x", "podref": "elsewhere/vm"}
+
+
+@pytest.mark.parametrize(
+    ("name", "offset", "stray"),
+    [
+        ("mig-1-fd00-200-5--44", "68", False),
+        ("mig-1-fd00-200-5--44", "69", True),
+        # Another network's keeps no address from this one.
+        ("fd00-200-5--44", "69", False),
+        ("other-fd00-200-5--44", "69", False),
+    ],
+)
+def test_a_reservation_of_a_named_network_is_read_in_ipv6_too(name: str, offset: str, *, stray: bool) -> None:
+    ipam = {"type": "whereabouts", "networkName": "mig-1"}
+    stack = healthy.stack(
+        segment={"subnet": "fd00:200:5::/64"},
+        slice={"rangeStart": "fd00:200:5::10", "rangeEnd": "fd00:200:5::60"},
+        attachment={"type": "macvlan", "name": "migration", "master": "eth1", "ipam": ipam},
+    )
+    objects = healthy.cluster(stack)
+    named(name, objects, offset)
+    codes = [finding.code for finding in found(stack, objects, holders={"elsewhere/vm": ({"kind": "Pod"},)})]
+    assert codes == (["reservation-stray"] if stray else [])
+
+
+def test_a_virtual_machine_on_the_network_is_named() -> None:
+    objects = healthy.cluster(STACK)
+    networks = [{"name": "n", "multus": {"networkName": "openshift-cnv/migration"}}]
+    objects.append(
+        {
+            "apiVersion": "kubevirt.io/v1",
+            "kind": "VirtualMachineInstance",
+            "metadata": {"name": "web", "namespace": "shop"},
+            "spec": {"networks": networks},
+        }
+    )
+
+    (finding,) = found(STACK, objects)
+
+    assert (finding.code, finding.severity, finding.key) == (
+        "vm-attached",
+        "warning",
+        "VirtualMachineInstance shop/web",
+    )
 
 
 def test_what_may_not_be_read_is_left_out_and_said() -> None:
