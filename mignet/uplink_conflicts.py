@@ -192,16 +192,17 @@ def shared(stack: Stack, nodes: Iterable[Node], policies: Iterable[Object]) -> I
                 said[f"localnet {localnet}{differs_}"] = None
                 where[node.name] = None
                 severity = _worse(severity, "error" if differs_ else "warning")
-        if said:
+        # A bond that somebody else's policy makes, and that we only build upon as it is, is how layers are shared.
+        if severity != "info":
             yield _shared(stack, policy, severity, list(said), list(where))
 
 
 def _shared(stack: Stack, policy: Policy, severity: Severity, said: Sequence[str], where: Sequence[str]) -> Finding:
-    consequence = {
-        "error": "nmstate applies both, in an order that nobody controls, at each reboot anew",
-        "warning": "destroy leaves it there, and a change of one of them is undone by the other",
-        "info": "both agree",
-    }[severity]
+    consequence = (
+        "nmstate applies both, in an order that nobody controls, at each reboot anew"
+        if severity == "error"
+        else "destroy leaves it there, and a change in one of the two is undone by the other"
+    )
     return Finding(
         severity,
         "policy-shared",

@@ -158,6 +158,17 @@ def bridge(node: str, name: str, *ports: str, kind: str = "linux-bridge", mappin
     return state(node, change)
 
 
+def reported(interfaces: tuple[Object, ...], route: str, **more: Any) -> tuple[Edit, ...]:
+    """Have every node report these interfaces, with the default route on one of them."""
+
+    def change(current: Object) -> None:
+        current["interfaces"] = copy.deepcopy(list(interfaces))
+        current["routes"]["running"] = [{"destination": "0.0.0.0/0", "next-hop-interface": route, "table-id": 254}]
+        current |= more
+
+    return tuple(state(node, change) for node in NODES)
+
+
 def tagged(node: str, name: str, base: str, tag: int, **keys: Any) -> Edit:
     return nic(node, name, type="vlan", vlan={"id": tag, "base-iface": base}, **keys)
 
@@ -374,6 +385,74 @@ BONDS_ETH3: Object = {
     "uplink": {"bond": {"name": "bond1", "ports": ["eth3", "eth4"], "mode": "802.3ad"}},
     "waivers": {"uplink-untagged": "access ports"},
 }
+
+
+def _nic(name: str, mtu: int, kind: str = "ethernet", **keys: Any) -> Object:
+    return {"name": name, "type": kind, "state": "up", "mtu": mtu, "ipv4": {"enabled": False}} | keys
+
+
+def _in_bond(name: str, mtu: int, *ports: str) -> Object:
+    return _nic(name, mtu, "bond", **{"link-aggregation": {"mode": "802.3ad", "port": list(ports)}})
+
+
+_CNF_WORKER = (
+    # The internal port with the bridge's ports in it, as nmstate of 2021 reported them, and pods' ends of veth pairs.
+    _nic(
+        "br-ex",
+        1500,
+        "ovs-interface",
+        bridge={"port": [{"name": "br-ex"}, {"name": "eno2"}]},
+        ipv4=address("10.0.11.11/27"),
+    ),
+    _nic("br-int", 1400, "ovs-interface", state="down", bridge={}),
+    _nic("2735c4a3d86e4b5", 1400, state="down"),
+    _nic("genev_sys_6081", 65000, "unknown", state="down"),
+    _nic("lo", 65536, "unknown", state="down"),
+    _nic("idrac", 1500, ipv4=address("169.254.0.2/24")),
+    *(_nic(name, 1500) for name in ("eno1", "eno2", "eno3", "eno4")),
+)
+_CNV_WORKSHOP = (
+    _nic("enp2s0", 1500, ipv4=address("192.168.123.104/24")),
+    _nic("enp3s0", 1500, controller="br1"),
+    _nic("br1", 1500, "linux-bridge", bridge={"options": {"stp": {"enabled": False}}, "port": [{"name": "enp3s0"}]}),
+    _nic("veth4d1f", 1400, "veth", controller="br1"),
+)
+_TWO_BONDS = (
+    *(_nic(name, 9000) for name in ("fe1", "fe2", "lm1", "lm2")),
+    _in_bond("bond0", 9000, "fe1", "fe2"),
+    _in_bond("bond1", 9000, "lm1", "lm2"),
+    _nic("bond0.178", 9000, "vlan", vlan={"base-iface": "bond0", "id": 178}),
+    _nic("bond1.179", 9000, "vlan", vlan={"base-iface": "bond1", "id": 179}),
+    _nic("br-ex", 9000, "ovs-bridge", bridge={"port": [{"name": "bond0.178"}, {"name": "br-ex"}]}),
+    _nic("br-ex", 9000, "ovs-interface", controller="br-ex", ipv4=address("10.1.48.111/24")),
+)
+_BALANCE_SLB = (
+    *(_nic(name, 9000, controller="br-phy") for name in ("ens33", "ens34")),
+    _nic("br-ex", 9000, "ovs-bridge", bridge={"port": [{"name": "br-ex"}, {"name": "patch-ex-to-phy"}]}),
+    _nic("br-ex", 9000, "ovs-interface", controller="br-ex", ipv4=address("10.132.254.25/24")),
+    _nic("patch-ex-to-phy", 1500, "ovs-interface", patch={"peer": "patch-phy-to-ex"}),
+    _nic("patch-phy-to-ex", 1500, "ovs-interface", patch={"peer": "patch-ex-to-phy"}),
+    _nic(
+        "br-phy",
+        9000,
+        "ovs-bridge",
+        bridge={
+            "port": [
+                {"name": "patch-phy-to-ex", "vlan": {"mode": "access", "tag": 100}},
+                {
+                    "name": "ovs-bond",
+                    "link-aggregation": {"mode": "balance-slb", "port": [{"name": "ens33"}, {"name": "ens34"}]},
+                },
+            ]
+        },
+    ),
+)
+_BOND1_POLICY = policy(
+    "bond1-vlan179",
+    {"name": "bond1", "type": "bond", "link-aggregation": {"mode": "802.3ad", "ports": ["lm1", "lm2"]}},
+    {"name": "bond1.179", "type": "vlan", "vlan": {"base-iface": "bond1", "id": "179"}},
+)
+
 
 TRAPS: tuple[Trap, ...] = (
     # The APIs and their operators.
@@ -646,6 +725,12 @@ TRAPS: tuple[Trap, ...] = (
             "uplink": {"vlan": {"baseInterface": "eth0"}},
         },
         says="NIC eth0 is to carry a VLAN interface, and carries the default route of br-ex",
+    ),
+    Trap(
+        "nic-default-route",
+        reported(_BALANCE_SLB, "br-ex", ovn={"bridge-mappings": [{"localnet": "physnet", "bridge": "br-phy"}]}),
+        {"attachment": LOCALNET},
+        says="NIC br-phy carries the default route of br-ex",
     ),
     Trap("bridge-missing", config={"attachment": BRIDGE}, says="would be made without a NIC as its port"),
     Trap(
@@ -993,6 +1078,40 @@ FITS: dict[str, tuple[tuple[Edit, ...], Object]] = {
             "segment": {"subnet": "192.0.2.224/29", "gateway": None},
             "cluster": {"nodes": 3, "crossCluster": False},
             "slice": {"rangeStart": "192.0.2.225", "rangeEnd": "192.0.2.230"},
+        },
+    ),
+    # Nodes as others have published them, reduced to what is looked at.
+    "a worker of an OpenShift 4.7, with a macvlan on a NIC that is up without an address": (
+        reported(_CNF_WORKER, "br-ex"),
+        {"segment": {"mtu": 1500}, "attachment": {"type": "macvlan", "name": "migration", "master": "eno3"}},
+    ),
+    "a workshop's bridge with one NIC, as its policy made it": (
+        (
+            *reported(_CNV_WORKSHOP, "enp2s0"),
+            policy(
+                "br1-enp3s0-policy-workers",
+                {"name": "br1", "type": "linux-bridge", "bridge": {"port": [{"name": "enp3s0"}]}},
+                selector=WORKERS,
+            ),
+        ),
+        {
+            "segment": {"mtu": 1500},
+            "attachment": {"type": "cnv-bridge", "name": "migration", "bridge": "br1"},
+            "waivers": UNTAGGED,
+        },
+    ),
+    "nodes with a second bond for live migration": (
+        (*reported(_TWO_BONDS, "br-ex"), _BOND1_POLICY),
+        {
+            "segment": {"vlan": 179},
+            "attachment": {"type": "macvlan", "name": "migration", "master": "bond1.179"},
+        },
+    ),
+    "a VLAN of the uplink's own on the second bond": (
+        (*reported(_TWO_BONDS, "br-ex"), _BOND1_POLICY),
+        {
+            "attachment": {"type": "macvlan", "name": "migration", "master": "bond1.2001"},
+            "uplink": {"vlan": {"baseInterface": "bond1"}},
         },
     ),
     "policies of other interfaces, of other nodes, or that agree": (

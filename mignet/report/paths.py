@@ -164,7 +164,7 @@ def _setup(stack: Stack, node: Node) -> tuple[object, ...]:
     return node.schedulable, groups, links, tuple(sorted(node.default_route)), mappings
 
 
-_LOOKED_AT = ("type", "state", "mtu", "max-mtu", "controller", "vlan", "link-aggregation", "bridge")
+_LOOKED_AT = ("type", "state", "mtu", "max-mtu", "controller", "vlan", "link-aggregation", "bridge", "patch")
 
 
 def _only(fitness: Seen, name: str) -> Seen:
