@@ -182,7 +182,7 @@ def group_apart(found: Measured) -> Iterator[Finding]:
             stacks[0],
             f"All nodes of {' and '.join(stacks)}" if whole else _nodes(ends, with_stack=len(stacks) > 1),
             None,
-            f"reach each other, and none of the other {len(found.groups[0])} nodes"
+            f"reach only each other, and none of {len(found.groups[0])} others"
             f"{' (' + ', '.join(others) + ')' if others else ''}: another VLAN, or no way between two switches",
             "Compare the VLANs of the switches' ports, and of the trunk between them",
             peer=others[0] if others else stacks[1] if len(stacks) > 1 else None,

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from config.addressing import Address
     from config.stack import Stack
@@ -136,7 +136,10 @@ class Measured:
 
     @cached_property
     def groups(self) -> tuple[frozenset[End], ...]:
-        """Nodes that reach each other, directly or over others, largest group first; those without a link left out."""
+        """Nodes that reach each other, directly or over others, largest group first; those without a link left out.
+
+        Parts of one cluster between which nothing was measured are one group: nobody knows that they are apart.
+        """
         ways = [way for way in self.clear if not {way.source, way.target} & self.dark]
         group: dict[End, set[End]] = {end: {end} for way in ways for end in (way.source, way.target)}
         for way in ways:
@@ -145,8 +148,9 @@ class Measured:
                 one |= other
                 for end in other:
                     group[end] = one
-        found = {id(each): frozenset(each) for each in group.values()}
-        return tuple(sorted(found.values(), key=lambda each: (-len(each), sorted(each))))
+        parts = sorted({id(each): each for each in group.values()}.values(), key=_largest_first)
+        tried = {(id(group[way.source]), id(group[way.target])) for way in ways}
+        return tuple(sorted(_folded(parts, tried), key=_largest_first))
 
     @cached_property
     def apart(self) -> frozenset[End]:
@@ -180,25 +184,51 @@ def blame(failing: Iterable[Way], judged: Iterable[Way]) -> list[Blame]:
     if len(left) == len(judged) and len(nodes) > 2:
         return [Blame("all", (left[0].source, left[0].target), tuple(left))]
     found = list(_between(left, judged))
-    left = [way for way in left if not any(way in each.ways for each in found)]
+    explained = {_pair(way) for each in found for way in each.ways}
+    left = [way for way in left if _pair(way) not in explained]
     while (node := _worst(left, judged)) is not None:
         end, direction = node
-        explained = tuple(way for way in left if end in _ends(way, direction))
-        found.append(Blame("node", (end,), explained, direction))
-        left = [way for way in left if way not in explained]
+        found.append(Blame("node", (end,), tuple(way for way in left if end in _ends(way, direction)), direction))
+        left = [way for way in left if end not in _ends(way, direction)]
     pairs: dict[frozenset[End], list[Way]] = {}
     for way in left:
-        pairs.setdefault(frozenset((way.source, way.target)), []).append(way)
+        pairs.setdefault(frozenset(_pair(way)), []).append(way)
     for ways in pairs.values():
         both = len({way.source for way in ways}) > 1
         found.append(Blame("pair", (ways[0].source, ways[0].target), tuple(ways), "both" if both else "from"))
     return found
 
 
+def _largest_first(group: Collection[End]) -> tuple[int, list[End]]:
+    return -len(group), sorted(group)
+
+
+def _folded(parts: Iterable[set[End]], tried: Collection[tuple[int, int]]) -> Iterator[frozenset[End]]:
+    """Yield the parts, those of one cluster that nobody `tried` to connect (pairs of ids) as one; a lone node stays."""
+    folded: list[list[set[End]]] = []
+    for part in parts:
+        stacks = {end.stack for end in part}
+        fit = (
+            group
+            for group in folded
+            if len(part) > 1
+            and any(end.stack in stacks for each in group for end in each)
+            and not any(
+                len(each) == 1 or (id(each), id(part)) in tried or (id(part), id(each)) in tried for each in group
+            )
+        )
+        if (group := next(fit, None)) is None:
+            folded.append([part])
+        else:
+            group.append(part)
+    yield from (frozenset().union(*group) for group in folded)
+
+
 def _between(failing: list[Way], judged: list[Way]) -> Iterable[Blame]:
     """Yield the pairs of clusters between which every way fails, while each has ways of its own that do not."""
     fails, all_ = Counter(map(_stacks, failing)), Counter(map(_stacks, judged))
-    well = {way.source.stack for way in judged if way.source.stack == way.target.stack and way not in failing}
+    broken = set(map(_pair, failing))
+    well = {way.source.stack for way in judged if way.source.stack == way.target.stack and _pair(way) not in broken}
     done: set[frozenset[str]] = set()
     for one, other in all_:
         key = frozenset((one, other))
@@ -212,6 +242,10 @@ def _between(failing: list[Way], judged: list[Way]) -> Iterable[Blame]:
         # One node against all of another cluster is that node.
         if min(len({way.source for way in ways}), len({way.target for way in ways})) > 1:
             yield Blame("between", (ways[0].source, ways[0].target), ways, "both" if back else "from")
+
+
+def _pair(way: Way) -> tuple[End, End]:
+    return way.source, way.target
 
 
 def _stacks(way: Way) -> tuple[str, str]:

@@ -6,6 +6,7 @@ small fleet that is every node; in a large one it grows with the nodes, not with
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -99,8 +100,15 @@ def _round(nodes: Mapping[str, tuple[str, ...]], chance: random.Random, sample: 
 
 
 def _inside(count: int, each: int, chance: random.Random) -> Iterator[list[int]]:
-    """Yield whom each node of a cluster probes there: all at the same distances, so that each is probed as often."""
-    distances = chance.sample(range(1, count), min(each, count - 1))
+    """Yield whom each node of a cluster probes there: all at the same distances, so that each is probed as often.
+
+    The first distance has no divisor in common with the number of nodes: the pairs then hold the whole cluster
+    together, also without any one node. (Even distances alone make two halves that never hear of each other.)
+    """
+    around = [distance for distance in range(1, count) if math.gcd(distance, count) == 1]
+    distances = [chance.choice(around)] if around else []
+    others = [distance for distance in range(1, count) if distance not in distances]
+    distances += chance.sample(others, min(each - 1, len(others)))
     for at in range(count):
         yield [(at + distance) % count for distance in distances]
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from config.findings import Finding
@@ -60,7 +60,8 @@ def found(run: Measured) -> list[Finding]:
     return list(judge(causes.RULES, run).findings)
 
 
-SIZES = st.lists(st.integers(2, 30), min_size=1, max_size=3).map(lambda sizes: dict(zip("abc", sizes, strict=False)))
+SIZE = st.integers(2, 200)
+SIZES = st.lists(SIZE, min_size=1, max_size=3).map(lambda sizes: dict(zip("abc", sizes, strict=False)))
 ENTRIES = {
     "checkup-node-alone": SILENT,
     "checkup-ports-blocked": Entry(rtt=0.1, blocked=(9185,), errors=("timeout",), there=True),
@@ -98,7 +99,10 @@ def test_a_node_without_carrier_is_said_to_have_no_link(sizes: dict[str, int], s
     assert finding.key == f"Node {broken.node}"
 
 
-@given(st.integers(2, 20), st.integers(2, 20), st.integers(0, 999))
+@given(SIZE, SIZE, st.integers(0, 999))
+@example(18, 18, 1)
+@example(20, 18, 1)
+@example(20, 20, 1)
 def test_two_clusters_that_do_not_reach_each_other_are_one_finding(one: int, other: int, seed: int) -> None:
     run = measured({"a": one, "b": other}, lambda s, t: SILENT if s.stack != t.stack else None, seed=seed)
     (finding,) = found(run)
@@ -107,7 +111,7 @@ def test_two_clusters_that_do_not_reach_each_other_are_one_finding(one: int, oth
     assert {finding.stack, finding.peer} == {"a", "b"}
 
 
-@given(st.integers(2, 20), st.integers(2, 20), st.integers(0, 999), st.booleans())
+@given(SIZE, SIZE, st.integers(0, 999), st.booleans())
 def test_a_firewall_between_two_clusters_is_one_finding(one: int, other: int, seed: int, both: bool) -> None:  # noqa: FBT001
     blocked = ENTRIES["checkup-ports-blocked"]
     crossing = {("a", "b"), ("b", "a")} if both else {("a", "b")}
@@ -117,11 +121,53 @@ def test_a_firewall_between_two_clusters_is_one_finding(one: int, other: int, se
     assert finding.peer == "b"
 
 
-@given(st.integers(3, 20), st.integers(0, 999), st.sampled_from(sorted(ENTRIES)))
+@given(st.integers(3, 200), st.integers(0, 999), st.sampled_from(sorted(ENTRIES)))
 def test_what_all_ways_have_in_common_is_one_finding(size: int, seed: int, code: str) -> None:
     run = measured({"a": size, "b": size}, lambda *_: ENTRIES[code], seed=seed)
     (finding,) = found(run)
     assert finding.code == ("checkup-nobody" if code == "checkup-node-alone" else code)
+
+
+@pytest.mark.parametrize("sample", [1, 4])
+def test_clusters_of_2_to_200_nodes_that_do_not_reach_their_neighbour_are_one_finding(sample: int) -> None:
+    for size in range(2, 201):
+        sizes = {"a": size, "b": 203 - size}
+        run = measured(sizes, lambda s, t: SILENT if s.stack != t.stack else None, seed=size, sample=sample)
+        (finding,) = found(run)
+        assert finding.code == "checkup-group-apart", size
+
+
+@given(SIZE, st.integers(0, 999), st.integers(1, 5), st.data())
+def test_what_a_sample_says_of_a_cluster_holds_it_together_without_any_node(
+    size: int, seed: int, sample: int, data: st.DataObject
+) -> None:
+    gone = End("a", f"a-{data.draw(st.integers(0, size - 1))}")
+    run = measured({"a": size}, lambda *_: None, seed=seed, sample=sample)
+    ways = tuple(way for way in run.ways if gone not in (way.source, way.target))
+    assert len(replace(run, ways=ways).groups) <= 1
+
+
+@given(st.integers(2, 100), st.integers(0, 999))
+def test_parts_of_a_cluster_that_nobody_measured_are_not_said_to_be_apart(size: int, seed: int) -> None:
+    """Nodes that take turns, for want of addresses, do not measure each other."""
+    one, other = measured({"a": size, "b": size}, _between_clusters, seed=seed), measured({"a": size}, lambda *_: None)
+    second = {End("a", end.node.replace("a-", "a-2-")): probe for end, probe in other.probes.items()}
+    ways = [
+        replace(way, **{side: End("a", getattr(way, side).node.replace("a-", "a-2-")) for side in ("source", "target")})
+        for way in other.ways
+    ]
+    probes = {end: replace(probe, end=end, turn=1) for end, probe in second.items()}
+    both = replace(one, probes=one.probes | probes, ways=one.ways + tuple(ways))
+    (finding,) = found(both)
+    assert (finding.code, finding.key) == ("checkup-group-apart", f"All nodes of {finding.stack}")
+    assert (
+        found(replace(both, ways=tuple(way for way in both.ways if way.kind == "sound" and way.source.stack == "a")))
+        == []
+    )
+
+
+def _between_clusters(source: End, target: End) -> Entry | None:
+    return SILENT if source.stack != target.stack else None
 
 
 def test_two_nodes_of_another_vlan_are_a_group() -> None:
