@@ -10,8 +10,7 @@ from typing import Annotated
 import typer
 
 from config.findings import ConfigError, Finding
-from config.project_files import Project
-from mignet.arguments import IN_FILES
+from mignet.arguments import IN_FILES, project_in
 
 app = typer.Typer()
 
@@ -38,7 +37,7 @@ def allocate(
     """
     from mignet import addresses, stack_files
 
-    project = Project.find(cwd.resolve())
+    project = project_in(cwd)
     with stack_files.locked(project, on_wait=_waiting):
         results = addresses.allocate(project, list(dict.fromkeys(stacks)), nodes=nodes, headroom=headroom)
     for result in results:
@@ -55,7 +54,7 @@ def release(
     """Take the slice out of the stack files; what was applied to a cluster stays there until the next up."""
     from mignet import addresses, stack_files
 
-    project = Project.find(cwd.resolve())
+    project = project_in(cwd)
     names = list(dict.fromkeys(stacks))
     held = {name: project.stack_values(name).get("slice") for name in names}
     for name, slice_ in held.items():
@@ -84,7 +83,7 @@ def plan_addresses(
     """Show the segment as a map: used by which stack, free, reserved, and how the free part is broken up."""
     from mignet import address_plan, addresses
 
-    project = Project.find(cwd.resolve())
+    project = project_in(cwd)
     plans = addresses.maps(addresses.read(project))
     if svg is not None:
         svg.write_text(address_plan.as_svg(plans), encoding="utf-8")

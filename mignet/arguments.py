@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, get_type_hi
 import typer
 
 from config.findings import ConfigError, Finding
+from config.project_files import Project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-    from config.project_files import Project
 
 FAILED, CONFIGURATION, CHANGES = 1, 2, 7
 """Exit codes; 0 is fine."""
@@ -94,6 +93,21 @@ def over_many(command: Callable[..., None]) -> Callable[..., None]:
     return with_options
 
 
+def project_in(cwd: Path) -> Project:
+    """Return the project in a folder, or above it, which has a stack file at least.
+
+    Raises ProjectNotFoundError, and ConfigError when there is no stack file: of no cluster, nothing is fine.
+    """
+    project = Project.find(cwd.resolve())
+    if not project.stack_names():
+        mistake(
+            "Pulumi.STACK.yaml",
+            f"is not there: {project.directory} has no stack file, so that there is no cluster to work on",
+            "Make one: mignet init STACK --context CONTEXT --from-cluster",
+        )
+    return project
+
+
 def chosen(project: Project, names: Sequence[str] | None, *, all_: bool, select: str | None = None) -> list[str]:
     """Return the stacks that are meant; the only one when none is named. Raises ConfigError.
 
@@ -111,7 +125,7 @@ def chosen(project: Project, names: Sequence[str] | None, *, all_: bool, select:
         return _named(names, known)
     if len(known) == 1:
         return known
-    mistake("STACK", "is required", f"Name one of: {', '.join(known) or 'none has a file yet'}; or --all")
+    mistake("STACK", "is required", f"Name one of: {', '.join(known)}; or --all")
 
 
 def mistake(key: str, rule: str, remedy: str) -> NoReturn:
@@ -127,7 +141,7 @@ def _named(names: Sequence[str], known: Sequence[str]) -> list[str]:
             continue
         hits = fnmatch.filter(known, name)
         if not hits:
-            mistake(f"STACK {name}", "matches no stack that has a file", f"Stacks: {', '.join(known) or 'none'}")
+            mistake(f"STACK {name}", "matches no stack that has a file", f"Stacks: {', '.join(known)}")
         found |= dict.fromkeys(hits)
     return list(found)
 

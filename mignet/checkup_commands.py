@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 import yaml
 
-from config.project_files import Project
-from mignet.arguments import FAILED, LOOK, All, Cwd, Many, OutputChoice, Select, Stacks
+from mignet.arguments import FAILED, LOOK, All, Cwd, Many, OutputChoice, Select, Stacks, project_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from config.project_files import Project
     from config.stack import Stack
     from mignet.checkup.objects import Asked
     from mignet.checkup.result import Result
@@ -75,7 +75,7 @@ def checkup(
     from mignet.picking import pick
     from mignet.readable import load
 
-    project = Project.find(cwd.resolve())
+    project = project_in(cwd)
     picked = pick(project, "checkup", Many(stacks, all_, select, timeout=None, cwd=cwd))
     loaded = load(project, picked.names)
     chance = random.SystemRandom().randrange(10**6) if seed is None else seed

@@ -41,6 +41,7 @@ from mignet.arguments import (
     chosen,
     mistake,
     over_many,
+    project_in,
 )
 from mignet.checkup_commands import app as checkups
 from mignet.drift_commands import app as drifts
@@ -184,7 +185,7 @@ def check(
     from mignet.check import check as run_check
     from mignet.outputs import RENDER
 
-    project = Project.find(cwd.resolve())
+    project = project_in(cwd)
     checked = run_check(project, chosen(project, stacks, all_=all_ or not (stacks or select), select=select))
     typer.echo(RENDER[output](checked, Path.cwd()), nl=False)
     if checked.blocks or (strict and checked.warns):
@@ -206,7 +207,7 @@ def render(
     from mignet import manifests, run
     from mignet.readable import load
 
-    project = Project.find(cwd.resolve())
+    project = project_in(cwd)
     loaded = load(project, chosen(project, stacks, all_=all_, select=select))
     for line in run.check_fleet(project, loaded):
         typer.secho(line, fg="yellow", err=True)
@@ -248,9 +249,9 @@ def _run(
     # What was imported stays to the end; a collector that looks at all of it again and again only costs time.
     gc.freeze()
     gc.enable()
+    project = project_in(many.cwd)
     if verb != "preview" and not yes and not sys.stdin.isatty():
         _fail(f"mignet: {verb} asks before it changes anything; say --yes where nobody can answer", CONFIGURATION)
-    project = Project.find(many.cwd.resolve())
     picked = pick(project, verb, many)
     if verb == "preview":
         readable = load_readable(project, picked.names, together=True)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from config.findings import Finding
-from config.project_files import Project
 from mignet.arguments import (
     CHANGES,
     CONFIGURATION,
@@ -25,11 +24,13 @@ from mignet.arguments import (
     Yes,
     mistake,
     over_many,
+    project_in,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from config.project_files import Project
     from config.stack import Stack
     from mignet.changes import Report
     from mignet.course import Course
@@ -65,9 +66,9 @@ def drift(
         mistake("--json", "and --output exclude each other", "Give one of them")
     if yes and not fix:
         mistake("--yes", "is for --fix", "Leave it out: without --fix nothing is changed")
+    project = project_in(many.cwd)
     if fix and not yes and not sys.stdin.isatty():
         mistake("--fix", "asks before it changes anything", "Say --yes where nobody can answer")
-    project = Project.find(many.cwd.resolve())
     picked = pick(project, "drift", many)
     # What is to be repaired is held against every file, as up does.
     readable = Readable(tuple(load(project, picked.names))) if fix else load_readable(project, picked.names)

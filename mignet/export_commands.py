@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from config.project_files import Project
-from mignet.arguments import All, Cwd, Stacks, chosen, mistake
+from mignet.arguments import All, Cwd, Stacks, chosen, mistake, project_in
 from mignet.exports.operator_stacks import SecretKey, Wanted, objects
 from mignet.exports.text import as_yaml
 from mignet.exports.workflow import workflow
@@ -45,7 +44,7 @@ def operator(
     """Write Stack objects of the Pulumi Kubernetes Operator; secrets and the backend by reference only."""
     from mignet.readable import load
 
-    project = Project.find(cwd.resolve())
+    project = project_in(cwd)
     loaded = load(project, chosen(project, stacks, all_=all_))
     wanted = Wanted(
         repository=repository,
@@ -83,7 +82,7 @@ def ci(
     from mignet.picking import waves_of
     from mignet.readable import load
 
-    project = Project.find(cwd.resolve())
+    project = project_in(cwd)
     names = [stack.name for stack in load(project, chosen(project, stacks, all_=all_))]
     waves = waves_of(project, names) or [names]
     comment = (

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from config.project_files import Project
-from mignet.arguments import CONFIGURATION, FAILED, LOOK, Many, OutputChoice, Yes, mistake, over_many
+from mignet.arguments import CONFIGURATION, FAILED, LOOK, Many, OutputChoice, Yes, mistake, over_many, project_in
 
 if TYPE_CHECKING:
     from mignet.checked import Checked
@@ -28,7 +27,7 @@ def preflight(many: Many, *, output: OutputChoice = "table") -> None:
     from mignet.picking import pick
     from mignet.readable import load_readable
 
-    project = Project.find(many.cwd.resolve())
+    project = project_in(many.cwd)
     picked = pick(project, "preflight", many)
     readable = load_readable(project, picked.names)
     with picked.under_way() as course:
@@ -66,7 +65,7 @@ def verify(
     from mignet.readable import load_readable
     from mignet.verify import Patience
 
-    project = Project.find(many.cwd.resolve())
+    project = project_in(many.cwd)
     picked = pick(project, "verify", many)
     readable = load_readable(project, picked.names)
     machine = _machine(vm, migrate, readable)

@@ -10,8 +10,19 @@ from typing import Annotated
 
 import typer
 
-from config.project_files import Project
-from mignet.arguments import CONFIGURATION, FAILED, LOOK, All, Cwd, OutputChoice, Select, Stacks, chosen, mistake
+from mignet.arguments import (
+    CONFIGURATION,
+    FAILED,
+    LOOK,
+    All,
+    Cwd,
+    OutputChoice,
+    Select,
+    Stacks,
+    chosen,
+    mistake,
+    project_in,
+)
 
 app = typer.Typer()
 
@@ -40,7 +51,7 @@ def peers(
     from mignet.peers.side import Side
     from mignet.readable import load_readable
 
-    project = Project.find(cwd.resolve())
+    project = project_in(cwd)
     names = chosen(project, stacks, all_=all_ or not (stacks or select), select=select)
     if len(names) < 2:
         mistake("STACK", "are two or more", "Name them, or leave them out for all that have a file")

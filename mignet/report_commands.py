@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from config.project_files import Project
-from mignet.arguments import LOOK, All, Cwd, Select, Stacks, chosen
+from mignet.arguments import LOOK, All, Cwd, Select, Stacks, chosen, project_in
 
 if TYPE_CHECKING:
     from mignet.report import Report
@@ -58,7 +57,7 @@ def report(
     from mignet.course import under_way
     from mignet.fleet_work import Pace
 
-    project = Project.find(cwd.resolve())
+    project = project_in(cwd)
     names = chosen(project, stacks, all_=all_ or not (stacks or select), select=select)
     if files:
         found = asyncio.run(reports.look(project, names, None, checkup=checkup))

@@ -5,9 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+import typer
 import yaml
+
+from mignet.cli import app
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[3]
 
@@ -71,6 +78,39 @@ def test_the_installed_script_takes_a_stack_from_init_to_the_release_of_its_slic
         result = mignet(*command, cwd=tmp_path)
         assert result.returncode == 0, result.stdout + result.stderr
     assert "slice" not in yaml.safe_load((tmp_path / "Pulumi.new.yaml").read_text())["config"]
+
+
+_MORE = {
+    "export operator": ["--repo", "https://example.org/x.git", "--kubeconfig-secret", "a:b"],
+    "allocate": ["dev"],
+    "release": ["dev"],
+}
+"""What a verb demands besides stacks."""
+
+
+def _verbs(group: typer.core.TyperGroup, *before: str) -> Iterator[str]:
+    for name, command in group.commands.items():
+        if isinstance(command, typer.core.TyperGroup):
+            yield from _verbs(command, *before, name)
+        else:
+            yield " ".join([*before, name])
+
+
+def test_without_a_stack_file_every_verb_says_so_and_which_command_makes_one(tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.yaml").write_text((ROOT / "Pulumi.yaml").read_text())
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    verbs = [verb for verb in _verbs(group) if verb not in {"init", "schema"} and not verb.startswith("lab ")]
+    assert {"preflight", "report", "plan-addresses", "checkup"} < set(verbs)
+    for verb in verbs:
+        for stacks in ([], ["dev"]) if verb not in {*_MORE, "plan-addresses"} else ([],):
+            result = mignet(*verb.split(), *stacks, *_MORE.get(verb, []), cwd=tmp_path)
+            assert result.returncode == 2, (verb, result.stdout)
+            assert result.stdout == ""
+            (line,) = result.stderr.splitlines()
+            assert f"{tmp_path} has no stack file" in line, (verb, line)
+            assert line.endswith("Make one: mignet init STACK --context CONTEXT --from-cluster")
+    assert not list(tmp_path.glob("*.html"))
 
 
 def test_an_unknown_option_is_exit_code_2_without_a_traceback() -> None:
