@@ -1139,7 +1139,7 @@ FITS: dict[str, tuple[tuple[Edit, ...], Object]] = {
         {},
     ),
     "a user-defined network whose addresses nobody hands out": (
-        (user_network("storage", subnets=["10.200.5.0/24"], ipam={"mode": "Disabled"}),),
+        (user_network("storage", ipam={"mode": "Disabled"}),),
         {},
     ),
     "a static address beside the slice": (

@@ -144,8 +144,8 @@ def _of_user_network(live: Object) -> Iterator[Pool]:
     found = value_at(live, "spec.network.localnet")
     if not isinstance(found, dict) or value_at(live, "spec.network.topology") != "Localnet":
         return
-    if value_at(found, "ipam.mode") != "Disabled":
-        yield from _of_ovn(name_of(live), found.get("subnets") or (), found.get("excludeSubnets") or ())
+    # With its IPAM off it has no subnets: its API demands it.
+    yield from _of_ovn(name_of(live), found.get("subnets") or (), found.get("excludeSubnets") or ())
 
 
 def _pool(

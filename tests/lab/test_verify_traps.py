@@ -85,7 +85,10 @@ def test_a_virtual_machine_on_the_network_is_named(operated: Operated) -> None:
         "apiVersion": "kubevirt.io/v1",
         "kind": "VirtualMachineInstance",
         "metadata": {"name": "web", "namespace": "default"},
-        "spec": {"networks": [{"name": "n", "multus": {"networkName": f"{lab.NAMESPACE}/{NETWORK}"}}]},
+        "spec": {
+            "domain": {"devices": {}},
+            "networks": [{"name": "n", "multus": {"networkName": f"{lab.NAMESPACE}/{NETWORK}"}}],
+        },
     }
     operated.dev.kube.call("POST", INSTANCES, json=machine)
     try:
