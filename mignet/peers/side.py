@@ -13,6 +13,7 @@ from mignet.kinds import CONFIG_MAP, FORKLIFT, IP_POOL, KUBEVIRT
 from mignet.peers.authority import certificates
 from mignet.snapshot import Read, Snapshot
 from mignet.verify.pools import leased
+from mignet.verify.sight import leases_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,7 +91,7 @@ class Side:
     @cached_property
     def leases(self) -> dict[Address, str]:
         """Every address that whereabouts has given on this cluster, with the pod that has it. Raises UnreadError."""
-        return {} if self.seen is None else leased(self.stack, self.seen.all(IP_POOL))
+        return leased(self.stack, self.seen.all(IP_POOL)) if self.seen is not None and leases_of(self.stack) else {}
 
     @property
     def _configuration(self) -> dict[str, Any]:
@@ -100,7 +101,8 @@ class Side:
 def reads(stack: Stack) -> list[Read]:
     """Return what peers reads of each cluster."""
     namespace = stack.cluster.namespace
-    return [Read(KUBEVIRT, namespace), Read(CONFIG_MAP, namespace, AUTHORITIES), Read(IP_POOL), Read(FORKLIFT)]
+    books = [Read(IP_POOL)] if leases_of(stack) else []
+    return [Read(KUBEVIRT, namespace), Read(CONFIG_MAP, namespace, AUTHORITIES), *books, Read(FORKLIFT)]
 
 
 @rule("peer-stays")

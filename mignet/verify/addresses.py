@@ -6,7 +6,9 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from config.findings import Finding, rule
+from config.ipam import HostLocal, Static
 from mignet.verify.pods import INTERFACE
+from mignet.verify.sight import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -14,6 +16,16 @@ if TYPE_CHECKING:
     from config.addressing import Address
     from mignet.verify.pods import Pod
     from mignet.verify.sight import Sight
+
+
+_GIVERS = {
+    "whereabouts": "see which IPPool gives it",
+    "dhcp": "correct the range of the segment's DHCP server",
+    "static": "correct attachment.ipam.addresses",
+    "host-local": "see which attachment it was made from",
+    "ovn": "see which attachment it was made from",
+}
+"""Where an address comes from, by type of IPAM."""
 
 
 @rule("address-missing")
@@ -53,18 +65,22 @@ def own(sight: Sight) -> Iterator[Finding]:
             elif not any(address in span for span in spans):
                 slices = " and ".join(map(str, spans))
                 rule_ = f"on {INTERFACE} is outside of this cluster's slice {slices}"
-                remedy = "Restart the pod; if it gets such an address again, see which IPPool gives it"
+                remedy = (
+                    f"Restart the pod; if it gets such an address again, {_GIVERS[sight.stack.attachment.ipam.type]}"
+                )
                 yield _finding(pod, "address-outside", str(address), rule_=rule_, remedy=remedy, stack=sight.stack.name)
 
 
 @rule("address-duplicate")
 def duplicate(sight: Sight) -> Iterator[Finding]:
     """Two pods with one address get each other's migrations, or none."""
+    ipam = sight.stack.attachment.ipam
     for address, pods in holders(sight.attached).items():
         if len(pods) > 1:
-            others = ", ".join(pod.key for pod in pods[1:])
-            rule_ = f"on {INTERFACE} is the address of {others}, too"
+            rule_ = f"on {INTERFACE} is the address of {names(pods[1:])}, too"
             remedy = f"Restart all but one of them: oc -n {sight.namespace} delete pod {pods[-1].name}"
+            if isinstance(ipam, Static | HostLocal):
+                remedy = f"Use ipam type whereabouts: {ipam.type} gives the same addresses on every node"
             yield _finding(
                 pods[0], "address-duplicate", str(address), rule_=rule_, remedy=remedy, stack=sight.stack.name
             )

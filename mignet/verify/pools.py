@@ -253,10 +253,11 @@ def pool_runs_out(sight: Sight) -> Iterator[Finding]:
 @rule("reservation-stray")
 def reservation_stray(sight: Sight) -> Iterator[Finding]:
     """Whereabouts gives no address that is reserved, on behalf of whichever pool: a stray one is lost to the slice."""
-    there = pools(sight)
-    leases = {lease.address: lease.pod for pool in there for lease in pool.leases}
     ipam = sight.stack.attachment.ipam
-    network_name = ipam.network_name if isinstance(ipam, Whereabouts) else None
+    if not isinstance(ipam, Whereabouts):
+        return
+    there, network_name = pools(sight), ipam.network_name
+    leases = {lease.address: lease.pod for pool in there for lease in pool.leases}
     spans = [pool.part.span for pool in there]
     for each in sight.seen.all(IP_RESERVATION):
         address = _reserved(each["metadata"]["name"], network_name)

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 PLUGINS = {"macvlan", "ipvlan", "bridge", "cnv-bridge", "ovn-k8s-cni-overlay"}
 WITH_MASTER = {"macvlan", "ipvlan"}
 
+DHCP_POOL = ipaddress.ip_network("10.200.5.128/26")
+"""What the segment's DHCP server gives: there is one for all clusters, and nothing in a cluster says what it gives."""
+
+DHCP_LEASES = 16
+"""Addresses of that pool for each cluster, as the stand-ins of one know nothing of the others' pods."""
+
 
 class SandboxError(Exception):
     """Why the kubelet cannot make the sandbox of a pod; `not_found` when its attachment does not exist."""
@@ -133,6 +139,8 @@ async def _addresses(world: World, pod: Object, attachment: Attachment, shape: s
             return []
         case _, "whereabouts":
             return await _whereabouts_addresses(world, pod, attachment, shape)
+        case _, "dhcp":
+            return [_dhcp_address(world, pod, attachment)]
         case _, "static":
             return [str(each["address"]).partition("/")[0] for each in ipam.get("addresses", ())]
         case _, "host-local":
@@ -175,14 +183,24 @@ async def _outside(world: World, pod: Object, ipam: dict[str, Any]) -> whereabou
     return first.ip
 
 
+def _dhcp_address(world: World, pod: Object, attachment: Attachment) -> str:
+    """Return the lowest address of the server's pool that no other pod has; it serves the lab's own segment only."""
+    first, taken = DHCP_POOL.network_address + world.number * DHCP_LEASES, _taken(world, pod)
+    for number in range(DHCP_LEASES):
+        if (address := first + number) in DHCP_POOL and str(address) not in taken:
+            return str(address)
+    raise SandboxError(_added(pod, attachment, "error calling DHCP.Allocate: no more tries"))
+
+
+def _taken(world: World, pod: Object) -> set[str]:
+    """Return what the other pods have on the migration network."""
+    others = (each for each in world.all(POD) if each["metadata"]["uid"] != pod["metadata"]["uid"])
+    return {address for each in others for address in interface_addresses(each)}
+
+
 def _ovn_addresses(world: World, pod: Object, attachment: Attachment) -> list[str]:
     """Return the lowest address of each subnet that is not excluded, nor any other pod's."""
-    taken = {
-        address
-        for each in world.all(POD)
-        if each["metadata"]["uid"] != pod["metadata"]["uid"]
-        for address in interface_addresses(each)
-    }
+    taken = _taken(world, pod)
     excluded = [
         ipaddress.ip_network(text.strip(), strict=False)
         for text in str(attachment.config.get("excludeSubnets", "")).split(",")

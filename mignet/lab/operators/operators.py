@@ -81,6 +81,7 @@ class Operators:
             hyperconverged=await _stored(api, self._namespace),
             namespace=self._namespace,
             pace=self._pace,
+            number=list(self._apis).index(self._cluster),
             peers=self._peers,
         )
         async with asyncio.TaskGroup() as group:

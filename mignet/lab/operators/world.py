@@ -60,9 +60,12 @@ class World:
         hyperconverged: Kind,
         namespace: str,
         pace: Pace,
+        number: int,
         peers: Callable[[], Awaitable[list[Object]]],
     ) -> None:
         self.namespace = namespace
+        self.number = number
+        """Of this cluster among the lab's, from 0."""
         self.pace = pace
         self.hyperconverged = hyperconverged
         self.peers = peers

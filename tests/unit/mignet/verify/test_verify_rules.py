@@ -156,7 +156,7 @@ def reservation(objects: Objects) -> None:
         (outside, "error", "address-outside", "10.200.5.61 on migration0 is outside of this cluster's slice"),
         (gateway, "error", "address-reserved", "10.200.5.1 on migration0 is the gateway's, or reserved"),
         (reserved, "error", "address-reserved", "10.200.5.250"),
-        (twice, "error", "address-duplicate", "is the address of Pod openshift-cnv/virt-handler-1, too"),
+        (twice, "error", "address-duplicate", "is the address of virt-handler-1, too"),
         (small, "error", "mtu-differs", "1500 is the MTU of migration0, not 9000"),
         (silent, "info", "mtu-unreported", "(1 of 5)"),
         (new_node, "error", "node-without-handler", "Node node-9 takes virtual machines"),
