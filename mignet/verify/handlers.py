@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from config.findings import Finding, rule
 from mignet.kinds import NODE
 from mignet.operator import operator_asleep, operator_degraded
-from mignet.verify.pods import HANDLER, INTERFACE, SYNC, from_before, last_change
+from mignet.verify.pods import HANDLER, INTERFACE, LABEL, SYNC, from_before, last_change
 from mignet.verify.sight import names, workload_kind
 
 if TYPE_CHECKING:
@@ -54,6 +54,13 @@ def node_without_handler(sight: Sight) -> Iterator[Finding]:
             )
 
 
+_ANEW = {
+    HANDLER: "Delete its pods, one node after the other (a rollout restart makes one of them anew, kubevirt#11489)",
+    SYNC: "Delete its pods, one after the other (virt-operator takes a rollout restart back)",
+}
+"""How the pods of a role are made anew: virt-operator takes out of a workload what it did not write there."""
+
+
 class Look(Protocol):
     """A look at one stack's attachment and the pods that migrate, whoever took it."""
 
@@ -89,11 +96,12 @@ def pods_keep_old_network(look: Look) -> Iterator[Finding]:
         if adopted
         else ""
     )
-    again = "" if renamed else "; attachment.rollout: rename has the operator do it next time"
+    again = "" if renamed else ". attachment.rollout: rename has the operator do it next time"
     for role in (HANDLER, SYNC):
         mine = [pod for pod in old if pod.role == role]
         kind = workload_kind(role).kind
         if mine:
+            workload = f"{kind.lower()}/{role}"
             yield Finding(
                 severity,
                 "pods-keep-old-network",
@@ -102,7 +110,8 @@ def pods_keep_old_network(look: Look) -> Iterator[Finding]:
                 None,
                 f"has {len(mine)} pod{'s' if len(mine) > 1 else ''} from before {stack.network} last changed"
                 f" (by {last}): {names(mine)}{doubt}",
-                f"Restart them: oc -n {namespace} rollout restart {kind.lower()}/{role}{again}",
+                f"{_ANEW[role]}: for pod in $(oc -n {namespace} get pods -o name -l {LABEL}={role}); do"
+                f" oc -n {namespace} delete $pod; oc -n {namespace} rollout status {workload}; done{again}",
             )
 
 

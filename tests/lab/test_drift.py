@@ -278,7 +278,8 @@ def test_handlers_that_keep_an_edited_network_are_what_a_repair_leaves(
     left = applied.mignet("drift", "direct", "--fix", "--yes")
     assert (left.code, codes(left)) == (7, ["pods-keep-old-network"]), left.out + left.err
     assert "has 1 pod from before migration last changed (by migration-network (Apply) at 2" in finding(left)
-    assert "rollout restart daemonset/virt-handler" in finding(left)
+    assert "do oc -n " in finding(left)
+    assert " delete $pod; oc -n " in finding(left)
     site.kube.call("DELETE", handler["path"], params={"gracePeriodSeconds": "0"})
     assert applied.mignet("drift", "direct").code == 0
 

@@ -66,7 +66,7 @@ BY_VERIFY = {
     "attachment-invalid": f"{VERIFY}test_an_attachment_that_is_no_cni_configuration_is_found",
     "declared-differs": f"{VERIFY}test_an_object_that_holds_something_else_is_found",
     "declared-missing": f"{VERIFY}test_a_hyperconverged_that_is_gone_is_found",
-    "pods-keep-old-network": f"{VERIFY}test_pods_that_keep_the_old_network_are_found_until_they_are_restarted",
+    "pods-keep-old-network": f"{VERIFY}test_pods_that_keep_the_old_network_are_found_until_they_are_made_anew",
     "node-without-handler": f"{VERIFY}test_a_node_without_a_handler_is_found",
     "pool-full": f"{VERIFY}test_a_full_pool_ends_the_waiting",
     "lease-leaked": f"{VERIFY}test_a_leaked_lease_is_found_and_one_of_a_pod_that_lives_is_none",

@@ -8,7 +8,7 @@ from typing import Any
 
 import operated as lab
 import pytest
-from operated import ATTACHMENTS, HANDLER, HCO, KUBEVIRT, PODS, POOLS, Operated
+from operated import ATTACHMENTS, HANDLER, HCO, KUBEVIRT, PODS, POOLS, SYNCHRONIZER, Operated
 from support import Outcome
 
 NETWORK = "my-secondary-network"
@@ -160,19 +160,54 @@ def test_a_hyperconverged_that_is_gone_is_found(operated: Operated) -> None:
     only(operated, "declared-missing", timeout="1800")
 
 
-def test_pods_that_keep_the_old_network_are_found_until_they_are_restarted(operated: Operated) -> None:
+WORKLOADS = {"virt-handler": HANDLER, "virt-synchronization-controller": SYNCHRONIZER}
+
+
+def test_pods_that_keep_the_old_network_are_found_until_they_are_made_anew(operated: Operated) -> None:
     operated.up("dev")
     one_second(operated)
-    operated.change("dev", slice={"rangeStart": "10.200.5.30", "rangeEnd": "10.200.5.60"})
+    attachment = {"type": "macvlan", "name": NETWORK, "cniName": "migration-bridge", "master": "eth1", "mtu": 8000}
+    operated.change("dev", attachment=attachment)
     declare(operated)
 
     outcome, findings = verify(operated)
-    for pod in [*operated.dev.pods(), *operated.dev.pods("virt-synchronization-controller")]:
-        operated.dev.kube.call("DELETE", f"{PODS}/{pod['metadata']['name']}", params={"gracePeriodSeconds": "0"})
+    for workload in WORKLOADS:
+        for pod in operated.dev.pods(workload):
+            operated.dev.kube.call("DELETE", f"{PODS}/{pod['metadata']['name']}", params={"gracePeriodSeconds": "0"})
+            lab.until(lambda pod=pod, one=workload: replaced(operated, pod, one))
     after = operated.run("verify", "dev")
 
     assert [each["code"] for each in findings] == ["pods-keep-old-network"] * 2, outcome.out
+    for finding, workload in zip(findings, WORKLOADS, strict=True):
+        assert f"get pods -o name -l kubevirt.io={workload}); do oc -n openshift-cnv delete $pod" in finding["message"]
     assert after.code == 0, after.out
+
+
+def replaced(operated: Operated, pod: dict[str, Any], workload: str) -> bool:
+    """Tell whether there is another pod for one that was deleted, and all are ready."""
+    pods = operated.dev.pods(workload)
+    return pod["metadata"]["uid"] not in uids(pods) and all(map(lab.ready, pods)) and len(pods) == SIZE[workload]
+
+
+SIZE = {"virt-handler": 3, "virt-synchronization-controller": 2}
+
+
+def uids(pods: list[dict[str, Any]]) -> set[str]:
+    return {each["metadata"]["uid"] for each in pods}
+
+
+def test_a_rollout_restart_makes_one_virt_handler_anew_and_no_sync_controller(operated: Operated) -> None:
+    operated.up("dev")
+    before = {workload: uids(operated.dev.pods(workload)) for workload in WORKLOADS}
+
+    for path in WORKLOADS.values():
+        restart = {"kubectl.kubernetes.io/restartedAt": "2026-01-01T00:00:00Z"}
+        operated.dev.merge(path, {"spec": {"template": {"metadata": {"annotations": restart}}}})
+        lab.until(lambda path=path: "restartedAt" not in str(operated.dev.get(path)["spec"]["template"]))
+    lab.until(lambda: operated.dev.settled(NETWORK) and len(operated.dev.pods()) == SIZE["virt-handler"])
+
+    assert [len(before[each] - uids(operated.dev.pods(each))) for each in WORKLOADS] == [1, 0]
+    assert operated.run("verify", "dev", "--no-peers").code == 0
 
 
 def one_second(operated: Operated) -> None:

@@ -190,6 +190,11 @@ def _of_other_faults(world: World, pod: Object, workload: str, nodes: list[str])
     return bool(made_under != faults.shape(world.faults, workload, pod["spec"]["nodeName"], nodes))
 
 
+def of_template(pod: Object, template: Object) -> bool:
+    """Tell whether a pod was made from a template."""
+    return _hash(pod) == fingerprint(template)
+
+
 def _hash(pod: Object) -> str | None:
     labels: dict[str, str] = pod["metadata"].get("labels", {})
     return labels.get(HASH[labels["kubevirt.io"]])

@@ -96,9 +96,14 @@ def synchronizer(owner: Object, *, network: str | None) -> Object:
     return {"metadata": _metadata(owner, SYNCHRONIZER), "spec": spec}
 
 
-def annotated(template: Object, network: str | None) -> Object:
-    """Return a pod template that asks multus for `network`, or for none."""
-    annotations = {key: value for key, value in template["metadata"]["annotations"].items() if key != NETWORKS}
+RESTARTED = "kubectl.kubernetes.io/restartedAt"
+"""The annotation of a template by which `kubectl rollout restart` has pods made anew."""
+
+
+def annotated(template: Object, network: str | None, *, without: str = NETWORKS) -> Object:
+    """Return a pod template that asks multus for `network`, or for none, and does not have the annotation `without`."""
+    old = template["metadata"]["annotations"].items()
+    annotations = {key: value for key, value in old if key not in {NETWORKS, without}}
     if network:
         annotations[NETWORKS] = f"{network}@{INTERFACE}"
     return template | {"metadata": template["metadata"] | {"annotations": annotations}}

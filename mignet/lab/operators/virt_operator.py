@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from mignet.kinds import DAEMON_SET, DEPLOYMENT, KUBEVIRT, POD
 from mignet.lab.operators import templates
+from mignet.lab.operators.controllers import of_template, pods_of
 from mignet.lab.operators.pods import interface_addresses, is_ready
 from mignet.lab.operators.templates import (
     GATE,
     HANDLER,
     KUBEVIRT_NAME,
     NEXT_VERSION,
+    RESTARTED,
     SYNCHRONIZER,
     VERSION,
     VIRT_OPERATOR,
@@ -55,13 +57,29 @@ async def _keep(world: World, kind: Kind, wanted: Object, network: str | None, g
     if there is None:
         await world.create(kind, wanted, manager=VIRT_OPERATOR)
         return True
-    template = templates.annotated(there["spec"]["template"], network)
-    if template == there["spec"]["template"]:
+    was = there["spec"]["template"]
+    if _restarting(world, kind, was):
+        template = templates.annotated(was, network, without=RESTARTED)
+        await world.replace(kind, there | {"spec": there["spec"] | {"template": template}}, manager=VIRT_OPERATOR)
+        return True
+    template = templates.annotated(was, network)
+    if template == was:
         return False
     if world.lasted(("virt-operator", kind, generation, network), world.pace.notice):
         spec = there["spec"] | {"template": template}
         await world.replace(kind, there | {"spec": spec}, manager=VIRT_OPERATOR)
     return True
+
+
+def _restarting(world: World, kind: Kind, template: Object) -> bool:
+    """Tell whether somebody restarts a workload, and it is time to take that back.
+
+    virt-operator puts its own template back as soon as it looks: of the virt-handlers one is made anew by then
+    (kubevirt#11489), of the sync controllers none goes before another one is ready.
+    """
+    if RESTARTED not in template["metadata"]["annotations"]:
+        return False
+    return kind == DEPLOYMENT or any(of_template(pod, template) for pod in pods_of(world, HANDLER))
 
 
 async def _canary(world: World) -> None:

@@ -194,8 +194,9 @@ def test_pods_from_before_the_attachment_changed_are_named_and_nothing_else_is_s
 
     assert {handlers.code, syncs.code} == {"pods-keep-old-network"}
     assert "virt-handler-0, virt-handler-1, virt-handler-2" in handlers.rule
-    assert "rollout restart daemonset/virt-handler" in handlers.remedy
-    assert "rollout restart deployment/virt-synchronization-controller" in syncs.remedy
+    each = "do oc -n openshift-cnv delete $pod; oc -n openshift-cnv rollout status"
+    assert f"-l kubevirt.io=virt-handler); {each} daemonset/virt-handler; done" in handlers.remedy
+    assert f"{each} deployment/virt-synchronization-controller; done" in syncs.remedy
 
 
 @pytest.mark.parametrize(
