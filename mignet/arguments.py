@@ -43,6 +43,9 @@ PlanChoice = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the reports as JSON.")]
 Cwd = Annotated[Path, typer.Option("--cwd", "-C", help="The project's folder, or one below it.")]
+AllowNotJudged = Annotated[
+    bool, typer.Option("--allow-not-judged", help="Accept that rules could not be judged; else that is exit code 1.")
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before changing anything.")]
 
 

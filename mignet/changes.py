@@ -85,8 +85,8 @@ class PulumiView:
 class Report:
     """What one verb found or did on one stack. `error` is a sentence when it failed.
 
-    The last four are for drift: what the rules say, what could not be judged, what Pulumi itself sees (None with the
-    direct engine, which keeps no state), and in sentences where that differs from `changes`.
+    The last five are for drift: what the rules say, what could not be judged, how many rules that are, what Pulumi
+    itself sees (None with the direct engine, which keeps no state), and in sentences where that differs from `changes`.
     """
 
     stack: str
@@ -98,6 +98,7 @@ class Report:
     error: str | None = None
     findings: tuple[Finding, ...] = ()
     left_out: tuple[str, ...] = ()
+    not_judged: int = 0
     pulumi: PulumiView | None = None
     apart: tuple[str, ...] = ()
 

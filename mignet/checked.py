@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from config.findings import Finding
     from config.project_files import Project
+
+
+MOST = 10
+"""Stacks that a sentence names at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,8 @@ class Checked:
     left_out: tuple[str, ...]
     proven: tuple[str, ...] = ()
     """A sentence for each stack of which something was proven, and what."""
+    not_judged: Mapping[str, int] = field(default_factory=dict)
+    """How many rules could not be judged, for each stack where there are any."""
 
     def with_(self, more: Checked) -> Checked:
         """Return both as one, about the stacks of this one."""
@@ -32,6 +40,7 @@ class Checked:
             findings=(*self.findings, *more.findings),
             left_out=(*self.left_out, *more.left_out),
             proven=(*self.proven, *more.proven),
+            not_judged=Counter(self.not_judged) + Counter(more.not_judged),
         )
 
     @property
@@ -54,4 +63,19 @@ class Checked:
             if counts[kind]
         ]
         stacks = f"{len(self.stacks)} stack{'' if len(self.stacks) == 1 else 's'}"
-        return f"{stacks}: {', '.join(words) or 'nothing found'}"
+        found = ", ".join(words) or ("" if self.not_judged else "nothing found")
+        return f"{stacks}: {'; '.join(filter(None, (found, not_judged(self.not_judged))))}"
+
+
+def not_judged(rules: Mapping[str, int]) -> str:
+    """Say how many rules were not judged, and on which stacks' clusters; nothing when all were.
+
+    >>> not_judged({"dev": 12, "prod": 1})
+    '13 rules were not judged (dev: 12, prod: 1)'
+    """
+    counted = [f"{name}: {count}" for name, count in rules.items() if count]
+    if not counted:
+        return ""
+    total = sum(rules.values())
+    more = f" and {len(counted) - MOST} more" if len(counted) > MOST else ""
+    return f"{total} rule{'s were' if total > 1 else ' was'} not judged ({', '.join(counted[:MOST])}{more})"

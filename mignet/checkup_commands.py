@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 import yaml
 
-from mignet.arguments import FAILED, LOOK, All, Cwd, Many, OutputChoice, Select, Stacks, project_in
+from mignet.arguments import FAILED, LOOK, All, AllowNotJudged, Cwd, Many, OutputChoice, Select, Stacks, project_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,6 +63,7 @@ def checkup(
         Path | None, typer.Option("--report", metavar="FILE", help="Keep the result here, as JSON.")
     ] = None,
     output: OutputChoice = "table",
+    allow_not_judged: AllowNotJudged = False,
     cwd: Cwd = Path(),
 ) -> None:
     """Measure, node by node, whether virtual machines can migrate over the network; exit 1 if somewhere they cannot.
@@ -101,7 +102,7 @@ def checkup(
             result.write(report)
         _show(project, result, output)
         blocks = any(each.blocks for each in result.findings)
-    if blocks or course.stop.asked:
+    if blocks or course.stop.asked or (plan.not_judged and not allow_not_judged):
         raise typer.Exit(FAILED)
 
 
@@ -148,7 +149,8 @@ def _show(project: Project, result: Result, output: Output) -> None:
     if output == "json":
         sys.stdout.write(json.dumps(result.as_json(), indent=2, ensure_ascii=False) + "\n")
         return
-    checked = Checked(project, tuple(each.stack for each in result.clusters), result.findings, result.left_out)
+    stacks = tuple(each.stack for each in result.clusters)
+    checked = Checked(project, stacks, result.findings, result.left_out, not_judged=result.not_judged)
     if output == "table":
         for line in picture.lines(result):
             typer.echo(line)

@@ -29,6 +29,7 @@ from mignet.arguments import (
     FAILED,
     IN_FILES,
     All,
+    AllowNotJudged,
     AsJson,
     Cwd,
     EngineChoice,
@@ -137,6 +138,7 @@ def up(
     skip_preflight: Annotated[
         bool, typer.Option("--skip-preflight", help="Do not look first whether the clusters are fit.")
     ] = False,
+    allow_not_judged: AllowNotJudged = False,
     canary: Annotated[
         list[str] | None,
         typer.Option("--canary", metavar="STACK", help="Apply and verify this one (a name, pattern, labels) first."),
@@ -153,7 +155,8 @@ def up(
         mistake("--canary", "and --no-waves exclude each other", "Give one of them")
     order = Order(tuple(canary or ()), ignored=no_waves)
     form = _form(output, as_json=as_json)
-    _finish(_run("up", many, engine=engine, form=form, yes=yes, skip_preflight=skip_preflight, order=order))
+    look = Look(skip=skip_preflight, allow_not_judged=allow_not_judged)
+    _finish(_run("up", many, engine=engine, form=form, yes=yes, look=look, order=order))
 
 
 @app.command(rich_help_panel=APPLY)
@@ -230,6 +233,14 @@ class Order:
     ignored: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How `up` looks at a cluster before it applies anything, and after a wave."""
+
+    skip: bool = False
+    allow_not_judged: bool = False
+
+
 def _run(
     verb: Verb,
     many: Many,
@@ -237,7 +248,7 @@ def _run(
     engine: str,
     form: Form,
     yes: bool = False,
-    skip_preflight: bool = False,
+    look: Look = Look(),
     order: Order | None = None,
 ) -> list[Report]:
     from mignet import run
@@ -265,7 +276,7 @@ def _run(
     if remark:
         typer.echo(remark, err=True)
     with picked.under_way(taken) as course:
-        job = _Job(project, verb, taken, course, waves, yes=yes, skip_preflight=skip_preflight, timeout=many.timeout)
+        job = _Job(project, verb, taken, course, waves, yes=yes, look=look, timeout=many.timeout)
         readable.tell(course)
         found = asyncio.run(_through(job, readable.stacks))
     reports = [found[name] if name in found else readable.report(name, verb, taken) for name in picked.names]
@@ -298,7 +309,7 @@ class _Job:
     course: Course
     waves: Sequence[Sequence[str]]
     yes: bool
-    skip_preflight: bool
+    look: Look
     timeout: float | None
 
     def agreed(self, reports: Sequence[Report]) -> bool:
@@ -336,14 +347,22 @@ async def _through(job: _Job, stacks: Sequence[Stack]) -> dict[str, Report]:
     from mignet.waves import roll_out
 
     patience = Patience() if job.timeout is None else Patience(job.timeout)
-    return reports | await roll_out(job.project, sound, job.waves, plan, course=course, patience=patience)
+    return reports | await roll_out(
+        job.project,
+        sound,
+        job.waves,
+        plan,
+        course=course,
+        patience=patience,
+        allow_not_judged=job.look.allow_not_judged,
+    )
 
 
 async def _look_first(job: _Job, stacks: Sequence[Stack]) -> dict[str, Report]:
     """Run preflight and show what does not stop anything; return the reports of the stacks that it stops."""
     from mignet import run
 
-    if job.skip_preflight:
+    if job.look.skip:
         names = ", ".join(stack.name for stack in stacks)
         job.course.pause()
         typer.secho(
@@ -360,7 +379,8 @@ async def _look_first(job: _Job, stacks: Sequence[Stack]) -> dict[str, Report]:
             typer.secho(f"{kind}: {finding}", fg="yellow" if kind == "warning" else None, err=True)
     for line in checked.left_out:
         typer.secho(line, fg="yellow", err=True)
-    return {report.stack: report for report in run.refused(checked, stacks, "up", job.engine)}
+    refused = run.refused(checked, stacks, "up", job.engine, allow_not_judged=job.look.allow_not_judged)
+    return {report.stack: report for report in refused}
 
 
 def _finish(reports: Sequence[Report], *, changes_code: int = 0) -> None:

@@ -147,6 +147,25 @@ class Cluster:
 
         return await self._ask(f"list {kind.kind}", kind, read)
 
+    async def serves(self, kind: Kind) -> bool:
+        """Tell whether discovery lists a kind, which everybody may ask who is logged in; True where it does not say."""
+        if not kind.group:
+            return True
+
+        async def read() -> bool:
+            # lightkube speaks of objects only; its own client has the connection and the credentials.
+            http = self._client._client._client
+            response = await http.get(f"/apis/{kind.api_version}")
+            if response.status_code == 404:
+                return False
+            response.raise_for_status()
+            return any(each.get("kind") == kind.kind for each in response.json()["resources"])
+
+        try:
+            return await self._ask("list the APIs", kind, read)
+        except (ClusterError, KeyError):
+            return True
+
     async def apply(self, manifest: Object, *, manager: str, force: bool, dry_run: bool) -> Object:
         """Apply an object server-side and return what the API server holds, or would hold after a dry run.
 

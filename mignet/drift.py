@@ -86,6 +86,7 @@ async def _look_at(stack: Stack, declaring: asyncio.Future[Declaration], cluster
         outputs=declaring.result().outputs,
         findings=tuple(waived(stack.name, judged.findings, stack.waivers)),
         left_out=tuple(f"{stack.name}: {sentence}" for sentence in judged.sentences()),
+        not_judged=judged.not_judged,
     )
 
 

@@ -17,6 +17,7 @@ from mignet.arguments import (
     CONFIGURATION,
     FAILED,
     LOOK,
+    AllowNotJudged,
     AsJson,
     EngineChoice,
     Many,
@@ -50,6 +51,7 @@ def drift(
     output: OutputChoice = "table",
     as_json: AsJson = False,
     fix: Annotated[bool, typer.Option("--fix", help="Run up where there is drift, after showing it.")] = False,
+    allow_not_judged: AllowNotJudged = False,
     yes: Yes = False,
     wait: Annotated[
         float,
@@ -93,7 +95,7 @@ def drift(
     _write(project, reports, "reports" if as_json else output)
     if readable.refused:
         raise typer.Exit(CONFIGURATION)
-    if any(report.error for report in reports):
+    if any(report.error or (report.not_judged and not allow_not_judged) for report in reports):
         raise typer.Exit(FAILED)
     if any(report.drifted for report in reports):
         raise typer.Exit(CHANGES)
@@ -145,6 +147,8 @@ def _wait(picked: Picked, stacks: Sequence[Stack], engine: Engine, timeout: floa
 
 
 def _write(project: Project, reports: Sequence[Report], form: Output | Literal["reports"]) -> None:
+    from mignet.checked import not_judged
+
     if form == "reports":
         sys.stdout.write(json.dumps([report.as_json() for report in reports], indent=2) + "\n")
     elif form == "table":
@@ -152,6 +156,8 @@ def _write(project: Project, reports: Sequence[Report], form: Output | Literal["
 
         for report in reports:
             show(report)
+        if unjudged := not_judged({report.stack: report.not_judged for report in reports}):
+            typer.echo(unjudged)
     else:
         from mignet.checked import Checked
         from mignet.outputs import RENDER
@@ -161,6 +167,7 @@ def _write(project: Project, reports: Sequence[Report], form: Output | Literal["
             tuple(report.stack for report in reports),
             tuple(finding for report in reports for finding in (*report.findings, *_errors(report))),
             tuple(sentence for report in reports for sentence in (*report.left_out, *report.apart)),
+            not_judged={report.stack: report.not_judged for report in reports if report.not_judged},
         )
         typer.echo(RENDER[form](checked, Path.cwd()), nl=False)
 

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mignet.arguments import CONFIGURATION, FAILED, LOOK, Many, OutputChoice, Yes, mistake, over_many, project_in
+from mignet.arguments import (
+    CONFIGURATION,
+    FAILED,
+    LOOK,
+    AllowNotJudged,
+    Many,
+    OutputChoice,
+    Yes,
+    mistake,
+    over_many,
+    project_in,
+)
 
 if TYPE_CHECKING:
     from mignet.checked import Checked
@@ -21,7 +32,7 @@ app = typer.Typer()
 
 @app.command(rich_help_panel=LOOK)
 @over_many
-def preflight(many: Many, *, output: OutputChoice = "table") -> None:
+def preflight(many: Many, *, output: OutputChoice = "table", allow_not_judged: AllowNotJudged = False) -> None:
     """Look whether clusters are fit for what their stacks declare, and change nothing; exit 1 if one is not."""
     from mignet import run
     from mignet.picking import pick
@@ -33,7 +44,7 @@ def preflight(many: Many, *, output: OutputChoice = "table") -> None:
     with picked.under_way() as course:
         readable.tell(course)
         checked = asyncio.run(run.preflight(project, readable.stacks, course))
-    _finish(readable, checked, output)
+    _finish(readable, checked, output, allow_not_judged=allow_not_judged)
 
 
 @app.command(rich_help_panel=LOOK)
@@ -53,6 +64,7 @@ def verify(
     migrate: Annotated[
         str | None, typer.Option(metavar="NAMESPACE/NAME", help="Migrate this virtual machine once, and prove the way.")
     ] = None,
+    allow_not_judged: AllowNotJudged = False,
     yes: Yes = False,
 ) -> None:
     """Wait for the operators, and prove that the pods that migrate use the network; exit 1 if they do not.
@@ -81,7 +93,7 @@ def verify(
         with picked.under_way() as course:
             way = proving.prove_machine(project, readable.stacks[0], machine, migrate_within=within, course=course)
             checked = checked.with_(asyncio.run(way))
-    _finish(readable, checked, output)
+    _finish(readable, checked, output, allow_not_judged=allow_not_judged)
 
 
 def _machine(vm: str | None, migrate: str | None, readable: Readable) -> str | None:
@@ -105,12 +117,12 @@ def _ask(machine: str) -> None:
     typer.confirm(f"Migrate {machine} now?", err=True, abort=True)
 
 
-def _finish(readable: Readable, checked: Checked, output: Output) -> None:
+def _finish(readable: Readable, checked: Checked, output: Output, *, allow_not_judged: bool) -> None:
     from mignet.outputs import RENDER
 
     checked = readable.added_to(checked)
     typer.echo(RENDER[output](checked, Path.cwd()), nl=False)
     if readable.refused:
         raise typer.Exit(CONFIGURATION)
-    if checked.blocks:
+    if checked.blocks or (checked.not_judged and not allow_not_judged):
         raise typer.Exit(FAILED)

@@ -12,7 +12,7 @@ from mignet.cluster import Cluster, ClusterError
 from mignet.snapshot import Judged
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from config.project_files import Project
     from config.stack import Stack
@@ -48,10 +48,16 @@ async def look_at(
     outcomes = await course.through(work, error=lambda judged: blocking(judged.findings), last=last)
     findings: list[Finding] = []
     left_out: list[str] = []
+    not_judged = {name: ended.result.not_judged for name, ended in outcomes.items() if ended.result}
     for name, ended in outcomes.items():
         findings += ended.result.findings if ended.result else [unseen(name, ended)]
         left_out += [f"{name}: {sentence}" for sentence in (ended.result.sentences() if ended.result else ())]
-    return Checked(project, tuple(outcomes), tuple(findings), tuple(left_out))
+    return Checked(project, tuple(outcomes), tuple(findings), tuple(left_out), not_judged=counted(not_judged))
+
+
+def counted(rules: Mapping[str, int]) -> dict[str, int]:
+    """Return the stacks where rules were not judged, with how many."""
+    return {name: count for name, count in rules.items() if count}
 
 
 def blocking(findings: Iterable[Finding]) -> str | None:

@@ -15,6 +15,7 @@ from mignet.arguments import (
     FAILED,
     LOOK,
     All,
+    AllowNotJudged,
     Cwd,
     OutputChoice,
     Select,
@@ -39,6 +40,7 @@ def peers(
     timeout: Annotated[
         float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="How long each cluster may take.")
     ] = 30.0,
+    allow_not_judged: AllowNotJudged = False,
     cwd: Cwd = Path(),
 ) -> None:
     """Show which clusters can take virtual machines from which, or the first reason why not; exit 1 unless all can."""
@@ -64,7 +66,9 @@ def peers(
             readable.tell(course)
             sides = asyncio.run(between.look_at_all(project, loaded, course))
     found = between.compare(sides)
-    checked = Checked(project, tuple(stack.name for stack in loaded), found.findings, found.left_out)
+    checked = Checked(
+        project, tuple(stack.name for stack in loaded), found.findings, found.left_out, not_judged=found.not_judged
+    )
     checked = readable.added_to(checked)
     if as_json or output == "json":
         findings = json.loads(RENDER["json"](checked, Path.cwd()))
@@ -76,5 +80,5 @@ def peers(
         typer.echo(RENDER[output](checked, Path.cwd()), nl=False)
     if readable.refused:
         raise typer.Exit(CONFIGURATION)
-    if found.ready < len(found.matrix):
+    if found.blocks or (found.not_judged and not allow_not_judged):
         raise typer.Exit(FAILED)

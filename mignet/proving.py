@@ -100,7 +100,8 @@ async def prove_machine(
         return Checked(project, (stack.name,), (looks.trouble(stack, error),), ())
     proven = () if judged.findings else (f"{stack.name}: {move.proven}",)
     left_out = tuple(f"{stack.name}: {sentence}" for sentence in judged.sentences())
-    return Checked(project, (stack.name,), judged.findings, left_out, proven)
+    counted = looks.counted({stack.name: judged.not_judged})
+    return Checked(project, (stack.name,), judged.findings, left_out, proven, counted)
 
 
 def _gathered(
@@ -112,6 +113,7 @@ def _gathered(
     findings: list[Finding] = []
     left_out: list[str] = []
     proven: list[str] = []
+    not_judged: dict[str, int] = {}
     for stack in stacks:
         # Between two stacks, either can waive.
         doubles = tuple(waived(stack.name, doubles, stack.waivers))
@@ -124,9 +126,12 @@ def _gathered(
         own = waived(stack.name, outcome.judged.findings, stack.waivers)
         findings += [*peers.without_doubles(own, between), *between]
         left_out += [f"{stack.name}: {sentence}" for sentence in outcome.judged.sentences()]
+        not_judged[stack.name] = outcome.judged.not_judged
         if outcome.proven and not any(each.blocks for each in between):
             proven.append(f"{stack.name}: {outcome.proven}")
-    return Checked(project, tuple(each.name for each in stacks), tuple(findings), tuple(left_out), tuple(proven))
+    names = tuple(each.name for each in stacks)
+    counted = looks.counted(not_judged)
+    return Checked(project, names, tuple(findings), tuple(left_out), tuple(proven), counted)
 
 
 async def _segments(

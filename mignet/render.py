@@ -50,7 +50,8 @@ def _lines(report: Report) -> Iterable[str]:
         for sentence in report.error.splitlines():
             yield typer.style(f"  error: {sentence}", fg="red")
     elif report.verb == "drift":
-        yield f"  {'drift' if report.drifted else 'no drift'}: {summary(report)}"
+        clean = "no drift, as far as it was judged" if report.not_judged else "no drift"
+        yield f"  {'drift' if report.drifted else clean}: {summary(report)}"
     elif report.changes:
         yield f"  {summary(report)}"
     else:

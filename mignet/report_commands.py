@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mignet.arguments import LOOK, All, Cwd, Select, Stacks, chosen, project_in
+from mignet.arguments import FAILED, LOOK, All, AllowNotJudged, Cwd, Select, Stacks, chosen, project_in
 
 if TYPE_CHECKING:
     from mignet.report import Report
@@ -47,13 +47,15 @@ def report(
     timeout: Annotated[
         float | None, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="How long each cluster may take.")
     ] = None,
+    allow_not_judged: AllowNotJudged = False,
     cwd: Cwd = Path(),
 ) -> None:
     """Show the fleet in one page: addresses, paths, peers, findings. It reads, and changes nothing.
 
-    It ends with 0 whatever it shows: preflight, verify and peers are there to fail.
+    It ends with 0 whatever it finds, as preflight, verify and peers are there to fail; with 1 where it could not look.
     """
     from mignet import report as reports
+    from mignet.checked import not_judged
     from mignet.course import under_way
     from mignet.fleet_work import Pace
 
@@ -71,13 +73,18 @@ def report(
         from mignet.report import in_markdown
 
         sys.stdout.write(in_markdown.render(found))
-        return
-    from mignet.report import page as pages
+    else:
+        from mignet.report import page as pages
 
-    path = page or Path(PAGE)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(pages.render(found), encoding="utf-8")
-    typer.echo(f"wrote {path}: {pages.headline(found).text}")
+        path = page or Path(PAGE)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(pages.render(found), encoding="utf-8")
+        typer.echo(f"wrote {path}: {pages.headline(found).text}")
+    unseen = [name for name in found.stacks if found.asked and name not in found.seen]
+    if (found.not_judged or unseen) and not allow_not_judged:
+        why = filter(None, (not_judged(found.not_judged), f"not seen: {', '.join(unseen)}" if unseen else ""))
+        typer.secho("; ".join(why), fg="red", err=True)
+        raise typer.Exit(FAILED)
 
 
 def _pictures(found: Report, folder: Path) -> None:

@@ -76,16 +76,22 @@ async def preflight(project: Project, stacks: Sequence[Stack], course: Course, *
     return await looks.look_at(project, stacks, look, course, last=last)
 
 
-def refused(checked: Checked, stacks: Sequence[Stack], verb: Verb, engine: Engine) -> list[Report]:
-    """Return a report for each stack that preflight found an error in: nothing is done for these."""
-    found = {stack.name: [each for each in checked.findings if each.stack == stack.name] for stack in stacks}
-    return [
-        replace(
-            _report(stack, verb, error="\n".join(str(each) for each in found[stack.name] if each.blocks)), engine=engine
-        )
-        for stack in stacks
-        if any(each.blocks for each in found[stack.name])
-    ]
+def refused(
+    checked: Checked, stacks: Sequence[Stack], verb: Verb, engine: Engine, *, allow_not_judged: bool
+) -> list[Report]:
+    """Return a report for each stack that preflight found an error in, or could not judge: nothing is done there."""
+    reports = []
+    for stack in stacks:
+        lines = [str(each) for each in checked.findings if each.stack == stack.name and each.blocks]
+        if not lines and not allow_not_judged and (count := checked.not_judged.get(stack.name)):
+            lines.append(
+                f"{stack.name}: {count} rule{'s' if count > 1 else ''} of preflight could not be judged, so that nobody"
+                " knows whether the cluster is fit. Give this user the rights in docs/roles/apply.yaml, or accept it"
+                " with --allow-not-judged"
+            )
+        if lines:
+            reports.append(replace(_report(stack, verb, error="\n".join(lines)), engine=engine))
+    return reports
 
 
 def declare(project: Project, stack: Stack) -> Declaration:

@@ -104,6 +104,9 @@ async def _one(cluster: Cluster, read: Read) -> tuple[Object, ...] | ClusterErro
             )
         found = await cluster.get(read.kind, read.name, read.namespace)
     except ClusterError as error:
+        # Access is checked before an API is looked for: without it, what nobody installed is refused as well.
+        if error.reason == "forbidden" and not await cluster.serves(read.kind):
+            return ClusterError("not-served", f"discovery does not list {read.kind}; its operator is not installed")
         return error
     return () if found is None else (found,)
 
@@ -115,12 +118,18 @@ class Judged:
     findings: tuple[Finding, ...]
     left_out: Mapping[str, ClusterError] = field(default_factory=dict)
 
+    @property
+    def not_judged(self) -> int:
+        """How many rules could not be judged; those about an API that the cluster does not have do not apply to it."""
+        return sum(error.reason != "not-served" for error in self.left_out.values())
+
     def sentences(self) -> list[str]:
-        """Say what was not judged, and why: one sentence for each reason."""
-        by_reason: dict[str, list[str]] = {}
+        """Say what was not judged or does not apply, and why: one sentence for each reason."""
+        by_reason: dict[tuple[str, str], list[str]] = {}
         for code, error in self.left_out.items():
-            by_reason.setdefault(str(error), []).append(code)
-        return [f"not judged: {', '.join(codes)}, as {reason}" for reason, codes in by_reason.items()]
+            what = "does not apply" if error.reason == "not-served" else "not judged"
+            by_reason.setdefault((what, str(error)), []).append(code)
+        return [f"{what}: {', '.join(codes)}, as {reason}" for (what, reason), codes in by_reason.items()]
 
 
 def judge(rules: Iterable[Rule[Subject]], subject: Subject) -> Judged:

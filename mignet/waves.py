@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mignet.checked import not_judged
 from mignet.proving import prove
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from config.project_files import Project
     from config.stack import Stack
     from mignet.changes import Report
+    from mignet.checked import Checked
     from mignet.course import Course
     from mignet.run import Plan
     from mignet.verify import Patience
@@ -26,6 +28,7 @@ async def roll_out(
     *,
     course: Course,
     patience: Patience,
+    allow_not_judged: bool = False,
 ) -> dict[str, Report]:
     """Carry a plan out on `stacks`; return a report for each. Names in `waves` that are none of them have failed.
 
@@ -39,17 +42,17 @@ async def roll_out(
         applied = [stack for stack in members if not reports[stack.name].error]
         if applied:
             course.tell(f"wave {number} of {len(waves)}: verifying {', '.join(stack.name for stack in applied)}")
-            reports |= await _verified(project, applied, reports, course, patience)
+            checked = await prove(project, applied, patience, with_peers=True, course=course)
+            reports |= _verified(applied, reports, checked, course, allow_not_judged=allow_not_judged)
         proven = {name for name, report in reports.items() if not report.error}
         if not proven.issuperset(wave):
             course.stop.ask(f"wave {number} ({', '.join(wave)}) is not verified")
     return reports
 
 
-async def _verified(
-    project: Project, stacks: Sequence[Stack], reports: dict[str, Report], course: Course, patience: Patience
+def _verified(
+    stacks: Sequence[Stack], reports: dict[str, Report], checked: Checked, course: Course, *, allow_not_judged: bool
 ) -> dict[str, Report]:
-    checked = await prove(project, stacks, patience, with_peers=True, course=course)
     verified = {}
     for stack in stacks:
         found = [each for each in checked.findings if each.stack == stack.name]
@@ -57,7 +60,10 @@ async def _verified(
         report = reports[stack.name]
         warnings = (*report.warnings, *(str(each) for each in found if each.severity == "warning"), *left_out)
         error = None
-        if blocking := [str(each) for each in found if each.blocks]:
+        blocking = [str(each) for each in found if each.blocks]
+        if (count := checked.not_judged.get(stack.name)) and not allow_not_judged:
+            blocking.append(f"{stack.name}: {not_judged({stack.name: count})}; --allow-not-judged accepts that")
+        if blocking:
             error = "\n".join([f"{stack.name}: was applied, but is not verified", *blocking])
             course.watch(stack.name, "failed", error)
         verified[stack.name] = replace(report, warnings=warnings, error=error)

@@ -105,6 +105,8 @@ class Result:
     findings: tuple[Finding, ...] = ()
     left_out: tuple[str, ...] = ()
     """A sentence for what was not measured, or could not be judged."""
+    not_judged: Mapping[str, int] = field(default_factory=dict)
+    """How many rules could not be judged, by stack."""
 
     @property
     def first_broken(self) -> PairResult | None:
@@ -156,6 +158,7 @@ class Result:
                 for each in self.findings
             ],
             "leftOut": list(self.left_out),
+            "notJudged": dict(self.not_judged),
         }
 
     def write(self, path: Path) -> None:

@@ -47,6 +47,8 @@ class Plan:
     findings: tuple[Finding, ...] = ()
     left_out: tuple[str, ...] = ()
     nodes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    not_judged: Mapping[str, int] = field(default_factory=dict)
+    """How many rules could not be judged, by stack."""
 
 
 async def prepare(project: Project, stacks: Sequence[Stack], asked: Asked, course: Course, *, last: bool) -> Plan:
@@ -73,6 +75,7 @@ async def prepare(project: Project, stacks: Sequence[Stack], asked: Asked, cours
     for name, ended in outcomes.items():
         findings += ended.result.findings if ended.result else [looks.unseen(name, ended)]
         left_out += [f"{name}: {sentence}" for sentence in (ended.result.sentences() if ended.result else ())]
+    not_judged = looks.counted({name: ended.result.not_judged for name, ended in outcomes.items() if ended.result})
     sites = {name: here for name, (here, _) in sorted(seen.items()) if here is not None}
     nodes = {name: here.nodes for name, here in sites.items()}
     room = {name: found for name, here in sites.items() if (found := site.room_of(here)) is not None}
@@ -94,7 +97,7 @@ async def prepare(project: Project, stacks: Sequence[Stack], asked: Asked, cours
     if sites and not any(turn.pairs for turn in turns) and not any(each.blocks for each in findings):
         findings.append(_alone(next(iter(sites))))
         turns = []
-    return Plan(tuple(stacks), sites, tuple(turns), tuple(findings), tuple(left_out), nodes)
+    return Plan(tuple(stacks), sites, tuple(turns), tuple(findings), tuple(left_out), nodes, not_judged)
 
 
 def _unread(stack: Stack, judged: Judged) -> Iterator[Finding]:
@@ -384,6 +387,7 @@ def _result(
         coverage=Coverage(possible(plan.nodes), len(planned), len(pairs)),
         findings=tuple(findings),
         left_out=tuple(left_out),
+        not_judged=plan.not_judged,
     )
 
 

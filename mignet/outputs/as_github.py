@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from config.places import place_of
+from mignet.checked import not_judged
 from mignet.outputs.placed import relative
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ def render(checked: Checked, base: Path) -> str:
     """Write one command for each finding; what is waived is a notice."""
     lines = [_command(checked, finding, base) for finding in checked.findings]
     lines += [f"::notice::{_data(sentence)}" for sentence in (*checked.left_out, *checked.proven)]
+    if checked.not_judged:
+        lines.append(f"::error::{_data(not_judged(checked.not_judged))}")
     return "".join(f"{line}\n" for line in lines)
 
 

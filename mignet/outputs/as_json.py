@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def render(checked: Checked, base: Path) -> str:
-    """Write `{stacks, leftOut, proven, blocks, findings}`.
+    """Write `{stacks, leftOut, proven, notJudged, blocks, findings}`.
 
     A finding has its sentence as `message`, and file, line and column.
     """
@@ -29,6 +29,7 @@ def render(checked: Checked, base: Path) -> str:
         "stacks": checked.stacks,
         "leftOut": checked.left_out,
         "proven": checked.proven,
+        "notJudged": dict(checked.not_judged),
         "blocks": checked.blocks,
         "findings": findings,
     }

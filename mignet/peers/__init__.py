@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+from config.findings import Finding
 from mignet import looks
 from mignet.cluster import Cluster, ClusterError
 from mignet.peers import pair, side
@@ -17,7 +19,6 @@ from mignet.snapshot import Judged, Snapshot, judge, look
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from config.findings import Finding
     from config.project_files import Project
     from config.stack import Stack
     from mignet.course import Course
@@ -34,6 +35,13 @@ class Peers:
     findings: tuple[Finding, ...]
     left_out: tuple[str, ...]
     matrix: Mapping[tuple[str, str], Finding | None]
+    not_judged: Mapping[str, int] = field(default_factory=dict)
+    """How many rules could not be judged, by stack: what they are about is not ready, and has no error either."""
+
+    @property
+    def blocks(self) -> bool:
+        """Whether there is a reason against one of the ways."""
+        return any(reason is not None and reason.blocks for reason in self.matrix.values())
 
     @property
     def ready(self) -> int:
@@ -97,16 +105,28 @@ def compare(sides: Sequence[Side]) -> Peers:
     left_out = [f"{name}: {sentence}" for name, judged in own.items() for sentence in judged.sentences()]
     if all(each.outcome is None for each in sides):
         left_out.append("seen from the files only: no cluster was asked for its gates, versions, authorities or leases")
+    not_judged = Counter({name: judged.not_judged for name, judged in own.items()})
     matrix: dict[tuple[str, str], Finding | None] = {}
     for one, other in combinations(sides, 2):
         # What could not be read of a side is said once, of the side.
-        between = judge(pair.RULES, Pair(one, other)).findings
+        judged = judge(pair.RULES, Pair(one, other))
+        between = judged.findings
         findings += between
+        not_judged[one.name] += judged.not_judged
+        # Of a side that does not answer, that is the reason.
+        open_ = judged.not_judged or own[one.name].not_judged or own[other.name].not_judged
         for source, target in ((one, other), (other, one)):
             reasons = (*own[source.name].findings, *own[target.name].findings, *between)
-            matrix[source.name, target.name] = next((each for each in reasons if each.blocks), None)
+            doubt = _unknown(source.name, target.name) if open_ else None
+            matrix[source.name, target.name] = next((each for each in reasons if each.blocks), doubt)
     in_order = {(a.name, b.name): matrix[a.name, b.name] for a in sides for b in sides if a is not b}
-    return Peers(tuple(each.stack for each in sides), tuple(findings), tuple(left_out), in_order)
+    stacks = tuple(each.stack for each in sides)
+    return Peers(stacks, tuple(findings), tuple(left_out), in_order, looks.counted(not_judged))
+
+
+def _unknown(source: str, target: str) -> Finding:
+    what = "is not known to be ready: not every rule could be judged"
+    return Finding("warning", "peer-not-judged", source, f"way to {target}", None, what, "", peer=target)
 
 
 def _of_side(one: Side) -> Judged:

@@ -42,9 +42,10 @@ def lines(peers: Peers) -> Iterator[str]:
 def _mark(peers: Peers, source: str, target: str) -> str:
     if source == target:
         return "·"
-    return "ready" if peers.matrix[source, target] is None else "no"
+    reason = peers.matrix[source, target]
+    return "ready" if reason is None else "no" if reason.blocks else "?"
 
 
 def _coloured(mark: str, width: int) -> str:
-    colour = {"ready": "green", "no": "red"}.get(mark)
+    colour = {"ready": "green", "no": "red", "?": "yellow"}.get(mark)
     return (typer.style(mark, fg=colour) if colour else mark) + " " * (width - len(mark))

@@ -108,8 +108,10 @@ def range_machine_network(seen: Seen) -> Iterator[Finding]:
 def _machine_networks(seen: Seen) -> list[Network]:
     try:
         return machine_networks(seen.nodes)
-    except UnreadError:
-        return []
+    except UnreadError as unread:
+        if unread.error.reason == "not-served":
+            return []
+        raise
 
 
 @rule("range-node-address")

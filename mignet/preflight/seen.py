@@ -74,14 +74,19 @@ class Seen(Snapshot):
 
     @property
     def migrates_between_clusters(self) -> bool:
-        """Whether sync controllers run here: as the stack says, else when KubeVirt lists the gate."""
+        """Whether sync controllers run here: as the stack says, else when KubeVirt lists the gate.
+
+        Raises UnreadError.
+        """
         said = self.stack.cluster.cross_cluster
         if said is not None:
             return said
         try:
             found = self.all(KUBEVIRT, self.stack.cluster.namespace)
-        except UnreadError:
-            return False
+        except UnreadError as unread:
+            if unread.error.reason == "not-served":
+                return False
+            raise
         gates = (value_at(each, "spec.configuration.developerConfiguration.featureGates") for each in found)
         return any(isinstance(each, list) and GATE in each for each in gates)
 

@@ -6,6 +6,7 @@ It reads what preflight, verify and peers read, and changes nothing; with files 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from mignet.report.told import Told, told
 from mignet.report.ways import Ways, ways
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path as File
 
     from config.findings import Finding
@@ -49,6 +50,8 @@ class Report:
     runs: tuple[Run, ...]
     writes: tuple[Write, ...]
     left_out: tuple[str, ...]
+    not_judged: Mapping[str, int]
+    """How many rules could not be judged, for each cluster that was asked where there are any."""
 
     @property
     def errors(self) -> int:
@@ -128,6 +131,7 @@ def assemble(
         runs=tuple(runs),
         writes=tuple(history.writes(sightings)),
         left_out=tuple(dict.fromkeys(left_out)),
+        not_judged=Counter({each.name: each.not_judged for each in sightings}) + Counter(between.not_judged),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mignet.checked import not_judged
 from mignet.outputs.as_markdown import plain
 from mignet.report import drawings, mermaid
 from mignet.report.page import grouped, headline, rows
@@ -30,7 +31,11 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"## {SIGNS[head.tone]} Migration network: {plain(head.text)}"
     yield ""
     seen = f"{len(report.seen)} of {len(report.stacks)} clusters" if report.asked else "the stack files alone"
-    yield f"{report.ways.ready} of {report.ways.of} ways are ready; seen from {seen}, {report.made:%Y-%m-%d %H:%M} UTC."
+    unjudged = f"; {not_judged(report.not_judged)}" if report.not_judged else ""
+    yield (
+        f"{report.ways.ready} of {report.ways.of} ways are ready; seen from {seen}, {report.made:%Y-%m-%d %H:%M}"
+        f" UTC{unjudged}."
+    )
     yield ""
     yield from _findings(report)
     yield from _addresses(report)

@@ -12,6 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from config.findings import shown
+from mignet.checked import not_judged
 from mignet.report import drawings, palette, svg
 from mignet.report import tone as tones
 from mignet.report.tone import RANK, SIGNS, WORDS, Tone
@@ -100,6 +101,7 @@ def render(report: Report) -> str:
         signs=SIGNS,
         words=WORDS,
         shown=shown,
+        not_judged=not_judged,
         writes=report.writes[:MOST_WRITES],
         more_writes=max(len(report.writes) - MOST_WRITES, 0),
         left_out=report.left_out[:MOST_LEFT_OUT],
@@ -135,6 +137,8 @@ def headline(report: Report) -> Headline:
         hit = {name for each in report.findings if each.finding.blocks for name in each.about}
         where = f" on {len(hit)} cluster{'s' if len(hit) > 1 else ''}" if len(report.stacks) > 1 else ""
         text = f"{report.errors} error{'s' if report.errors > 1 else ''}{where}: migrations fail, or will"
+    elif report.not_judged:
+        tone, text = "warn", f"Nobody knows whether it works: {not_judged(report.not_judged)}"
     elif report.warnings:
         tone, text = "warn", f"It works, with {report.warnings} warning{'s' if report.warnings > 1 else ''}"
     elif doubtful := sum(path.tone in {"bad", "warn"} for path in report.paths):
@@ -183,7 +187,13 @@ def rows(report: Report) -> Iterator[Row]:
             continue
         uses = tuple(use for books in report.books for use in books.uses if use.stack == name)
         against: Tone = (
-            "bad" if errors[name] else "warn" if warnings[name] else "good" if name in report.seen else "idle"
+            "bad"
+            if errors[name]
+            else "warn"
+            if warnings[name] or report.not_judged.get(name)
+            else "good"
+            if name in report.seen
+            else "idle"
         )
         tone = _worst([against, *(each for each in (paths[name].tone, *(use.tone for use in uses)) if each != "idle")])
         ways = report.ways

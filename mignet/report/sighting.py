@@ -39,6 +39,8 @@ class Sighting:
     """What peers looked at."""
     findings: tuple[Finding, ...] = ()
     left_out: tuple[str, ...] = ()
+    not_judged: int = 0
+    """How many rules of preflight and verify could not be judged."""
 
     @property
     def name(self) -> str:
@@ -94,10 +96,12 @@ async def _one(project: Project, stack: Stack) -> Sighting:
     found = None if isinstance(verdict, BaseException) else verdict
     findings = [looks.trouble(stack, each) for each in (fitness, verdict) if isinstance(each, ClusterError)]
     left_out: list[str] = []
+    not_judged = 0
     for judged in (judge(preflight.RULES, seen) if seen else None, found.judged if found else None):
         if judged:
             findings += judged.findings
             left_out += judged.sentences()
+            not_judged += judged.not_judged
     return Sighting(
         stack,
         seen,
@@ -105,6 +109,7 @@ async def _one(project: Project, stack: Stack) -> Sighting:
         side=side if isinstance(side, Side) else Side(stack),
         findings=tuple(waived(stack.name, findings, stack.waivers)),
         left_out=tuple(f"{stack.name}: {sentence}" for sentence in left_out),
+        not_judged=not_judged,
     )
 
 

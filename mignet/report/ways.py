@@ -41,6 +41,8 @@ class Cell:
         """Whether all, some or none of them are ready; a cluster has no way to itself."""
         if not self.of:
             return "idle"
+        if self.reason is not None and not self.reason.blocks:
+            return "warn"
         return "good" if self.ready == self.of else "bad" if not self.ready else "warn"
 
     @property

@@ -129,7 +129,7 @@ async def _judged(cluster: Cluster, sight: Sight, *, late: bool) -> tuple[Verdic
     seen = sight.seen.with_(await look(cluster, sight.stack, strangers.READS))
     sight = replace(sight, seen=seen, holders=await _holders(cluster, sight))
     proof = judge(PROOF, sight)
-    proof = replace(proof, left_out={**proof.left_out, **_unjudged(sight)})
+    proof = replace(proof, left_out={**early.left_out, **proof.left_out, **_unjudged(sight)})
     blocks = any(finding.blocks for finding in proof.findings)
     return Verdict(proof, sight, None if blocks else _sentence(sight, proof), rolled_out=True), ""
 

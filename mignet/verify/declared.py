@@ -25,14 +25,17 @@ def declared(sight: Sight) -> Iterator[Finding]:
 
     A NetworkAttachmentDefinition that is gone, or not valid, stops the first virt-handler of a rollout for ever.
     """
+    unread: UnreadError | None = None
     for manifest in sight.declared:
         metadata, kind = manifest["metadata"], kind_of(manifest)
         try:
             live = sight.seen.one(kind, metadata["name"], metadata.get("namespace"))
-        except UnreadError:
-            if kind == NODE_POLICY:
-                continue
-            raise
+        except UnreadError as error:
+            # Who may not read policies still hears of the rest.
+            if kind != NODE_POLICY:
+                raise
+            unread = error
+            continue
         where = f"{metadata['namespace']}/" if "namespace" in metadata else ""
         key, stack = f"{kind.kind} {where}{metadata['name']}", sight.stack.name
         if live is None and kind == NETWORK_ATTACHMENT:
@@ -46,6 +49,8 @@ def declared(sight: Sight) -> Iterator[Finding]:
         elif lost := list(declared_differences(_content(manifest), live)):
             what = "; ".join(f"{each.path} is {shown(each.old)}, not {shown(each.new)}" for each in lost)
             yield Finding("error", "declared-differs", stack, key, None, f"holds something else: {what}", _UP)
+    if unread is not None:
+        raise unread
 
 
 def _content(manifest: Object) -> Object:

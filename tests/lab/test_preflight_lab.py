@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
+import yaml
 from preflight_traps import (
+    CONFIG,
     FITS,
     HYPERCONVERGED,
     NODES,
@@ -24,7 +27,7 @@ from preflight_traps import (
     path,
     stack,
 )
-from support import Kube
+from support import ROOT, Kube
 
 from mignet import kinds
 from mignet.cluster import Cluster
@@ -199,6 +202,24 @@ def test_without_nmstate_it_is_said_once_and_counts_where_an_uplink_is_declared(
     found = judged(own, config)
     only(found, "nmstate-missing", severity)
     assert "nic-missing" in found.left_out
+    assert found.not_judged == 0, "what the cluster does not have is not the same as what could not be read"
+
+
+def test_a_cluster_without_openshift_is_judged_in_full(
+    own: Lab, kube: Kube, put: Callable[[Edit], None], tmp_path: Path
+) -> None:
+    for group in ("config.openshift.io", "operator.openshift.io"):
+        for kind in (kinds.OPENSHIFT_NETWORK, kinds.OPENSHIFT_OPERATOR_NETWORK):
+            if kind.group == group:
+                put(gone((kind, "", "cluster")))
+        put(gone((kinds.DEFINITION, "", f"networks.{group}")))
+    config = merged(CONFIG, {"cluster": {"kubeconfig": str(own.kubeconfig)}})
+    for name in ("Pulumi.yaml", "__main__.py"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    written = {f"migration-network:{key}": value for key, value in config.items()}
+    (tmp_path / "Pulumi.dev.yaml").write_text(yaml.safe_dump({"config": written}))
+    done = forked.mignet("preflight", "dev", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "1 stack: nothing found\n"), done.stderr
 
 
 def test_a_version_that_is_not_the_stored_one_is_mentioned(newest: Lab) -> None:

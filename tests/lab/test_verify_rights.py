@@ -49,11 +49,11 @@ def test_the_role_that_observes_is_enough_to_prove_a_healthy_network(observer: O
     assert "3 virt-handlers and 2 sync controllers use" in found["proven"][0]
 
 
-def test_whether_a_lease_of_another_namespaces_pod_is_leaked_is_left_open_and_said(observer: Operated) -> None:
+def test_whether_a_lease_of_another_namespaces_pod_is_leaked_is_not_judged_and_counts(observer: Operated) -> None:
     lease = {"50": {"id": "x", "podref": "elsewhere/vm", "ifname": "net1"}}
     observer.dev.merge(POOL, {"spec": {"allocations": lease}})
     found = verify(observer)
-    assert (found["code"], found["findings"]) == (0, [])
+    assert (found["code"], found["findings"], found["notJudged"]) == (1, [], {"dev": 1})
     (sentence,) = found["leftOut"]
     assert sentence.startswith("dev: not judged: lease-leaked for namespace elsewhere, as ")
 

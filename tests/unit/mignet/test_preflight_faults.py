@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socketserver
 import threading
 import time
@@ -16,6 +17,8 @@ import pytest
 import yaml
 from preflight_traps import CONFIG
 from support import ROOT
+
+from mignet import kinds
 
 TOKEN = "a-token-that-nobody-may-see"
 PASSWORD = "a-password-in-the-address"
@@ -57,6 +60,26 @@ def failing(code: int) -> Callable[[str, Send, threading.Event], None]:
 
 def refusing(_: str, send: Send, __: threading.Event) -> None:
     send(status(401))
+
+
+def forbidding(_: str, send: Send, __: threading.Event) -> None:
+    send(status(403))
+
+
+def forbidding_all_but_discovery(request: str, send: Send, _: threading.Event) -> None:
+    """Behave as a cluster without OpenShift and nmstate to one who has no right: discovery is open to everybody."""
+    path = request.split()[1]
+    group = path.removeprefix("/apis/").rpartition("/")[0]
+    if path.startswith("/apis/") and path.count("/") == 3 and group != "authorization.k8s.io":
+        if group.endswith("openshift.io") or group == "nmstate.io":
+            send(status(404))
+        else:
+            send(answer(200, {"resources": [{"kind": kind.kind} for kind in KINDS if kind.group == group]}))
+    else:
+        send(status(403))
+
+
+KINDS = [each for each in vars(kinds).values() if isinstance(each, kinds.Kind)]
 
 
 @pytest.fixture
@@ -161,3 +184,74 @@ def test_a_limit_that_is_no_number_is_named(project: Any) -> None:
     code, out, err = mignet(folder, "preflight", "dev", seconds=-1)
     assert code == 1
     assert "MIGNET_TIMEOUT is -1" in out + err
+
+
+LOOKS = {
+    "preflight": [],
+    "verify": ["--timeout", "0"],
+    "drift": ["--engine", "direct"],
+    "checkup": [],
+    "report": ["-o", "markdown"],
+    "up": ["--yes", "--engine", "direct"],
+}
+
+
+@pytest.mark.parametrize("verb", LOOKS)
+def test_a_cluster_that_answers_403_to_everything_is_never_fine(project: Any, verb: str) -> None:
+    folder, seen = project(forbidding)
+    exit_code, out, err = mignet(folder, verb, "dev", *LOOKS[verb])
+    assert exit_code == 1, out + err
+    assert "Traceback" not in out + err
+    assert [each for each in seen if not each.startswith("GET ") and REVIEWS not in each] == []
+
+
+def test_the_last_line_says_how_many_rules_were_not_judged_and_where(project: Any) -> None:
+    folder, _ = project(forbidding)
+    _, out, _ = mignet(folder, "preflight", "dev")
+    last = out.splitlines()[-1]
+    assert re.fullmatch(r"1 stack: (\d\d) rules were not judged \(dev: \1\)", last), last
+    exit_code, out, _ = mignet(folder, "preflight", "dev", "--allow-not-judged", "-o", "json")
+    found = json.loads(out)
+    assert (exit_code, found["findings"]) == (0, [])
+    assert str(found["notJudged"]["dev"]) in last
+
+
+def test_up_refuses_a_cluster_of_which_nothing_could_be_judged(project: Any) -> None:
+    folder, _ = project(forbidding)
+    _, out, _ = mignet(folder, "up", "dev", "--yes", "--engine", "direct", "--json")
+    (report,) = json.loads(out)
+    assert "rules of preflight could not be judged" in report["error"]
+    assert "--allow-not-judged" in report["error"]
+
+
+def test_peers_calls_no_way_ready_that_it_could_not_judge(project: Any) -> None:
+    folder, _ = project(forbidding)
+    text = yaml.safe_load((folder / "Pulumi.dev.yaml").read_text())
+    text["config"]["migration-network:slice"] = {"rangeStart": "10.200.5.61", "rangeEnd": "10.200.5.110"}
+    (folder / "Pulumi.other.yaml").write_text(yaml.safe_dump(text))
+    exit_code, out, err = mignet(folder, "peers")
+    assert exit_code == 1, out + err
+    assert "0 of 2 ways are ready" in out
+    assert "rules were not judged (dev: " in out.splitlines()[-1]
+    exit_code, out, _ = mignet(folder, "peers", "--allow-not-judged")
+    assert exit_code == 0
+    assert "0 of 2 ways are ready" in out
+
+
+def test_a_report_that_could_see_nothing_does_not_say_that_all_is_well(project: Any) -> None:
+    folder, _ = project(forbidding)
+    _, out, _ = mignet(folder, "report", "-o", "markdown")
+    assert "✓ Migration network" not in out
+    assert "rules were not judged" in out
+
+
+def test_rules_about_an_api_that_discovery_does_not_list_do_not_count(project: Any) -> None:
+    folder, _ = project(forbidding_all_but_discovery)
+    _, out, _ = mignet(folder, "preflight", "dev", "-o", "json")
+    found = json.loads(out)
+    apart = [each for each in found["leftOut"] if each.startswith("dev: does not apply: ")]
+    assert any("discovery does not list NodeNetworkState (nmstate.io/v1beta1)" in each for each in apart), found[
+        "leftOut"
+    ]
+    counted = sum(each.count(",") for each in found["leftOut"] if each.startswith("dev: not judged: "))
+    assert counted == found["notJudged"]["dev"], "each sentence has one comma more than it has rules, less one"

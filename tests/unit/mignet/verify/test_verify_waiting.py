@@ -44,6 +44,9 @@ class Fake:
     ) -> Any:
         return self._found(Read(kind, namespace, labels=labels or {}, fields=fields or {}))
 
+    async def serves(self, _: Kind) -> bool:
+        return True
+
     def _found(self, read: Read) -> Objects:
         self.reads.append(read)
         if isinstance(self.now, ClusterError):
