@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import threading
 import time
 from dataclasses import dataclass, field
@@ -20,7 +21,8 @@ from lightkube.types import CascadeType
 
 from components.ownership import FIELD_MANAGER
 from mignet.credentials import FAILURES, unreadable, unusable, without_user
-from mignet.kinds import Kind, Object, kind_of
+from mignet.hyperconverged_versions import path_in, refused_because
+from mignet.kinds import HYPERCONVERGED_V1, Kind, Object, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -181,7 +183,7 @@ class Cluster:
                     wanted, name, namespace=namespace, field_manager=manager, force=force, dry_run=dry_run
                 )
             except ApiError as error:
-                if error.status.code == 409 and (conflicts := _conflicts(error)):
+                if error.status.code == 409 and (conflicts := _conflicts(error, kind)):
                     raise ConflictError(conflicts) from error
                 raise
             return _plain(applied)
@@ -231,7 +233,7 @@ class Cluster:
                     return await request()
             except ApiError as error:
                 if error.status.code != 429 or not attempts_left:
-                    raise self._refusal(action, error) from error
+                    raise self._refusal(action, kind, error) from error
                 details = error.status.details
                 await asyncio.sleep((details.retryAfterSeconds if details else None) or 1)
             except FAILURES as error:
@@ -253,13 +255,15 @@ class Cluster:
     def _where(self) -> str:
         return f"context {self._config.context} ({self._server})"
 
-    def _refusal(self, action: str, error: ApiError) -> ClusterError:
+    def _refusal(self, action: str, kind: Kind, error: ApiError) -> ClusterError:
         answers: dict[int, tuple[Reason, str]] = {
             401: ("unauthorized", "; log in again"),
             409: ("conflict", ""),
             403: ("forbidden", "; ask the cluster's administrator for that right"),
         }
         reason, hint = answers.get(error.status.code or 0, ("refused", ""))
+        if reason == "refused" and kind.kind == HYPERCONVERGED_V1.kind:
+            hint = refused_because(error.status.message or "", kind.api_version)
         return ClusterError(reason, f"{self._where} refused to {action}: {error.status.message}{hint}")
 
     def _failure(self, action: str, kind: Kind, error: httpx2.HTTPError) -> ClusterError:
@@ -374,16 +378,18 @@ def _plain(found: Any) -> Object:
     return dict(found.to_dict())
 
 
-def _conflicts(error: ApiError) -> tuple[Conflict, ...]:
+def _conflicts(error: ApiError, kind: Kind) -> tuple[Conflict, ...]:
     causes = (error.status.details.causes if error.status.details else None) or ()
     return tuple(
-        Conflict((cause.field or "").lstrip("."), _owner(cause.message or ""))
+        _conflict(cause.field or "", cause.message or "", kind)
         for cause in causes
         if cause.reason == "FieldManagerConflict"
     )
 
 
-def _owner(message: str) -> str:
-    # 'conflict with "kubectl-create" using hco.kubevirt.io/v1beta1'
-    parts = message.split('"')
-    return parts[1] if len(parts) > 2 else message
+def _conflict(field_: str, message: str, kind: Kind) -> Conflict:
+    # 'conflict with "kubectl-create" using hco.kubevirt.io/v1beta1': the path is that version's.
+    owner = re.search(r'"([^"]+)"', message)
+    version = re.search(r" using (\S+)", message)
+    path = path_in(field_.lstrip("."), written=version[1] if version else "", read=kind.api_version)
+    return Conflict(path, owner[1] if owner else message)

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from components.ownership import FIELD_MANAGER
-from config.findings import waived
+from config.findings import shown, waived
 from config.hyperconverged import NAME
 from mignet import uplink_conflicts
 from mignet.changes import FieldChange, declared_differences
@@ -218,9 +218,14 @@ def stale_handlers(stack: Stack, changes: Iterable[FieldChange]) -> Iterator[str
 def refused_take_over(change: FieldChange) -> str:
     """Say why a field is not taken over."""
     return (
-        f"HyperConverged {change.path} is {change.old} and owned by {change.owner}, and the stack wants {change.new};"
-        " agree on one value, or set hyperConverged.onConflict: take-over"
+        f"HyperConverged {change.path} is {said(change.old)} and owned by {change.owner}, and the stack wants"
+        f" {said(change.new)}; agree on one value, or set hyperConverged.onConflict: take-over"
     )
+
+
+def said(value: object) -> str:
+    """Write the value of a field in a sentence, as YAML has it; `unset` where there is none."""
+    return "unset" if value is None else shown(value)
 
 
 def value_at(manifest: Object, path: str) -> object:

@@ -8,7 +8,8 @@ from lightkube.utils.quantity import parse_quantity
 
 from components.ownership import FIELD_MANAGER
 from config.findings import Finding, rule, shown
-from mignet.guards import name_of, value_at
+from mignet.guards import hyperconverged_kind, name_of, value_at
+from mignet.hyperconverged_versions import limits_path
 from mignet.ownership import writer_of
 
 if TYPE_CHECKING:
@@ -124,8 +125,7 @@ def taken(look: LookBelow) -> bool:
 def _not_taken(stack: Stack, live: Object, above: Object) -> Iterator[str]:
     """Say each declared setting that KubeVirt does not hold, and who wrote what it holds."""
     declared = stack.hyper_converged.spec(stack.network)
-    inside = "spec.virtualization" if "virtualization" in declared else "spec"
-    wanted = value_at(above, f"{inside}.liveMigrationConfig")
+    wanted = value_at(above, limits_path(hyperconverged_kind(stack).api_version))
     held = value_at(live, _MIGRATIONS)
     if not isinstance(wanted, dict):
         return

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mignet.changes import Writer
+from mignet.hyperconverged_versions import path_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ def owned_paths(live: Object, manager: str) -> set[str]:
         path
         for entry in live["metadata"].get("managedFields", ())
         if entry.get("manager") == manager and entry.get("operation") == "Apply"
-        for path in _leaves(entry.get("fieldsV1", {}), "")
+        for path in _paths(live, entry)
     }
 
 
@@ -26,7 +27,7 @@ def owners(live: Object) -> Iterator[tuple[str, Writer]]:
     """Yield each dotted path of a field, with each that owns it; a list whose items are owned counts as a field."""
     for entry in live["metadata"].get("managedFields", ()):
         writer = _writer(entry)
-        for path in _leaves(entry.get("fieldsV1", {}), "", lists=True):
+        for path in _paths(live, entry, lists=True):
             yield path, writer
 
 
@@ -62,6 +63,13 @@ def writer_of(live: Object, path: str, *, ours: str) -> Writer | None:
 def meet(one: str, other: str) -> bool:
     """Whether two dotted paths are the same, or one lies within the other."""
     return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
+
+
+def _paths(live: Object, entry: Mapping[str, Any], *, lists: bool = False) -> Iterator[str]:
+    """Yield the fields of an entry at the paths that they have in the version in which the object was read."""
+    read = live.get("apiVersion", "")
+    for path in _leaves(entry.get("fieldsV1", {}), "", lists=lists):
+        yield path_in(path, written=entry.get("apiVersion", read), read=read)
 
 
 def _writer(entry: Mapping[str, str], *, owns: bool = True) -> Writer:

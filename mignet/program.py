@@ -123,8 +123,8 @@ async def _check(stack: Stack) -> list[str]:
 
 def _taken(stack: Stack, change: FieldChange) -> str:
     return (
-        f"{stack.name}: takes over HyperConverged {change.path}: {change.old} (owned by {change.owner})"
-        f" becomes {change.new}"
+        f"{stack.name}: takes over HyperConverged {change.path}: {guards.said(change.old)} (owned by"
+        f" {change.owner}) becomes {guards.said(change.new)}"
     )
 
 

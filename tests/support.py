@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import shutil
 import ssl
 import subprocess
 import tempfile
+import threading
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,7 @@ import httpx2
 import yaml
 from forked import BIN
 
+from config.cluster import Cluster as ClusterConfig
 from mignet.changes import declared_differences
 
 ROOT = Path(__file__).parent.parent
@@ -275,3 +280,58 @@ class Workspace:
         # Nor is there anybody to wait for after a repair.
         yes += ["--wait", "0"] if "--fix" in more else []
         return self.run("mignet", verb, self.stack, "--engine", engine, "--json", *yes, *more)
+
+
+Answer = tuple[int, dict[str, str], str]
+"""An HTTP status, headers and a body."""
+
+
+def status(code: int, message: str, **details: Any) -> Answer:
+    """Write an API server's refusal."""
+    body = {"kind": "Status", "status": "Failure", "code": code, "message": message, "details": details}
+    return code, {"content-type": "application/json"}, json.dumps(body)
+
+
+@contextlib.contextmanager
+def serving(folder: Path) -> Iterator[Callable[..., ClusterConfig]]:
+    """Hand out what starts a server that gives these answers, one after the other; it returns the way there."""
+    servers: list[ThreadingHTTPServer] = []
+
+    def start(*answers: Answer, user: dict[str, Any] | None = None) -> ClusterConfig:
+        left = list(answers)
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.rfile.read(int(self.headers.get("content-length", 0)))
+                code, headers, body = left.pop(0)
+                self.send_response(code)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body.encode())
+
+            def do_PATCH(self) -> None:
+                self.do_GET()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        content = {
+            "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
+            "users": [{"name": "u", "user": user or {}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        }
+        path = folder / "kubeconfig"
+        path.write_text(yaml.safe_dump(content))
+        return ClusterConfig(context="c", kubeconfig=str(path))
+
+    try:
+        yield start
+    finally:
+        for server in servers:
+            server.shutdown()
+            server.server_close()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from config.findings import Finding, rule, shown
 from config.hyperconverged import NAME, LiveMigration
 from mignet.guards import hyperconverged_kind, value_at
+from mignet.hyperconverged_versions import limits_path
 from mignet.kinds import KUBEVIRT, NAMESPACE
 from mignet.operator import operator_asleep, operator_degraded
 from mignet.preflight.apis import served
@@ -24,10 +25,7 @@ _DEFAULT_IN_CLUSTERS_BEFORE = {"completionTimeoutPerGiB": 150}
 
 def path(stack: Stack) -> str:
     """Return where the limits are in the API version that the stack names."""
-    return "spec.liveMigrationConfig" if stack.hyper_converged.api_version == "v1beta1" else _V1_PATH
-
-
-_V1_PATH = "spec.virtualization.liveMigrationConfig"
+    return limits_path(hyperconverged_kind(stack).api_version)
 
 
 def _key(seen: Seen) -> str:
@@ -200,8 +198,8 @@ def hyperconverged_refuses(seen: Seen) -> Iterator[Finding]:
             "error",
             "hyperconverged-refuses",
             _key(seen),
-            f"cannot be patched: {shown(str(seen.dry_run), limit=300)}",
-            "Remove what this release does not know, or upgrade it",
+            f"cannot be patched: {shown(str(seen.dry_run), limit=900)}",
+            "Do what it says; where it is about a limit, remove what this release does not know, or upgrade it",
         )
 
 

@@ -4,65 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from support import Answer, serving, status
 
 from config.cluster import Cluster as ClusterConfig
 from mignet.cluster import Cluster, ClusterError
 from mignet.kinds import NAMESPACE
 
-Answer = tuple[int, dict[str, str], str]
 OBJECT: Answer = (200, {"content-type": "application/json"}, json.dumps({"metadata": {"name": "x"}}))
-
-
-def status(code: int, message: str, **details: Any) -> Answer:
-    body = {"kind": "Status", "status": "Failure", "code": code, "message": message, "details": details}
-    return code, {"content-type": "application/json"}, json.dumps(body)
 
 
 @pytest.fixture
 def kubeconfig(tmp_path: Path) -> Iterator[Callable[..., ClusterConfig]]:
     """Start a server that gives these answers, one after the other, and the kubeconfig that leads to it."""
-    servers: list[ThreadingHTTPServer] = []
-
-    def start(*answers: Answer, user: dict[str, Any] | None = None) -> ClusterConfig:
-        left = list(answers)
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                code, headers, body = left.pop(0)
-                self.send_response(code)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body.encode())
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        content = {
-            "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
-            "users": [{"name": "u", "user": user or {}}],
-            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-        }
-        path = tmp_path / "kubeconfig"
-        path.write_text(yaml.safe_dump(content))
-        return ClusterConfig(context="c", kubeconfig=str(path))
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with serving(tmp_path) as start:
+        yield start
 
 
 def read(config: ClusterConfig) -> Any:
