@@ -12,6 +12,7 @@ from mignet import looks, run
 from mignet.checked import Checked
 from mignet.cluster import Cluster, ClusterError
 from mignet.fleet_work import PARALLEL
+from mignet.kinds import INSTANCE
 from mignet.snapshot import judge
 from mignet.verify import Verdict, migration, peers, verify
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from config.project_files import Project
     from config.stack import Stack
     from mignet.course import Course
+    from mignet.kinds import Object
     from mignet.verify import Patience
     from mignet.verify.pods import Pod
 
@@ -88,9 +90,17 @@ async def prove_machine(
     namespace, _, name = machine.partition("/")
     segments = read_fleet(project, known=[stack]).fleet.segments
     others = [each for segment in segments if stack in segment for each in segment if each != stack]
+
+    async def ask(peer: Stack, machine: str) -> tuple[Object, ...]:
+        try:
+            async with asyncio.timeout(PEER_SECONDS), Cluster(peer.cluster, base=project.directory) as cluster:
+                return tuple(await cluster.list(INSTANCE, fields={"metadata.name": machine}))
+        except TimeoutError as error:
+            raise ClusterError("unreachable", f"no answer in {PEER_SECONDS:.0f} s") from error
+
     try:
         async with Cluster(stack.cluster, base=project.directory) as cluster:
-            move = await migration.look_at(cluster, stack, namespace, name, others)
+            move = await migration.look_at(cluster, stack, namespace, name, others, ask=ask)
             judged = judge(migration.LAST if migrate_within is None else migration.BEFORE, move)
             if migrate_within is not None and not judged.findings:
                 judged, move = await migration.migrate(

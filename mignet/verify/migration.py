@@ -9,40 +9,58 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from components.ownership import labels
 from config.findings import Finding, rule
+from mignet.cluster import ClusterError
 from mignet.kinds import EVENT, INSTANCE, MIGRATION, POD
-from mignet.snapshot import Read, judge, look
+from mignet.snapshot import Judged, Read, judge, look
 from mignet.verify.errors import reason
 from mignet.verify.pods import HANDLER, LABEL, moment, read_pod
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from config.addressing import Address
     from config.stack import Stack
     from mignet.cluster import Cluster
     from mignet.kinds import Object
-    from mignet.snapshot import Judged, Snapshot
+    from mignet.snapshot import Snapshot
+
+    Ask = Callable[[Stack, str], Awaitable[tuple[Object, ...]]]
+    """Return the virtual machines of that name on a stack's cluster, of all namespaces. Raises ClusterError."""
 
 POLL_SECONDS = 0.5
+REFUSED = {"refused", "forbidden", "conflict"}
+"""Reasons of errors by which a server that was reached says no."""
 JOB = "kubevirt.io/migrationJobUID"
 """The label of a migration's target pod; its value is the migration's uid."""
 DONE = {"Succeeded", "Failed"}
+RUNNING = "Running"
+WAITING = "WaitingForSync"
+"""The phase of a virtual machine that is to arrive from another cluster, and of a migration whose other side is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A look at one virtual machine. `peers` are the other stacks of the segment; `migration` the one that we made."""
+    """A look at one virtual machine. `peers` are the other stacks of the segment; `migration` the one that we made.
+
+    `elsewhere` is the machine as the clusters of other stacks have it, by the stack's name: None when they do not, and
+    an error when they could not be asked. Empty when it was not asked for.
+    """
 
     seen: Snapshot
     namespace: str
     name: str
     peers: tuple[Stack, ...] = ()
     migration: Object | None = None
+    refusal: ClusterError | None = None
+    """Why the API server did not let us make one."""
+    elsewhere: Mapping[str, Object | ClusterError | None] = field(default_factory=dict)
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def stack(self) -> Stack:
@@ -58,6 +76,48 @@ class Move:
     def instance(self) -> Object | None:
         """The running virtual machine."""
         return self.seen.one(INSTANCE, self.name, self.namespace)
+
+    @property
+    def phase(self) -> str:
+        """The phase of the virtual machine; Running, unless it does not."""
+        return str((self.instance or {}).get("status", {}).get("phase") or "not started")
+
+    @property
+    def open(self) -> tuple[Object, ...]:
+        """The migrations of this machine that have not ended, the oldest first."""
+        arrives = self.phase == WAITING
+        found = (
+            each
+            for each in self.seen.all(MIGRATION, self.namespace)
+            if each.get("status", {}).get("phase") not in DONE
+            and (each["spec"].get("vmiName") == self.name or (arrives and "receive" in each["spec"]))
+        )
+        return tuple(sorted(found, key=lambda each: str(each["metadata"]["creationTimestamp"])))
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The UIDs that this machine has, or had, on other clusters: of its last migration's source and target."""
+        live = self.instance or {"metadata": {}}
+        return tuple(uid for uid in _uids(live) if uid != live["metadata"].get("uid"))
+
+    @property
+    def has_left(self) -> bool:
+        """Whether its last migration, which has ended, went to another cluster: the target there has another UID."""
+        target = self.state.get("targetState", {}).get("virtualMachineInstanceUID")
+        return bool(self.state.get("completed") and target in self.others)
+
+    @property
+    def runs_at(self) -> tuple[str, ...]:
+        """The stacks on whose clusters the same machine runs, this one left out."""
+        return tuple(name for name, each in self.elsewhere.items() if isinstance(each, dict) and _runs(each))
+
+    @property
+    def unasked(self) -> str:
+        """Why nobody knows whether it runs elsewhere; empty when somebody does."""
+        if not self.others or self.runs_at or any(isinstance(each, dict) for each in self.elsewhere.values()):
+            return ""
+        errors = [f"{name}: {each}" for name, each in self.elsewhere.items() if isinstance(each, ClusterError)]
+        return "; ".join(errors) if errors or self.elsewhere else "no other stack of this segment has a file here"
 
     @property
     def state(self) -> dict[str, Any]:
@@ -97,15 +157,134 @@ class Move:
 
 def reads(namespace: str, name: str, stack: Stack) -> list[Read]:
     """Return what is read about a virtual machine."""
-    return [Read(INSTANCE, namespace, name), Read(POD, stack.cluster.namespace, labels={LABEL: HANDLER})]
+    return [
+        Read(INSTANCE, namespace, name),
+        Read(MIGRATION, namespace),
+        Read(POD, stack.cluster.namespace, labels={LABEL: HANDLER}),
+    ]
 
 
-async def look_at(cluster: Cluster, stack: Stack, namespace: str, name: str, peers: Sequence[Stack] = ()) -> Move:
-    """Look at a virtual machine. Raises ClusterError when it may not be read."""
+async def look_at(
+    cluster: Cluster, stack: Stack, namespace: str, name: str, peers: Sequence[Stack] = (), *, ask: Ask | None = None
+) -> Move:
+    """Look at a virtual machine, and with `ask` on the clusters of `peers` where it has gone to or come from.
+
+    Raises ClusterError when it may not be read on its own cluster.
+    """
     seen = await look(cluster, stack, reads(namespace, name, stack))
     for _, error in seen.unread:
         raise error
-    return Move(seen, namespace, name, tuple(peers))
+    move = Move(seen, namespace, name, tuple(peers))
+    if ask is None or not move.state.get("completed"):
+        return move
+    answers = await asyncio.gather(*(_elsewhere(move, ask, peer) for peer in peers))
+    return replace(move, elsewhere=dict(zip((peer.name for peer in peers), answers, strict=True)))
+
+
+async def _elsewhere(move: Move, ask: Ask, peer: Stack) -> Object | ClusterError | None:
+    try:
+        found = await ask(peer, move.name)
+    except ClusterError as error:
+        return error
+    own = (move.instance or {})["metadata"]["uid"]
+    # Either side may know the other.
+    return next((each for each in found if each["metadata"]["uid"] in move.others or own in _uids(each)), None)
+
+
+def _uids(instance: Object) -> list[str]:
+    """Return the UIDs of both sides of a machine's last migration, as far as it names them."""
+    state = instance.get("status", {}).get("migrationState") or {}
+    uids = ((state.get(side) or {}).get("virtualMachineInstanceUID") for side in ("sourceState", "targetState"))
+    return [str(uid) for uid in uids if uid]
+
+
+def _runs(instance: Object) -> bool:
+    return bool(instance.get("status", {}).get("phase") == RUNNING)
+
+
+def _age(move: Move, live: Object) -> str:
+    """Return how long ago an object was made: `40 s`, `12 min`, `5 h`, `3 days`."""
+    seconds = max(0, int((move.now - moment(live["metadata"]["creationTimestamp"])).total_seconds()))
+    for unit, size, most in (("s", 1, 120), ("min", 60, 120), ("h", 3600, 48)):
+        if seconds < most * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds // 86400} days"
+
+
+@rule("vm-runs-twice")
+def runs_twice(move: Move) -> Iterator[Finding]:
+    """One machine that runs on two clusters writes to its disks, and answers for its addresses, twice.
+
+    It comes of a migration that one side takes for failed and the other for done (kubevirt#17261).
+    """
+    if move.phase == RUNNING and move.state.get("completed") and move.runs_at:
+        yield Finding(
+            "error",
+            "vm-runs-twice",
+            move.stack.name,
+            move.key,
+            None,
+            f"runs here and on the cluster of {', '.join(move.runs_at)} too, after one migration",
+            "Find out which of the two has served its users since, and stop the other one; migrate neither before",
+        )
+
+
+@rule("vm-left")
+def left(move: Move) -> Iterator[Finding]:
+    """A machine that has left is not to be migrated from here: it may run where it went."""
+    if not move.has_left or (move.phase == RUNNING and move.runs_at):
+        return
+    where = f"it runs on the cluster of {', '.join(move.runs_at)}" if move.runs_at else "it does not run there"
+    if move.unasked:
+        where = f"nobody could say whether it runs there ({move.unasked})"
+    rule_ = f"is {move.phase} here, and its last migration went to another cluster; {where}"
+    yield Finding("error", "vm-left", move.stack.name, move.key, None, rule_, _there(move))
+
+
+@rule("vm-left")
+def stays(move: Move) -> Iterator[Finding]:
+    """A migration that ended well leaves nothing behind: what runs here still, and nobody saw there, is not proven."""
+    if move.phase == RUNNING and not move.runs_at and not move.state.get("failed"):
+        yield from left(move)
+
+
+def _there(move: Move) -> str:
+    """Say where to look at a machine that is not to be migrated from here."""
+    if not move.runs_at:
+        return "Look on the cluster that it went to whether it runs there, before anything else is done with it here"
+    return f"Look at it there: mignet verify {move.runs_at[0]} --vm {move.namespace}/{move.name}"
+
+
+@rule("vm-migrating")
+def migrating(move: Move) -> Iterator[Finding]:
+    """A second migration beside an open one never ends: KubeVirt takes one at a time (kubevirt#18259)."""
+    for each in move.open[:1]:
+        name, phase = each["metadata"]["name"], each.get("status", {}).get("phase") or "not looked at by KubeVirt"
+        side = ", and receives from another cluster" if "receive" in each["spec"] else ""
+        yield Finding(
+            "error",
+            "vm-migrating",
+            move.stack.name,
+            move.key,
+            None,
+            f"is still migrating: VirtualMachineInstanceMigration {name} is {phase}{side}, and {_age(move, each)} old",
+            f"Verify again when it has ended, or cancel it: oc -n {move.namespace} delete vmim {name}",
+        )
+
+
+@rule("vm-not-running")
+def not_running(move: Move) -> Iterator[Finding]:
+    """KubeVirt takes a migration of a machine that does not run, and lets it wait for ever."""
+    if move.instance is not None and move.phase != RUNNING and not move.open and not move.has_left:
+        yield Finding(
+            "error",
+            "vm-not-running",
+            move.stack.name,
+            move.key,
+            None,
+            f"is {move.phase}, not {RUNNING}: it cannot be migrated",
+            "See why, and start it; or choose another virtual machine",
+        )
 
 
 @rule("vm-missing")
@@ -118,22 +297,37 @@ def missing(move: Move) -> Iterator[Finding]:
 
 @rule("vm-not-migratable")
 def not_migratable(move: Move) -> Iterator[Finding]:
-    """KubeVirt refuses to migrate a virtual machine whose disks or devices cannot move."""
+    """KubeVirt refuses to migrate a virtual machine whose disks or devices cannot move; between clusters, disks can."""
+    if move.open or move.has_left or move.phase != RUNNING:
+        return
     for condition in (move.instance or {}).get("status", {}).get("conditions", ()):
         if condition["type"] == "LiveMigratable" and condition["status"] == "False":
             why = condition.get("message") or condition.get("reason", "")
             remedy = "Choose another virtual machine, or mend that"
             rule_ = f"cannot migrate: {why}"
+            if _storage_moves(move):
+                rule_ = f"cannot migrate within this cluster, but to another one: {why}"
+                remedy = "Migrate it to another cluster, which copies its disks; or choose another virtual machine"
             yield Finding("error", "vm-not-migratable", move.stack.name, move.key, None, rule_, remedy)
+
+
+def _storage_moves(move: Move) -> bool:
+    """Whether KubeVirt could migrate the machine if its disks were copied, as they are between clusters."""
+    conditions = (move.instance or {}).get("status", {}).get("conditions", ())
+    return any(each["type"] == "StorageLiveMigratable" and each["status"] == "True" for each in conditions)
 
 
 @rule("vm-never-migrated", "vm-migrating", "vm-migration-failed", "vm-other-network", "vm-before-network")
 def went_over_the_network(move: Move) -> Iterator[Finding]:
     """The target's address is the proof: in the slice of the cluster that the machine moved to, or another network."""
-    if move.instance is None:
+    if move.instance is None or any(found for each in (runs_twice, stays, migrating) for found in each(move)):
         return
     state, stack = move.state, move.stack.name
     again = f"Migrate it: mignet verify {stack} --migrate {move.namespace}/{move.name}"
+    if move.has_left:
+        again = _there(move)
+    elif move.phase != RUNNING:
+        again = "Start it first; it can be migrated then"
     if not state:
         yield Finding("error", "vm-never-migrated", stack, move.key, None, "has never migrated", again)
     elif state.get("failed"):
@@ -187,9 +381,27 @@ def ended_well(move: Move) -> Iterator[Finding]:
         yield Finding("error", "migration-unfinished", move.stack.name, key, None, rule_, remedy)
 
 
-LAST = (missing, went_over_the_network)
-BEFORE = (missing, not_migratable)
-RULES = (missing, not_migratable, went_over_the_network, ended_well)
+@rule("migration-refused")
+def refused(move: Move) -> Iterator[Finding]:
+    """What KubeVirt's webhooks and the API server refuse is no trouble of the cluster, and names what to do."""
+    error = move.refusal
+    if error is None:
+        return
+    words = str(error)
+    if error.reason == "forbidden":
+        remedy = f"Ask for the right to create virtualmachineinstancemigrations in namespace {move.namespace}"
+    elif "in-flight" in words or "in progress" in words:
+        remedy = (
+            f"Verify again when that one has ended: mignet verify {move.stack.name} --vm {move.namespace}/{move.name}"
+        )
+    else:
+        remedy = "Mend what it says, or choose another virtual machine"
+    yield Finding("error", "migration-refused", move.stack.name, move.key, None, f"is not migrated: {words}", remedy)
+
+
+LAST = (missing, runs_twice, stays, migrating, went_over_the_network)
+BEFORE = (missing, runs_twice, left, migrating, not_running, not_migratable)
+RULES = (*BEFORE, went_over_the_network, ended_well, refused)
 
 
 def _conditions(live: Object) -> str:
@@ -238,7 +450,12 @@ async def migrate(
         },
         "spec": {"vmiName": before.name},
     }
-    made = await cluster.create(MIGRATION, manifest, before.namespace)
+    try:
+        made = await cluster.create(MIGRATION, manifest, before.namespace)
+    except ClusterError as error:
+        if error.reason not in REFUSED:
+            raise
+        return judge((refused,), replace(before, refusal=error)), before
     name, deadline, said = made["metadata"]["name"], time.monotonic() + within, ""
     while True:
         phase = made.get("status", {}).get("phase") or "created"

@@ -93,6 +93,10 @@ BY_VERIFY = {
     "vm-not-migratable": f"{MACHINE}test_a_machine_that_cannot_migrate_is_not_migrated",
     "vm-before-network": f"{MACHINE}test_the_last_migration_of_a_machine_is_judged_as_it_stands",
     "vm-never-migrated": f"{MACHINE}test_a_machine_that_never_migrated_or_is_not_there_is_said",
+    "vm-left": f"{MACHINE}test_a_machine_that_has_left_is_never_to_be_migrated_from_here",
+    "vm-runs-twice": f"{MACHINE}test_a_machine_that_runs_on_two_clusters_is_an_error_on_both_and_is_not_migrated",
+    "vm-not-running": f"{MACHINE}test_a_machine_that_does_not_run_is_not_migrated",
+    "migration-refused": f"{MACHINE}test_what_the_api_refuses_is_told_with_what_to_do",
     "vm-missing": f"{MACHINE}test_a_machine_that_never_migrated_or_is_not_there_is_said",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import operated as lab
@@ -105,6 +106,180 @@ def test_a_machine_that_cannot_migrate_is_not_migrated(operated: Operated) -> No
     assert (outcome.code, codes(outcome)) == (1, ["vm-not-migratable"])
     assert "disk0 is not shared" in outcome.out
     assert operated.dev.get(MIGRATIONS)["items"] == []
+
+
+def written(cluster: lab.Cluster, **status: Any) -> dict[str, Any]:
+    """Write keys of the machine's status, as KubeVirt would, and return it."""
+    live = cluster.get(f"{INSTANCES}/vm")
+    return dict(cluster.kube.call("PUT", f"{INSTANCES}/vm", json=live | {"status": live["status"] | status}))
+
+
+def asked(operated: Operated) -> list[str]:
+    return [each["metadata"]["name"] for each in operated.dev.get(MIGRATIONS)["items"]]
+
+
+def refused(operated: Operated, code: str) -> str:
+    """Demand that a migration is refused with one finding, and nothing made; return what it says."""
+    before = asked(operated)
+    outcome = verify(operated, "--migrate", VM, "--yes", "--timeout", "4")
+    assert (outcome.code, codes(outcome)) == (1, [code]), outcome.out + outcome.err
+    assert asked(operated) == before
+    return str(json.loads(outcome.out)["findings"][0]["message"])
+
+
+def test_a_machine_that_is_migrating_is_not_migrated_again(operated: Operated) -> None:
+    operated.up("dev")
+    start(operated)
+    operated.dev.fault("migration-hangs")
+    body = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstanceMigration", "spec": {"vmiName": "vm"}}
+    made = operated.dev.kube.call("POST", MIGRATIONS, json=body | {"metadata": {"name": "user"}})
+    path = f"{MIGRATIONS}/{made['metadata']['name']}"
+    lab.until(lambda: operated.dev.get(path).get("status", {}).get("phase") == "Running")
+
+    told = refused(operated, "vm-migrating")
+
+    assert "is still migrating: VirtualMachineInstanceMigration user is Running, and" in told
+    assert " s old" in told
+
+
+def test_a_machine_that_is_to_arrive_is_not_migrated(operated: Operated) -> None:
+    operated.up("dev")
+    start(operated)
+    body = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstanceMigration"}
+    receive = {"metadata": {"name": "in"}, "spec": {"receive": {"migrationID": "x"}}}
+    operated.dev.kube.call("POST", MIGRATIONS, json=body | receive)
+    written(operated.dev, phase="WaitingForSync")
+    lab.until(lambda: operated.dev.get(f"{MIGRATIONS}/in").get("status", {}).get("phase") == "Pending")
+
+    told = refused(operated, "vm-migrating")
+    last = verify(operated, "--vm", VM)
+
+    assert "VirtualMachineInstanceMigration in is Pending, and receives from another cluster, and" in told
+    assert codes(last) == ["vm-migrating"]
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "WaitingForSync", "Scheduling"])
+def test_a_machine_that_does_not_run_is_not_migrated(operated: Operated, phase: str) -> None:
+    operated.up("dev")
+    start(operated)
+    written(operated.dev, phase=phase)
+
+    assert f"is {phase}, not Running: it cannot be migrated" in refused(operated, "vm-not-running")
+    assert "Start it first" in verify(operated, "--vm", VM).out
+
+
+def test_a_machine_whose_disks_can_be_copied_can_go_to_another_cluster_only(operated: Operated) -> None:
+    operated.up("dev")
+    start(operated)
+    why = {"reason": "DisksNotLiveMigratable", "message": "disk0 is not shared"}
+    found = [{"type": "LiveMigratable", "status": "False"} | why, {"type": "StorageLiveMigratable", "status": "True"}]
+    written(operated.dev, conditions=found)
+
+    told = refused(operated, "vm-not-migratable")
+
+    assert "cannot migrate within this cluster, but to another one: disk0 is not shared" in told
+
+
+def moved(operated: Operated) -> dict[str, Any]:
+    """Have the machine on both clusters, after a migration from dev that only dev-peer calls done."""
+    operated.up()
+    start(operated)
+    machine = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "metadata": {"name": "vm"}}
+    operated.peer.kube.call("POST", INSTANCES, json=machine | {"spec": {"domain": {"devices": {}}}})
+    lab.until(lambda: operated.peer.get(f"{INSTANCES}/vm").get("status", {}).get("phase") == "Running")
+    uids = [each.get(f"{INSTANCES}/vm")["metadata"]["uid"] for each in operated.clusters]
+    sides = [{f"{side}State": {"virtualMachineInstanceUID": uid}} for side, uid in zip(SIDES, uids, strict=True)]
+    state = {"completed": True, "targetNodeAddress": "10.200.5.61"} | sides[0] | sides[1]
+    written(operated.dev, migrationState=state | {"failed": True, "failureReason": "connection lost"})
+    written(operated.peer, migrationState=state)
+    return state
+
+
+SIDES = ("source", "target")
+
+
+def test_a_machine_that_runs_on_two_clusters_is_an_error_on_both_and_is_not_migrated(operated: Operated) -> None:
+    moved(operated)
+
+    here = verify(operated, "--vm", VM)
+    there = operated.run("verify", "dev-peer", "-o", "json", "--no-peers", "--vm", VM)
+    told = refused(operated, "vm-runs-twice")
+
+    assert codes(here) == codes(there) == ["vm-runs-twice"], here.out + there.out
+    assert "runs here and on the cluster of dev-peer too" in told
+    assert "mignet verify" not in told
+
+
+def test_a_machine_that_has_left_is_never_to_be_migrated_from_here(operated: Operated) -> None:
+    state = moved(operated)
+
+    written(operated.dev, phase="Succeeded", migrationState=state)
+    gone = refused(operated, "vm-left")
+    proven = verify(operated, "--vm", VM)
+    written(operated.dev, phase="Running", migrationState=state | {"failed": True})
+    operated.peer.kube.call("DELETE", f"{INSTANCES}/vm")
+    failed = verify(operated, "--vm", VM)
+    again = refused(operated, "vm-left")
+    written(operated.dev, migrationState=state)
+    stays = verify(operated, "--vm", VM)
+    (operated.folder / "Pulumi.dev-peer.yaml").unlink()
+    alone = verify(operated, "--vm", VM)
+
+    assert "it runs on the cluster of dev-peer" in gone
+    assert "mignet verify dev-peer --vm default/vm" in gone
+    assert (proven.code, codes(proven)) == (0, []), proven.out
+    assert codes(failed) == ["vm-migration-failed"]
+    assert "Migrate it" not in failed.out
+    assert "it does not run there" in again
+    assert codes(stays) == codes(alone) == ["vm-left"]
+    assert "nobody could say whether it runs there (no other stack of this segment" in alone.out
+
+
+POLICY = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+IN_FLIGHT = "in-flight migration detected. Active migration job (x) is currently already in progress for VMI vm."
+
+
+@pytest.fixture
+def webhook(operated: Operated) -> Iterator[None]:
+    """Let the API server refuse every migration, in the words of KubeVirt's webhook."""
+    spec = {
+        "failurePolicy": "Fail",
+        "matchConstraints": {
+            "resourceRules": [
+                {
+                    "apiGroups": ["kubevirt.io"],
+                    "apiVersions": ["v1"],
+                    "operations": ["CREATE"],
+                    "resources": ["virtualmachineinstancemigrations"],
+                }
+            ]
+        },
+        "validations": [{"expression": "false", "message": IN_FLIGHT}],
+    }
+    kube = operated.dev.kube
+    kube.call("POST", POLICY, json={"metadata": {"name": "one-at-a-time"}, "spec": spec})
+    binding = {"metadata": {"name": "one-at-a-time"}, "spec": {"policyName": "one-at-a-time"}}
+    binding["spec"]["validationActions"] = ["Deny"]  # type: ignore[assignment]
+    kube.call("POST", f"{POLICY.removesuffix('policies')}policybindings", json=binding)
+    body = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstanceMigration", "spec": {"vmiName": "vm"}}
+    body["metadata"] = {"name": "probe"}  # type: ignore[assignment]
+    tried = {"json": body, "params": {"dryRun": "All"}}
+    lab.until(lambda: IN_FLIGHT in kube.http.request("POST", MIGRATIONS, **tried).text, "the policy holds")  # type: ignore[arg-type]
+    yield
+    for path in (f"{POLICY.removesuffix('policies')}policybindings", POLICY):
+        kube.call("DELETE", f"{path}/one-at-a-time")
+    lab.until(lambda: kube.http.request("POST", MIGRATIONS, **tried).is_success, "the policy is gone")  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("webhook")
+def test_what_the_api_refuses_is_told_with_what_to_do(operated: Operated) -> None:
+    operated.up("dev")
+    start(operated)
+
+    told = refused(operated, "migration-refused")
+
+    assert IN_FLIGHT in told
+    assert "Verify again when that one has ended: mignet verify dev --vm default/vm" in told
 
 
 def test_the_last_migration_of_a_machine_is_judged_as_it_stands(operated: Operated) -> None:
