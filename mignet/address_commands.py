@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from config.findings import ConfigError, Finding
-from mignet.arguments import IN_FILES, project_in
+from mignet.arguments import DECLINED, IN_FILES, UNCHANGED, agrees, project_in
 
 app = typer.Typer()
 
@@ -65,7 +65,9 @@ def release(
         if not sys.stdin.isatty():
             rule, remedy = "asks before it changes anything", "Say --yes where nobody can answer"
             raise ConfigError([Finding("error", "usage", "mignet", "release", None, rule, remedy)])
-        typer.confirm("release?", err=True, abort=True)
+        if not agrees("release?"):
+            typer.echo(UNCHANGED)
+            raise typer.Exit(DECLINED)
     with stack_files.locked(project, on_wait=_waiting):
         addresses.release(project, names)
     for name in names:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import inspect
 import re
+import sys
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
@@ -18,8 +19,10 @@ from config.project_files import Project
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-FAILED, CONFIGURATION, CHANGES = 1, 2, 7
+FAILED, CONFIGURATION, CHANGES, DECLINED = 1, 2, 7, 8
 """Exit codes; 0 is fine."""
+UNCHANGED = "nothing was changed: it was not agreed to"
+"""The last line where somebody answers no."""
 
 IN_FILES, APPLY, LOOK = "In the stack files alone", "Apply", "Look at clusters"
 """Under what `mignet --help` shows a command."""
@@ -129,6 +132,16 @@ def chosen(project: Project, names: Sequence[str] | None, *, all_: bool, select:
     if len(known) == 1:
         return known
     mistake("STACK", "is required", f"Name one of: {', '.join(known)}; or --all")
+
+
+def agrees(question: str) -> bool:
+    """Ask on the terminal; an empty answer is a no, and so is the end of the input."""
+    # typer's own writes a part of its prompt to stdout, where a report may follow.
+    typer.echo(f"{question} [y/N]: ", err=True, nl=False)
+    answer = sys.stdin.readline()
+    if not answer:
+        typer.echo(err=True)
+    return answer.strip().lower() in {"y", "yes"}
 
 
 def mistake(key: str, rule: str, remedy: str) -> NoReturn:

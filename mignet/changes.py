@@ -101,6 +101,8 @@ class Report:
     not_judged: int = 0
     pulumi: PulumiView | None = None
     apart: tuple[str, ...] = ()
+    declined: bool = False
+    """Whether somebody answered no, so that none of the changes was made."""
 
     @property
     def changed(self) -> bool:

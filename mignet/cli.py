@@ -9,7 +9,7 @@ import gc
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
@@ -26,8 +26,10 @@ from mignet.arguments import (
     APPLY,
     CHANGES,
     CONFIGURATION,
+    DECLINED,
     FAILED,
     IN_FILES,
+    UNCHANGED,
     All,
     AllowNotJudged,
     AsJson,
@@ -39,6 +41,7 @@ from mignet.arguments import (
     Select,
     Stacks,
     Yes,
+    agrees,
     chosen,
     mistake,
     over_many,
@@ -69,7 +72,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="A dedicated live-migration network for OpenShift Virtualization clusters.\n\n"
     "Exit codes: 0 fine, 1 failed or stopped, 2 configuration, 7 changes or drift where none were expected, "
-    "130 broken off by a second ctrl-c.",
+    "8 answered no, so that nothing was changed, 130 broken off by a second ctrl-c.",
 )
 app.add_typer(addresses)
 app.add_typer(editors)
@@ -286,7 +289,12 @@ def _run(
         sys.stdout.write(plan_markdown.render(reports) + "\n")
     else:
         for report in reports:
-            show(report)
+            # What was declined stands above the question.
+            if not report.declined:
+                show(report)
+    if any(report.declined for report in reports):
+        typer.echo(UNCHANGED, err=form != "table")
+        raise typer.Exit(DECLINED)
     if readable.refused:
         raise typer.Exit(CONFIGURATION)
     return reports
@@ -322,8 +330,8 @@ class _Job:
         if self.yes or (not changing and all(report.error for report in reports)):
             return True
         for report in changing:
-            show(report, err=True)
-        return not changing or typer.confirm(f"{self.verb}?", err=True)
+            show(report, err=True, planned=True)
+        return not changing or agrees(f"{self.verb}?")
 
 
 async def _through(job: _Job, stacks: Sequence[Stack]) -> dict[str, Report]:
@@ -340,7 +348,7 @@ async def _through(job: _Job, stacks: Sequence[Stack]) -> dict[str, Report]:
         return reports
     if not course.stop.asked and not job.agreed([reports[stack.name] for stack in fit]):
         course.stop.ask("it was not agreed to")
-        return reports
+        return {name: replace(report, declined=not report.error) for name, report in reports.items()}
     if not job.waves:
         return reports | await plan.act(sound, last=True)
     from mignet.verify import Patience

@@ -17,12 +17,14 @@ from mignet.arguments import (
     CONFIGURATION,
     FAILED,
     LOOK,
+    UNCHANGED,
     AllowNotJudged,
     AsJson,
     EngineChoice,
     Many,
     OutputChoice,
     Yes,
+    agrees,
     mistake,
     over_many,
     project_in,
@@ -81,10 +83,12 @@ def drift(
     with picked.under_way(taken) as course:
         readable.tell(course)
         reports = asyncio.run(look(project, loaded, taken, course))
+    declined = False
     if fix and any(report.drifted for report in reports):
         _show(reports)
         drifted = [stack for stack, report in zip(loaded, reports, strict=True) if report.drifted and not report.error]
-        if _agreed(drifted, yes=yes):
+        declined = bool(drifted) and not (yes or agrees(f"run up for {', '.join(each.name for each in drifted)}?"))
+        if drifted and not declined:
             repair = replace(picked, verb="up", names=tuple(stack.name for stack in drifted))
             failed = _repair(repair, drifted, taken)
             _wait(picked, [stack for stack in drifted if stack.name not in failed], taken, wait)
@@ -93,6 +97,8 @@ def drift(
             reports = [failed.get(report.stack, report) for report in again]
     reports += [readable.report(name, "drift", taken) for name in readable.refused]
     _write(project, reports, "reports" if as_json else output)
+    if declined:
+        typer.echo(UNCHANGED, err=as_json or output != "table")
     if readable.refused:
         raise typer.Exit(CONFIGURATION)
     if any(report.error or (report.not_judged and not allow_not_judged) for report in reports):
@@ -106,11 +112,6 @@ def _show(reports: Sequence[Report]) -> None:
 
     for report in reports:
         show(report, err=True)
-
-
-def _agreed(stacks: Sequence[Stack], *, yes: bool) -> bool:
-    names = ", ".join(stack.name for stack in stacks)
-    return bool(stacks) and (yes or typer.confirm(f"run up for {names}?", err=True))
 
 
 def _repair(picked: Picked, stacks: Sequence[Stack], engine: Engine) -> dict[str, Report]:

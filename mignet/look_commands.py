@@ -11,12 +11,15 @@ import typer
 
 from mignet.arguments import (
     CONFIGURATION,
+    DECLINED,
     FAILED,
     LOOK,
+    UNCHANGED,
     AllowNotJudged,
     Many,
     OutputChoice,
     Yes,
+    agrees,
     mistake,
     over_many,
     project_in,
@@ -87,8 +90,10 @@ def verify(
         readable.tell(course)
         checked = asyncio.run(proving.prove(project, readable.stacks, patience, with_peers=with_peers, course=course))
     if machine and not checked.blocks:
-        if migrate and not yes:
-            _ask(machine)
+        if migrate and not yes and not _agreed(machine):
+            _show(readable, checked, output)
+            typer.echo(UNCHANGED, err=output != "table")
+            raise typer.Exit(DECLINED)
         within = timeout if migrate else None
         with picked.under_way() as course:
             way = proving.prove_machine(project, readable.stacks[0], machine, migrate_within=within, course=course)
@@ -111,18 +116,23 @@ def _machine(vm: str | None, migrate: str | None, readable: Readable) -> str | N
     return machine
 
 
-def _ask(machine: str) -> None:
+def _agreed(machine: str) -> bool:
     if not sys.stdin.isatty():
         mistake("--migrate", "asks before it changes anything", "Say --yes where nobody can answer")
-    typer.confirm(f"Migrate {machine} now?", err=True, abort=True)
+    return agrees(f"Migrate {machine} now?")
 
 
 def _finish(readable: Readable, checked: Checked, output: Output, *, allow_not_judged: bool) -> None:
-    from mignet.outputs import RENDER
-
-    checked = readable.added_to(checked)
-    typer.echo(RENDER[output](checked, Path.cwd()), nl=False)
+    checked = _show(readable, checked, output)
     if readable.refused:
         raise typer.Exit(CONFIGURATION)
     if checked.blocks or (checked.not_judged and not allow_not_judged):
         raise typer.Exit(FAILED)
+
+
+def _show(readable: Readable, checked: Checked, output: Output) -> Checked:
+    from mignet.outputs import RENDER
+
+    checked = readable.added_to(checked)
+    typer.echo(RENDER[output](checked, Path.cwd()), nl=False)
+    return checked

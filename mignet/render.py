@@ -32,13 +32,16 @@ _TO_DO = {
 }
 
 
-def show(report: Report, *, err: bool = False) -> None:
-    """Print one stack's report: each object, each field old → new, and whom a field is taken from."""
-    for line in _lines(report):
+def show(report: Report, *, err: bool = False, planned: bool = False) -> None:
+    """Print one stack's report: each object, each field old → new, and whom a field is taken from.
+
+    What is only `planned` has not been done yet.
+    """
+    for line in _lines(report, planned=planned):
         typer.echo(line, err=err)
 
 
-def _lines(report: Report) -> Iterable[str]:
+def _lines(report: Report, *, planned: bool) -> Iterable[str]:
     yield typer.style(f"{report.stack}: {report.verb} ({report.engine} engine)", bold=True)
     for warning in report.warnings:
         yield typer.style(f"  warning: {warning}", fg="yellow")
@@ -53,14 +56,15 @@ def _lines(report: Report) -> Iterable[str]:
         clean = "no drift, as far as it was judged" if report.not_judged else "no drift"
         yield f"  {'drift' if report.drifted else clean}: {summary(report)}"
     elif report.changes:
-        yield f"  {summary(report)}"
+        yield f"  {summary(report, planned=planned)}"
     else:
         yield "  nothing of this stack is on the cluster"
 
 
-def summary(report: Report) -> str:
+def summary(report: Report, *, planned: bool = False) -> str:
     """Count a report's changes in one line."""
-    words = _DONE if report.verb in {"up", "destroy"} else _TO_DO
+    done = report.verb in {"up", "destroy"} and not planned and not report.declined
+    words = _DONE if done else _TO_DO
     counts = {operation: sum(c.operation == operation for c in report.changes) for operation in words}
     return ", ".join(f"{count} {words[operation]}" for operation, count in counts.items() if count)
 

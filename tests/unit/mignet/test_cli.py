@@ -150,7 +150,8 @@ def test_auto_says_that_it_takes_the_direct_engine_when_pulumi_is_not_there() ->
 def test_the_exit_codes_are_in_the_help() -> None:
     text = " ".join(mignet("--help").stdout.split())
     assert (
-        "0 fine, 1 failed or stopped, 2 configuration, 7 changes or drift where none were expected, 130 broken" in text
+        "0 fine, 1 failed or stopped, 2 configuration, 7 changes or drift where none were expected, 8 answered no,"
+        " so that nothing was changed, 130 broken off" in text
     )
 
 
