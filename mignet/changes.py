@@ -37,7 +37,8 @@ class Writer:
 class FieldChange:
     """One field that changes. `owner` is the field manager it is taken from, when it is taken from one.
 
-    `by` is who set the live value, and when; None when the API server kept no trace of it.
+    `by` is who set the live value, and when; None when the API server kept no trace of it. With `same_meaning`, only
+    the form of a configuration changes, which no pod notices.
     """
 
     path: str
@@ -45,6 +46,7 @@ class FieldChange:
     new: Any
     owner: str | None = None
     by: Writer | None = None
+    same_meaning: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,7 +137,11 @@ def field_changed(seen: Seen) -> Iterator[Finding]:
     """What is declared is not what stands on the cluster: somebody set it to something else, or took it out."""
     for change, each in seen.updates():
         if _code(each) == "field-changed":
-            yield seen.finding("error", "field-changed", change.key, f"{_is_not(each)}{_by(each)}", _FIX)
+            if each.same_meaning:
+                sentence = f"{each.path} means what is declared, in another form{_by(each)}"
+                yield seen.finding("warning", "field-changed", change.key, sentence, _FIX)
+            else:
+                yield seen.finding("error", "field-changed", change.key, f"{_is_not(each)}{_by(each)}", _FIX)
 
 
 @rule("not-applied")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from components.ownership import FIELD_MANAGER
 from config.findings import shown, waived
 from config.hyperconverged import NAME
-from mignet import uplink_conflicts
+from mignet import cni_configuration, uplink_conflicts
 from mignet.changes import FieldChange, declared_differences
 from mignet.cluster import Cluster, ClusterError, ConflictError
 from mignet.kinds import (
@@ -204,14 +204,18 @@ async def conflicts(stack: Stack, cluster: Cluster, live: Object) -> tuple[Field
 
 def stale_handlers(stack: Stack, changes: Iterable[FieldChange]) -> Iterator[str]:
     """Warn that a change of an attachment's content reaches no virt-handler that runs: `changes` are its fields."""
-    inside = [change.path for change in changes if change.path.partition("{")[0] == "spec.config"]
-    if inside:
+    inside = [change for change in changes if change.path.partition("{")[0] == cni_configuration.PATH]
+    where = f"{stack.name}: NetworkAttachmentDefinition {stack.cluster.namespace}/{stack.network}"
+    if any(change.same_meaning for change in inside):
+        yield f"{where} only changes its form: what it means to pods stays the same, and nothing restarts"
+    elif inside:
         remedy = (
             "" if stack.attachment.rollout == "rename" else "; attachment.rollout: rename has the operator move them"
         )
+        paths = ", ".join(change.path for change in inside)
         yield (
-            f"{stack.name}: NetworkAttachmentDefinition {stack.cluster.namespace}/{stack.network} changes in place"
-            f" ({', '.join(inside)}): virt-handlers that run keep the old network until they are restarted{remedy}"
+            f"{where} changes in place ({paths}): virt-handlers that run keep the old network until they are"
+            f" restarted{remedy}"
         )
 
 

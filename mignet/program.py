@@ -16,7 +16,7 @@ from config.findings import ConfigError
 from config.fleet_files import read_fleet
 from config.project_files import Project, ProjectNotFoundError
 from config.stack import Stack, load_stack
-from mignet import guards
+from mignet import cni_configuration, guards
 from mignet.changes import differences
 from mignet.cluster import Cluster, ClusterError
 from mignet.nodes import Handlers, Nodes
@@ -108,8 +108,11 @@ async def _check(stack: Stack) -> list[str]:
         policies = await guards.uplinks(stack, cluster)
         guards.settled(stack, policies)
         taken = await guards.take_overs(stack, cluster, live)
-    path = "spec.config"
-    changes = () if attachment is None else differences(guards.value_at(attachment, path), stack.cni_json, path)
+    path = cni_configuration.PATH
+    old = None if attachment is None else guards.value_at(attachment, path)
+    changes = cni_configuration.by_meaning(
+        () if attachment is None else differences(old, stack.cni_json, path), old, stack.cni_json, name=stack.network
+    )
     wanted = {policy.name: {"spec": policy.spec} for policy in stack.policies}
     on_uplink = (
         sentence

@@ -104,6 +104,8 @@ def _field(change: ObjectChange, each: FieldChange, *, drift: bool) -> str:
         return f"{each.path}: {shown(each.new, limit=300)}"
     if each.old == each.new:
         line = f"{each.path}: {shown(each.new)} (becomes ours too)"
+    elif each.same_meaning:
+        line = f"{each.path}: the same configuration in another form: {_value(each.new)}"
     else:
         line = f"{each.path}: {_value(each.old)} → {_value(each.new)}"
     if drift and change.operation == "update":

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from components.ownership import FIELD_MANAGER, labels
 from config.uplink import Uplink
-from mignet import guards, handlers, uplinks
+from mignet import cni_configuration, guards, handlers, uplinks
 from mignet.changes import FieldChange, ObjectChange, Operation, declared_differences, differences
 from mignet.cluster import Cluster, ClusterError, ConflictError
 from mignet.engines.comparison import compared
@@ -106,7 +106,7 @@ async def _plan_one(
     fields = (
         differences({}, _content(declared.manifest))
         if live is None
-        else compared(_content(declared.manifest), _content(live), owned_by=live)
+        else _by_meaning(compared(_content(declared.manifest), _content(live), owned_by=live), live, declared.manifest)
     )
     operation: Operation = "create" if live is None else "same"
     change = _change(operation, declared.manifest, fields)
@@ -153,7 +153,15 @@ async def _dry_run(stack: Stack, declared: Declared, live: Object | None, cluste
         if not path.startswith("metadata.") and not any(each.startswith(f"{path}{{") for each in seen)
     ]
     fields = [replace(each, by=writer_of(live, each.path, ours=FIELD_MANAGER)) for each in fields]
+    fields = _by_meaning(fields, live, manifest)
     return Step(_change("update" if fields else "same", manifest, fields), manifest, declared)
+
+
+def _by_meaning(fields: Iterable[FieldChange], live: Object, manifest: Object) -> list[FieldChange]:
+    if kind_of(manifest) != NETWORK_ATTACHMENT:
+        return list(fields)
+    old, new = (guards.value_at(each, cni_configuration.PATH) for each in (live, manifest))
+    return list(cni_configuration.by_meaning(fields, old, new, name=manifest["metadata"]["name"]))
 
 
 async def carry_out(stack: Stack, steps: Iterable[Step], cluster: Cluster, *, between: Between) -> list[str]:

@@ -7,7 +7,6 @@ ClusterUserDefinedNetwork.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from components.ownership import labels
 from config.addressing import AddressRange
 from config.localnet import OvnIpam
+from mignet.cni_configuration import address, excluded, whereabouts_range
 from mignet.guards import name_of, value_at
 from mignet.kinds import CLUSTER_USER_NETWORK, NETWORK_ATTACHMENT, Object
 from mignet.snapshot import UnreadError
@@ -22,7 +22,7 @@ from mignet.snapshot import UnreadError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from config.addressing import Address, Network
+    from config.addressing import Network
     from mignet.preflight.seen import Seen
 
 _OVN = "ovn-k8s-cni-overlay"
@@ -107,10 +107,10 @@ def _of_plugin(owner: str, plugin: Mapping[str, Any]) -> Iterator[Pool]:
 def _of_whereabouts(owner: str, ipam: Mapping[str, Any]) -> Iterator[Pool]:
     checks = ipam.get("enable_overlapping_ranges") is not False
     for each in (ipam, *_dicts(ipam.get("ipRanges"))):
-        if found := _range(each.get("range"), each.get("range_start"), each.get("range_end")):
+        if found := whereabouts_range(each.get("range"), each.get("range_start"), each.get("range_end")):
             subnet, span = found
             # One that it cannot read fails every pod; what it would spare is not known.
-            taken = [block for text in each.get("exclude") or () if (block := _block(text))]
+            taken = [block for text in each.get("exclude") or () if (block := excluded(text))]
             yield from _pool(owner, span, taken, book=book(subnet, ipam.get("network_name")), checks_others=checks)
 
 
@@ -118,22 +118,22 @@ def _of_host_local(owner: str, ipam: Mapping[str, Any]) -> Iterator[Pool]:
     """Its flat form is one more of its `ranges`; it never gives the gateway, the first address where none is named."""
     listed = [each for range_set in ipam.get("ranges") or () if isinstance(range_set, list) for each in range_set]
     for each in _dicts([ipam, *listed]):
-        if found := _range(each.get("subnet"), each.get("rangeStart"), each.get("rangeEnd")):
+        if found := whereabouts_range(each.get("subnet"), each.get("rangeStart"), each.get("rangeEnd")):
             subnet, span = found
-            gateway = _address(each.get("gateway")) or subnet.network_address + 1
+            gateway = address(each.get("gateway")) or subnet.network_address + 1
             yield from _pool(owner, span, [AddressRange(gateway, gateway)])
 
 
 def _of_static(owner: str, ipam: Mapping[str, Any]) -> Iterator[Pool]:
     for each in _dicts(ipam.get("addresses")):
-        if address := _address(str(each.get("address")).partition("/")[0]):
-            yield Pool(owner, (AddressRange(address, address),))
+        if one := address(str(each.get("address")).partition("/")[0]):
+            yield Pool(owner, (AddressRange(one, one),))
 
 
-def _of_ovn(owner: str, subnets: Iterable[object], excluded: Iterable[object]) -> Iterator[Pool]:
-    taken = [block for text in excluded if (block := _block(text))]
+def _of_ovn(owner: str, subnets: Iterable[object], without: Iterable[object]) -> Iterator[Pool]:
+    taken = [block for text in without if (block := excluded(text))]
     for text in subnets:
-        if found := _range(text, None, None):
+        if found := whereabouts_range(text, None, None):
             subnet, span = found
             known = span.clipped(OvnIpam.window(subnet))
             if known is not None:
@@ -166,46 +166,6 @@ def _dicts(items: object) -> list[Mapping[str, Any]]:
 
 def _listed(text: object) -> list[str]:
     return [each.strip() for each in str(text or "").split(",")]
-
-
-def _range(range_: object, start: object, end: object) -> tuple[Network, AddressRange] | None:
-    """Return what whereabouts makes of a range: an end that is not inside it, or not an address, counts for nothing.
-
-    None when it gives nothing: the range is not readable, or too small for it.
-    """
-    text = str(range_ or "")
-    first, dash, rest = text.partition("-")
-    if dash:
-        # `10.0.0.5-10.0.0.9/24` is whereabouts' short form of a start, an end and a mask.
-        end, _, prefix = rest.partition("/")
-        text, start = f"{first.strip()}/{prefix}", first.strip()
-    try:
-        subnet = ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        return None
-    if subnet.num_addresses < 4:
-        return None
-    usable = AddressRange.usable(subnet)
-    low, high = _address(start), _address(end)
-    low = low if low is not None and low in usable else usable.first
-    if high is None or high not in usable or int(high) < int(low):
-        high = usable.last
-    return subnet, AddressRange(low, high)
-
-
-def _block(text: object) -> AddressRange | None:
-    """Return an excluded block; whereabouts widens one with host bits, and takes a bare address for itself."""
-    try:
-        return AddressRange.all_of(ipaddress.ip_network(str(text), strict=False))
-    except ValueError:
-        return None
-
-
-def _address(value: object) -> Address | None:
-    try:
-        return ipaddress.ip_address(str(value))
-    except ValueError:
-        return None
 
 
 def book(subnet: Network, network_name: object) -> str:
