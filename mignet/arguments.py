@@ -45,6 +45,16 @@ PlanChoice = Annotated[
     typer.Option("--output", "-o", help="For people, tools (as --json), or a pull request."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the reports as JSON.")]
+CheckupAge = Annotated[
+    float,
+    typer.Option(
+        "--checkup-age",
+        min=0,
+        metavar="HOURS",
+        envvar="MIGNET_CHECKUP_AGE",
+        help="How long the last checkup counts; what an older one measured is unknown.",
+    ),
+]
 Cwd = Annotated[Path, typer.Option("--cwd", "-C", help="The project's folder, or one below it.")]
 AllowNotJudged = Annotated[
     bool, typer.Option("--allow-not-judged", help="Accept that rules could not be judged; else that is exit code 1.")

@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,7 @@ from mignet.arguments import (
     LOOK,
     All,
     AllowNotJudged,
+    CheckupAge,
     Cwd,
     OutputChoice,
     Select,
@@ -24,6 +25,11 @@ from mignet.arguments import (
     mistake,
     project_in,
 )
+from mignet.checkup.kept import HOURS
+
+if TYPE_CHECKING:
+    from config.project_files import Project
+    from mignet.checkup.kept import Checkup
 
 app = typer.Typer()
 
@@ -40,6 +46,7 @@ def peers(
     timeout: Annotated[
         float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="How long each cluster may take.")
     ] = 30.0,
+    checkup_age: CheckupAge = HOURS,
     allow_not_judged: AllowNotJudged = False,
     cwd: Cwd = Path(),
 ) -> None:
@@ -65,9 +72,15 @@ def peers(
         with under_way("peers", "direct", names, pace=Pace(seconds=timeout)) as course:
             readable.tell(course)
             sides = asyncio.run(between.look_at_all(project, loaded, course))
-    found = between.compare(sides)
+    measured, unread = (None, "") if files else _measured(project, checkup_age)
+    found = between.compare(sides, measured)
+    left_out = (*found.left_out, *filter(None, (unread,)))
     checked = Checked(
-        project, tuple(stack.name for stack in loaded), found.findings, found.left_out, not_judged=found.not_judged
+        project,
+        tuple(stack.name for stack in loaded),
+        found.findings,
+        left_out,
+        not_judged=found.not_judged,
     )
     checked = readable.added_to(checked)
     if as_json or output == "json":
@@ -82,3 +95,13 @@ def peers(
         raise typer.Exit(CONFIGURATION)
     if found.blocks or (found.not_judged and not allow_not_judged):
         raise typer.Exit(FAILED)
+
+
+def _measured(project: Project, hours: float) -> tuple[Checkup | None, str]:
+    """Return the last checkup, or why it cannot be read."""
+    from mignet.checkup import kept
+
+    try:
+        return kept.last(project, hours=hours), ""
+    except ValueError as error:
+        return None, str(error)

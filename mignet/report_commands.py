@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mignet.arguments import FAILED, LOOK, All, AllowNotJudged, Cwd, Select, Stacks, chosen, project_in
+from mignet.arguments import (
+    FAILED,
+    LOOK,
+    All,
+    AllowNotJudged,
+    CheckupAge,
+    Cwd,
+    Select,
+    Stacks,
+    chosen,
+    project_in,
+)
+from mignet.checkup.kept import HOURS
 
 if TYPE_CHECKING:
     from mignet.report import Report
@@ -41,6 +53,7 @@ def report(
         Path | None,
         typer.Option("--checkup", metavar="FILE", help="A result of mignet checkup; the last one when left out."),
     ] = None,
+    checkup_age: CheckupAge = HOURS,
     at_a_time: Annotated[
         int | None, typer.Option("--at-a-time", min=1, metavar="N", help="Clusters to look at at the same time.")
     ] = None,
@@ -62,11 +75,11 @@ def report(
     project = project_in(cwd)
     names = chosen(project, stacks, all_=all_ or not (stacks or select), select=select)
     if files:
-        found = asyncio.run(reports.look(project, names, None, checkup=checkup))
+        found = asyncio.run(reports.look(project, names, None, checkup=checkup, hours=checkup_age))
     else:
         # No record is kept: a look is nothing to take up again.
         with under_way("report", "direct", names, pace=Pace(at_a_time, timeout)) as course:
-            found = asyncio.run(reports.look(project, names, course, checkup=checkup))
+            found = asyncio.run(reports.look(project, names, course, checkup=checkup, hours=checkup_age))
     if svg is not None:
         _pictures(found, svg)
     if output == "markdown":

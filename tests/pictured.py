@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -45,6 +46,7 @@ def fleet(
     own: Mapping[str, Any] | None = None,
     without: tuple[str, ...] = (),
     checkup: Path | None = None,
+    hours: float = 24,
 ) -> Report:
     """Return the report of these clusters: each name with what is wrong with it, or nothing (an empty text)."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +78,7 @@ def fleet(
         if asked
         else [Sighting(stack, side=side.Side(stack)) for stack in stacks]
     )
-    return assemble(read, list(names), files, sightings, asked=asked, checkup=checkup)
+    return assemble(read, list(names), files, sightings, asked=asked, checkup=checkup, hours=hours)
 
 
 def sighting(stack: Stack, ailment: str, count: int) -> Sighting:
@@ -226,8 +228,18 @@ def many(folder: Path, count: int = 300) -> Report:
     return fleet(folder, names, subnet="10.200.0.0/16", each=64, nodes_of=lambda name: 3 + int(name[-1]) % 3)
 
 
-def checkup(report: Report, path: Path, *, broken: Mapping[tuple[str, str], str]) -> Path:
-    """Write a result as mignet checkup keeps it: every node of one cluster to every node of the others."""
+def checkup(
+    report: Report,
+    path: Path,
+    *,
+    broken: Mapping[tuple[str, str], str],
+    problems: Mapping[str, str] | None = None,
+    begun: datetime | None = None,
+) -> Path:
+    """Write a result as mignet checkup keeps it: every node of one cluster to every node of the others.
+
+    `problems` are codes by `stack/node`; it has just `begun` unless that is given.
+    """
     ends = [
         (row.stack, node) for row in report.paths for lane in row.lanes for node in lane.nodes if node[:4] == "node"
     ]
@@ -247,11 +259,21 @@ def checkup(report: Report, path: Path, *, broken: Mapping[tuple[str, str], str]
     content = {
         "run": "r1",
         "seed": 1,
-        "begun": "2026-01-02T03:04:05Z",
-        "ended": "2026-01-02T03:04:17Z",
+        "begun": f"{begun or datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "ended": f"{begun or datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "mtu": {},
         "ports": [9185],
-        "clusters": [],
+        "clusters": [
+            {
+                "stack": stack,
+                "nodes": [
+                    {"name": node, "problem": (problems or {}).get(f"{stack}/{node}")}
+                    for on, node in ends
+                    if on == stack
+                ],
+            }
+            for stack in sorted({stack for stack, _ in ends})
+        ],
         "pairs": pairs,
         "coverage": coverage,
         "findings": [],

@@ -271,6 +271,28 @@ RULES = (
     path_mtu,
 )
 
+
+def problems(found: Measured) -> dict[End, str]:
+    """Return the nodes that findings about several nodes are about, each with the code: a sentence names a few only."""
+    problem: dict[End, str] = {}
+    for end, probe in found.probes.items():
+        if probe.stuck is not None:
+            problem[end] = "checkup-not-started"
+        elif not probe.attached:
+            problem[end] = "checkup-no-attachment"
+        elif not probe.address:
+            problem[end] = "checkup-no-address"
+        elif not found.broken_off and (probe.report is None or probe.report.trouble) and end not in found.duplicates:
+            problem[end] = "checkup-no-result"
+    problem |= dict.fromkeys(found.dark, "checkup-link-down")
+    if _is_parted(found):
+        for group in found.groups[1:]:
+            problem |= dict.fromkeys(group, "checkup-node-alone" if len(group) == 1 else "checkup-group-apart")
+    elif len(found.groups) > 1:
+        problem |= dict.fromkeys((end for group in found.groups for end in group), "checkup-nobody")
+    return problem
+
+
 SHOWN = 5
 """Nodes that a sentence names at most, and pairs that have a finding of their own."""
 

@@ -354,6 +354,7 @@ def _result(
         for way in sorted(measured.ways, key=lambda each: (each.source, each.target))
     )
     planned = {(end, each) for turn in plan.rounds for end, others in turn.targets.items() for each in others}
+    grouped = causes.problems(measured)
     clusters = []
     for stack in plan.stacks:
         own = [each for each in findings if each.stack == stack.name]
@@ -361,7 +362,7 @@ def _result(
         for node in plan.nodes.get(stack.name, ()):
             end = End(stack.name, node)
             probe = measured.probes.get(end)
-            problem = next((each.code for each in own if _names(each, node)), None)
+            problem = next((each.code for each in own if _names(each, node)), None) or grouped.get(end)
             nodes.append(
                 NodeResult(
                     node,

@@ -17,10 +17,11 @@ from mignet.peers.side import Side
 from mignet.snapshot import Judged, Snapshot, judge, look
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from config.project_files import Project
     from config.stack import Stack
+    from mignet.checkup.kept import Checkup
     from mignet.course import Course
 
 RULES = (*side.RULES, *pair.RULES)
@@ -37,11 +38,15 @@ class Peers:
     matrix: Mapping[tuple[str, str], Finding | None]
     not_judged: Mapping[str, int] = field(default_factory=dict)
     """How many rules could not be judged, by stack: what they are about is not ready, and has no error either."""
+    checkup: Checkup | None = None
+    """What was measured between the nodes: all else is derived from objects."""
+    asked: bool = True
+    """Whether any cluster was."""
 
     @property
     def blocks(self) -> bool:
-        """Whether there is a reason against one of the ways."""
-        return any(reason is not None and reason.blocks for reason in self.matrix.values())
+        """Whether there is a reason against one of the ways, more than that nobody could judge it."""
+        return any(reason is not None and reason.code != "peer-not-judged" for reason in self.matrix.values())
 
     @property
     def ready(self) -> int:
@@ -52,6 +57,7 @@ class Peers:
         """Return the matrix as JSON-ready values."""
         return {
             "ready": self.ready,
+            "checkup": None if self.checkup is None else self.checkup.outcome,
             "ways": [
                 {
                     "source": source,
@@ -98,12 +104,13 @@ def _lenient(seen: Snapshot) -> Snapshot:
     return replace(seen, found=found)
 
 
-def compare(sides: Sequence[Side]) -> Peers:
-    """Hold every side, and every two of them, against the rules."""
+def compare(sides: Sequence[Side], checkup: Checkup | None = None) -> Peers:
+    """Hold every side, and every two of them, against the rules, and against what a checkup measured between them."""
     own = {each.name: _of_side(each) for each in sides}
     findings = [finding for judged in own.values() for finding in judged.findings]
     left_out = [f"{name}: {sentence}" for name, judged in own.items() for sentence in judged.sentences()]
-    if all(each.outcome is None for each in sides):
+    asked = any(each.outcome is not None for each in sides)
+    if not asked:
         left_out.append("seen from the files only: no cluster was asked for its gates, versions, authorities or leases")
     not_judged = Counter({name: judged.not_judged for name, judged in own.items()})
     matrix: dict[tuple[str, str], Finding | None] = {}
@@ -111,6 +118,8 @@ def compare(sides: Sequence[Side]) -> Peers:
         # What could not be read of a side is said once, of the side.
         judged = judge(pair.RULES, Pair(one, other))
         between = judged.findings
+        if checkup is not None and checkup.counts:
+            between = (*between, *_measured(one.name, other.name, checkup))
         findings += between
         not_judged[one.name] += judged.not_judged
         # Of a side that does not answer, that is the reason.
@@ -118,10 +127,34 @@ def compare(sides: Sequence[Side]) -> Peers:
         for source, target in ((one, other), (other, one)):
             reasons = (*own[source.name].findings, *own[target.name].findings, *between)
             doubt = _unknown(source.name, target.name) if open_ else None
-            matrix[source.name, target.name] = next((each for each in reasons if each.blocks), doubt)
+            broken = next((each for each in between if each.code == "peer-way-broken"), doubt)
+            matrix[source.name, target.name] = next((each for each in reasons if each.blocks), broken)
     in_order = {(a.name, b.name): matrix[a.name, b.name] for a in sides for b in sides if a is not b}
     stacks = tuple(each.stack for each in sides)
-    return Peers(stacks, tuple(findings), tuple(left_out), in_order, looks.counted(not_judged))
+    return Peers(stacks, tuple(findings), tuple(left_out), in_order, looks.counted(not_judged), checkup, asked)
+
+
+def _measured(one: str, other: str, checkup: Checkup) -> Iterator[Finding]:
+    """Yield what a checkup found broken between two clusters: an error when all of it was, else a warning."""
+    ways = (*checkup.between.get((one, other), ()), *checkup.between.get((other, one), ()))
+    broken = [way for way in ways if not way.ok]
+    nodes = [f"{stack}/{node}: {code}" for (stack, node), code in checkup.problems.items() if stack in {one, other}]
+    if broken:
+        said = f"{len(broken)} of {len(ways)} measured ways were broken, such as {broken[0].words}"
+    elif nodes:
+        said = f"something was wrong with {len(nodes)} nodes, such as {nodes[0]}"
+    else:
+        return
+    yield Finding(
+        "error" if broken and len(broken) == len(ways) else "warning",
+        "peer-way-broken",
+        one,
+        f"way to and from {other}",
+        None,
+        f"is not fine: {said} (measured {checkup.when})",
+        f"See what mignet checkup {one} {other} says",
+        peer=other,
+    )
 
 
 def _unknown(source: str, target: str) -> Finding:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from mignet.checkup.kept import outcome
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -36,7 +38,8 @@ def lines(peers: Peers) -> Iterator[str]:
     for code, ways in reasons.items():
         some = ", ".join(ways[:3]) + (f" and {len(ways) - 3} more" if len(ways) > 3 else "")
         yield f"{some}: {code}"
-    yield f"{peers.ready} of {len(peers.matrix)} ways are ready"
+    basis = f", as the clusters' objects say; {outcome(peers.checkup)}" if peers.asked else ""
+    yield f"{peers.ready} of {len(peers.matrix)} ways are ready{basis}"
 
 
 def _mark(peers: Peers, source: str, target: str) -> str:

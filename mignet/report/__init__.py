@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from config.fleet_files import read_fleet
 from mignet import peers
-from mignet.report import checkups, history, sighting
+from mignet.checkup import kept
+from mignet.report import history, sighting
 from mignet.report.books import SubnetBooks, books
 from mignet.report.paths import Path, path_of
 from mignet.report.told import Told, told
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from config.fleet_files import FleetFiles
     from config.project_files import Project
     from config.stack import Stack
+    from mignet.checkup.kept import Checkup
     from mignet.course import Course
-    from mignet.report.checkups import Checkup
     from mignet.report.history import Run, Write
     from mignet.report.sighting import Sighting
 
@@ -70,17 +71,25 @@ def files_of(project: Project, names: Sequence[str]) -> tuple[FleetFiles, list[S
     return files, [files.fleet.by_name[name] for name in names if name in files.fleet.by_name]
 
 
-async def look(project: Project, names: Sequence[str], course: Course | None, *, checkup: File | None = None) -> Report:
+async def look(
+    project: Project,
+    names: Sequence[str],
+    course: Course | None,
+    *,
+    checkup: File | None = None,
+    hours: float = kept.HOURS,
+) -> Report:
     """Make the report of these stacks; without a course, of their files alone.
 
-    `checkup` is a result of mignet checkup, the last one when it is None. Raises OSError when it cannot be read.
+    `checkup` is a result of mignet checkup, the last one when it is None; it counts for `hours`. Raises OSError when it
+    cannot be read.
     """
     files, stacks = files_of(project, names)
     if course is None:
         found = [sighting.from_files(stack) for stack in stacks]
     else:
         found = await sighting.see(project, stacks, course)
-    return assemble(project, names, files, found, asked=course is not None, checkup=checkup)
+    return assemble(project, names, files, found, asked=course is not None, checkup=checkup, hours=hours)
 
 
 def assemble(
@@ -91,9 +100,9 @@ def assemble(
     *,
     asked: bool,
     checkup: File | None = None,
+    hours: float = kept.HOURS,
 ) -> Report:
     """Put a report together out of what was seen. `names` are the stacks that it is about."""
-    between = peers.compare([each.side for each in sightings])
     about = set(names)
     own = [
         finding
@@ -104,16 +113,19 @@ def assemble(
     live = [finding for each in sightings for finding in each.findings]
     runs, unread = history.runs(project)
     try:
-        measured = checkups.last(project, checkup)
+        measured = kept.last(project, checkup, hours=hours)
     except ValueError as error:
         measured = None
         unread.append(str(error))
-    of_checkup = checkups.about(measured, names) if measured else []
+    between = peers.compare([each.side for each in sightings], measured if asked else None)
+    of_checkup = kept.about(measured, names) if measured else []
     findings = _once([*own, *fleet, *live, *sighting.between(sightings), *between.findings, *of_checkup])
     left_out = [*unread, *(sentence for each in sightings for sentence in each.left_out), *between.left_out]
     if files.left_out:
         left_out.insert(0, files.left_out)
-    if measured:
+    if measured and not measured.counts:
+        left_out.append(f"what a checkup measures is {measured.words}")
+    elif measured:
         left_out += (f"checkup: {sentence}" for sentence in measured.left_out)
     elif len(sightings) > 1:
         left_out.append("no checkup was found, which measures the ways between the nodes")
@@ -124,7 +136,7 @@ def assemble(
         asked=asked,
         seen=tuple(each.name for each in sightings if each.fitness or each.verdict or each.side.seen),
         books=books(files.fleet.stacks, sightings),
-        paths=tuple(path_of(each) for each in sightings),
+        paths=tuple(path_of(each, measured) for each in sightings),
         ways=ways(between),
         checkup=measured,
         findings=told(findings),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from config.findings import shown
+from mignet.report import checkups
 from mignet.report.tone import RANK, SIGNS, WORDS
 
 if TYPE_CHECKING:
@@ -14,9 +15,9 @@ if TYPE_CHECKING:
 
     from config.address_map import AddressMap, Part
     from config.addressing import Address
+    from mignet.checkup.kept import Checkup, Way
     from mignet.report import Report
     from mignet.report.books import SubnetBooks, Use
-    from mignet.report.checkups import Checkup, Way
     from mignet.report.paths import Lane, Path, Step
     from mignet.report.tone import Tone
     from mignet.report.ways import Ways
@@ -219,7 +220,7 @@ def _tail(path: Path) -> str:
     if not path.seen:
         return "as its file declares it; the nodes were not seen"
     nodes = sum(len(lane.nodes) for lane in path.lanes)
-    return f"every station of {nodes} node{'' if nodes == 1 else 's'} is well"
+    return f"every station of {nodes} node{'' if nodes == 1 else 's'} is well, as objects say; {path.measured}"
 
 
 def _shared(number: int, same: Sequence[Path]) -> Chains:
@@ -234,7 +235,7 @@ def _shared(number: int, same: Sequence[Path]) -> Chains:
         rows.append(Chain((*below, pod), chain.tone, f"as on {first.stack}, {chain.why}" if chain.why else ""))
     title = f"{len(same)} clusters alike: {', '.join(names[:4])}{_more(names, 4)}"
     words = "; ".join(row.why for row in rows if row.why)
-    words = words or ("every station is well" if first.seen else _tail(first))
+    words = words or ("every station is well, as objects say" if first.seen else _tail(first))
     return Chains(f"path-alike-{number}", title, words, first.tone, tuple(rows))
 
 
@@ -267,6 +268,8 @@ def grid(found: Ways) -> Grid:
         for target, to in zip(found.groups, heads, strict=True):
             cell = found.cells[source.name, target.name]
             text = {"good": "ready", "bad": "no", "idle": "·", "warn": "some"}[cell.tone]
+            if cell.of == 1 and cell.tone == "warn":
+                text = "?"
             if cell.of > 1:
                 text = f"{cell.ready:,} of {cell.of:,}"
             words = f"from {from_} to {to}: " + (
@@ -280,17 +283,19 @@ def grid(found: Ways) -> Grid:
 
 def measured(found: Checkup) -> Grid:
     """Draw what a checkup measured: how fast the answer is, or what is wrong."""
-    heads, ways = found.matrix()
+    heads, ways = checkups.matrix(found)
     rows = tuple(
-        tuple(_measured(source, target, ways.get((source, target), ())) for target in heads) for source in heads
+        tuple(_measured(found, source, target, ways.get((source, target), ())) for target in heads) for source in heads
     )
     return Grid("checkup", "What the last checkup measured between the nodes", found.words, heads, rows)
 
 
-def _measured(source: str, target: str, ways: Sequence[Way]) -> GridCell:
+def _measured(found: Checkup, source: str, target: str, ways: Sequence[Way]) -> GridCell:
     broken = [way for way in ways if not way.ok]
     if not ways:
         return GridCell("·", f"from {source} to {target}: not measured", "idle")
+    if not found.counts:
+        return GridCell("?", f"from {source} to {target}: unknown, as it was measured {found.when}", "idle")
     times = [way.rtt for way in ways if way.rtt is not None]
     if not broken:
         text = f"{max(times):.2g} ms" if times else "well"

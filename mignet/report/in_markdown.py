@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mignet.checked import not_judged
+from mignet.checkup.kept import outcome
 from mignet.outputs.as_markdown import plain
-from mignet.report import drawings, mermaid
+from mignet.report import checkups, drawings, mermaid
 from mignet.report.page import grouped, headline, rows
 from mignet.report.tone import SIGNS, WORDS
 
@@ -31,10 +32,11 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"## {SIGNS[head.tone]} Migration network: {plain(head.text)}"
     yield ""
     seen = f"{len(report.seen)} of {len(report.stacks)} clusters" if report.asked else "the stack files alone"
+    measured = outcome(report.checkup)
     unjudged = f"; {not_judged(report.not_judged)}" if report.not_judged else ""
     yield (
         f"{report.ways.ready} of {report.ways.of} ways are ready; seen from {seen}, {report.made:%Y-%m-%d %H:%M}"
-        f" UTC{unjudged}."
+        f" UTC, from objects; {measured}{unjudged}."
     )
     yield ""
     yield from _findings(report)
@@ -58,9 +60,11 @@ def _lines(report: Report) -> Iterator[str]:
             yield f"| {plain(name)} | {' | '.join(' '.join(cell.split()) for cell in cells)} |"
         yield ""
     if report.checkup:
-        yield from ("### The last checkup", "", f"{SIGNS[report.checkup.tone]} {plain(report.checkup.words)}", "")
-        yield from (f"- ✕ {plain(way.words)}" for way in report.checkup.broken[:MOST])
-        if more := _more(report.checkup.broken, MOST):
+        sign = SIGNS[checkups.tone(report.checkup)]
+        yield from ("### The last checkup", "", f"{sign} {plain(report.checkup.words)}", "")
+        broken = report.checkup.broken if report.checkup.counts else ()
+        yield from (f"- ✕ {plain(way.words)}" for way in broken[:MOST])
+        if more := _more(broken, MOST):
             yield f"-{more}"
         yield ""
     if report.left_out:

@@ -13,7 +13,8 @@ from markupsafe import Markup
 
 from config.findings import shown
 from mignet.checked import not_judged
-from mignet.report import drawings, palette, svg
+from mignet.checkup.kept import outcome
+from mignet.report import checkups, drawings, palette, svg
 from mignet.report import tone as tones
 from mignet.report.tone import RANK, SIGNS, WORDS, Tone
 
@@ -98,6 +99,8 @@ def render(report: Report) -> str:
         chains=drawings.chains(report.paths),
         grid=ways,
         measured=drawings.measured(report.checkup) if report.checkup and report.checkup.ways else None,
+        measured_tone=checkups.tone(report.checkup) if report.checkup else "idle",
+        outcome=outcome(report.checkup),
         signs=SIGNS,
         words=WORDS,
         shown=shown,
@@ -151,6 +154,7 @@ def headline(report: Report) -> Headline:
         tone, text = "good", "Every cluster is on the network, and every way is ready"
         if len(report.stacks) == 1:
             text = "The cluster is on the network"
+        text += f", as the clusters' objects say; {outcome(report.checkup)}"
     return Headline(tone, text)
 
 

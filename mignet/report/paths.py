@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from config.findings import shown
 from config.uplink import made, uses
 from config.uplink_rules import attachment_tags
+from mignet.checkup.kept import NOTHING, outcome
 from mignet.kinds import NODE, NODE_NETWORK_STATE
 from mignet.preflight import nodes as node_rules
 from mignet.preflight.links import Place, attached, group_of, groups_of
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from config.findings import Finding
     from config.stack import Stack
     from config.uplink import NodeGroup
+    from mignet.checkup.kept import Checkup
     from mignet.node_network import Node
     from mignet.preflight.seen import Seen
     from mignet.report.sighting import Sighting
@@ -110,6 +112,8 @@ class Path:
     stack: str
     lanes: tuple[Lane, ...]
     seen: bool
+    measured: str = NOTHING
+    """What a checkup measured of its nodes, in words; all else is derived from objects."""
 
     @property
     def tone(self) -> Tone:
@@ -117,13 +121,39 @@ class Path:
         return max((lane.tone for lane in self.lanes), key=lambda tone: RANK[tone], default="idle")
 
 
-def path_of(seen: Sighting) -> Path:
-    """Return the path of a cluster: as its nodes show it, else as its file declares it."""
+def path_of(seen: Sighting, checkup: Checkup | None = None) -> Path:
+    """Return the path of a cluster: as its nodes show it, else as its file declares it.
+
+    A node that a checkup found broken is broken here, too, as long as the checkup counts.
+    """
     sight = seen.verdict.sight if seen.verdict else None
     found = list(_of_nodes(seen, sight)) if seen.fitness else []
     if found:
-        return Path(seen.name, tuple(_merged(seen.stack, found)), seen=True)
+        words = _measured(seen.name, found, checkup)
+        found = [_as_measured(seen.name, lane, checkup) for lane in found] if checkup and checkup.counts else found
+        return Path(seen.name, tuple(_merged(seen.stack, found)), seen=True, measured=words)
     return Path(seen.name, tuple(_declared(seen, sight)), seen=False)
+
+
+def _measured(stack: str, lanes: Sequence[Lane], checkup: Checkup | None) -> str:
+    if checkup is None or not checkup.counts:
+        return outcome(checkup)
+    nodes = [node for lane in lanes for node in lane.nodes]
+    count = sum((stack, node) in checkup.nodes for node in nodes)
+    return f"{count} of {len(nodes)} nodes were measured {checkup.when}"
+
+
+def _as_measured(stack: str, lane: Lane, checkup: Checkup) -> Lane:
+    """Return a lane of one node with what the checkup found wrong with that node, at its first station."""
+    (node,) = lane.nodes
+    code = checkup.problems.get((stack, node))
+    if code is None:
+        return lane
+    said = next((each.rule for each in checkup.findings if (each.stack, each.code) == (stack, code)), code)
+    first, *rest = lane.steps
+    if first.tone != "bad":
+        first = replace(first, tone="bad", why=f"{said} (measured {checkup.when})", code=code)
+    return replace(lane, steps=(first, *rest))
 
 
 def _of_nodes(seen: Sighting, sight: Sight | None) -> Iterator[Lane]:

@@ -166,4 +166,4 @@ def _sentence(sight: Sight, proof: Judged) -> str:
         who += f" and {syncs} sync controller{'' if syncs == 1 else 's'}"
     which = pools.used(sight.stack, addresses.holders(sight.living))
     leased = "" if "pool-missing" in proof.left_out else "".join(f"; {pool}" for pool in pools.pools(sight))
-    return f"{who} use {sight.stack.network}, addresses {which}{leased}"
+    return f"{who} use {sight.stack.network}, addresses {which}{leased} (as their objects say; nothing was measured)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from config.stack import Stack, load_stack
+from mignet.checkup.kept import Checkup, Way
 from mignet.cluster import ClusterError
 from mignet.kinds import CONFIG_MAP, FORKLIFT, IP_POOL, KUBEVIRT
 from mignet.peers import CODES, Peers, compare
@@ -230,7 +232,7 @@ def test_a_cluster_that_does_not_answer_costs_its_own_ways_only() -> None:
     assert {way for way, reason in peers.matrix.items() if reason is None} == {("east", "west"), ("west", "east")}
     text = "\n".join(lines(peers))
     assert "east → south, west → south, south → east and 1 more: south: cluster-unreachable" in text
-    assert text.endswith("2 of 6 ways are ready")
+    assert "2 of 6 ways are ready, as the clusters' objects say; nothing was measured" in text.splitlines()[-1]
 
 
 def test_what_may_not_be_read_is_said_and_the_rest_is_judged() -> None:
@@ -250,3 +252,26 @@ def test_of_many_clusters_each_source_has_one_line() -> None:
     drawn = list(lines(compare(many)))
     assert drawn[0] == "c01  ready for 28 of 28 targets"
     assert len(drawn) == len(many) + 1
+
+
+@pytest.mark.parametrize(("broken", "severity", "mark"), [(1, "warning", "?"), (2, "error", "no")])
+def test_what_a_checkup_found_broken_between_two_is_not_ready_whatever_objects_say(
+    broken: int, severity: str, mark: str
+) -> None:
+    sides = [seen(each, cluster(each, leased=n, trusts=("east", "west"))) for each, n in ((EAST, 10), (WEST, 60))]
+    ends = [("east", "n0"), ("west", "n0")]
+    ways = tuple(
+        Way(a, b, ok=number >= broken, reason="no answer", rtt=None, mtu=None)
+        for number, (a, b) in enumerate([tuple(ends), tuple(ends[::-1])])
+    )
+    checkup = Checkup(datetime.now(UTC), 2, 2, ways, (), ())
+    peers = compare(sides, checkup)
+    assert [(each.code, each.severity) for each in peers.findings] == [("peer-way-broken", severity)]
+    assert (peers.ready, peers.blocks) == (0, True)
+    text = "\n".join(lines(peers))
+    assert f"\n{'east':<6}" in text
+    assert mark in text
+    assert "measured between the nodes less than a minute ago" in text
+    old = replace(checkup, begun=datetime.now(UTC) - timedelta(days=2))
+    assert compare(sides, old).ready == 2
+    assert "unknown between the nodes" in "\n".join(lines(compare(sides, old)))

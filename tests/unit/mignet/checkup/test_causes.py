@@ -257,3 +257,13 @@ def test_a_probe_that_does_not_measure_is_one_finding_with_the_reason(change: di
 @pytest.mark.parametrize("text", ["", "Killed", "{}", "[]", '{"v":1,"r":[{"p":3}]}', '{"i":1,"n":1,"k":1,"r":["x"]}'])
 def test_what_is_no_report_is_none(text: str) -> None:
     assert read_report(text) is None
+
+
+def test_of_many_nodes_that_a_finding_is_about_each_is_known_not_only_those_that_its_sentence_names() -> None:
+    broken = {End("a", f"a-{number}") for number in range(8)}
+    run = measured({"a": 20}, lambda *ends: SILENT if broken & set(ends) else None)
+    probes = {end: replace(run.probes[end], report=replace(SOUND, carrier=False)) for end in broken}
+    run = replace(run, probes=run.probes | probes)
+    (finding,) = found(run)
+    assert "and 3 more" in finding.key
+    assert causes.problems(run) == dict.fromkeys(broken, "checkup-link-down")

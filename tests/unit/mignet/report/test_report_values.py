@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pictured
 import pytest
@@ -12,6 +14,7 @@ import yaml
 from config.demand import Demand
 from config.findings import Finding
 from config.project_files import Project
+from mignet.checkup import kept
 from mignet.report import Report, assemble, checkups, drawings, files_of, history, page
 from mignet.report.books import Use
 from mignet.report.sighting import from_files
@@ -178,19 +181,19 @@ def test_the_last_checkup_is_shown_with_its_broken_ways(tmp_path: Path) -> None:
     report = assemble(project, ["one", "two"], files, [from_files(s) for s in stacks], asked=False, checkup=path)
     assert report.checkup is not None
     assert [way.words for way in report.checkup.broken] == ["one/node-1 → two/node-0: no answer"]
-    heads, ways = report.checkup.matrix()
+    heads, ways = checkups.matrix(report.checkup)
     assert heads == tuple(f"{stack}/node-{index}" for stack in ("one", "two") for index in range(3))
     assert [way.ok for way in ways["one/node-1", "two/node-0"]] == [False]
-    assert report.checkup.tone == "bad"
+    assert checkups.tone(report.checkup) == "bad"
 
 
 def test_a_checkup_of_many_nodes_is_shown_by_cluster_and_of_many_clusters_by_those_that_are_hit(tmp_path: Path) -> None:
     names = {f"c{number:02}": "" for number in range(20)}
     report = pictured.fleet(tmp_path / "p", names, subnet="10.200.0.0/16", asked=True)
     path = pictured.checkup(report, tmp_path / "c.json", broken={("c01/node-1", "c07/node-0"): "no answer"})
-    found = checkups.last(Project.find(tmp_path / "p"), path)
+    found = kept.last(Project.find(tmp_path / "p"), path)
     assert found is not None
-    heads, ways = found.matrix()
+    heads, ways = checkups.matrix(found)
     assert set(heads) == {"c01", "c07", "the other 18"}
     assert sum(len(each) for each in ways.values()) == len(found.ways)
 
@@ -203,7 +206,7 @@ def test_a_finding_of_a_checkup_is_read_back_as_it_was(tmp_path: Path) -> None:
     report = pictured.fleet(tmp_path / "p", {"one": "", "two": ""})
     content = json.loads(pictured.checkup(report, path, broken={}).read_text()) | {"findings": [entry]}
     path.write_text(json.dumps(content))
-    found = checkups.last(Project.find(tmp_path / "p"), path)
+    found = kept.last(Project.find(tmp_path / "p"), path)
     assert found is not None
     assert found.findings == (finding,)
 
@@ -326,3 +329,62 @@ def test_addresses_that_two_stacks_have_are_marked_on_the_map(tmp_path: Path) ->
     areas = drawings.strip(1, report.books[0]).areas
     assert [(area.first, area.last) for area in areas if area.kind == "twice"] == [(15, 46)]
     assert report.ways.ready == 0
+
+
+DAY = timedelta(days=1)
+
+
+def with_checkup(folder: Path, *, hours: float = 24, **measured: Any) -> Report:
+    """Return the report of a sound fleet whose node-1 of one did not reach anybody in a checkup."""
+    report = pictured.fleet(folder / "p", {"one": "", "two": "", "three": ""})
+    ends = [f"{stack}/node-{number}" for stack in ("one", "two", "three") for number in range(3)]
+    broken = {(a, b): "no answer" for a in ends for b in ends if "one/node-1" in {a, b}}
+    measured = {"broken": broken, "problems": {"one/node-1": "checkup-link-down"}} | measured
+    path = pictured.checkup(report, folder / "c.json", **measured)
+    return pictured.fleet(folder / "p", {"one": "", "two": "", "three": ""}, checkup=path, hours=hours)
+
+
+def test_a_node_whose_link_a_checkup_found_down_is_green_nowhere(tmp_path: Path) -> None:
+    report = with_checkup(tmp_path)
+    one, two, _ = report.paths
+    (down,) = [lane for lane in one.lanes if "node-1" in lane.nodes]
+    assert (down.nodes, down.tone, down.steps[0].code) == (("node-1",), "bad", "checkup-link-down")
+    assert "measured less than a minute ago" in down.steps[0].why
+    assert two.tone == "good"
+    tones = {cell: each.tone for cell, each in report.ways.cells.items() if cell[0] != cell[1]}
+    assert {cell for cell, tone in tones.items() if tone == "good"} == {("two", "three"), ("three", "two")}
+    assert report.ways.ready == 2
+    (row, *_) = page.rows(report)
+    assert (row.name, row.tone) == ("one", "bad")
+    assert page.headline(report).tone != "good"
+
+
+def test_what_was_measured_long_ago_is_unknown_and_no_finding(tmp_path: Path) -> None:
+    report = with_checkup(tmp_path, begun=datetime.now(UTC) - 3 * DAY)
+    assert report.checkup is not None
+    assert checkups.tone(report.checkup) == "idle"
+    assert report.checkup.words.startswith("unknown: the last checkup was 3 days ago (")
+    assert report.checkup.words.endswith("counts for 24 hours; run mignet checkup")
+    assert codes(report) == []
+    assert [path.tone for path in report.paths] == ["good"] * 3
+    assert {cell.tone for row in drawings.measured(report.checkup).cells for cell in row} == {"idle"}
+    assert "unknown between the nodes, as the last checkup was 3 days ago" in page.headline(report).text
+    assert any("is unknown: the last checkup was 3 days ago" in each for each in report.left_out)
+
+
+def test_how_long_a_checkup_counts_is_the_users_choice(tmp_path: Path) -> None:
+    report = with_checkup(tmp_path, begun=datetime.now(UTC) - 3 * DAY, hours=100)
+    assert report.paths[0].tone == "bad"
+    assert "measured 3 days ago (" in report.paths[0].lanes[0].steps[0].why
+
+
+def test_every_sentence_says_whether_it_was_measured_or_derived(tmp_path: Path) -> None:
+    derived = pictured.fleet(tmp_path / "p", {"one": "", "two": ""})
+    nothing = "nothing was measured between the nodes (mignet checkup does)"
+    assert page.headline(derived).text.endswith(f", as the clusters' objects say; {nothing}")
+    assert drawings.chains(derived.paths)[0].words == f"every station of 4 nodes is well, as objects say; {nothing}"
+    path = pictured.checkup(derived, tmp_path / "c.json", broken={}, begun=datetime.now(UTC) - timedelta(hours=2))
+    measured = pictured.fleet(tmp_path / "p", {"one": "", "two": ""}, checkup=path)
+    assert "measured between the nodes 2 hours ago (" in page.headline(measured).text
+    assert page.headline(measured).text.endswith("18 of 18 well")
+    assert "; 3 of 4 nodes were measured 2 hours ago" in drawings.chains(measured.paths)[0].words
