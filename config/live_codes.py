@@ -10,10 +10,12 @@ WAIVABLE_LIVE = frozenset(
         # Before up: what the cluster is like.
         "api-version-converted",
         "attachment-adopted",
+        "field-written-back",
         "handlers-none",
         "limit-default",
         "limit-taken",
         "limit-unmanaged",
+        "network-switched",
         "nic-default-route",
         "nic-single",
         "node-state-missing",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from components.ownership import FIELD_MANAGER
 from config.findings import Finding
 from mignet.arguments import (
     CHANGES,
@@ -31,7 +32,7 @@ from mignet.arguments import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from config.project_files import Project
     from config.stack import Stack
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from mignet.run import Engine
 
 app = typer.Typer()
+ROUNDS = 2
+"""Times that --fix repairs what somebody writes back, before it says who has won."""
 
 
 @app.command(rich_help_panel=LOOK)
@@ -89,12 +92,7 @@ def drift(
         drifted = [stack for stack, report in zip(loaded, reports, strict=True) if report.drifted and not report.error]
         declined = bool(drifted) and not (yes or agrees(f"run up for {', '.join(each.name for each in drifted)}?"))
         if drifted and not declined:
-            repair = replace(picked, verb="up", names=tuple(stack.name for stack in drifted))
-            failed = _repair(repair, drifted, taken)
-            _wait(picked, [stack for stack in drifted if stack.name not in failed], taken, wait)
-            with picked.under_way(taken) as course:
-                again = asyncio.run(look(project, loaded, taken, course))
-            reports = [failed.get(report.stack, report) for report in again]
+            reports = _fix(picked, loaded, reports, engine=taken, timeout=wait)
     reports += [readable.report(name, "drift", taken) for name in readable.refused]
     _write(project, reports, "reports" if as_json else output)
     if declined:
@@ -105,6 +103,62 @@ def drift(
         raise typer.Exit(FAILED)
     if any(report.drifted for report in reports):
         raise typer.Exit(CHANGES)
+
+
+def _fix(
+    picked: Picked, loaded: Sequence[Stack], reports: list[Report], *, engine: Engine, timeout: float
+) -> list[Report]:
+    """Repair the stacks that have drifted, and look again; where somebody writes back, once more, and no further."""
+    from mignet.drift import drift as look
+
+    before = {report.stack: report for report in reports}
+    failed: dict[str, Report] = {}
+    fought: list[str] = []
+    left = [stack for stack in loaded if before[stack.name].drifted and not before[stack.name].error]
+    for _ in range(ROUNDS):
+        repair = replace(picked, verb="up", names=tuple(stack.name for stack in left))
+        failed |= _repair(repair, left, engine)
+        _wait(picked, [stack for stack in left if stack.name not in failed], engine, timeout)
+        with picked.under_way(engine) as course:
+            reports = asyncio.run(look(picked.project, loaded, engine, course))
+        again = {
+            report.stack: tuple(_written_back(before[report.stack], report, failed.get(report.stack)))
+            for report in reports
+        }
+        left = [stack for stack in left if again[stack.name]]
+        fought = [stack.name for stack in left]
+        # What a run of before could not do, the next one may.
+        failed = {name: report for name, report in failed.items() if name not in fought}
+        if not left:
+            break
+    return [
+        replace(report, warnings=(*report.warnings, *again[report.stack]))
+        if report.stack in fought
+        else failed.get(report.stack, report)
+        for report in reports
+    ]
+
+
+def _written_back(before: Report, after: Report, failed: Report | None) -> Iterator[str]:
+    """Say which fields differ again after a repair, and who has won; `failed` is the repair's report when it failed.
+
+    What a repair did not come to write, nobody has written back since.
+    """
+    from mignet.guards import said
+    from mignet.writers_back import way_out
+
+    were = {(change.key, each.path): each.by for change in before.changes for each in change.fields}
+    for change in after.changes:
+        for each in change.fields if change.operation == "update" else ():
+            by, place = each.by, (change.key, each.path)
+            if by is None or by.manager == FIELD_MANAGER or each.old == each.new or place not in were:
+                continue
+            if failed is None or by != were[place]:
+                remedy = way_out(by, [each.path]) or f"Agree with {by.manager} on one value"
+                yield (
+                    f"{after.stack}: stopped after {ROUNDS} rounds: {change.key} {each.path} is {said(each.old)} again,"
+                    f" not {said(each.new)}: {by} writes it back, and has won. {remedy}"
+                )
 
 
 def _show(reports: Sequence[Report]) -> None:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 from components.ownership import FIELD_MANAGER, labels
 from config.findings import Finding, rule, shown
 from config.hyperconverged import NAME
-from mignet.guards import hyperconverged_kind, made_by, name_of, stack_of, value_at
+from mignet.guards import controller_of, hyperconverged_kind, kept_by, made_by, name_of, stack_of, value_at
 from mignet.kinds import KUBEVIRT, NAMESPACE, NETWORK_ATTACHMENT, NODE_POLICY, POD
 from mignet.operator import operator_asleep, operator_degraded, settings_not_taken
 from mignet.ownership import meet, owners, writer_of
 from mignet.snapshot import Read, Snapshot
 from mignet.verify.handlers import pods_keep_old_network
 from mignet.verify.pods import HANDLER, LABEL, SYNC, read_pod
+from mignet.writers_back import way_out, writers_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -139,9 +140,11 @@ def field_changed(seen: Seen) -> Iterator[Finding]:
         if _code(each) == "field-changed":
             if each.same_meaning:
                 sentence = f"{each.path} means what is declared, in another form{_by(each)}"
-                yield seen.finding("warning", "field-changed", change.key, sentence, _FIX)
+                yield seen.finding("warning", "field-changed", change.key, sentence, _mend(each, _FIX))
             else:
-                yield seen.finding("error", "field-changed", change.key, f"{_is_not(each)}{_by(each)}", _FIX)
+                yield seen.finding(
+                    "error", "field-changed", change.key, f"{_is_not(each)}{_by(each)}", _mend(each, _FIX)
+                )
 
 
 @rule("not-applied")
@@ -160,7 +163,8 @@ def field_taken(seen: Seen) -> Iterator[Finding]:
     for change, each in seen.updates():
         if _code(each) == "field-taken":
             sentence = f"{each.path} is {shown(each.new)} as declared, and no longer ours{_by(each)}"
-            yield seen.finding("warning", "field-taken", change.key, sentence, "mignet drift --fix makes it ours again")
+            remedy = _mend(each, "mignet drift --fix makes it ours again")
+            yield seen.finding("warning", "field-taken", change.key, sentence, remedy)
 
 
 @rule("list-extended")
@@ -170,7 +174,7 @@ def list_extended(seen: Seen) -> Iterator[Finding]:
         if _code(each) == "list-extended":
             more = [item for item in each.old if item not in each.new]
             sentence = f"{each.path} holds {shown(more)} beyond what is declared{_by(each)}"
-            yield seen.finding("error", "list-extended", change.key, sentence, _FIX)
+            yield seen.finding("error", "list-extended", change.key, sentence, _mend(each, _FIX))
 
 
 @rule("network-elsewhere")
@@ -182,6 +186,7 @@ def network_elsewhere(seen: Seen) -> Iterator[Finding]:
                 f"names network {each.old}" if each.old else "names no network, so that migrations take the pods' one"
             )
             remedy = "mignet drift --fix puts it back; every virt-handler restarts then, one after the other"
+            remedy = _mend(each, remedy)
             sentence = f"{named}, not {each.new}{_by(each)}"
             yield seen.finding("error", "network-elsewhere", change.key, sentence, remedy)
 
@@ -208,8 +213,11 @@ def object_left_over(seen: Seen) -> Iterator[Finding]:
 def object_recreated(seen: Seen) -> Iterator[Finding]:
     """An object has the declared name, and we wrote nothing of it: somebody deleted ours and made another."""
     for live in seen.whole_objects:
-        if made_by(live):
-            metadata = live["metadata"]
+        metadata = live["metadata"]
+        if controller := controller_of(live):
+            remedy = "Choose another name, as a repair would be written back"
+            yield seen.finding("error", "object-recreated", name_of(live), kept_by(controller), remedy)
+        elif made_by(live):
             first = min((writer for _, writer in owners(live)), key=lambda each: each.time, default=None)
             sentence = f"was made by {first or 'somebody who left no trace'}, not by this stack: recreated by hand"
             remedy = (
@@ -275,7 +283,8 @@ def field_co_owned(seen: Seen) -> Iterator[Finding]:
                 by_writer.setdefault(by, []).append(path)
         for by, paths in by_writer.items():
             sentence = f"{', '.join(sorted(paths))}: declared by {by}, too"
-            remedy = f"Take it out of what {by.manager} applies, or out of the stack file"
+            back = next((each for each in writers_back(seen.stack, live) if each.by == by), None)
+            remedy = back.remedy if back else f"Take it out of what {by.manager} applies, or out of the stack file"
             yield seen.finding("warning", "field-co-owned", name_of(live), sentence, remedy)
 
 
@@ -318,6 +327,11 @@ def _code(each: FieldChange) -> str:
     if isinstance(each.old, list) and isinstance(each.new, list) and all(item in each.old for item in each.new):
         return "list-extended"
     return "field-changed"
+
+
+def _mend(each: FieldChange, remedy: str) -> str:
+    """Return the way out of a change: a controller that writes back has to be told first."""
+    return way_out(each.by, [each.path]) or remedy
 
 
 def _is_not(each: FieldChange) -> str:

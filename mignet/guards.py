@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING
 
 from components.ownership import FIELD_MANAGER
 from config.findings import shown, waived
 from config.hyperconverged import NAME
-from mignet import cni_configuration, uplink_conflicts
+from mignet import cni_configuration, json_patches, uplink_conflicts, writers_back
 from mignet.changes import FieldChange, declared_differences
 from mignet.cluster import Cluster, ClusterError, ConflictError
 from mignet.kinds import (
@@ -48,9 +49,10 @@ def hyperconverged_kind(stack: Stack) -> Kind:
 async def prerequisites(stack: Stack, cluster: Cluster, *, foreign: bool = False) -> tuple[Object | None, Object]:
     """Return the live attachment (None when there is none) and HyperConverged of a cluster fit for the stack.
 
-    The namespace and the HyperConverged exist, both APIs are served in the wanted version, and a
-    NetworkAttachmentDefinition of the wanted name is ours or may be adopted. Raises GuardError otherwise. With
-    `foreign`, one of somebody else will do: who only looks takes nothing from anybody.
+    The namespace and the HyperConverged exist, both APIs are served in the wanted version, a
+    NetworkAttachmentDefinition of the wanted name is ours or may be adopted, and no patch of the operator overrides
+    what is declared. Raises GuardError otherwise. With `foreign`, what is somebody else's will do: who only looks takes
+    nothing from anybody.
     """
     namespace, kind = stack.cluster.namespace, hyperconverged_kind(stack)
     found = await asyncio.gather(
@@ -76,9 +78,15 @@ async def prerequisites(stack: Stack, cluster: Cluster, *, foreign: bool = False
             f"HyperConverged {NAME} does not exist in namespace {namespace}; create it with the operator's own"
             " default first (this program never creates one), or correct cluster.namespace"
         )
-    if attachment is not None and not stack.attachment.adopt and not foreign:
+    if attachment is not None and not foreign:
         remedy = "set attachment.adopt: true to take it over, or choose another attachment.name"
-        sentences.extend(_foreign(stack, attachment, remedy))
+        sentences.extend(_foreign(stack, attachment, remedy, adopt=stack.attachment.adopt))
+    if not foreign:
+        sentences.extend(
+            f"{name_of(hyperconverged)} has {each.sentence}. {each.remedy}"
+            for each in json_patches.overrides(stack, hyperconverged)
+            if hyperconverged is not None
+        )
     if sentences or hyperconverged is None:
         raise GuardError(stack.name, sentences)
     return attachment, hyperconverged
@@ -139,8 +147,12 @@ def settled(stack: Stack, live: Iterable[Object]) -> None:
         raise GuardError(stack.name, sentences)
 
 
-def _foreign(stack: Stack, live: Object, remedy: str) -> Iterable[str]:
-    if makers := made_by(live):
+def _foreign(stack: Stack, live: Object, remedy: str, *, adopt: bool = False) -> Iterable[str]:
+    if controller := controller_of(live):
+        yield f"{name_of(live)} {kept_by(controller)}; choose another name"
+    elif adopt:
+        return
+    elif makers := made_by(live):
         yield f"{name_of(live)} exists and was made by somebody else (field manager {makers}); {remedy}"
     elif (instance := stack_of(live)) not in {None, stack.name}:
         yield f"{name_of(live)} belongs to stack {instance}; choose another name, or destroy that stack first"
@@ -151,6 +163,20 @@ def name_of(live: Object) -> str:
     metadata = live["metadata"]
     where = f"{metadata['namespace']}/" if "namespace" in metadata else ""
     return f"{live['kind']} {where}{metadata['name']}"
+
+
+def controller_of(live: Object) -> str | None:
+    """Return the controller that keeps an object, as `Kind name`; None when there is none.
+
+    A user-defined network and the network operator's additionalNetworks make attachments so.
+    """
+    references = live["metadata"].get("ownerReferences") or ()
+    return next((f"{each.get('kind')} {each.get('name')}" for each in references if each.get("controller")), None)
+
+
+def kept_by(controller: str) -> str:
+    """Say why an object with a controller is not taken over, as the rest of a sentence that begins with it."""
+    return f"is kept by {controller}, which writes its content back: it cannot be adopted"
 
 
 def made_by(live: Object) -> str | None:
@@ -217,6 +243,33 @@ def stale_handlers(stack: Stack, changes: Iterable[FieldChange]) -> Iterator[str
             f"{where} changes in place ({paths}): virt-handlers that run keep the old network until they are"
             f" restarted{remedy}"
         )
+
+
+def switch(stack: Stack, old: object) -> Iterator[str]:
+    """Say that the HyperConverged names another network, which an apply switches; `old` is what it names.
+
+    A network of the stack's own, of before a change with `rollout: rename`, is what its user has asked to change over.
+    """
+    mine = stack.attachment
+    own = mine.rollout == "rename" and re.fullmatch(rf"{re.escape(mine.name)}(-[0-9a-f]{{8}})?", str(old))
+    if old not in {None, "", stack.network} and not own:
+        yield f"{stack.name}: HyperConverged {stack.cluster.namespace}/{NAME} {switches(stack, old)}"
+
+
+def switches(stack: Stack, old: object) -> str:
+    """Say what a switch of the network does, as the rest of a sentence that begins with the HyperConverged."""
+    return (
+        f"switches from {old} to {stack.network}: every virt-handler restarts, one after the other, and migrations fail"
+        " meanwhile"
+    )
+
+
+def will_be_written_back(stack: Stack, live: Iterable[Object | None]) -> Iterator[str]:
+    """Warn of the controllers that write declared fields of these objects back."""
+    for each in live:
+        if each is not None:
+            found = waived(stack.name, writers_back.written_back(stack, each), stack.waivers)
+            yield from (str(finding) for finding in found if finding.waived is None)
 
 
 def refused_take_over(change: FieldChange) -> str:

@@ -8,6 +8,7 @@ from lightkube.utils.quantity import parse_quantity
 
 from components.ownership import FIELD_MANAGER
 from config.findings import Finding, rule, shown
+from mignet import json_patches
 from mignet.guards import hyperconverged_kind, name_of, value_at
 from mignet.hyperconverged_versions import limits_path
 from mignet.ownership import writer_of
@@ -102,7 +103,18 @@ def operator_degraded(look: Look) -> Iterator[Finding]:
 def settings_not_taken(look: LookBelow) -> Iterator[Finding]:
     """KubeVirt reads its own object, into which the operator copies the HyperConverged's settings."""
     live, above = look.kubevirt, look.hyperconverged
-    if live is None or above is None or behind(above):
+    if live is None or above is None:
+        return
+    patched = json_patches.overrides(look.stack, above)
+    if patched and not taken(look):
+        # It stays so, whether the operator has looked at the last change or not.
+        key = name_of(above)
+        for each in patched:
+            yield Finding(
+                "error", "settings-not-taken", look.stack.name, key, None, f"has {each.sentence}", each.remedy
+            )
+        return
+    if behind(above):
         return
     if differs := "; ".join(_not_taken(look.stack, live, above)):
         yield Finding(

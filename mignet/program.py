@@ -19,6 +19,7 @@ from config.stack import Stack, load_stack
 from mignet import cni_configuration, guards
 from mignet.changes import differences
 from mignet.cluster import Cluster, ClusterError
+from mignet.hyperconverged_versions import limits_path
 from mignet.nodes import Handlers, Nodes
 from mignet.uplink_changes import effects
 
@@ -116,12 +117,19 @@ async def _check(stack: Stack) -> list[str]:
     wanted = {policy.name: {"spec": policy.spec} for policy in stack.policies}
     on_uplink = (
         sentence
-        for live in policies
+        for policy in policies
         for sentence in effects(
-            stack, live["metadata"]["name"], differences({"spec": live["spec"]}, wanted[live["metadata"]["name"]])
+            stack, policy["metadata"]["name"], differences({"spec": policy["spec"]}, wanted[policy["metadata"]["name"]])
         )
     )
-    return [*guards.stale_handlers(stack, changes), *on_uplink, *(_taken(stack, change) for change in taken)]
+    named = guards.value_at(live, f"{limits_path(live['apiVersion'])}.network")
+    return [
+        *guards.stale_handlers(stack, changes),
+        *guards.switch(stack, named),
+        *on_uplink,
+        *(_taken(stack, change) for change in taken),
+        *guards.will_be_written_back(stack, (attachment, live, *policies)),
+    ]
 
 
 def _taken(stack: Stack, change: FieldChange) -> str:

@@ -17,8 +17,8 @@ from mignet.changes import ObjectChange, Report
 from mignet.cluster import Cluster, ClusterError, ConflictError
 from mignet.engines import direct_engine
 from mignet.fleet_work import CTRL_C, StoppedError
-from mignet.guards import GuardError, stale_handlers
-from mignet.kinds import NODE_POLICY
+from mignet.guards import GuardError, stale_handlers, switch, will_be_written_back
+from mignet.kinds import HYPERCONVERGED_V1, NODE_POLICY
 from mignet.uplink_changes import effects
 from mignet.uplinks import UplinkError
 
@@ -195,7 +195,11 @@ async def _planned(project: Project, stack: Stack, verb: Verb) -> tuple[Report, 
     except (ConfigError, GuardError, ClusterError, ConflictError) as error:
         return _report(stack, verb, error=sentences(stack, error)), []
     outputs = {} if verb == "destroy" else declaring.result().outputs
-    return _report(stack, verb, tuple(step.change for step in steps), outputs=outputs), steps
+    report = _report(stack, verb, tuple(step.change for step in steps), outputs=outputs)
+    if verb == "destroy":
+        return report, steps
+    back = will_be_written_back(stack, (step.live for step in steps))
+    return replace(report, warnings=(*report.warnings, *_switch(stack, report.changes), *back)), steps
 
 
 async def _with_pulumi(project: Project, stacks: Sequence[Stack], verb: Verb, course: Course, *, asked: bool) -> Plan:
@@ -261,6 +265,13 @@ def _stale_handlers(stack: Stack, changes: Iterable[ObjectChange]) -> Iterator[s
     for change in changes:
         if change.operation == "update" and change.name == stack.network:
             yield from stale_handlers(stack, change.fields)
+
+
+def _switch(stack: Stack, changes: Iterable[ObjectChange]) -> Iterator[str]:
+    for change in changes:
+        for each in change.fields:
+            if change.kind == HYPERCONVERGED_V1.kind and each.path.endswith(".network"):
+                yield from switch(stack, each.old)
 
 
 def _on_uplink(stack: Stack, changes: Iterable[ObjectChange]) -> Iterator[str]:

@@ -267,6 +267,15 @@ def machine(name: str, *networks: str, namespace: str = "shop") -> Edit:
     return edit(place, spec={"domain": {"devices": {}}, "networks": listed})
 
 
+PINNED = {"hyperConverged": {"liveMigration": {"completionTimeoutPerGiB": 150}}}
+
+
+def patched(*operations: Object, component: str = "kubevirt") -> Edit:
+    """Have the operator patch what it makes of the HyperConverged."""
+    annotation = {f"{component}.kubevirt.io/jsonpatch": json.dumps(operations)}
+    return edit(HYPERCONVERGED, metadata={"annotations": annotation})
+
+
 def _plugin(*commands: str) -> Object:
     """whereabouts' own DaemonSet, as it is upstream."""
     manifest = daemon_set((kinds.DAEMON_SET, "kube-system", "whereabouts"))
@@ -894,6 +903,43 @@ TRAPS: tuple[Trap, ...] = (
         (attachment("migration", {"type": "macvlan"}, namespace=NAMESPACE),),
         says="was made by somebody else (field manager kubectl-create)",
     ),
+    # The cases cudn-owns-the-nad, and additionalNetworks of the network operator: with or without consent.
+    *(
+        Trap(
+            "attachment-foreign",
+            (attachment("migration", {"type": "macvlan"}, namespace=NAMESPACE, owner=owner),),
+            {"attachment": {"adopt": adopt}},
+            says=f"is kept by {owner['kind']} {owner['name']}, which writes its content back: it cannot be adopted",
+        )
+        for owner in (
+            {"kind": "ClusterUserDefinedNetwork", "name": "lm"},
+            {"kind": "Network", "name": "cluster", "apiVersion": "operator.openshift.io/v1"},
+        )
+        for adopt in (True, False)
+    ),
+    # The case jsonpatch-drops-the-network (hyperconverged-cluster-operator#1201), and its kin.
+    *(
+        Trap("jsonpatch-overrides", (patched(*operations),), PINNED, says=says)
+        for operations, says in (
+            (
+                [{"op": "add", "path": "/spec/configuration/migrations", "value": {"allowPostCopy": True}}],
+                'operation 1 of 1 (add /spec/configuration/migrations {"allowPostCopy": true}) drops'
+                " completionTimeoutPerGiB, network:",
+            ),
+            ([{"op": "remove", "path": "/spec/configuration"}], "drops completionTimeoutPerGiB, network:"),
+            (
+                [
+                    {"op": "add", "path": "/spec/configuration/developerConfiguration/cpuAllocationRatio", "value": 5},
+                    {"op": "replace", "path": "/spec/configuration/migrations/network", "value": "other"},
+                ],
+                "operation 2 of 2 (replace /spec/configuration/migrations/network other) sets network to other",
+            ),
+            (
+                [{"op": "move", "path": "/spec/x", "from": "/spec/configuration/migrations/network"}],
+                "drops network:",
+            ),
+        )
+    ),
     Trap(
         "attachment-adopted",
         (attachment("migration", {"type": "macvlan"}, namespace=NAMESPACE),),
@@ -981,6 +1027,40 @@ TRAPS: tuple[Trap, ...] = (
 
 FITS: dict[str, tuple[tuple[Edit, ...], Object]] = {
     "as it is": ((), {}),
+    "patches of what no stack declares": (
+        (
+            patched(
+                {"op": "add", "path": "/spec/configuration/migrations/allowPostCopy", "value": True},
+                {"op": "add", "path": "/spec/configuration/developerConfiguration/cpuAllocationRatio", "value": 5},
+                {"op": "remove", "path": "/spec/configuration/migrationsOfOthers"},
+            ),
+        ),
+        PINNED,
+    ),
+    "a patch that sets what is declared": (
+        (
+            patched(
+                {"op": "add", "path": "/spec/configuration/migrations", "value": {}},
+                {
+                    "op": "replace",
+                    "path": "/spec/configuration/migrations",
+                    "value": {"network": "migration", "completionTimeoutPerGiB": 150},
+                },
+            ),
+        ),
+        PINNED,
+    ),
+    **{
+        f"a patch of {component}": (
+            (patched({"op": "remove", "path": "/spec/configuration"}, component=component),),
+            PINNED,
+        )
+        for component in ("containerizeddataimporter", "networkaddonsconfigs", "ssp")
+    },
+    "the network that the stack names": (
+        (edit(HYPERCONVERGED, spec={"liveMigrationConfig": {"network": "migration"}}),),
+        {},
+    ),
     "a bridge with the NIC as its port": (
         everywhere(lambda node: bridge(node, "br1", "eth1")),
         {"attachment": BRIDGE},

@@ -50,6 +50,8 @@ class Step:
     manifest: Object
     declared: Declared | None
     """None when the object is ours and no longer declared."""
+    live: Object | None = None
+    """What stands there now; None when nothing does."""
 
 
 async def plan(
@@ -98,7 +100,7 @@ async def _plan_one(
     stack: Stack, declared: Declared, live: Object | None, cluster: Cluster, *, only_look: bool
 ) -> Step:
     try:
-        step = await _dry_run(stack, declared, live, cluster, only_look=only_look)
+        step = replace(await _dry_run(stack, declared, live, cluster, only_look=only_look), live=live)
         return _without_directives(step) if only_look else step
     except ClusterError as error:
         if error.reason != "forbidden" or not only_look:

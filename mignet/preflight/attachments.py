@@ -8,7 +8,7 @@ from config.attachment import Ipvlan, Macvlan
 from config.findings import Finding, rule
 from config.fleet import handed_out
 from config.ipam import Whereabouts
-from mignet.guards import made_by, name_of, stack_of
+from mignet.guards import controller_of, kept_by, made_by, name_of, stack_of
 from mignet.kinds import NETWORK_ATTACHMENT, NODE_POLICY
 from mignet.preflight import other_pools
 from mignet.preflight.seen import names
@@ -30,7 +30,10 @@ def attachment_foreign(seen: Seen) -> Iterator[Finding]:
     if live is None:
         return
     makers = made_by(live)
-    if stack.attachment.adopt and makers:
+    if controller := controller_of(live):
+        remedy = "Choose another attachment.name, or a network of your own"
+        yield seen.finding("error", "attachment-foreign", name_of(live), kept_by(controller), remedy)
+    elif stack.attachment.adopt and makers:
         yield seen.finding(
             "info",
             "attachment-adopted",
@@ -65,7 +68,9 @@ def policy_foreign(seen: Seen) -> Iterator[Finding]:
         if live is None:
             continue
         makers, other = made_by(live), stack_of(live)
-        if makers or other not in {None, stack.name}:
+        if controller := controller_of(live):
+            yield seen.finding("error", "policy-foreign", name_of(live), kept_by(controller), "Rename the node group")
+        elif makers or other not in {None, stack.name}:
             why = f"was made by somebody else (field manager {makers})" if makers else f"belongs to stack {other}"
             remedy = "Rename the node group, or delete that policy after taking its interfaces back"
             yield seen.finding("error", "policy-foreign", name_of(live), why, remedy)

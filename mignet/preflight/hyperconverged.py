@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from config.findings import Finding, rule, shown
 from config.hyperconverged import NAME, LiveMigration
-from mignet.guards import hyperconverged_kind, value_at
+from mignet import json_patches, writers_back
+from mignet.guards import hyperconverged_kind, stack_of, switches, value_at
 from mignet.hyperconverged_versions import limits_path
-from mignet.kinds import KUBEVIRT, NAMESPACE
+from mignet.kinds import KUBEVIRT, NAMESPACE, NETWORK_ATTACHMENT
 from mignet.operator import operator_asleep, operator_degraded
 from mignet.preflight.apis import served
 from mignet.preflight.seen import GATE
@@ -203,6 +204,50 @@ def hyperconverged_refuses(seen: Seen) -> Iterator[Finding]:
         )
 
 
+@rule("network-switched")
+def network_switched(seen: Seen) -> Iterator[Finding]:
+    """A cluster that migrates over another network already changes over to the stack's: all its handlers restart."""
+    stack = seen.stack
+    named = value_at(seen.hyperconverged or {}, f"{path(stack)}.network")
+    if named in {None, "", stack.network}:
+        return
+    try:
+        before = seen.one(NETWORK_ATTACHMENT, str(named), stack.cluster.namespace)
+    except UnreadError:
+        before = None
+    # The stack's own one of before is changed over as its rollout says.
+    own = before is not None and stack_of(before) == stack.name
+    yield seen.finding(
+        "info" if own else "warning",
+        "network-switched",
+        f"{_key(seen)} {path(stack)}.network",
+        f"is {named}: up {switches(stack, named)}",
+        "Migrate nothing meanwhile" + ("" if own else f"; or keep that network: attachment.name: {named}"),
+    )
+
+
+@rule("jsonpatch-overrides")
+def jsonpatch_overrides(seen: Seen) -> Iterator[Finding]:
+    """The operator patches KubeVirt after its own fields: what the annotation says wins, without a word."""
+    for each in json_patches.overrides(seen.stack, seen.hyperconverged):
+        yield seen.finding("error", "jsonpatch-overrides", _key(seen), f"has {each.sentence}", each.remedy)
+
+
+@rule("field-written-back")
+def field_written_back(seen: Seen) -> Iterator[Finding]:
+    """A controller that declares the same field comes back: after up has taken the field, it writes its own value."""
+    stack = seen.stack
+    try:
+        attachment = seen.one(NETWORK_ATTACHMENT, stack.network, stack.cluster.namespace)
+    except UnreadError:
+        attachment = None
+    names = {policy.name for policy in stack.policies}
+    policies = [each for each in seen.policies if each["metadata"]["name"] in names] if names else []
+    for live in (seen.hyperconverged, attachment, *policies):
+        if live is not None:
+            yield from writers_back.written_back(stack, live)
+
+
 RULES = (
     namespace_missing,
     hyperconverged_missing,
@@ -214,4 +259,7 @@ RULES = (
     gate_off,
     limit_owned,
     hyperconverged_refuses,
+    network_switched,
+    jsonpatch_overrides,
+    field_written_back,
 )

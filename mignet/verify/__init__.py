@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mignet import strangers
 from mignet.cluster import ClusterError
+from mignet.json_patches import overrides
 from mignet.kinds import NODE_POLICY
 from mignet.snapshot import Judged, Read, Snapshot, judge, look
 from mignet.verify import addresses, handlers, migration, peers, pools
@@ -115,7 +116,11 @@ async def _judged(cluster: Cluster, sight: Sight, *, late: bool) -> tuple[Verdic
     if early.findings:
         return Verdict(early, sight), ""
     steps = pending(sight)
-    doubtful = any(not pod.ready for pod in sight.living) or sight.stack.policies
+    doubtful = (
+        any(not pod.ready for pod in sight.living)
+        or sight.stack.policies
+        or overrides(sight.stack, sight.hyperconverged)
+    )
     if steps and not doubtful and not late:
         return None, _words(sight)
     seen = sight.seen.with_(await look(cluster, sight.stack, other_reads(sight.stack)))

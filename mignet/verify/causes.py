@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from config.findings import Finding, rule
+from mignet.json_patches import overrides
 from mignet.kinds import EVENT, NODE_ENACTMENT, NODE_POLICY
+from mignet.operator import settings_not_taken
 from mignet.uplinks import rollout
 from mignet.verify.errors import panic, reason
 from mignet.verify.pods import moment
@@ -112,7 +114,14 @@ def unfinished(sight: Sight) -> Iterator[Finding]:
         yield Finding("error", step.code, sight.stack.name, step.key, None, f"{step.rule}{said}", step.remedy)
 
 
-CAUSES = (uplink_failing, pod_crashes, pool_full, pod_stuck)
+@rule("settings-not-taken")
+def settings_patched(sight: Sight) -> Iterator[Finding]:
+    """What the operator's annotation overrides, no waiting brings: it is said at once."""
+    if overrides(sight.stack, sight.hyperconverged):
+        yield from settings_not_taken(sight)
+
+
+CAUSES = (settings_patched, uplink_failing, pod_crashes, pool_full, pod_stuck)
 """What ends the waiting at once."""
 
 

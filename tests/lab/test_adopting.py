@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import uuid
 from typing import Any
 
+import pytest
 from support import Workspace
 
 HOSTS = [f"10.200.5.{last}/32" for last in (222, 223)]
@@ -53,3 +55,88 @@ def test_a_preview_says_in_words_that_only_the_form_changes(workspace: Workspace
     outcome = workspace.run("mignet", "preview", workspace.stack, "--engine", "direct")
     assert outcome.code == 0, outcome.err
     assert "spec.config: the same configuration in another form: " in outcome.out
+
+
+def test_a_network_of_another_name_is_switched_with_a_warning(workspace: Workspace, engine: str) -> None:
+    site = workspace.site
+    site.kube.merge(site.hyperconverged, {"spec": {"liveMigrationConfig": {"network": "cnv-mig"}}}, "Mozilla")
+    said = (
+        f"{workspace.stack}: HyperConverged {site.namespace}/kubevirt-hyperconverged switches from cnv-mig to"
+        " migration: every virt-handler restarts, one after the other, and migrations fail meanwhile"
+    )
+    for verb in ("preview", "up"):
+        outcome = workspace.mignet(verb, engine)
+        assert outcome.code == 0, outcome.out + outcome.err
+        assert said in outcome.reports[0]["warnings"]
+    assert said not in workspace.mignet("preview", engine).reports[0]["warnings"]
+
+
+@pytest.mark.pulumi
+def test_plain_pulumi_says_the_same(workspace: Workspace) -> None:
+    unnamed(workspace)
+    site = workspace.site
+    site.kube.merge(site.hyperconverged, {"spec": {"liveMigrationConfig": {"network": "cnv-mig"}}}, "Mozilla")
+    workspace.run("pulumi", "stack", "init", workspace.stack)
+    workspace.write()
+    outcome = workspace.run("pulumi", "preview", "--stack", workspace.stack, "--non-interactive")
+    text = " ".join((outcome.out + outcome.err).split())
+    assert outcome.code == 0, text
+    assert FORM in text
+    assert "switches from cnv-mig to migration: every virt-handler restarts" in text
+
+
+OWNERS = {
+    "ClusterUserDefinedNetwork": "k8s.ovn.org/v1",
+    "Network": "operator.openshift.io/v1",
+}
+
+
+@pytest.mark.parametrize("kind", OWNERS)
+@pytest.mark.parametrize("adopt", [True, False])
+def test_an_attachment_that_a_controller_keeps_cannot_be_adopted(
+    workspace: Workspace, engine: str, kind: str, *, adopt: bool
+) -> None:
+    owner = {"apiVersion": OWNERS[kind], "kind": kind, "name": "lm", "uid": str(uuid.uuid4()), "controller": True}
+    attachment(workspace, {"cniVersion": "0.3.1", "type": "macvlan"}, ownerReferences=[owner])
+    workspace.config["attachment"]["adopt"] = adopt
+    workspace.write()
+    before = workspace.site.content()
+    said = f"is kept by {kind} lm, which writes its content back: it cannot be adopted; choose another name"
+    for verb in ("preview", "up"):
+        outcome = workspace.mignet(verb, engine)
+        assert outcome.code == 1, outcome.out + outcome.err
+        assert said in outcome.reports[0]["error"]
+    drift = workspace.mignet("drift", "direct")
+    assert drift.code == 7
+    assert any("is kept by" in each["rule"] for each in drift.reports[0]["findings"])
+    assert workspace.site.content() == before
+
+
+def test_a_patch_of_the_operator_that_drops_what_is_declared_is_refused(workspace: Workspace, engine: str) -> None:
+    operation = {"op": "add", "path": "/spec/configuration/migrations", "value": {"allowPostCopy": True}}
+    annotation = {"kubevirt.kubevirt.io/jsonpatch": json.dumps([operation])}
+    site = workspace.site
+    site.kube.merge(site.hyperconverged, {"metadata": {"annotations": annotation}}, "Mozilla")
+    outcome = workspace.mignet("preview", engine)
+    assert outcome.code == 1
+    error = outcome.reports[0]["error"]
+    assert "operation 1 of 1 (add /spec/configuration/migrations" in error
+    assert "drops completionTimeoutPerGiB, network, parallelMigrationsPerCluster" in error
+
+
+def test_a_controller_that_writes_back_is_named_in_a_preview(workspace: Workspace, engine: str) -> None:
+    site = workspace.site
+    manifest = {
+        "apiVersion": site.api,
+        "kind": "HyperConverged",
+        "metadata": {"name": "kubevirt-hyperconverged"},
+        "spec": {"liveMigrationConfig": {"completionTimeoutPerGiB": 800}},
+    }
+    headers = {"content-type": "application/apply-patch+yaml"}
+    params = {"fieldManager": "argocd-controller", "force": "true"}
+    site.kube.call("PATCH", site.hyperconverged, content=json.dumps(manifest), headers=headers, params=params)
+    (warning,) = workspace.mignet("preview", engine).reports[0]["warnings"]
+    assert "has spec.liveMigrationConfig.completionTimeoutPerGiB from Argo CD (field manager argocd-contr" in warning
+    workspace.config["waivers"] = {"field-written-back": "the two are the same team's"}
+    workspace.write()
+    assert workspace.mignet("preview", engine).reports[0]["warnings"] == []

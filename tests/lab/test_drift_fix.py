@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
 import subprocess
+import threading
+from collections.abc import Iterator
 
 import pytest
 import yaml
-from operated import ATTACHMENTS, HCO, Operated, state
-from support import BIN, Workspace
+from operated import ATTACHMENTS, HCO, Operated, state, until
+from support import BIN, Kube, Site, Workspace
 
 
 @pytest.mark.parametrize(("answer", "code", "value"), [("n", 7, 99), ("y", 0, 800)])
@@ -90,3 +93,51 @@ def test_what_a_user_accepts_is_shown_as_waived_and_is_no_drift(workspace: Works
     assert "waived: field-co-owned: " in table.out
     assert f"(waived: {reason})" in table.out
     assert workspace.run("mignet", "check", workspace.stack).out == "1 stack: nothing found\n"
+
+
+@contextlib.contextmanager
+def golden(site: Site, value: int) -> Iterator[None]:
+    """Have a controller that declares a limit, and writes it back as soon as it sees another value there."""
+    manifest = {
+        "apiVersion": site.api,
+        "kind": "HyperConverged",
+        "metadata": {"name": "kubevirt-hyperconverged"},
+        "spec": {"liveMigrationConfig": {"completionTimeoutPerGiB": value}},
+    }
+    kube, stop = Kube(site.kubeconfig, site.context), threading.Event()
+
+    def keep() -> None:
+        headers = {"content-type": "application/apply-patch+yaml"}
+        params = {"fieldManager": "virt-platform-autopilot", "force": "true"}
+        while not stop.wait(0.05):
+            live = kube.call("GET", site.hyperconverged)
+            if live["spec"]["liveMigrationConfig"]["completionTimeoutPerGiB"] != value:
+                kube.call("PATCH", site.hyperconverged, content=json.dumps(manifest), headers=headers, params=params)
+
+    keeper = threading.Thread(target=keep)
+    keeper.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        keeper.join()
+
+
+def test_a_repair_ends_no_edit_war_and_says_who_won(workspace: Workspace, engine: str) -> None:
+    site = workspace.site
+    assert workspace.mignet("up", engine).code == 0
+    with golden(site, 99):
+        until(lambda: site.live()["hyperconverged"]["spec"]["liveMigrationConfig"]["completionTimeoutPerGiB"] == 99)
+        fixed = workspace.mignet("drift", engine, "--fix", "--yes")
+    (report,) = fixed.reports
+    assert fixed.code == 7, fixed.out + fixed.err
+    told = [each for each in report["warnings"] if "stopped after 2 rounds" in each]
+    limit = "spec.liveMigrationConfig.completionTimeoutPerGiB"
+    assert len(told) == 1
+    assert f"kubevirt-hyperconverged {limit} is 99 again, not 800: virt-platform-autopilot (Apply) at " in told[0]
+    assert told[0].endswith(
+        "writes it back, and has won. Annotate the object with platform.kubevirt.io/ignore-fields:"
+        " /spec/liveMigrationConfig/completionTimeoutPerGiB, or with platform.kubevirt.io/mode: unmanaged"
+    )
+    # Only that field was fought for.
+    assert workspace.mignet("drift", engine, "--fix", "--yes").code == 0

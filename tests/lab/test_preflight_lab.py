@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -173,6 +174,40 @@ def test_a_limit_of_somebody_else_is_shown_before_it_is_taken(own: Lab, kube: Ku
 def test_a_limit_of_somebody_else_is_refused_where_the_stack_says_so(own: Lab, kube: Kube) -> None:
     config = {"hyperConverged": LIMIT["hyperConverged"] | {"onConflict": "fail"}}
     assert "and the stack wants 800" in only(judged(own, config), "limit-owned")
+
+
+def test_a_network_of_another_name_is_said_to_be_switched(own: Lab, kube: Kube, put: Callable[[Edit], None]) -> None:
+    put(edit(HYPERCONVERGED, spec={"liveMigrationConfig": {"network": "cnv-mig"}}))
+    # Whose it is, is said as well.
+    found = {each.code: each for each in judged(own).findings}
+    assert found.keys() == {"limit-taken", "network-switched"}
+    assert found["network-switched"].severity == "warning"
+    assert "is cnv-mig: up switches from cnv-mig to migration: every virt-handler" in str(found["network-switched"])
+
+
+def test_a_controller_that_declares_a_limit_writes_it_back(own: Lab, kube: Kube) -> None:
+    manifest = {
+        "apiVersion": "hco.kubevirt.io/v1beta1",
+        "kind": "HyperConverged",
+        "metadata": {"name": "kubevirt-hyperconverged"},
+        "spec": {"liveMigrationConfig": {"completionTimeoutPerGiB": 150}},
+    }
+    golden = {"fieldManager": "virt-platform-autopilot", "force": "true"}
+    headers = {"content-type": "application/apply-patch+yaml"}
+
+    def applied(content: Object) -> None:
+        kube.call("PATCH", path(HYPERCONVERGED), content=json.dumps(content), headers=headers, params=golden)
+
+    applied(manifest)
+    try:
+        pinned = {"hyperConverged": {"liveMigration": {"completionTimeoutPerGiB": 150}}}
+        told = only(judged(own, pinned), "field-written-back", "warning")
+        assert "has spec.liveMigrationConfig.completionTimeoutPerGiB from OpenShift Virtualization's autopilot" in told
+        assert "platform.kubevirt.io/ignore-fields: /spec/liveMigrationConfig/completionTimeoutPerGiB" in told
+        others = {"hyperConverged": {"liveMigration": {"progressTimeout": 150}}}
+        assert lines(judged(own, others)) == []
+    finally:
+        applied({key: manifest[key] for key in ("apiVersion", "kind", "metadata")})
 
 
 def test_a_field_that_the_release_does_not_know_is_refused(own: Lab, kube: Kube) -> None:

@@ -31,6 +31,7 @@ PROVE = "tests/lab/test_verify_traps.py::"
 MACHINE = "tests/lab/test_verify_machine.py::"
 DRIFT = "tests/lab/test_drift.py::"
 ONE = f"{DRIFT}test_each_trap_is_one_finding_and_what_is_ours_is_repaired"
+VERSIONS = "tests/unit/mignet/test_hyperconverged_versions.py::"
 GUARD = "tests/lab/test_guards.py::"
 UPLINK = "tests/lab/test_uplink_rollout.py::"
 
@@ -47,6 +48,8 @@ BY_PREFLIGHT = {
     "limit-taken": f"{PREFLIGHT}test_a_limit_of_somebody_else_is_shown_before_it_is_taken",
     "hyperconverged-refuses": f"{PREFLIGHT}test_a_field_that_the_release_does_not_know_is_refused",
     "policy-foreign": f"{PREFLIGHT}test_a_policy_of_somebody_else_is_refused",
+    "network-switched": f"{PREFLIGHT}test_a_network_of_another_name_is_said_to_be_switched",
+    "field-written-back": f"{PREFLIGHT}test_a_controller_that_declares_a_limit_writes_it_back",
 }
 """Those that are not set by an edit in tests/preflight_traps.py, or not only."""
 
@@ -130,6 +133,16 @@ BY_UP = {
     ),
     "Somebody else owns the defaults: the first apply conflicts": (
         f"{GUARD}test_a_conflict_fails_when_the_stack_says_so",
+    ),
+    "A field was written through the other API version: its owner stands at another path": (
+        f"{VERSIONS}test_a_field_written_in_the_other_version_has_its_owner",
+        f"{VERSIONS}test_a_conflict_with_a_writer_of_the_other_version_has_the_stacks_path",
+    ),
+    "A HyperConverged that others upgraded does not convert to the version that the stack names": (
+        f"{VERSIONS}test_an_object_that_does_not_convert_names_the_field_and_the_way_out",
+    ),
+    "A controller declares the same field, and writes it back after every apply": (
+        "tests/lab/test_drift_fix.py::test_a_repair_ends_no_edit_war_and_says_who_won",
     ),
     "A HyperConverged of another name, or a created one, does nothing": (
         f"{GUARD}test_a_missing_hyperconverged_is_named_and_never_created",

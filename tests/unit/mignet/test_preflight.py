@@ -15,6 +15,7 @@ from preflight_traps import (
     Change,
     Place,
     Trap,
+    attachment,
     edit,
     healthy,
     kubevirt,
@@ -23,6 +24,7 @@ from preflight_traps import (
     without,
 )
 
+from components.ownership import labels
 from config.findings import Finding
 from mignet import kinds
 from mignet.changes import FieldChange
@@ -98,6 +100,8 @@ OTHERS = {
     "limit-taken",
     "hyperconverged-refuses",
     "policy-foreign",
+    "field-written-back",
+    "network-switched",
 }
 
 
@@ -274,3 +278,23 @@ def test_without_the_gate_no_sync_controller_needs_a_nic() -> None:
     edits = (without("dev-control-plane-0", "eth1"), nic("dev-control-plane-0", "eth9"))
     assert only("nic-missing", seen(edits)).severity == "error"
     assert not judge(RULES, seen((*edits, (KUBEVIRT, lambda _: kubevirt())))).findings
+
+
+NAMED = edit(HYPERCONVERGED, spec={"liveMigrationConfig": {"network": "cnv-mig"}})
+
+
+def test_a_network_of_another_name_is_said_to_be_switched() -> None:
+    """The case adopt-unnamed, from a stack that names another network."""
+    finding = only("network-switched", seen((NAMED,)))
+    assert finding.severity == "warning"
+    assert "network is cnv-mig: up switches from cnv-mig to migration: every virt-handler restarts" in str(finding)
+    assert "attachment.name: cnv-mig" in finding.remedy
+
+
+def test_a_stacks_own_network_of_before_is_switched_as_its_rollout_says() -> None:
+    place, made = attachment("cnv-mig", {"type": "macvlan", "master": "eth1"}, namespace=NAMESPACE)
+    live = made(None)
+    assert live is not None
+    live["metadata"]["labels"] = labels("dev")
+    finding = only("network-switched", seen((NAMED, (place, lambda _: live))))
+    assert (finding.severity, finding.remedy) == ("info", "Migrate nothing meanwhile")
