@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from config.attachment_base import Attachment, DelegatingAttachment, canonical_json
+from config.attachment_base import Attachment, DelegatingAttachment
 from config.ipam import Dhcp
 from config.localnet import Localnet
 from config.model import Broken, Model, Refusal
@@ -28,7 +28,6 @@ __all__ = [
     "Localnet",
     "Macvlan",
     "VlanTrunkItem",
-    "canonical_json",
 ]
 
 

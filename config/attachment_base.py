@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import TYPE_CHECKING, Any, Literal
 
+from config.attachment_content import HASH_DIGITS, fingerprint
 from config.ipam import Ipam, Slice, Whereabouts
 from config.model import Broken, Model
 from config.names import CniName, DnsLabel, Mtu
@@ -16,23 +15,15 @@ if TYPE_CHECKING:
     from config.segment import Segment
 
 _NOT_CNI = {"name", "cni_name", "adopt", "rollout", "ipam", "mtu"}
-_HASH_DIGITS = 8
 _LONGEST_LABEL = 63
-
-
-def canonical_json(config: dict[str, Any]) -> str:
-    """Write a CNI configuration the one way this project writes it: sorted keys, no blanks.
-
-    A NetworkAttachmentDefinition holds it as a string, so any other spelling would count as a change.
-    """
-    return json.dumps(config, sort_keys=True, separators=(",", ":"))
 
 
 class Attachment(Model):
     """What every attachment has: the names, the CNI version, the MTU, and how a change of it is rolled out.
 
     `mtu` is in bytes (default: the segment's). With `rollout: rename` the NetworkAttachmentDefinition's name is `name`
-    with a hash of its content behind it, so that a change is a new network, to which the operator moves virt-handler.
+    with a hash behind it of what pods keep of its content, so that a change of that is a new network, to which the
+    operator moves virt-handler.
     """
 
     name: DnsLabel
@@ -52,13 +43,13 @@ class Attachment(Model):
 
     def rules(self) -> Iterator[Broken]:
         """A name with the hash behind it still is a DNS label."""
-        longest = _LONGEST_LABEL - _HASH_DIGITS - 1
+        longest = _LONGEST_LABEL - HASH_DIGITS - 1
         if self.rollout == "rename" and len(self.name) > longest:
             yield Broken(
                 "name-rollout",
                 "name",
                 self.name,
-                f"is {len(self.name)} characters long, and rollout rename puts {_HASH_DIGITS + 1} more behind it",
+                f"is {len(self.name)} characters long, and rollout rename puts {HASH_DIGITS + 1} more behind it",
                 f"Use at most {longest}, so that the whole is a DNS-1123 label",
             )
 
@@ -73,8 +64,7 @@ class Attachment(Model):
     def _suffix(self, segment: Segment, slices: Sequence[Slice]) -> str:
         if self.rollout == "in-place":
             return ""
-        content = canonical_json(self._content(segment, slices))
-        return f"-{hashlib.sha256(content.encode()).hexdigest()[:_HASH_DIGITS]}"
+        return f"-{fingerprint(self._content(segment, slices))}"
 
     def _content(self, segment: Segment, slices: Sequence[Slice]) -> dict[str, Any]:  # noqa: ARG002
         """Return the CNI configuration without what follows from the object's name: what the hash is made of."""

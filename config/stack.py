@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import AfterValidator, BaseModel, Field, RootModel, WithJsonSchema
 
 from config.addressing import AddressRange, Network, Subnet
-from config.attachment import UNFIT_TYPES, AnyAttachment, canonical_json
+from config.attachment import UNFIT_TYPES, AnyAttachment
+from config.attachment_content import canonical_json
 from config.cluster import Cluster
 from config.demand import Demand, demand_of
 from config.findings import ConfigError, Finding, apply_waivers

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from components.ownership import FIELD_MANAGER
+from config.attachment_content import is_of_ranges
 from config.findings import shown, waived
 from config.hyperconverged import NAME
 from mignet import cni_configuration, json_patches, uplink_conflicts, writers_back
@@ -229,20 +231,42 @@ async def conflicts(stack: Stack, cluster: Cluster, live: Object) -> tuple[Field
 
 
 def stale_handlers(stack: Stack, changes: Iterable[FieldChange]) -> Iterator[str]:
-    """Warn that a change of an attachment's content reaches no virt-handler that runs: `changes` are its fields."""
+    """Warn that a change of an attachment's content reaches no virt-handler that runs: `changes` are its fields.
+
+    More addresses to give are no matter for those that run.
+    """
     inside = [change for change in changes if change.path.partition("{")[0] == cni_configuration.PATH]
+    kept = [each.path for each in inside if not is_of_ranges(_in_config(each))]
     where = f"{stack.name}: NetworkAttachmentDefinition {stack.cluster.namespace}/{stack.network}"
     if any(change.same_meaning for change in inside):
         yield f"{where} only changes its form: what it means to pods stays the same, and nothing restarts"
-    elif inside:
+    elif kept:
         remedy = (
             "" if stack.attachment.rollout == "rename" else "; attachment.rollout: rename has the operator move them"
         )
-        paths = ", ".join(change.path for change in inside)
         yield (
-            f"{where} changes in place ({paths}): virt-handlers that run keep the old network until they are"
-            f" restarted{remedy}"
+            f"{where} changes in place ({', '.join(kept)}): virt-handlers that run keep the old network until their"
+            f" pods are made anew{remedy}"
         )
+    elif not all(map(_widens, inside)):
+        paths = ", ".join(each.path for each in inside)
+        yield (
+            f"{where} gives other addresses ({paths}): pods that run keep those that they have, and nothing restarts;"
+            f" mignet verify {stack.name} names the pods whose address is no longer of this stack's"
+        )
+
+
+def _in_config(change: FieldChange) -> str:
+    return change.path.partition("{")[2].removesuffix("}")
+
+
+def _widens(change: FieldChange) -> bool:
+    """Tell whether a change of one end of a range takes no address away."""
+    key = _in_config(change).rpartition(".")[2].replace("_", "").lower()
+    if key not in {"rangestart", "rangeend"} or change.old is None or change.new is None:
+        return key in {"rangestart", "rangeend"} and change.new is None
+    old, new = int(ip_address(change.old)), int(ip_address(change.new))
+    return new <= old if key == "rangestart" else new >= old
 
 
 def switch(stack: Stack, old: object) -> Iterator[str]:

@@ -7,7 +7,7 @@ import contextlib
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pulumi
 from pulumi.runtime import config as pulumi_config
@@ -16,15 +16,16 @@ from config.findings import ConfigError
 from config.fleet_files import read_fleet
 from config.project_files import Project, ProjectNotFoundError
 from config.stack import Stack, load_stack
-from mignet import cni_configuration, guards
+from mignet import attachment_history, cni_configuration, guards
 from mignet.changes import differences
 from mignet.cluster import Cluster, ClusterError
 from mignet.hyperconverged_versions import limits_path
+from mignet.kinds import NETWORK_ATTACHMENT
 from mignet.nodes import Handlers, Nodes
 from mignet.uplink_changes import effects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pulumi.dynamic import ResourceProvider
 
@@ -82,12 +83,31 @@ def guard(stack: Stack) -> None:
     try:
         # The program runs inside an event loop already; the guards get one of their own.
         with ThreadPoolExecutor(max_workers=1) as executor:
-            warnings = executor.submit(lambda: asyncio.run(_check(stack))).result()
+            warnings, note = executor.submit(lambda: asyncio.run(_check(stack))).result()
     except (guards.GuardError, ClusterError) as error:
         message = str(error) if isinstance(error, guards.GuardError) else f"{stack.name}: {error}"
         _refuse(f"the cluster is not fit for this stack; nothing was changed\n{message}")
     for warning in warnings:
         pulumi.log.warn(warning)
+    if note:
+        noted(note)
+
+
+def noted(note: Mapping[str, str]) -> None:
+    """Have annotations on the attachment that the program is going to declare, beside its own."""
+
+    def write(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+        if args.type_ != _ATTACHMENT:
+            return None
+        metadata: Any = args.props["metadata"]
+        more = metadata | {"annotations": metadata["annotations"] | note}
+        return pulumi.ResourceTransformationResult({**args.props, "metadata": more}, args.opts)
+
+    pulumi.runtime.register_stack_transformation(write)
+
+
+_ATTACHMENT = f"kubernetes:{NETWORK_ATTACHMENT.api_version}:{NETWORK_ATTACHMENT.kind}"
+"""The attachment's type, as Pulumi's provider names it."""
 
 
 def _check_fleet(stack: Stack) -> None:
@@ -103,7 +123,8 @@ def _check_fleet(stack: Stack) -> None:
         pulumi.log.warn(files.left_out)
 
 
-async def _check(stack: Stack) -> list[str]:
+async def _check(stack: Stack) -> tuple[list[str], dict[str, str]]:
+    """Return what to warn of, and the note that belongs on the attachment."""
     async with Cluster(stack.cluster, base=Path.cwd()) as cluster:
         attachment, live = await guards.prerequisites(stack, cluster)
         policies = await guards.uplinks(stack, cluster)
@@ -123,13 +144,15 @@ async def _check(stack: Stack) -> list[str]:
         )
     )
     named = guards.value_at(live, f"{limits_path(live['apiVersion'])}.network")
-    return [
+    warnings = [
         *guards.stale_handlers(stack, changes),
         *guards.switch(stack, named),
         *on_uplink,
         *(_taken(stack, change) for change in taken),
         *guards.will_be_written_back(stack, (attachment, live, *policies)),
     ]
+    ours = attachment is not None and not guards.made_by(attachment)
+    return warnings, attachment_history.note(attachment, {"spec": {"config": stack.cni_json}}) if ours else {}
 
 
 def _taken(stack: Stack, change: FieldChange) -> str:

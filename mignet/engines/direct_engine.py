@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from components.ownership import FIELD_MANAGER, labels
 from config.uplink import Uplink
-from mignet import cni_configuration, guards, handlers, uplinks
+from mignet import attachment_history, cni_configuration, guards, handlers, uplinks
 from mignet.changes import FieldChange, ObjectChange, Operation, declared_differences, differences
 from mignet.cluster import Cluster, ClusterError, ConflictError
 from mignet.engines.comparison import compared
@@ -72,9 +72,10 @@ async def plan(
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
     found = {_identity(live): live for live in live_objects}
+    objects = [_noting(declared, found.get(_identity(declared.manifest))) for declared in declaration.objects]
     planned = (
         _plan_one(stack, declared, found.get(_identity(declared.manifest)), cluster, only_look=only_look)
-        for declared in declaration.objects
+        for declared in objects
     )
     steps = await asyncio.gather(*planned)
     keep = {_identity(declared.manifest) for declared in declaration.objects}
@@ -94,6 +95,15 @@ async def _read(stack: Stack, cluster: Cluster, *, only_look: bool) -> tuple[lis
     finally:
         ours.cancel()
         await asyncio.gather(ours, return_exceptions=True)
+
+
+def _noting(declared: Declared, live: Object | None) -> Declared:
+    """Return an attachment with the note since when its pods keep what it declares; anything else as it is."""
+    manifest = declared.manifest
+    if manifest["kind"] != NETWORK_ATTACHMENT.kind or live is None or guards.made_by(live):
+        return declared
+    annotations = manifest["metadata"].get("annotations", {}) | attachment_history.note(live, manifest)
+    return replace(declared, manifest=manifest | {"metadata": manifest["metadata"] | {"annotations": annotations}})
 
 
 async def _plan_one(

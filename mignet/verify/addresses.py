@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from config.findings import Finding, rule
-from config.ipam import HostLocal, Static
+from config.ipam import HostLocal, Static, Whereabouts
 from mignet.verify.pods import INTERFACE
 from mignet.verify.sight import names
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mignet.verify.sight import Sight
 
 
+_KEPT_FREE = "the gateway's, or reserved"
 _GIVERS = {
     "whereabouts": "see which IPPool gives it",
     "dhcp": "correct the range of the segment's DHCP server",
@@ -54,10 +55,13 @@ def families(sight: Sight) -> Iterator[Finding]:
 def own(sight: Sight) -> Iterator[Finding]:
     """An address outside of the cluster's slice may be given by another cluster too, to another pod."""
     spans, kept_free = sight.stack.spans, sight.stack.segment.kept_free
+    ipam = sight.stack.attachment.ipam
+    excluded = ipam.exclude if isinstance(ipam, Whereabouts) else ()
     for pod in sight.attached:
         for address in _of(pod):
-            if any(address in part for part in kept_free):
-                rule_ = f"on {INTERFACE} is the gateway's, or reserved"
+            spared = any(address in block for block in excluded)
+            if spared or any(address in part for part in kept_free):
+                rule_ = f"on {INTERFACE} is {'excluded by attachment.ipam' if spared else _KEPT_FREE}"
                 remedy = "See which attachment gave it; restart the pod when that is mended"
                 yield _finding(
                     pod, "address-reserved", str(address), rule_=rule_, remedy=remedy, stack=sight.stack.name

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from config.findings import Finding, rule
+from mignet.attachment_history import last_change
 from mignet.kinds import NODE
 from mignet.operator import operator_asleep, operator_degraded
-from mignet.verify.pods import HANDLER, INTERFACE, LABEL, SYNC, from_before, last_change
+from mignet.verify.pods import HANDLER, INTERFACE, LABEL, SYNC, from_before
 from mignet.verify.sight import names, workload_kind
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class Look(Protocol):
 def pods_keep_old_network(look: Look) -> Iterator[Finding]:
     """A changed attachment rolls nothing: pods that were made before keep the network as it was then.
 
+    A change of the addresses that it gives is none: IPAM is asked when a pod is made, and what they hold is judged.
     The cluster does not say what stood there. It is an error where a change is what such a write mostly is, a warning
     where the attachment was adopted, and information where its name carries its content's hash: their addresses and
     MTU are judged like those of the other pods then.

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from mignet.ownership import owners
+from mignet.attachment_history import last_change
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from config.addressing import Address
-    from mignet.changes import Writer
     from mignet.kinds import Object
 
 Role = Literal["virt-handler", "virt-synchronization-controller"]
@@ -98,17 +97,8 @@ def asks_for(networks: str, network: str, namespace: str) -> bool:
     return not wanted.isdisjoint(each.strip() for each in networks.split(","))
 
 
-def last_change(attachment: Object | None) -> Writer | None:
-    """Return who changed an attachment's content last, and when, at the latest: the one of its owners who came first.
-
-    None when there is no attachment, or nobody left a trace.
-    """
-    written = () if attachment is None else (by for path, by in owners(attachment) if path == "spec.config" and by.time)
-    return min(written, key=lambda by: by.time, default=None)
-
-
 def from_before(attachment: Object | None, pods: Iterable[Pod]) -> tuple[Pod, ...]:
-    """Return the pods whose network was made before the attachment's content last changed."""
+    """Return the pods whose network was made before what they keep of the attachment last changed."""
     last = last_change(attachment)
     return () if last is None else tuple(pod for pod in pods if pod.networked < moment(last.time))
 

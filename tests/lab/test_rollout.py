@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from support import Outcome, Site, Workspace
 
+from mignet.attachment_history import SINCE
+
 NAD = "NetworkAttachmentDefinition"
 HCO = "HyperConverged"
 
@@ -104,7 +106,7 @@ def test_a_renamed_localnet_names_itself(renaming: Workspace, engine: str) -> No
 
 
 STALE = (
-    "(spec.config{mtu}): virt-handlers that run keep the old network until they are restarted;"
+    "(spec.config{mtu}): virt-handlers that run keep the old network until their pods are made anew;"
     " attachment.rollout: rename has the operator move them"
 )
 
@@ -145,5 +147,50 @@ def test_a_renamed_attachment_that_was_edited_by_hand_is_repaired_with_a_warning
     site.kube.merge(f"{site.attachments}/{name}", {"spec": {"config": edited}}, "kubectl-edit")
     outcome = workspace.mignet("up", engine)
     (warning,) = outcome.reports[0]["warnings"]
-    assert warning.endswith("virt-handlers that run keep the old network until they are restarted")
+    assert warning.endswith("virt-handlers that run keep the old network until their pods are made anew")
     assert site.live()["attachments"][name]["spec"] == live["spec"]
+
+
+def grown(workspace: Workspace) -> dict[str, Any]:
+    """Give the stack a larger slice, on both sides, and return the note that belongs on the attachment then."""
+    workspace.config["slice"] = {"rangeStart": "10.200.5.5", "rangeEnd": "10.200.5.70"}
+    workspace.write()
+    (live,) = workspace.site.live()["attachments"].values()
+    return dict(live)
+
+
+@pytest.mark.parametrize("rollout", ["in-place", "rename"])
+def test_a_slice_that_grows_changes_the_attachment_and_nothing_else(
+    workspace: Workspace, engine: str, rollout: str
+) -> None:
+    configure(workspace, rollout=rollout)
+    assert workspace.mignet("up", engine).code == 0
+    before = grown(workspace)
+    name = before["metadata"]["name"]
+
+    preview = workspace.mignet("preview", engine)
+    applied = workspace.mignet("up", engine)
+    again = workspace.mignet("preview", engine)
+    drift = workspace.mignet("drift", engine)
+
+    for outcome in (preview, applied):
+        assert changed(outcome) == [("update", NAD, name), ("same", HCO, "kubevirt-hyperconverged")]
+        assert outcome.reports[0]["warnings"] == []
+    assert (changed(again)[0], drift.code) == (("same", NAD, name), 0), drift.out + drift.err
+    (live,) = workspace.site.live()["attachments"].values()
+    assert json.loads(live["spec"]["config"])["ipam"]["range_end"] == "10.200.5.70"
+    since = next(each["time"] for each in before["metadata"]["managedFields"] if each["manager"] == "migration-network")
+    assert live["metadata"]["annotations"][SINCE].endswith(f" {since}")
+
+    configure(workspace, mtu=1500)
+    assert workspace.mignet("up", engine).code == 0
+    (live,) = workspace.site.live()["attachments"].values()
+    assert SINCE not in live["metadata"].get("annotations", {})
+
+
+def test_a_slice_that_moves_is_said_to_leave_the_pods_where_they_are(workspace: Workspace, engine: str) -> None:
+    assert workspace.mignet("up", engine).code == 0
+    workspace.config["slice"] = {"rangeStart": "10.200.5.70", "rangeEnd": "10.200.5.90"}
+    workspace.write()
+    (warning,) = workspace.mignet("preview", engine).reports[0]["warnings"]
+    assert "gives other addresses (spec.config{ipam.range_end}, spec.config{ipam.range_start})" in warning

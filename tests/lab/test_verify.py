@@ -8,6 +8,7 @@ from typing import Any
 
 import operated as lab
 import pytest
+import yaml
 from operated import ATTACHMENTS, HANDLER, HCO, KUBEVIRT, PODS, POOLS, SYNCHRONIZER, Operated
 from support import Outcome
 
@@ -208,6 +209,46 @@ def test_a_rollout_restart_makes_one_virt_handler_anew_and_no_sync_controller(op
 
     assert [len(before[each] - uids(operated.dev.pods(each))) for each in WORKLOADS] == [1, 0]
     assert operated.run("verify", "dev", "--no-peers").code == 0
+
+
+@pytest.mark.parametrize("rollout", ["in-place", "rename"])
+def test_a_slice_that_allocate_grew_restarts_nothing_and_verify_asks_for_no_restart(
+    operated: Operated, rollout: str
+) -> None:
+    attachment = {"type": "macvlan", "name": NETWORK, "master": "eth1", "rollout": rollout}
+    operated.change("dev", slice={"rangeStart": "10.200.5.54", "rangeEnd": "10.200.5.60"}, attachment=attachment)
+    operated.up("dev")
+    one_second(operated)
+    network = operated.dev.get(HCO)["spec"]["liveMigrationConfig"]["network"]
+    before = {workload: uids(operated.dev.pods(workload)) for workload in WORKLOADS}
+    cluster = yaml.safe_load((operated.folder / "Pulumi.dev.yaml").read_text())["config"]["migration-network:cluster"]
+    operated.change("dev", cluster=cluster | {"nodes": 20})
+
+    assert operated.run("allocate", "dev").code == 0
+    declare(operated)
+    outcome, findings = verify(operated)
+    drift = operated.run("drift", "dev")
+
+    assert (outcome.code, findings) == (0, []), outcome.out
+    assert drift.code == 0, drift.out
+    assert operated.dev.get(HCO)["spec"]["liveMigrationConfig"]["network"] == network
+    assert {workload: uids(operated.dev.pods(workload)) for workload in WORKLOADS} == before
+    live = operated.dev.get(f"{ATTACHMENTS}/{network}")
+    assert json.loads(live["spec"]["config"])["ipam"]["range_start"] != "10.200.5.54"
+
+
+def test_a_slice_that_moved_is_said_of_the_pods_whose_address_it_left(operated: Operated) -> None:
+    operated.up("dev")
+    one_second(operated)
+    operated.change("dev", slice={"rangeStart": "10.200.5.12", "rangeEnd": "10.200.5.60"})
+    declare(operated)
+
+    _, findings = verify(operated)
+
+    assert sorted((each["code"], each["value"]) for each in findings) == [
+        ("address-outside", "10.200.5.10"),
+        ("address-outside", "10.200.5.11"),
+    ]
 
 
 def one_second(operated: Operated) -> None:

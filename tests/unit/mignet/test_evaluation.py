@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import yaml
+from pulumi.runtime.settings import get_root_resource
 
 from config.project_files import Project
 from config.stack import load_stack
@@ -43,6 +44,24 @@ def test_the_objects_are_what_the_config_says() -> None:
     assert "labels" not in patch["metadata"], "the object is not ours"
     assert patch["spec"] == stack.hyper_converged.spec("my-secondary-network")
     assert json.dumps(patch["spec"]).count(".0") == 0, "whole numbers stay whole"
+
+
+def test_the_guards_note_stands_on_the_attachment_and_on_nothing_else(tmp_path: Path) -> None:
+    for name in ("Pulumi.yaml", "Pulumi.dev.yaml", "__main__.py"):
+        (tmp_path / name).write_text((PROJECT.directory / name).read_text())
+    main = tmp_path / "__main__.py"
+    main.write_text(main.read_text().replace("program.guard(stack)", "program.noted({'note': 'x'})"))
+    try:
+        attachment, patch = (each.manifest for each in evaluate(Project.find(tmp_path), "dev", VALUES).objects)
+    finally:
+        # A program of Pulumi's has a process of its own; here the next test has the same stack.
+        get_root_resource()._transformations.clear()  # type: ignore[union-attr]
+    plain, _ = (each.manifest for each in declared().objects)
+    assert attachment["metadata"]["annotations"] == plain["metadata"]["annotations"] | {"note": "x"}
+    assert "note" not in patch["metadata"]["annotations"]
+
+
+VALUES = PROJECT.stack_values("dev")
 
 
 def test_the_outputs_are_what_a_user_looks_up() -> None:
