@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, WithJsonSchema
@@ -17,25 +16,41 @@ def _path(value: str) -> str:
         refuse("kubeconfig-contents", "is the contents of a kubeconfig", "Write the path of the file")
     if not value.strip():
         refuse("kubeconfig-empty", "is empty", "Write the path of the file, or leave the key out to use $KUBECONFIG")
+    if "$" in value:
+        reason = "holds a variable, which Pulumi's provider takes as it stands"
+        refuse("kubeconfig-variable", reason, "Write the path itself, or leave the key out to use $KUBECONFIG")
+    if value.startswith("~") and not value.startswith("~/"):
+        reason = "names a home folder in a way that Pulumi's provider does not know"
+        refuse("kubeconfig-home", reason, "Write the whole path, or ~/ for the home of the account that runs it")
     return value
 
 
-_PATH_SCHEMA = {"type": "string", "pattern": r"^[^\n]*[^\s][^\n]*$", "not": {"pattern": r"^\s*\{|apiVersion"}}
+_PATH_SCHEMA = {
+    "type": "string",
+    "pattern": r"^[^\n$]*[^\s$][^\n$]*$",
+    "not": {"pattern": r"^\s*\{|apiVersion|^~($|[^/])"},
+}
+_UID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 
 
 class Cluster(Model):
     """How to reach one cluster.
 
     `context` is a context of the kubeconfig at `kubeconfig` (default: `$KUBECONFIG`, else `~/.kube/config`); a leading
-    `~/` is the home folder, other relative paths start at the project's folder. `namespace` is KubeVirt's own:
-    `openshift-cnv`, or `kubevirt-hyperconverged` upstream. `nodes` is the number of nodes that run virt-handler, when
-    the demand for addresses shall be known.
+    `~/` is the home folder of the account, whatever `$HOME` says, as for Pulumi's provider; other relative paths start
+    at the project's folder. `uid` makes sure of it: a context that leads to another cluster is refused
+    (docs/kubeconfig.md). `namespace` is KubeVirt's own: `openshift-cnv`, or `kubevirt-hyperconverged` upstream. `nodes`
+    is the number of nodes that run virt-handler, when the demand for addresses shall be known.
     """
 
     context: str = Field(min_length=1)
     """A context of the kubeconfig."""
     kubeconfig: Annotated[str, AfterValidator(_path), WithJsonSchema(_PATH_SCHEMA)] | None = None
     """The kubeconfig's path; `$KUBECONFIG`, else `~/.kube/config`, when left out. Never its contents."""
+    uid: str | None = Field(default=None, pattern=_UID_PATTERN)
+    """UID of the cluster's namespace `kube-system`, which no other cluster has: every verb refuses another one.
+    `oc get namespace kube-system -o jsonpath='{.metadata.uid}'` prints it, and `mignet init --from-cluster` writes
+    it."""
     namespace: DnsLabel = "openshift-cnv"
     """KubeVirt's own namespace; `kubevirt-hyperconverged` upstream."""
     nodes: int | None = Field(default=None, ge=1, le=5000)
@@ -50,7 +65,3 @@ class Cluster(Model):
     which is 1 on single-node clusters."""
     default_route_interface: InterfaceName | None = None
     """The NIC of the nodes' default route, which an uplink must not use."""
-
-    def kubeconfig_path(self, base: Path) -> Path | None:
-        """Return the kubeconfig's path as the file system knows it, or None when the stack names none."""
-        return None if self.kubeconfig is None else base / Path(self.kubeconfig).expanduser()

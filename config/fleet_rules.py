@@ -238,9 +238,22 @@ def _one_kind_of_ipam(fleet: Fleet) -> Iterator[Finding]:
 def _one_stack_a_cluster(fleet: Fleet) -> Iterator[Finding]:
     """One cluster has one stack: it has one HyperConverged, and the later apply would win."""
     first: dict[tuple[str | None, str], Stack] = {}
+    by_uid: dict[str, Stack] = {}
     for stack in sorted(fleet.stacks, key=lambda stack: stack.name):
         path = stack.cluster.kubeconfig
         other = first.setdefault((path and posixpath.normpath(path), stack.cluster.context), stack)
+        twin = stack.cluster.uid and by_uid.setdefault(stack.cluster.uid, stack)
+        if twin and other is stack is not twin:
+            yield Finding(
+                "error",
+                "cluster-twice",
+                stack.name,
+                "cluster.uid",
+                stack.cluster.uid,
+                f"is the cluster of {twin.name} too; the two would overwrite each other",
+                "Correct the one that was copied, or remove one of the stacks",
+                peer=twin.name,
+            )
         if other is not stack:
             yield Finding(
                 "error",

@@ -17,12 +17,21 @@ from config.findings import ConfigError, Finding
 from config.project_files import Project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 FAILED, CONFIGURATION, CHANGES, DECLINED = 1, 2, 7, 8
 """Exit codes; 0 is fine."""
 UNCHANGED = "nothing was changed: it was not agreed to"
 """The last line where somebody answers no."""
+
+OTHER_CLUSTER = "cluster-other-cluster"
+"""Code of the finding that a context leads to another cluster than its stack's `cluster.uid` means."""
+
+
+def failure(findings: Iterable[Finding]) -> int:
+    """Return the exit code of what failed: that of configuration where a context leads to another cluster."""
+    return CONFIGURATION if any(each.code == OTHER_CLUSTER for each in findings) else FAILED
+
 
 IN_FILES, APPLY, LOOK = "In the stack files alone", "Apply", "Look at clusters"
 """Under what `mignet --help` shows a command."""

@@ -87,8 +87,9 @@ class PulumiView:
 class Report:
     """What one verb found or did on one stack. `error` is a sentence when it failed.
 
-    The last five are for drift: what the rules say, what could not be judged, how many rules that are, what Pulumi
-    itself sees (None with the direct engine, which keeps no state), and in sentences where that differs from `changes`.
+    `findings` are the reasons of an error, as far as they are findings. They and the last four are for drift: what the
+    rules say, what could not be judged, how many rules that are, what Pulumi itself sees (None with the direct engine,
+    which keeps no state), and in sentences where that differs from `changes`.
     """
 
     stack: str

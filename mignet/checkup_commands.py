@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 import yaml
 
-from mignet.arguments import FAILED, LOOK, All, AllowNotJudged, Cwd, Many, OutputChoice, Select, Stacks, project_in
+from mignet.arguments import LOOK, All, AllowNotJudged, Cwd, Many, OutputChoice, Select, Stacks, failure, project_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,7 +103,7 @@ def checkup(
         _show(project, result, output)
         blocks = any(each.blocks for each in result.findings)
     if blocks or course.stop.asked or (plan.not_judged and not allow_not_judged):
-        raise typer.Exit(FAILED)
+        raise typer.Exit(failure((result or plan).findings))
 
 
 async def _run(

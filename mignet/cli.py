@@ -43,6 +43,7 @@ from mignet.arguments import (
     Yes,
     agrees,
     chosen,
+    failure,
     mistake,
     over_many,
     project_in,
@@ -393,7 +394,7 @@ async def _look_first(job: _Job, stacks: Sequence[Stack]) -> dict[str, Report]:
 
 def _finish(reports: Sequence[Report], *, changes_code: int = 0) -> None:
     if any(report.error for report in reports):
-        raise typer.Exit(FAILED)
+        raise typer.Exit(failure(each for report in reports for each in report.findings))
     if any(report.changed for report in reports):
         raise typer.Exit(changes_code)
 

@@ -8,29 +8,27 @@ import re
 import threading
 import time
 from dataclasses import dataclass, field
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import httpx2
-import yaml
-from lightkube import ApiError, AsyncClient, KubeConfig
+from lightkube import ApiError, AsyncClient
 from lightkube.core.exceptions import ConfigError as KubeConfigError
 from lightkube.generic_resource import create_global_resource, create_namespaced_resource
 from lightkube.types import CascadeType
 
 from components.ownership import FIELD_MANAGER
-from mignet.credentials import FAILURES, unreadable, unusable, without_user
+from mignet import kubeconfig
+from mignet.credentials import FAILURES, expired, unreadable, unusable, without_user
 from mignet.hyperconverged_versions import path_in, refused_because
-from mignet.kinds import HYPERCONVERGED_V1, Kind, Object, kind_of
+from mignet.kinds import HYPERCONVERGED_V1, NAMESPACE, Kind, Object, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+    from pathlib import Path
     from types import TracebackType
 
-    from lightkube.config.kubeconfig import SingleConfig
-
     from config.cluster import Cluster as ClusterConfig
+    from mignet.kubeconfig import Connection
 
 T = TypeVar("T")
 
@@ -43,11 +41,15 @@ REQUESTS = 8
 """Requests to one API server at the same time, and so connections: each costs a handshake."""
 LIMIT_VARIABLE = "MIGNET_TIMEOUT"
 """Environment variable: seconds that none of the three above may exceed."""
+SYSTEM_NAMESPACE = "kube-system"
+"""Every cluster has it from its first day to its last."""
 ATTEMPTS = 8
 """Times that a request is made while the API server answers that it is busy; it says how long to wait in between."""
 
 
-Reason = Literal["kubeconfig", "unreachable", "unauthorized", "forbidden", "not-served", "conflict", "refused"]
+Reason = Literal[
+    "kubeconfig", "other-cluster", "unreachable", "unauthorized", "forbidden", "not-served", "conflict", "refused"
+]
 """Why a cluster did not do what was asked of it."""
 
 
@@ -86,26 +88,59 @@ class Cluster:
         self._base = base
 
     async def __aenter__(self) -> Self:
-        single = _select(self._config, self._base)
+        try:
+            connection = kubeconfig.connection(self._config, self._base)
+        except kubeconfig.KubeconfigError as error:
+            raise ClusterError("kubeconfig", str(error)) from error
+        single = connection.single
         self._server = without_user(single.cluster.server)
         self._user = single.user
         limit = _limit()
         self._answer_seconds = min(ANSWER_SECONDS, limit)
         timeout = httpx2.Timeout(min(READ_SECONDS, limit), connect=min(CONNECT_SECONDS, limit))
         # Stacks of one cluster that are worked on at the same time share its connections, whatever its contexts.
-        key = (asyncio.get_running_loop(), str(single.fname), repr((single.cluster, single.user)))
+        key = (asyncio.get_running_loop(), str(single.fname), repr((single.cluster, single.user, connection)))
         self._shared = _clients.setdefault(key, _Shared())
         self._shared.users += 1
         try:
             if self._shared.client is None:
-                self._shared.client = AsyncClient(single, timeout=timeout, field_manager=None)
+                self._shared.client = _client(connection, timeout)
         except (KubeConfigError, httpx2.InvalidURL, OSError, TypeError, ValueError) as error:
             message = f"context {self._config.context} of the kubeconfig cannot be used: {unreadable(error)}"
             _clients.pop(key, None)
             raise ClusterError("kubeconfig", message) from error
         self._client = self._shared.client
         self._key = key
+        if self._config.uid is not None:
+            try:
+                await self._recognise(self._config.uid)
+            except BaseException:
+                await self.__aexit__(None, None, None)
+                raise
         return self
+
+    async def _recognise(self, uid: str) -> None:
+        """Raise ClusterError unless this is the cluster that the stack means."""
+        try:
+            found = await self.identity()
+        except ClusterError as error:
+            if error.reason != "forbidden":
+                raise
+            message = f"{error}: cluster.uid is compared with its UID; docs/roles has that right"
+            raise ClusterError("forbidden", message) from error
+        if found != uid:
+            message = f"{self._where} is another cluster: the UID of its namespace {SYSTEM_NAMESPACE} is {found}, and"
+            message += f" cluster.uid is {uid}; correct the context or the kubeconfig, or cluster.uid where the cluster"
+            raise ClusterError("other-cluster", f"{message} was installed anew")
+
+    async def identity(self) -> str:
+        """Return what tells this cluster from every other: the UID of its namespace `kube-system`, in lower case."""
+        if self._shared.identity is None:
+            namespace = await self.get(NAMESPACE, SYSTEM_NAMESPACE)
+            if namespace is None:
+                raise ClusterError("refused", f"{self._where} has no namespace {SYSTEM_NAMESPACE}; see what serves it")
+            self._shared.identity = str(namespace["metadata"]["uid"]).lower()
+        return self._shared.identity
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -237,6 +272,9 @@ class Cluster:
                 details = error.status.details
                 await asyncio.sleep((details.retryAfterSeconds if details else None) or 1)
             except FAILURES as error:
+                if isinstance(refusal := error.__context__, httpx2.HTTPStatusError):
+                    # lightkube looks for the form of an answer that says none, as those of some proxies.
+                    raise self._failure(action, kind, refusal) from error
                 if why := unusable(self._user, error):
                     raise ClusterError("kubeconfig", f"{self._where}: {why}") from error
                 if isinstance(error, ValueError):
@@ -257,7 +295,7 @@ class Cluster:
 
     def _refusal(self, action: str, kind: Kind, error: ApiError) -> ClusterError:
         answers: dict[int, tuple[Reason, str]] = {
-            401: ("unauthorized", "; log in again"),
+            401: ("unauthorized", f"; {expired(self._user) or 'log in again'}"),
             409: ("conflict", ""),
             403: ("forbidden", "; ask the cluster's administrator for that right"),
         }
@@ -273,7 +311,8 @@ class Cluster:
                 hint = "install its operator, or correct the version"
                 return ClusterError("not-served", f"{self._where} does not serve {kind}; {hint}")
             case httpx2.HTTPStatusError(response=httpx2.Response(status_code=401)):
-                return ClusterError("unauthorized", f"{self._where} does not accept the credentials; log in again")
+                why = expired(self._user) or "log in again"
+                return ClusterError("unauthorized", f"{self._where} does not accept the credentials; {why}")
             case httpx2.HTTPStatusError(response=response):
                 return ClusterError("refused", f"{self._where} answered {response.status_code} to: {action}")
             case httpx2.TimeoutException():
@@ -281,8 +320,17 @@ class Cluster:
                 connect, answer = min(CONNECT_SECONDS, limit), min(READ_SECONDS, limit)
                 seconds = f"{connect:.0f} s to connect, {answer:.0f} s to answer"
                 return ClusterError("unreachable", f"{self._where} is unreachable: no answer in time ({seconds})")
+            case _ if distrust := re.search(
+                r"CERTIFICATE_VERIFY_FAILED\] certificate verify failed: (.*?) \(_ssl", str(error)
+            ):
+                remedy = (
+                    "correct cluster.certificate-authority, tls-server-name or server in the kubeconfig, or renew it"
+                )
+                message = f"{self._where} is unreachable: its certificate is not trusted ({distrust[1]}); {remedy}"
+                return ClusterError("unreachable", message)
             case _:
-                return ClusterError("unreachable", f"{self._where} is unreachable: {error or type(error).__name__}")
+                why = expired(self._user) or str(error) or type(error).__name__
+                return ClusterError("unreachable", f"{self._where} is unreachable: {why}")
 
 
 def _limit() -> float:
@@ -303,6 +351,7 @@ def _limit() -> float:
 class _Shared:
     client: AsyncClient | None = None
     users: int = 0
+    identity: str | None = None
     room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(REQUESTS))
     silence: httpx2.ConnectTimeout | None = None
     silent_at: float = 0.0
@@ -312,53 +361,20 @@ class _Shared:
 _clients: dict[tuple[asyncio.AbstractEventLoop, str, str], _Shared] = {}
 
 
-def _select(config: ClusterConfig, base: Path) -> SingleConfig:
-    paths = _kubeconfig_paths(config, base)
-    for path in paths:
-        try:
-            stat = path.stat()
-            kubeconfig = _read(path, (stat.st_mtime_ns, stat.st_size))
-        except FileNotFoundError:
-            continue
-        except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ClusterError("kubeconfig", f"kubeconfig {path} cannot be read: {unreadable(error)}") from error
-        if config.context in kubeconfig.contexts:
-            try:
-                single = kubeconfig.get(config.context)
-            except (KubeConfigError, KeyError) as error:
-                message = f"context {config.context} of kubeconfig {path} is not complete: it names a cluster or user"
-                message += " that is not there"
-                raise ClusterError("kubeconfig", message) from error
-            if single is not None:
-                return _with_current_exec(single)
-    searched = ", ".join(str(path) for path in paths)
-    if not any(path.is_file() for path in paths):
-        remedy = "correct cluster.kubeconfig" if config.kubeconfig else "set cluster.kubeconfig or $KUBECONFIG"
-        raise ClusterError("kubeconfig", f"kubeconfig {searched} does not exist; {remedy}")
-    raise ClusterError("kubeconfig", f"context {config.context} is not in kubeconfig {searched}; log in, or correct it")
+def _client(connection: Connection, timeout: httpx2.Timeout) -> AsyncClient:
+    """Return lightkube's client, told of what it reads from no kubeconfig: impersonation, proxy and server name."""
+    client = AsyncClient(connection.single, timeout=timeout, field_manager=None, proxy=connection.proxy)
+    http: httpx2.AsyncClient = client._client._client
+    for name, value in connection.headers.items():
+        for each in [value] if isinstance(value, str) else value:
+            http.headers = httpx2.Headers([*http.headers.multi_items(), (name, each)])
 
+    async def named(request: httpx2.Request) -> None:
+        request.extensions = {**request.extensions, "sni_hostname": connection.server_name}
 
-@lru_cache(maxsize=64)
-def _read(path: Path, _version: tuple[int, int]) -> KubeConfig:
-    """Read a kubeconfig, once for all the stacks that name it; `_version` tells one state of the file from another."""
-    return KubeConfig.from_dict(yaml.load(path.read_bytes(), yaml.CSafeLoader), fname=path)
-
-
-def _kubeconfig_paths(config: ClusterConfig, base: Path) -> list[Path]:
-    named = config.kubeconfig_path(base)
-    if named is not None:
-        return [named]
-    listed = [Path(part) for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
-    return listed or [Path("~/.kube/config").expanduser()]
-
-
-def _with_current_exec(single: SingleConfig) -> SingleConfig:
-    """Let credential plugins of the current API version run: for a token, v1 differs from v1beta1 in its name only."""
-    user = single.user
-    if user is None or user.exec is None or user.exec.apiVersion != "client.authentication.k8s.io/v1":
-        return single
-    user.exec.apiVersion = "client.authentication.k8s.io/v1beta1"
-    return single
+    if connection.server_name:
+        http.event_hooks = {"request": [named]}
+    return client
 
 
 _resources: dict[Kind, Any] = {}

@@ -6,10 +6,13 @@ that fails may print a password: none of it is told, only which part failed, and
 
 from __future__ import annotations
 
+import base64
 import binascii
 import json
 import re
 import ssl
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -44,6 +47,26 @@ def unusable(user: User | None, error: Exception) -> str | None:
     if user is not None and user.exec is not None and isinstance(error, _OF_PLUGINS):
         return f"the credential plugin {user.exec.command} {_of_plugin(error)}"
     return None
+
+
+def expired(user: User | None) -> str | None:
+    """Say that a user's client certificate has expired, and when; None when it has not, or cannot be read."""
+    if user is None or not (user.client_cert or user.client_cert_data):
+        return None
+    from cryptography import x509
+
+    try:
+        data = (
+            base64.b64decode(user.client_cert_data)
+            if user.client_cert_data
+            else Path(user.client_cert or "").read_bytes()
+        )
+        end = x509.load_pem_x509_certificate(data).not_valid_after_utc
+    except (OSError, ValueError):
+        return None
+    if end > datetime.now(UTC):
+        return None
+    return f"user.client-certificate of the kubeconfig expired on {end:%Y-%m-%d %H:%M} UTC; log in again, or renew it"
 
 
 def _of_plugin(error: Exception) -> str:

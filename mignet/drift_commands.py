@@ -16,7 +16,6 @@ from config.findings import Finding
 from mignet.arguments import (
     CHANGES,
     CONFIGURATION,
-    FAILED,
     LOOK,
     UNCHANGED,
     AllowNotJudged,
@@ -26,6 +25,7 @@ from mignet.arguments import (
     OutputChoice,
     Yes,
     agrees,
+    failure,
     mistake,
     over_many,
     project_in,
@@ -100,7 +100,7 @@ def drift(
     if readable.refused:
         raise typer.Exit(CONFIGURATION)
     if any(report.error or (report.not_judged and not allow_not_judged) for report in reports):
-        raise typer.Exit(FAILED)
+        raise typer.Exit(failure(each for report in reports for each in report.findings))
     if any(report.drifted for report in reports):
         raise typer.Exit(CHANGES)
 

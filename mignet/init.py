@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -47,13 +47,14 @@ class Wanted:
 class Seen:
     """What the live cluster says: its NICs, the number of nodes that run virt-handler, and its networks by name.
 
-    `sync_controllers` is their number where it is not the usual one.
+    `sync_controllers` is their number where it is not the usual one, `uid` what tells the cluster from every other.
     """
 
     nics: tuple[Nic, ...] = ()
     nodes: int | None = None
     networks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sync_controllers: int | None = None
+    uid: str | None = None
 
 
 def look(project: Project, stack: str, wanted: Wanted) -> Seen:
@@ -64,7 +65,7 @@ def look(project: Project, stack: str, wanted: Wanted) -> Seen:
         raise ConfigError(config)
     segment = segment_of(project, stack)
 
-    async def read() -> tuple[list[Object], list[Object], Object | None, Object | None]:
+    async def read() -> tuple[list[Object], list[Object], Object | None, Object | None, str | None]:
         async with Cluster(config, base=project.directory) as cluster:
             nodes, states = await asyncio.gather(cluster.list(NODE), cluster.list(NODE_NETWORK_STATE))
             try:
@@ -74,10 +75,19 @@ def look(project: Project, stack: str, wanted: Wanted) -> Seen:
                 if error.reason != "not-served":
                     raise
                 network = None
-            return nodes, states, network, await _kubevirt(cluster, wanted.namespace)
+            return nodes, states, network, await _kubevirt(cluster, wanted.namespace), await _identity(cluster)
 
-    nodes, states, network, kubevirt = asyncio.run(read())
-    return seen(nodes, states, network, segment, kubevirt=kubevirt)
+    nodes, states, network, kubevirt, uid = asyncio.run(read())
+    return replace(seen(nodes, states, network, segment, kubevirt=kubevirt), uid=uid)
+
+
+async def _identity(cluster: Cluster) -> str | None:
+    try:
+        return await cluster.identity()
+    except ClusterError as error:
+        if error.reason != "forbidden":
+            raise
+        return None
 
 
 async def _kubevirt(cluster: Cluster, namespace: str) -> Object | None:
@@ -184,6 +194,7 @@ def write(
             for key, value in {
                 "context": wanted.context,
                 "kubeconfig": wanted.kubeconfig,
+                "uid": seen_.uid,
                 "namespace": wanted.namespace,
                 "nodes": nodes,
                 "syncControllers": seen_.sync_controllers,

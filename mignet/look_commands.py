@@ -12,7 +12,6 @@ import typer
 from mignet.arguments import (
     CONFIGURATION,
     DECLINED,
-    FAILED,
     LOOK,
     UNCHANGED,
     AllowNotJudged,
@@ -20,6 +19,7 @@ from mignet.arguments import (
     OutputChoice,
     Yes,
     agrees,
+    failure,
     mistake,
     over_many,
     project_in,
@@ -127,7 +127,7 @@ def _finish(readable: Readable, checked: Checked, output: Output, *, allow_not_j
     if readable.refused:
         raise typer.Exit(CONFIGURATION)
     if checked.blocks or (checked.not_judged and not allow_not_judged):
-        raise typer.Exit(FAILED)
+        raise typer.Exit(failure(checked.findings))
 
 
 def _show(readable: Readable, checked: Checked, output: Output) -> Checked:

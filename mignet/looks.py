@@ -71,6 +71,23 @@ def unseen(name: str, ended: Ended[Any]) -> Finding:
     return Finding("error", code, name, "cluster", None, ended.why.removeprefix(f"{name}: "), "")
 
 
+def one_cluster(stacks: Iterable[Stack], identity: Callable[[Stack], str | None]) -> list[Finding]:
+    """Find stacks whose contexts lead to one cluster, by the UID of its namespace `kube-system`."""
+    first: dict[str, Stack] = {}
+    found = []
+    for stack in stacks:
+        if (uid := identity(stack)) and (other := first.setdefault(uid, stack)) is not stack:
+            rule = f"leads to the cluster of {other.name} too (kube-system has UID {uid}); each overwrites the other"
+            remedy = "Correct the context or its kubeconfig, or remove one of the stacks"
+            context = stack.cluster.context
+            found.append(
+                Finding(
+                    "error", "cluster-shared", stack.name, "cluster.context", context, rule, remedy, peer=other.name
+                )
+            )
+    return found
+
+
 def trouble(stack: Stack, error: ClusterError) -> Finding:
     """Say as a finding why a cluster did not answer; its code is `cluster-` and the error's reason."""
     subject, _, rest = str(error).partition(" ")

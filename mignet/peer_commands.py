@@ -12,7 +12,6 @@ import typer
 
 from mignet.arguments import (
     CONFIGURATION,
-    FAILED,
     LOOK,
     All,
     AllowNotJudged,
@@ -22,6 +21,7 @@ from mignet.arguments import (
     Select,
     Stacks,
     chosen,
+    failure,
     mistake,
     project_in,
 )
@@ -94,7 +94,7 @@ def peers(
     if readable.refused:
         raise typer.Exit(CONFIGURATION)
     if found.blocks or (found.not_judged and not allow_not_judged):
-        raise typer.Exit(FAILED)
+        raise typer.Exit(failure(found.findings))
 
 
 def _measured(project: Project, hours: float) -> tuple[Checkup | None, str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mignet.arguments import (
-    FAILED,
+    CONFIGURATION,
     LOOK,
     All,
     AllowNotJudged,
@@ -19,6 +19,7 @@ from mignet.arguments import (
     Select,
     Stacks,
     chosen,
+    failure,
     project_in,
 )
 from mignet.checkup.kept import HOURS
@@ -94,10 +95,11 @@ def report(
         path.write_text(pages.render(found), encoding="utf-8")
         typer.echo(f"wrote {path}: {pages.headline(found).text}")
     unseen = [name for name in found.stacks if found.asked and name not in found.seen]
-    if (found.not_judged or unseen) and not allow_not_judged:
+    code = failure(each.finding for each in found.findings)
+    if ((found.not_judged or unseen) and not allow_not_judged) or code == CONFIGURATION:
         why = filter(None, (not_judged(found.not_judged), f"not seen: {', '.join(unseen)}" if unseen else ""))
         typer.secho("; ".join(why), fg="red", err=True)
-        raise typer.Exit(FAILED)
+        raise typer.Exit(code)
 
 
 def _pictures(found: Report, folder: Path) -> None:

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Literal
 
 from mignet import drift_rules, preflight, verify
 from mignet.checkup import site
+from mignet.cluster import SYSTEM_NAMESPACE
+from mignet.kinds import NAMESPACE
 from mignet.peers import side
 from mignet.rights import Right, least, to_apply, to_look
+from mignet.snapshot import Read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,9 +24,15 @@ Role = Literal["observe", "apply", "checkup"]
 ROLES: tuple[Role, ...] = ("observe", "apply", "checkup")
 
 
+IDENTITY = Read(NAMESPACE, name=SYSTEM_NAMESPACE)
+"""What tells one cluster from another."""
+
+
 def to_observe(stack: Stack) -> frozenset[Right]:
     """Return the rights that preflight, verify, drift, peers and report take to look at a stack's cluster."""
-    return to_look([*preflight.reads(stack), *verify.reads(stack), *side.reads(stack), *drift_rules.needs(stack)])
+    return to_look(
+        [IDENTITY, *preflight.reads(stack), *verify.reads(stack), *side.reads(stack), *drift_rules.needs(stack)]
+    )
 
 
 def granted(role: Role, stack: Stack) -> frozenset[Right]:
@@ -35,7 +44,7 @@ def granted(role: Role, stack: Stack) -> frozenset[Right]:
     given = {stack.network, *(policy.name for policy in stack.policies)}
     wanted = observe if role == "observe" else observe | to_apply(stack)
     if role == "checkup":
-        wanted = to_look(site.reads(stack)) | site.rights(stack)
+        wanted = to_look([IDENTITY, *site.reads(stack)]) | site.rights(stack)
     return least(replace(right, name="") if right.name in given else right for right in wanted)
 
 

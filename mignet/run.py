@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,7 +24,7 @@ from mignet.uplink_changes import effects
 from mignet.uplinks import UplinkError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from config.project_files import Project
     from config.stack import Stack
@@ -70,10 +71,31 @@ async def preflight(project: Project, stacks: Sequence[Stack], course: Course, *
     from mignet import roles
     from mignet.preflight import preflight as fitness
 
-    def look(stack: Stack, cluster: Cluster) -> Awaitable[Judged]:
-        return fitness(stack, cluster, needed=roles.to_observe(stack))
+    identities: dict[str, str] = {}
+    unknown: dict[str, ClusterError] = {}
 
-    return await looks.look_at(project, stacks, look, course, last=last)
+    async def look(stack: Stack, cluster: Cluster) -> Judged:
+        judged = await fitness(stack, cluster, needed=roles.to_observe(stack))
+        try:
+            identities[stack.name] = await cluster.identity()
+        except ClusterError as error:
+            unknown[stack.name] = error
+        return judged
+
+    return _apart(await looks.look_at(project, stacks, look, course, last=last), stacks, identities, unknown)
+
+
+def _apart(
+    checked: Checked, stacks: Sequence[Stack], identities: Mapping[str, str], unknown: Mapping[str, ClusterError]
+) -> Checked:
+    """Return what preflight found, and the stacks whose contexts lead to one cluster, as far as that can be told."""
+    untold = {name: error for name, error in unknown.items() if len(stacks) > 1}
+    return replace(
+        checked,
+        findings=(*checked.findings, *looks.one_cluster(stacks, lambda stack: identities.get(stack.name))),
+        left_out=(*checked.left_out, *(f"{name}: not judged: cluster-shared, as {untold[name]}" for name in untold)),
+        not_judged=Counter(checked.not_judged) + Counter(untold.keys()),
+    )
 
 
 def refused(
@@ -82,7 +104,8 @@ def refused(
     """Return a report for each stack that preflight found an error in, or could not judge: nothing is done there."""
     reports = []
     for stack in stacks:
-        lines = [str(each) for each in checked.findings if each.stack == stack.name and each.blocks]
+        blocking = tuple(each for each in checked.findings if each.stack == stack.name and each.blocks)
+        lines = [str(each) for each in blocking]
         if not lines and not allow_not_judged and (count := checked.not_judged.get(stack.name)):
             lines.append(
                 f"{stack.name}: {count} rule{'s' if count > 1 else ''} of preflight could not be judged, so that nobody"
@@ -90,7 +113,8 @@ def refused(
                 " with --allow-not-judged"
             )
         if lines:
-            reports.append(replace(_report(stack, verb, error="\n".join(lines)), engine=engine))
+            report = _report(stack, verb, error="\n".join(lines))
+            reports.append(replace(report, engine=engine, findings=blocking))
     return reports
 
 
@@ -172,7 +196,7 @@ async def _direct(project: Project, stacks: Sequence[Stack], verb: Verb, course:
 
                 left = await act(stack, steps[stack.name], cluster, between=between)
         except (ClusterError, ConflictError, UplinkError, direct_engine.ReadBackError, holding.HeldError) as error:
-            return _report(stack, verb, report.changes, error=sentences(stack, error))
+            return replace(_failed(stack, verb, error), changes=report.changes)
         return replace(report, warnings=(*report.warnings, *(f"{stack.name}: {line}" for line in left)))
 
     async def act(stacks: Sequence[Stack], *, last: bool) -> dict[str, Report]:
@@ -193,7 +217,7 @@ async def _planned(project: Project, stack: Stack, verb: Verb) -> tuple[Report, 
             declaring = asyncio.ensure_future(declared(project, stack))
             steps = await foresee(stack, declaring, cluster)
     except (ConfigError, GuardError, ClusterError, ConflictError) as error:
-        return _report(stack, verb, error=sentences(stack, error)), []
+        return _failed(stack, verb, error), []
     outputs = {} if verb == "destroy" else declaring.result().outputs
     report = _report(stack, verb, tuple(step.change for step in steps), outputs=outputs)
     if verb == "destroy":
@@ -259,6 +283,11 @@ def _report(
         outputs=outputs or {},
         error=error,
     )
+
+
+def _failed(stack: Stack, verb: Verb, error: Exception) -> Report:
+    found = (looks.trouble(stack, error),) if isinstance(error, ClusterError) else ()
+    return replace(_report(stack, verb, error=sentences(stack, error)), findings=found)
 
 
 def _stale_handlers(stack: Stack, changes: Iterable[ObjectChange]) -> Iterator[str]:

@@ -29,7 +29,9 @@ from mignet.engines import state_folder
 from mignet.fleet_work import CTRL_C, StoppedError
 from mignet.guards import value_at
 from mignet.holding import HeldError, gone, held
+from mignet.kubeconfig import path_of
 from mignet.lab.lab import Lab
+from mignet.looks import trouble
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
@@ -115,7 +117,8 @@ async def _side_by_side(
                 report = await _in_thread(project, stack, plan, act, course=course, executor=executor)
                 return report if report.error or then is None else await then(stack, report)
         except (ClusterError, HeldError) as error:
-            return replace(plan, error=f"{stack.name}: {error}")
+            found = (trouble(stack, error),) if isinstance(error, ClusterError) else ()
+            return replace(plan, error=f"{stack.name}: {error}", findings=found)
 
     with ThreadPoolExecutor(max_workers=at_a_time) as executor:
         ends = await course.through(
@@ -276,7 +279,7 @@ def holder_of(message: str) -> Holder | None:
 def environment(project: Project, stack: Stack) -> dict[str, str]:
     """Return what Pulumi needs beyond this process's environment: the lab's stacks have a backend of their own."""
     lab = Lab()
-    kubeconfig = stack.cluster.kubeconfig_path(project.directory)
+    kubeconfig = path_of(stack.cluster, project.directory)
     if "PULUMI_BACKEND_URL" in os.environ or kubeconfig != lab.kubeconfig:
         return {}
     return lab.pulumi_environment()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from config.findings import Finding, Severity, rule
+from mignet.looks import one_cluster
 from mignet.peers.side import AUTHORITIES
 
 if TYPE_CHECKING:
@@ -21,6 +22,13 @@ class Pair:
 
     one: Side
     other: Side
+
+
+@rule("cluster-shared")
+def apart(pair: Pair) -> Iterator[Finding]:
+    """Two stacks whose contexts lead to one cluster are no pair, and overwrite each other."""
+    sides = {side.name: side for side in (pair.one, pair.other)}
+    yield from one_cluster((pair.one.stack, pair.other.stack), lambda stack: sides[stack.name].identity)
 
 
 @rule("peer-segment")
@@ -131,7 +139,7 @@ def limits(pair: Pair) -> Iterator[Finding]:
         )
 
 
-RULES = (segment, slices, leases, trust, versions, limits)
+RULES = (apart, segment, slices, leases, trust, versions, limits)
 
 
 def _minor(version: str) -> str:

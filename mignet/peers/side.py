@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from config.findings import Finding, rule
 from config.fleet import handed_out
-from mignet.kinds import CONFIG_MAP, FORKLIFT, IP_POOL, KUBEVIRT
+from mignet.cluster import SYSTEM_NAMESPACE
+from mignet.kinds import CONFIG_MAP, FORKLIFT, IP_POOL, KUBEVIRT, NAMESPACE
 from mignet.peers.authority import certificates
 from mignet.snapshot import Read, Snapshot
 from mignet.verify.pools import leased
@@ -59,6 +60,12 @@ class Side:
         return None if self.seen is None else next(iter(self.seen.all(KUBEVIRT)), None)
 
     @property
+    def identity(self) -> str | None:
+        """What tells the cluster from every other: the UID of its namespace `kube-system`. Raises UnreadError."""
+        found = None if self.seen is None else self.seen.one(NAMESPACE, SYSTEM_NAMESPACE)
+        return None if found is None else str(found["metadata"]["uid"])
+
+    @property
     def gates(self) -> list[str]:
         """The feature gates that the KubeVirt CR lists."""
         developer = self._configuration.get("developerConfiguration") or {}
@@ -102,7 +109,8 @@ def reads(stack: Stack) -> list[Read]:
     """Return what peers reads of each cluster."""
     namespace = stack.cluster.namespace
     books = [Read(IP_POOL)] if leases_of(stack) else []
-    return [Read(KUBEVIRT, namespace), Read(CONFIG_MAP, namespace, AUTHORITIES), *books, Read(FORKLIFT)]
+    identity = Read(NAMESPACE, name=SYSTEM_NAMESPACE)
+    return [identity, Read(KUBEVIRT, namespace), Read(CONFIG_MAP, namespace, AUTHORITIES), *books, Read(FORKLIFT)]
 
 
 @rule("peer-stays")

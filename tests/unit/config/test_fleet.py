@@ -159,6 +159,13 @@ def test_two_stacks_of_one_cluster_are_refused_and_another_kubeconfig_is_another
     assert codes(stack("a", 10, 20, cluster=one), stack("b", 21, 30, cluster=other)) == [("b", "cluster-twice")]
 
 
+def test_two_stacks_of_one_identity_are_one_cluster() -> None:
+    uid = "0b0ff8f4-3d9a-4a5c-9d6d-3f1c0f1f6f10"
+    a = stack("a", 10, 20, cluster={"context": "a", "uid": uid})
+    assert codes(a, stack("b", 21, 30, cluster={"context": "b", "uid": uid})) == [("b", "cluster-twice")]
+    assert codes(a, stack("b", 21, 30, cluster={"context": "b", "uid": uid.replace("0b", "0c")})) == []
+
+
 def test_unequal_limits_are_a_warning_for_each_key_of_the_stack_that_differs() -> None:
     def limits(**keys: int) -> dict[str, Any]:
         return {"hyperConverged": {"liveMigration": keys}}

@@ -47,6 +47,7 @@ def test_a_busy_server_is_asked_again_as_late_as_it_says(kubeconfig: Callable[..
         (status(500, "broken"), "refused", "refused to read Namespace x: broken"),
         ((404, {"content-type": "text/plain"}, "404 page not found"), "not-served", "does not serve Namespace (v1)"),
         ((502, {"content-type": "text/html"}, "<html>"), "refused", "answered 502 to: read Namespace x"),
+        ((502, {}, ""), "refused", "answered 502 to: read Namespace x"),
         ((200, {"content-type": "text/html"}, "<html>"), "refused", "that is not JSON to: read Namespace x"),
     ],
 )
@@ -69,10 +70,11 @@ def test_a_credential_plugin_of_either_api_version_is_asked(
 ) -> None:
     credential = json.dumps({"status": {"token": "t"}})
     plugin = {"apiVersion": f"client.authentication.k8s.io/{version}", "command": "echo", "args": [credential]}
+    plugin["interactiveMode"] = "Never"
     assert read(kubeconfig(OBJECT, user={"exec": plugin}))
 
 
 def test_a_credential_plugin_that_is_not_there_is_one_sentence(kubeconfig: Callable[..., ClusterConfig]) -> None:
-    plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "no-such-plugin"}
+    plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "no-such-plugin", "interactiveMode": "Never"}
     with pytest.raises(ClusterError, match="the credential plugin no-such-plugin failed: No such file or directory"):
         read(kubeconfig(OBJECT, user={"exec": plugin}))

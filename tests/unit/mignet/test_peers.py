@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 from config.stack import Stack, load_stack
 from mignet.checkup.kept import Checkup, Way
 from mignet.cluster import ClusterError
-from mignet.kinds import CONFIG_MAP, FORKLIFT, IP_POOL, KUBEVIRT
+from mignet.kinds import CONFIG_MAP, FORKLIFT, IP_POOL, KUBEVIRT, NAMESPACE
 from mignet.peers import CODES, Peers, compare
 from mignet.peers.picture import lines
 from mignet.peers.side import Side, reads
@@ -57,6 +57,7 @@ def cluster(of: Stack, *, leased: int, trusts: tuple[str, ...] = ("east", "west"
     """Return the objects of a healthy cluster, by kind."""
     namespace = of.cluster.namespace
     return {
+        "identity": {"metadata": {"name": "kube-system", "uid": f"of {of.name}"}},
         "kubevirt": {
             "metadata": {"name": "kubevirt-kubevirt-hyperconverged", "namespace": namespace},
             "spec": {
@@ -86,7 +87,13 @@ def cluster(of: Stack, *, leased: int, trusts: tuple[str, ...] = ("east", "west"
 
 
 def seen(of: Stack, objects: dict[str, Any]) -> Side:
-    by_kind = {KUBEVIRT: "kubevirt", CONFIG_MAP: "authorities", IP_POOL: "pool", FORKLIFT: "toolkit"}
+    by_kind = {
+        NAMESPACE: "identity",
+        KUBEVIRT: "kubevirt",
+        CONFIG_MAP: "authorities",
+        IP_POOL: "pool",
+        FORKLIFT: "toolkit",
+    }
     found = {}
     for read in reads(of):
         each = objects[by_kind[read.kind]]
@@ -165,6 +172,10 @@ def limits(one: dict[str, Any], other: dict[str, Any]) -> None:
     other["kubevirt"]["spec"]["configuration"]["migrations"]["progressTimeout"] = 300
 
 
+def one_cluster(one: dict[str, Any], other: dict[str, Any]) -> None:
+    other["identity"] = one["identity"]
+
+
 def toolkit_off(one: dict[str, Any], other: dict[str, Any]) -> None:
     one["toolkit"]["spec"]["feature_ocp_live_migration"] = "false"
 
@@ -186,6 +197,7 @@ def toolkit_off(one: dict[str, Any], other: dict[str, Any]) -> None:
         (patched, [], 2),
         (limits, ["peer-limits-differ"], 2),
         (toolkit_off, ["peer-toolkit-flag"], 2),
+        (one_cluster, ["cluster-shared"], 0),
     ],
 )
 def test_what_is_between_two_clusters_is_found_and_nothing_else(change: Change, codes: list[str], ready: int) -> None:
@@ -200,7 +212,7 @@ def test_every_code_has_been_seen() -> None:
     shown = {"peer-stays", "peer-segment", "peer-slices"}
     for change in (gates, no_kubevirt, no_leader, sync_on_the_pod_network, no_authority, expired, untrusted):
         shown |= {finding.code for finding in between(change).findings}
-    for change in (a_third_in_one, lease_twice, newer, limits, toolkit_off):
+    for change in (a_third_in_one, lease_twice, newer, limits, toolkit_off, one_cluster):
         shown |= {finding.code for finding in between(change).findings}
     assert shown == CODES
 
