@@ -48,6 +48,17 @@ class FieldChange:
     by: Writer | None = None
     same_meaning: bool = False
 
+    @property
+    def extended(self) -> bool:
+        """Whether somebody put items into a list beyond what is declared, all of which is there."""
+        old, new = self.old, self.new
+        return isinstance(old, list) and isinstance(new, list) and old != new and all(item in old for item in new)
+
+    @property
+    def beyond(self) -> list[Any]:
+        """The items beyond what is declared, of a list that is extended."""
+        return [item for item in self.old if item not in self.new]
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectChange:

@@ -172,8 +172,7 @@ def list_extended(seen: Seen) -> Iterator[Finding]:
     """A list holds everything that is declared, and more: Pulumi compares no further than its own items."""
     for change, each in seen.updates():
         if _code(each) == "list-extended":
-            more = [item for item in each.old if item not in each.new]
-            sentence = f"{each.path} holds {shown(more)} beyond what is declared{_by(each)}"
+            sentence = f"{each.path} holds {shown(each.beyond)} beyond what is declared{_by(each)}"
             yield seen.finding("error", "list-extended", change.key, sentence, _mend(each, _FIX))
 
 
@@ -324,7 +323,7 @@ def _code(each: FieldChange) -> str:
         return "not-applied"
     if each.path.endswith("liveMigrationConfig.network"):
         return "network-elsewhere"
-    if isinstance(each.old, list) and isinstance(each.new, list) and all(item in each.old for item in each.new):
+    if each.extended:
         return "list-extended"
     return "field-changed"
 

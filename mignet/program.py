@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pulumi
 from pulumi.runtime import config as pulumi_config
 
-from config.findings import ConfigError
+from config.findings import ConfigError, shown
 from config.fleet_files import read_fleet
 from config.project_files import Project, ProjectNotFoundError
 from config.stack import Stack, load_stack
 from mignet import attachment_history, cni_configuration, guards
-from mignet.changes import differences
+from mignet.changes import declared_differences, differences
 from mignet.cluster import Cluster, ClusterError
 from mignet.hyperconverged_versions import limits_path
 from mignet.kinds import NETWORK_ATTACHMENT
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pulumi.dynamic import ResourceProvider
 
     from mignet.changes import FieldChange
+    from mignet.kinds import Object
 
 _ERROR_ALREADY_SHOWN = 32
 """The exit code by which Pulumi's Python language host knows that the user has seen the reason."""
@@ -147,12 +148,27 @@ async def _check(stack: Stack) -> tuple[list[str], dict[str, str]]:
     warnings = [
         *guards.stale_handlers(stack, changes),
         *guards.switch(stack, named),
+        *(
+            sentence
+            for policy in policies
+            for each in declared_differences(wanted[policy["metadata"]["name"]], {"spec": policy["spec"]})
+            for sentence in _left(stack, policy, each)
+        ),
         *on_uplink,
         *(_taken(stack, change) for change in taken),
         *guards.will_be_written_back(stack, (attachment, live, *policies)),
     ]
     ours = attachment is not None and not guards.made_by(attachment)
     return warnings, attachment_history.note(attachment, {"spec": {"config": stack.cni_json}}) if ours else {}
+
+
+def _left(stack: Stack, live: Object, change: FieldChange) -> Iterator[str]:
+    """Say what Pulumi leaves: of a list it compares no more items than are declared."""
+    if change.extended:
+        yield (
+            f"{stack.name}: {guards.name_of(live)} {change.path} holds {shown(change.beyond)} beyond what is declared:"
+            " pulumi up leaves it there, and mignet up takes it away"
+        )
 
 
 def _taken(stack: Stack, change: FieldChange) -> str:

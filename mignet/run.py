@@ -237,13 +237,38 @@ async def _with_pulumi(project: Project, stacks: Sequence[Stack], verb: Verb, co
         left, _ = await _planned(project, stack, "preview")
         return _held(report, left)
 
+    async def first(stack: Stack, report: Report) -> str | None:
+        return await _shortened(project, stack, report)
+
     async def act(stacks: Sequence[Stack], *, last: bool) -> dict[str, Report]:
-        return await pulumi_engine.act(project, stacks, verb, reports, course, read_back=read_back, last=last)
+        return await pulumi_engine.act(
+            project, stacks, verb, reports, course, first=first, read_back=read_back, last=last
+        )
 
     if verb == "preview" or asked:
         sound = [stack for stack in stacks if not reports[stack.name].error]
         reports |= await pulumi_engine.preview(project, sound, verb, reports, course, last=verb == "preview")
     return Plan(reports, act)
+
+
+async def _shortened(project: Project, stack: Stack, report: Report) -> str | None:
+    """Take away what somebody appended to lists of the stack's; return an error when that failed.
+
+    Pulumi compares no more items of a list than are declared, and leaves the others. Its own run comes after, so that
+    it sees the objects as they are then.
+    """
+    if not any(each.extended for change in report.changes for each in change.fields):
+        return None
+    left, steps = await _planned(project, stack, "preview")
+    if left.error:
+        return left.error
+    longer = [step for step in steps if any(each.extended for each in step.change.fields)]
+    try:
+        async with Cluster(stack.cluster, base=project.directory) as cluster:
+            await direct_engine.carry_out(stack, longer, cluster, between=lambda *_: None)
+    except (ClusterError, ConflictError, UplinkError, direct_engine.ReadBackError) as error:
+        return sentences(stack, error)
+    return None
 
 
 def _error(report: Report) -> str | None:

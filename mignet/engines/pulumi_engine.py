@@ -77,17 +77,23 @@ async def act(
     plans: Mapping[str, Report],
     course: Course,
     *,
+    first: Callable[[Stack, Report], Awaitable[str | None]],
     read_back: Callable[[Stack, Report], Awaitable[Report]],
     last: bool,
 ) -> dict[str, Report]:
-    """Run `up` or `destroy` on each stack; `read_back` looks at the cluster after an `up`, and says what it lacks.
+    """Run `up` or `destroy` on each stack.
+
+    Before an `up`, `first` does what Pulumi would not, and returns an error when it failed; `read_back` looks at the
+    cluster after it, and says what it lacks.
 
     While something is changed, a stack is held on its cluster, too: Pulumi's own lock is no word to the direct engine,
     nor to a run with another state backend.
     """
     if verb == "destroy":
         return await _side_by_side(project, stacks, plans, _destroy, course, changing=True, last=last)
-    return await _side_by_side(project, stacks, plans, _up, course, changing=True, last=last, then=read_back)
+    return await _side_by_side(
+        project, stacks, plans, _up, course, changing=True, last=last, first=first, then=read_back
+    )
 
 
 async def views(project: Project, stacks: Sequence[Stack], course: Course) -> dict[str, PulumiView]:
@@ -106,6 +112,7 @@ async def _side_by_side(
     *,
     changing: bool = False,
     last: bool = True,
+    first: Callable[[Stack, Report], Awaitable[str | None]] | None = None,
     then: Callable[[Stack, Report], Awaitable[Report]] | None = None,
 ) -> dict[str, Report]:
     at_a_time = course.pace.at_a_time or parallel()
@@ -114,6 +121,8 @@ async def _side_by_side(
         plan = plans[stack.name]
         try:
             async with _held(project, stack) if changing and plan.changed else contextlib.nullcontext():
+                if first is not None and (failed := await first(stack, plan)):
+                    return replace(plan, error=failed)
                 report = await _in_thread(project, stack, plan, act, course=course, executor=executor)
                 return report if report.error or then is None else await then(stack, report)
         except (ClusterError, HeldError) as error:

@@ -309,6 +309,21 @@ def test_an_item_that_somebody_appended_to_a_list_is_seen(with_uplink: tuple[Wor
     assert "beyond what is declared: set by kubectl-edit (Update) at 2" in finding(seen)
 
 
+def test_an_up_takes_away_what_somebody_appended_to_a_list(with_uplink: tuple[Workspace, str], engine: str) -> None:
+    workspace, path = with_uplink
+    kube = workspace.site.kube
+    interfaces = kube.call("GET", path)["spec"]["desiredState"]["interfaces"]
+    more = {"name": "eth9", "type": "ethernet", "state": "up"}
+    with NmstateOperator(kube, workspace.stack):
+        assert workspace.mignet("up", engine).code == 0
+        kube.merge(path, {"spec": {"desiredState": {"interfaces": [*interfaces, more]}}}, "kubectl-edit")
+        assert workspace.mignet("preview", engine, "--expect-no-changes").code == 7
+        fixed = workspace.mignet("up", engine)
+    assert fixed.code == 0, fixed.out + fixed.err
+    assert kube.call("GET", path)["spec"]["desiredState"]["interfaces"] == interfaces
+    assert workspace.mignet("preview", engine, "--expect-no-changes").code == 0
+
+
 def test_a_field_that_somebody_added_beside_the_declared_ones_is_seen(with_uplink: tuple[Workspace, str]) -> None:
     workspace, path = with_uplink
     dns = {"config": {"server": ["192.0.2.1"]}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import pytest
 
 from config.project_files import Project
 from config.stack import load_stack
-from mignet.changes import Writer
-from mignet.drift_rules import CODES, NOT_IN_FIELDS, SHOWN_AS_FIELDS, Seen, asleep_for_long, reads
+from mignet.changes import FieldChange, ObjectChange, Writer
+from mignet.drift_rules import CODES, NOT_IN_FIELDS, SHOWN_AS_FIELDS, Seen, asleep_for_long, field_changed, reads
+from mignet.operator import settings_not_taken
 from mignet.ownership import writer_of
 from mignet.snapshot import Snapshot
 
@@ -103,3 +105,29 @@ def test_each_code_is_in_the_document() -> None:
 
 def test_each_code_is_of_a_rule() -> None:
     assert NOT_IN_FIELDS.keys() | SHOWN_AS_FIELDS <= CODES
+
+
+def test_a_patch_of_the_operator_is_the_cause_that_is_named() -> None:
+    live = hyperconverged(OURS)
+    live["spec"]["liveMigrationConfig"] |= {"network": "migration"}
+    operation = '[{"op":"remove","path":"/spec/configuration/migrations"}]'
+    live["metadata"]["annotations"] = {"kubevirt.kubevirt.io/jsonpatch": operation}
+    kubevirt = {"metadata": {"name": "kubevirt", "namespace": "openshift-cnv"}, "kind": "KubeVirt", "spec": {}}
+    project = Project.find(Path(__file__).parents[3])
+    stack = load_stack("dev", project.stack_values("dev"))
+    there = {"HyperConverged": (live,), "KubeVirt": (kubevirt,)}
+    found = {read: there.get(read.kind.kind, ()) for read in reads(stack)}
+    (finding,) = settings_not_taken(Seen(Snapshot(stack, found), (), now=WRITTEN))
+    assert finding.code == "settings-not-taken"
+    assert "operation 1 of 1 (remove /spec/configuration/migrations) drops completionTimeoutPerGiB, " in finding.rule
+
+
+def test_who_writes_back_is_told_first_in_the_way_that_works_there() -> None:
+    by = Writer("argocd-controller", "Apply", "2026-01-02T03:04:05Z")
+    change = ObjectChange(
+        "update", "HyperConverged", "openshift-cnv", "kubevirt-hyperconverged", (FieldChange(LIMIT, 150, 800, by=by),)
+    )
+    base = seen(hyperconverged(), after=timedelta())
+    (finding,) = field_changed(replace(base, changes=(change,)))
+    assert "RespectIgnoreDifferences=true" in finding.remedy
+    assert "/spec/liveMigrationConfig/completionTimeoutPerGiB" in finding.remedy

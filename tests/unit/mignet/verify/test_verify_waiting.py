@@ -136,6 +136,32 @@ def test_a_cause_ends_the_waiting_long_before_the_time_is_over() -> None:
     assert verdict.proven is None
 
 
+def test_a_patch_of_the_operator_that_drops_the_network_ends_the_waiting_at_once() -> None:
+    """The case jsonpatch-drops-the-network; whether the operator has looked at the last change or not."""
+    operation = '[{"op":"add","path":"/spec/configuration/migrations","value":{"allowPostCopy":true}}]'
+    for observed in (2, 3):
+        dropped = healthy.cluster(STACK)
+        above = find(dropped, "HyperConverged")
+        above["metadata"]["annotations"] = {"kubevirt.kubevirt.io/jsonpatch": operation}
+        above["status"]["observedGeneration"] = observed
+        find(dropped, "KubeVirt")["spec"]["configuration"]["migrations"] = {"allowPostCopy": True}
+
+        verdict = waited(Fake(dropped), patience=Patience(timeout=3600))
+
+        (finding,) = verdict.judged.findings
+        assert finding.code == "settings-not-taken"
+        assert "operation 1 of 1 (add /spec/configuration/migrations" in finding.rule
+        assert "drops network: the operator applies it to KubeVirt after" in finding.rule
+
+
+def test_a_patch_of_something_else_is_waited_beside() -> None:
+    patched = healthy.cluster(STACK)
+    operation = '[{"op":"add","path":"/spec/configuration/migrations/allowPostCopy","value":true}]'
+    find(patched, "HyperConverged")["metadata"]["annotations"] = {"kubevirt.kubevirt.io/jsonpatch": operation}
+    find(patched, "KubeVirt")["spec"]["configuration"]["migrations"]["allowPostCopy"] = True
+    assert waited(Fake(patched), patience=Patience(timeout=3600)).proven is not None
+
+
 def test_what_explains_a_rollout_is_read_only_when_a_pod_does_not_come() -> None:
     fake = Fake(asleep(), healthy.cluster(STACK))
 
