@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import json
 import re
 from dataclasses import dataclass, replace
@@ -115,10 +116,103 @@ def waived(stack: str, findings: Iterable[Finding], waivers: Mapping[str, str]) 
             yield finding
 
 
+FEW = 5
+"""Names that a sentence about many nodes or pods has at most."""
+_SUBJECT = re.compile(r"(?P<kind>Pod|Node) (?P<name>\S+)(?: on node (?P<node>\S+))?(?P<rest>.*)")
+_IDENTITY = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|(?<![0-9a-z])[0-9a-f]{12,}(?![0-9a-z])")
+
+
+def folded(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return findings that say the same of many nodes or pods as one that names a few of them; the others stay.
+
+    What differs are the names, the ids that a runtime gives, and addresses.
+    """
+    alike: dict[object, list[Finding]] = {}
+    for number, finding in enumerate(findings):
+        alike.setdefault(_likeness(finding) or number, []).append(finding)
+    return tuple(_of_many(same) for same in alike.values())
+
+
+def _likeness(finding: Finding) -> object:
+    found = _SUBJECT.fullmatch(finding.key)
+    if found is None:
+        return None
+    kind, name, node, rest = found["kind"], found["name"], found["node"], found["rest"]
+    names = sorted({name, name.rpartition("/")[2], node or name}, key=len, reverse=True)
+    own = re.compile("|".join(rf"(?<![A-Za-z0-9.-]){re.escape(each)}(?![A-Za-z0-9.-])" for each in names))
+    said = tuple(_IDENTITY.sub("•", own.sub("•", each)) for each in (finding.rule, finding.remedy))
+    value = "•" if _is_address(finding.value) else shown(finding.value)
+    return finding.severity, finding.code, finding.stack, finding.peer, finding.waived, kind, rest, value, *said
+
+
+def _is_address(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(ipaddress.ip_address(value))
+    except ValueError:
+        return False
+
+
+def _of_many(same: list[Finding]) -> Finding:
+    first, *others = same
+    if not others:
+        return first
+    found = [match for each in others if (match := _SUBJECT.fullmatch(each.key))]
+    where = [each["node"] or each["name"] for each in found[: FEW - 1]]
+    on = "on " if found[0]["node"] else ""
+    rest = ", …" if len(found) > len(where) else ""
+    return replace(first, key=f"{first.key} and {len(others)} more ({on}{', '.join(where)}{rest})")
+
+
+def is_not(live: object, wanted: object) -> str:
+    """Say that a value is another than is wanted; where the two look the same, what differs.
+
+    >>> is_not("5", 5)
+    "is '5' (text), not 5 (number)"
+    >>> is_not(None, True)
+    'is not set, not true'
+    """
+    if live is None:
+        return f"is not set, not {shown(wanted)}"
+    if wanted is None:
+        return f"is {shown(live)}, not unset"
+    if (one := _kind(live)) != (other := _kind(wanted)):
+        return f"is {_quoted(live)} ({one}), not {_quoted(wanted)} ({other})"
+    return f"is {shown(live)}, not {shown(wanted)}"
+
+
+def _quoted(value: object) -> str:
+    return f"'{value}'" if isinstance(value, str) else shown(value)
+
+
+def _kind(value: object) -> str:
+    match value:
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "number"
+        case str():
+            return "text"
+        case _:
+            return "list" if isinstance(value, list | tuple) else "mapping"
+
+
 def shown(value: object, *, limit: int = 80) -> str:
     """Write a value on one line, at most `limit` characters long."""
     # Text that would read as a number or a truth value keeps its quotes: "5" was refused because it is not 5.
     plain = isinstance(value, str) and not re.fullmatch(r"[-+]?\d+(\.\d+)?|true|false|null|", value)
-    text = str(value) if plain else json.dumps(value, default=str)
+    text = str(value) if plain else json.dumps(_without_secrets(value), default=str, ensure_ascii=False)
+    text = text.replace(f'"{_SECRET}"', _SECRET)
     text = " ".join(text.split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+_SECRET = "{secure: …}"  # noqa: S105 (what stands for one)
+
+
+def _without_secrets(value: object) -> object:
+    """Return a value whose secrets, as Pulumi writes them into a stack file, are told without what they hold."""
+    if isinstance(value, dict):
+        if value.keys() == {"secure"}:
+            return _SECRET
+        return {key: _without_secrets(each) for key, each in value.items()}
+    return [_without_secrets(each) for each in value] if isinstance(value, list) else value

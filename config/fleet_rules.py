@@ -80,8 +80,22 @@ def _one_subnet(fleet: Fleet) -> Iterator[Finding]:
         key="segment.subnet",
         of=lambda stack: frozenset(stack.segment.subnets),
         text=lambda stack: _subnets(stack.segment.subnets),
-        effect="they overlap, and each side takes addresses of the other for far away",
+        effect=_apart,
     )
+
+
+def _apart(stack: Stack, other: Stack) -> str:
+    """Say what two segments of which not every subnet is the same mean to each other."""
+    mine, theirs = set(stack.segment.subnets), set(other.segment.subnets)
+    families = {subnet.version for subnet in mine ^ theirs}
+    both = sorted({subnet.version for subnet in mine & theirs})
+    if any(one != two and one.overlaps(two) for one in mine for two in theirs if one.version == two.version):
+        return "they overlap, and each side takes addresses of the other for far away"
+    if both == [4]:
+        return "migrations between the two use IPv4, and nobody reaches the IPv6 addresses that one of them has alone"
+    if both == [6] and families == {4}:
+        return "migrations use IPv4 where there is any, and the other cluster has none"
+    return "migrations between the two have no subnet in common for one of the families"
 
 
 @rule("segment-vlan")
@@ -397,7 +411,7 @@ def _differing(
     code: str,
     key: str,
     of: Callable[[Stack], Hashable],
-    effect: str,
+    effect: str | Callable[[Stack, Stack], str],
     text: Callable[[Stack], object] | None = None,
     remedy: str = "Make them equal",
     severity: Severity = "error",
@@ -413,6 +427,7 @@ def _differing(
         reference = stacks[values.index(usual)]
         for stack, value in zip(stacks, values, strict=True):
             if value != usual:
+                so = effect if isinstance(effect, str) else effect(stack, reference)
                 has, most = (value, usual) if text is None else (text(stack), text(reference))
                 yield Finding(
                     severity,
@@ -420,7 +435,7 @@ def _differing(
                     stack.name,
                     key,
                     has,
-                    f"{_unlike(has, most, reference.name)}; {effect}",
+                    f"{_unlike(has, most, reference.name)}; {so}",
                     remedy,
                     peer=reference.name,
                 )

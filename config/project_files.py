@@ -187,7 +187,7 @@ class Project:
                 continue
             if isinstance(value, dict) and value.keys() == {"secure"}:
                 findings.append(
-                    _mistake(stack, bare, None, "is encrypted", "Nothing here is secret: write it in plain text")
+                    _mistake(stack, bare, value, "is encrypted", "Nothing here is secret: write it in plain text")
                 )
             values[bare] = value
         if findings:

@@ -100,8 +100,10 @@ def _names_fit(draft: Draft) -> Iterator[Finding]:
                 "uplink-name-long",
                 draft.name,
                 f"{key}.vlan.name",
-                name,
-                f"is {len(name)} characters long, and the kernel takes 15",
+                group.vlan.name if group.vlan else None,
+                f"is {len(name)} characters long, and the kernel takes 15"
+                if group.vlan and group.vlan.name
+                else f"is not set, and {name} is {len(name)} characters long: the kernel takes 15",
                 "Write a shorter vlan.name, such as mig0",
             )
         policy = policy_name(draft.name, group, segment)
@@ -110,7 +112,7 @@ def _names_fit(draft: Draft) -> Iterator[Finding]:
                 "error",
                 "uplink-policy-name",
                 draft.name,
-                f"{key}.name",
+                f"{key}.name" if group.name else key,
                 group.name,
                 f"makes the policy's name {policy} {len(policy)} characters long, and nmstate labels with at most 63",
                 "Shorten the group's or the stack's name",
@@ -214,13 +216,20 @@ def _attachment_meets_uplink(draft: Draft) -> Iterator[Finding]:
                 "error",
                 "uplink-not-attached",
                 draft.name,
-                f"attachment.{key}",
+                f"attachment.{_written(draft.attachment, key)}",
                 wanted,
                 f"is not what {where} makes ({offered or 'nothing of that kind'})",
                 f"Write {offered}, or rename it in the uplink" if offered else "Correct the uplink or attachment.type",
             )
         # One sentence for each group would say the same again.
         return
+
+
+def _written(attachment: AnyAttachment | None, key: str) -> str:
+    """Return the key by which the user named what an attachment needs: a localnet has its own, or is called so."""
+    if not isinstance(attachment, Localnet) or attachment.physical_network_name is not None:
+        return key
+    return "name" if attachment.cni_name is None else "cniName"
 
 
 @rule("uplink-double-tag")
@@ -419,7 +428,7 @@ def _default_route_spared(draft: Draft) -> Iterator[Finding]:
                 "error",
                 "uplink-default-route",
                 draft.name,
-                key,
+                f"{key}.{_naming(group, nic)}",
                 nic,
                 "is the NIC of the default route",
                 "Use another NIC",
@@ -436,13 +445,20 @@ def _default_route_spared(draft: Draft) -> Iterator[Finding]:
         )
 
 
+def _naming(group: NodeGroup, nic: str | None) -> str:
+    """Return the key by which the user gave a NIC to a bond or a bridge."""
+    if group.bond and nic in group.bond.ports:
+        return f"bond.ports[{list(group.bond.ports).index(nic)}]"
+    return "bridge.port" if group.bridge else "ovsBridge.port"
+
+
 @rule("default-route-shared")
 def _default_route_shared(draft: Draft) -> Iterator[Finding]:
     """A VLAN on what carries the default route works, and shares it: Red Hat's documents advise against it."""
     nic = draft.cluster.default_route_interface if draft.cluster else None
     if nic is None:
         return
-    found = [(key, group.vlan_name(segment)) for key, group, segment in _groups(draft) if group.vlan_base == nic]
+    found = [(f"{key}.vlan.baseInterface", nic) for key, group, _ in _groups(draft) if group.vlan_base == nic]
     end = None if draft.attachment is None else attached_to(draft.attachment)
     # An interface that is there already tells by its name what it stands on.
     if end is not None and not found and end[1].rpartition(".")[0] == nic:

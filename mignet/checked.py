@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from config.findings import folded
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -56,7 +58,9 @@ class Checked:
     @property
     def summary(self) -> str:
         """What was found in one line: `3 stacks: 1 error, 2 warnings`."""
-        counts = Counter("waived" if finding.waived is not None else finding.severity for finding in self.findings)
+        counts = Counter(
+            "waived" if finding.waived is not None else finding.severity for finding in folded(self.findings)
+        )
         words = [
             f"{counts[kind]} {kind if kind in {'waived', 'info'} or counts[kind] == 1 else kind + 's'}"
             for kind in ("error", "warning", "info", "waived")

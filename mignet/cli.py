@@ -19,7 +19,7 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 import typer
 
-from config.findings import ConfigError
+from config.findings import ConfigError, folded
 from config.project_files import Project, ProjectNotFoundError
 from mignet.address_commands import app as addresses
 from mignet.arguments import (
@@ -382,7 +382,7 @@ async def _look_first(job: _Job, stacks: Sequence[Stack]) -> dict[str, Report]:
         return {}
     checked = await run.preflight(job.project, stacks, job.course, last=False)
     job.course.pause()
-    for finding in checked.findings:
+    for finding in folded(checked.findings):
         if not finding.blocks:
             kind = "waived" if finding.waived is not None else finding.severity
             typer.secho(f"{kind}: {finding}", fg="yellow" if kind == "warning" else None, err=True)

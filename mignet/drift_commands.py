@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from components.ownership import FIELD_MANAGER
-from config.findings import Finding
+from config.findings import Finding, folded
 from mignet.arguments import (
     CHANGES,
     CONFIGURATION,
@@ -196,7 +196,7 @@ def _wait(picked: Picked, stacks: Sequence[Stack], engine: Engine, timeout: floa
     with waiting.under_way(engine) as course:
         work = proving.prove(picked.project, stacks, Patience(timeout), with_peers=False, course=course)
         checked = asyncio.run(work)
-    for finding in checked.findings:
+    for finding in folded(checked.findings):
         if finding.blocks and finding.code not in drift_rules.CODES:
             typer.secho(f"verify: {finding.code}: {finding}", fg="red", err=True)
 

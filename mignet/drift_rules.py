@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from components.ownership import FIELD_MANAGER, labels
-from config.findings import Finding, rule, shown
+from config.findings import Finding, is_not, rule, shown
 from config.hyperconverged import NAME
 from mignet.guards import controller_of, hyperconverged_kind, kept_by, made_by, name_of, stack_of, value_at
 from mignet.kinds import KUBEVIRT, NAMESPACE, NETWORK_ATTACHMENT, NODE_POLICY, POD
@@ -334,8 +334,7 @@ def _mend(each: FieldChange, remedy: str) -> str:
 
 
 def _is_not(each: FieldChange) -> str:
-    is_now = "is not set" if each.old is None else f"is {shown(each.old)}"
-    return f"{each.path} {is_now}, not {'unset' if each.new is None else shown(each.new)}"
+    return f"{each.path} {is_not(each.old, each.new)}"
 
 
 def _by(each: FieldChange) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from config.findings import Finding, waived
+from config.findings import Finding, folded, waived
 from mignet.checked import Checked
 from mignet.cluster import Cluster, ClusterError
 from mignet.snapshot import Judged
@@ -62,7 +62,7 @@ def counted(rules: Mapping[str, int]) -> dict[str, int]:
 
 def blocking(findings: Iterable[Finding]) -> str | None:
     """Return the findings that forbid to apply a stack, a line each; None when there are none."""
-    return "\n".join(str(each) for each in findings if each.blocks) or None
+    return "\n".join(str(each) for each in folded(findings) if each.blocks) or None
 
 
 def unseen(name: str, ended: Ended[Any]) -> Finding:

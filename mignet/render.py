@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from config.findings import shown
+from config.findings import folded, shown
 from mignet.drift_rules import SHOWN_AS_FIELDS
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def summary(report: Report, *, planned: bool = False) -> str:
 
 def _beside(report: Report) -> Iterable[str]:
     """Yield what no field shows, and what Pulumi says."""
-    for finding in report.findings:
+    for finding in folded(report.findings):
         if finding.code not in SHOWN_AS_FIELDS:
             kind = "waived" if finding.waived is not None else finding.severity
             yield typer.style(f"  {kind}: {finding.code}: {finding}", fg=_COLOURS[kind])

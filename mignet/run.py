@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from config.findings import ConfigError, Finding
+from config.findings import ConfigError, Finding, folded, is_not
 from config.fleet_files import read_fleet
 from mignet import holding, looks
 from mignet.changes import ObjectChange, Report
@@ -105,7 +105,7 @@ def refused(
     reports = []
     for stack in stacks:
         blocking = tuple(each for each in checked.findings if each.stack == stack.name and each.blocks)
-        lines = [str(each) for each in blocking]
+        lines = [str(each) for each in folded(blocking)]
         if not lines and not allow_not_judged and (count := checked.not_judged.get(stack.name)):
             lines.append(
                 f"{stack.name}: {count} rule{'s' if count > 1 else ''} of preflight could not be judged, so that nobody"
@@ -283,7 +283,7 @@ def ended_as(stack: Stack, verb: Verb, ended: Ended[Report], planned: Report | N
 def _held(report: Report, left: Report) -> Report:
     """Return the report of an `up`, as a failure when a look at the cluster afterwards finds something left to do."""
     lost = [
-        f"{change.kind} {change.name} {each.path} is {each.old}, not {each.new}"
+        f"{change.kind} {change.name} {each.path} {is_not(each.old, each.new)}"
         for change in left.changes
         for each in change.fields
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from config.findings import folded
 from mignet.checked import not_judged
 from mignet.proving import prove
 
@@ -55,7 +56,7 @@ def _verified(
 ) -> dict[str, Report]:
     verified = {}
     for stack in stacks:
-        found = [each for each in checked.findings if each.stack == stack.name]
+        found = [each for each in folded(checked.findings) if each.stack == stack.name]
         left_out = [line for line in checked.left_out if line.startswith(f"{stack.name}: ")]
         report = reports[stack.name]
         warnings = (*report.warnings, *(str(each) for each in found if each.severity == "warning"), *left_out)

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from components.ownership import FIELD_MANAGER, labels
+from config.findings import is_not
 from config.uplink import Uplink
 from mignet import attachment_history, cni_configuration, guards, handlers, uplinks
 from mignet.changes import FieldChange, ObjectChange, Operation, declared_differences, differences
@@ -210,7 +211,7 @@ async def _apply(stack: Stack, step: Step, cluster: Cluster, *, between: Callabl
     live = await cluster.get(kind, metadata["name"], metadata.get("namespace"))
     lost = [] if live is None else list(declared_differences(_content(step.manifest), _content(live)))
     if live is None or lost:
-        what = "the object is gone" if live is None else "; ".join(f"{c.path} is {c.old}, not {c.new}" for c in lost)
+        what = "the object is gone" if live is None else "; ".join(f"{c.path} {is_not(c.old, c.new)}" for c in lost)
         msg = f"{kind.kind} {metadata['name']} was applied, but the API server holds something else: {what}"
         raise ReadBackError(msg)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from config.findings import folded
 from config.places import place_of
 from mignet.checked import not_judged
 from mignet.outputs.placed import relative
@@ -22,7 +23,7 @@ _COMMANDS = {"error": "error", "warning": "warning", "info": "notice"}
 
 def render(checked: Checked, base: Path) -> str:
     """Write one command for each finding; what is waived is a notice."""
-    lines = [_command(checked, finding, base) for finding in checked.findings]
+    lines = [_command(checked, finding, base) for finding in folded(checked.findings)]
     lines += [f"::notice::{_data(sentence)}" for sentence in (*checked.left_out, *checked.proven)]
     if checked.not_judged:
         lines.append(f"::error::{_data(not_judged(checked.not_judged))}")

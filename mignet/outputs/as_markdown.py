@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from config.findings import shown
+from config.findings import folded, shown
 from config.places import place_of
 from mignet.outputs.placed import relative
 
@@ -21,7 +21,7 @@ def render(checked: Checked, base: Path) -> str:
     lines = [f"**{plain(checked.summary)}**", ""]
     if checked.findings:
         lines += ["| | stack | where | what | remedy |", "|---|---|---|---|---|"]
-        lines += [_row(checked, finding, base) for finding in checked.findings]
+        lines += [_row(checked, finding, base) for finding in folded(checked.findings)]
         lines.append("")
     for sentence in checked.left_out:
         lines += [plain(sentence[:1].upper() + sentence[1:]), ""]

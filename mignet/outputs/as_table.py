@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from config.findings import folded
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -18,7 +20,7 @@ def render(checked: Checked, base: Path) -> str:  # noqa: ARG001 (as every rende
     """Write one line for each finding, aligned, and a last one that counts them."""
     rows = [
         ("waived" if finding.waived is not None else finding.severity, finding.code, str(finding))
-        for finding in checked.findings
+        for finding in folded(checked.findings)
     ]
     wide = max((len(code) for _, code, _ in rows), default=0)
     lines = [f"{typer.style(f'{kind:<7}', fg=_COLOURS[kind])}  {code:<{wide}}  {text}" for kind, code, text in rows]

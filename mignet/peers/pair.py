@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from config.findings import Finding, Severity, rule
+from config.findings import Finding, Severity, rule, shown
 from mignet.looks import one_cluster
 from mignet.peers.side import AUTHORITIES
 
@@ -128,7 +128,7 @@ def limits(pair: Pair) -> Iterator[Finding]:
     mine, theirs = pair.one.limits, pair.other.limits
     keys = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
     if keys:
-        listed = ", ".join(f"{key} {mine.get(key)} and {theirs.get(key)}" for key in keys)
+        listed = ", ".join(f"{key} {_value(mine.get(key))} and {_value(theirs.get(key))}" for key in keys)
         yield _between(
             pair,
             "peer-limits-differ",
@@ -140,6 +140,10 @@ def limits(pair: Pair) -> Iterator[Finding]:
 
 
 RULES = (apart, segment, slices, leases, trust, versions, limits)
+
+
+def _value(value: object) -> str:
+    return "(not set)" if value is None else shown(value)
 
 
 def _minor(version: str) -> str:

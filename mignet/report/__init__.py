@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from config.findings import folded
 from config.fleet_files import read_fleet
 from mignet import peers
 from mignet.checkup import kept
@@ -119,7 +120,7 @@ def assemble(
         unread.append(str(error))
     between = peers.compare([each.side for each in sightings], measured if asked else None)
     of_checkup = kept.about(measured, names) if measured else []
-    findings = _once([*own, *fleet, *live, *sighting.between(sightings), *between.findings, *of_checkup])
+    findings = folded(_once([*own, *fleet, *live, *sighting.between(sightings), *between.findings, *of_checkup]))
     left_out = [*unread, *(sentence for each in sightings for sentence in each.left_out), *between.left_out]
     if files.left_out:
         left_out.insert(0, files.left_out)

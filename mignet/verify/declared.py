@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from config.findings import Finding, rule, shown
+from config.findings import Finding, is_not, rule
 from mignet.changes import declared_differences
 from mignet.kinds import NETWORK_ATTACHMENT, NODE_POLICY, kind_of
 from mignet.snapshot import UnreadError
@@ -47,7 +47,7 @@ def declared(sight: Sight) -> Iterator[Finding]:
             value = live.get("spec", {}).get("config")
             yield Finding("error", "attachment-invalid", stack, key, value, f"is no CNI configuration: {why}", _UP)
         elif lost := list(declared_differences(_content(manifest), live)):
-            what = "; ".join(f"{each.path} is {shown(each.old)}, not {shown(each.new)}" for each in lost)
+            what = "; ".join(f"{each.path} {is_not(each.old, each.new)}" for each in lost)
             yield Finding("error", "declared-differs", stack, key, None, f"holds something else: {what}", _UP)
     if unread is not None:
         raise unread

@@ -141,6 +141,12 @@ def test_other_subnets_in_another_order_are_one_mistake() -> None:
     assert codes(dual("a", 10, "4"), dual("b", 20, "6", "4")) == [("b", "segment-subnet")]
 
 
+def test_a_family_that_only_one_stack_has_is_told_as_what_it_is() -> None:
+    (one,) = [each for each in found(dual("a", 10, "4"), dual("b", 20, "6", "4")) if each.code == "segment-subnet"]
+    assert "migrations between the two use IPv4" in one.rule
+    assert "overlap" not in one.rule
+
+
 def test_stacks_of_different_families_share_no_segment() -> None:
     assert codes(dual("a", 10, "4"), dual("b", 20, "6")) == [("b", "segment-apart")]
 

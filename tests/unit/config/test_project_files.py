@@ -108,7 +108,10 @@ def test_anchors_aliases_merges_and_quotes_mean_what_they_mean_in_yaml(tmp_path:
         ),
         ("- a\n", 'dev: Pulumi.dev.yaml ["a"] is not a mapping. Write key: value lines'),
         ("config: text\n", "dev: config text is not a mapping. Write key: value lines under it"),
-        ("config: {slice: {secure: abc}}\n", "dev: slice is encrypted. Nothing here is secret: write it in plain text"),
+        (
+            "config: {slice: {secure: abc}}\n",
+            "dev: slice {secure: …} is encrypted. Nothing here is secret: write it in plain text",
+        ),
         ("config: !!python/object:os.system {}\n", "dev: Pulumi.dev.yaml:1:9 is not YAML: could not determine a"),
         ("a: \x07\n", "dev: Pulumi.dev.yaml is not YAML: "),
     ],

@@ -132,8 +132,20 @@ def vlan(name: str, selector: dict[str, str], interface: str) -> dict[str, Any]:
         ),
         (
             values({"vlan": {"baseInterface": "enp175s0f0np0"}}, MACVLAN),
-            "dev: uplink.vlan.name enp175s0f0np0.2001 is 18 characters long, and the kernel takes 15. Write a shorter"
-            " vlan.name, such as mig0",
+            "dev: uplink.vlan.name is not set, and enp175s0f0np0.2001 is 18 characters long: the kernel takes 15. Write"
+            " a shorter vlan.name, such as mig0",
+        ),
+        (
+            # What a localnet is called so by is the key that is wrong.
+            values({"localnet": {"localnet": "mig", "bridge": "br-ex"}}, {"type": "localnet", "name": "other"}),
+            "dev: attachment.name other is not what uplink makes (mig). Write mig, or rename it in the uplink",
+        ),
+        (
+            values(
+                {"localnet": {"localnet": "mig", "bridge": "br-ex"}},
+                {"type": "localnet", "name": "m", "cniName": "other"},
+            ),
+            "dev: attachment.cniName other is not what uplink makes (mig). Write mig, or rename it in the uplink",
         ),
         (
             values(VLAN | {"name": "g" * 60}, MACVLAN),
@@ -198,7 +210,7 @@ def vlan(name: str, selector: dict[str, str], interface: str) -> dict[str, Any]:
         ),
         (
             values({"bond": BOND}, MACVLAN | {"master": "bond1"}, cluster=DEFAULT_ROUTE_ETH1),
-            "dev: uplink eth1 is the NIC of the default route. Use another NIC",
+            "dev: uplink.bond.ports[0] eth1 is the NIC of the default route. Use another NIC",
         ),
         (
             values(None, MACVLAN | {"master": "eth1"}, cluster=DEFAULT_ROUTE_ETH1),
@@ -252,13 +264,16 @@ def test_a_name_that_is_wrong_in_the_uplink_is_not_held_against_the_attachment_t
         *(
             (
                 values(uplink, MACVLAN, cluster=DEFAULT_ROUTE_ETH1),
-                f"dev: {key} eth1.2001 stands on eth1, which has the default route: the kernel passes tagged frames"
+                f"dev: {key} has the default route: the kernel passes tagged frames"
                 " there, but Red Hat's documents advise against it, and migrations fill the link of the nodes' own"
                 " traffic. Use another NIC, or waive default-route-shared with the reason and set"
                 " bandwidthPerMigration",
             )
             # Declared by us or there already, it is the same.
-            for uplink, key in ((VLAN, "uplink"), (None, "attachment.master"))
+            for uplink, key in (
+                (VLAN, "uplink.vlan.baseInterface eth1 is to carry a VLAN interface, and"),
+                (None, "attachment.master eth1.2001 stands on eth1, which"),
+            )
         ),
     ],
 )

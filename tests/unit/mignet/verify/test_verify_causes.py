@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import healthy
@@ -10,6 +12,9 @@ import pytest
 from healthy import find, unready, warning
 
 from config.findings import Finding
+from config.project_files import Project
+from mignet.checked import Checked
+from mignet.outputs import RENDER
 from mignet.snapshot import judge
 from mignet.verify.causes import CAUSES, unfinished
 from mignet.verify.errors import panic, reason
@@ -265,3 +270,23 @@ def test_the_reason_is_what_an_event_ends_in(message: str, words: str) -> None:
 )
 def test_the_last_words_are_the_line_that_says_why(message: str, words: str) -> None:
     assert panic(message) == words
+
+
+def test_a_nic_that_is_missing_on_1200_nodes_is_one_line(tmp_path: Path) -> None:
+    objects = healthy.cluster(STACK, nodes=1200)
+    for number in range(1200):
+        pod = find(objects, "Pod", f"virt-handler-{number}")
+        unready(pod)
+        pod["metadata"]["creationTimestamp"] = healthy.MADE
+        objects.append(warning(pod, "FailedCreatePodSandBox", NO_NETWORK.replace("handler-1", f"handler-{number}")))
+    judged = judge(CAUSES, sight(objects))
+    assert len(judged.findings) == 1200
+    (tmp_path / "Pulumi.yaml").write_text("name: migration-network\n")
+    (tmp_path / "Pulumi.dev.yaml").write_text("config: {}\n")
+    checked = Checked(Project.find(tmp_path), ("dev",), judged.findings, ())
+    for output in ("table", "markdown", "github"):
+        text = RENDER[output](checked, tmp_path)
+        assert "and 1199 more (on node-1, " in text
+        assert len(text) < 1000, output
+    assert checked.summary == "1 stack: 1 error"
+    assert len(json.loads(RENDER["json"](checked, tmp_path))["findings"]) == 1200

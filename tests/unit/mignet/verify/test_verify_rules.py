@@ -368,6 +368,26 @@ def test_an_item_that_somebody_appended_to_a_declared_list_is_found() -> None:
     assert (finding.code, "spec.list is [1, 2], not [1]" in finding.rule) == ("declared-differs", True)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "live", "words"),
+    [
+        (5, "5", "spec.a is '5' (text), not 5 (number)"),
+        (True, None, "spec.a is not set, not true"),
+        (True, False, "spec.a is false, not true"),
+    ],
+)
+def test_what_is_read_back_says_what_differs(wanted: object, live: object, words: str) -> None:
+    objects = healthy.cluster(STACK)
+    there = find(objects, "HyperConverged")
+    manifest = {**there, "metadata": {"name": there["metadata"]["name"], "namespace": NAMESPACE}, "spec": {"a": wanted}}
+    manifest.pop("status")
+    there["spec"]["a"] = live
+
+    (finding,) = judge((declared,), healthy.sight(STACK, objects, declared=(manifest,))).findings
+
+    assert words in finding.rule
+
+
 def test_sarif_says_why_a_rule_about_clusters_holds(tmp_path: Path) -> None:
     (tmp_path / "Pulumi.yaml").write_text("name: migration-network\n")
     objects = healthy.cluster(STACK)
