@@ -69,7 +69,8 @@ class Bond(Model):
     ports: tuple[InterfaceName, ...] = Field(min_length=1)
     """Its NICs."""
     mode: Literal["active-backup", "802.3ad", "balance-xor", "balance-rr", "balance-tlb", "balance-alb", "broadcast"]
-    """How it spreads traffic; 802.3ad and balance-xor need a switch that knows of it."""
+    """How it spreads traffic. 802.3ad needs LACP on the switch's ports; balance-rr, balance-xor and broadcast need a
+    static link aggregation there; active-backup, balance-tlb and balance-alb need nothing of the switch."""
     options: BondOptions = Field(default_factory=BondOptions)
     """Options of the bonding driver, by nmstate's names, such as miimon: 100 (milliseconds)."""
 

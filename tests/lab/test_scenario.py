@@ -115,6 +115,21 @@ def test_either_engine_sees_no_change_in_what_the_other_has_made(workspace: Work
     assert workspace.mignet("drift", "pulumi").code == 0
 
 
+def test_a_field_that_left_the_stack_is_a_change_for_the_engine_that_set_it_and_for_the_direct_one(
+    workspace: Workspace, engine: str
+) -> None:
+    assert workspace.mignet("up", engine).code == 0
+    del workspace.config["hyperConverged"]["liveMigration"]["completionTimeoutPerGiB"]
+    workspace.write()
+    path = "spec.liveMigrationConfig.completionTimeoutPerGiB"
+    for looks in {engine, "direct"}:
+        operation, fields = workspace.mignet("preview", looks).changes["HyperConverged"]
+        assert (operation, fields[path][:2]) == ("update", (800, 150)), looks
+    assert workspace.mignet("up", "direct").code == 0
+    live = workspace.site.live()["hyperconverged"]["spec"]["liveMigrationConfig"]
+    assert live["completionTimeoutPerGiB"] == 150, "its default"
+
+
 def test_a_destroy_creates_no_hyperconverged_that_is_gone(workspace: Workspace, engine: str) -> None:
     assert workspace.mignet("up", engine).code == 0
     workspace.site.kube.call("DELETE", workspace.site.hyperconverged)
