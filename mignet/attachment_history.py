@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from config.attachment_content import fingerprint
+from mignet.cni_configuration import meaning_changes
 from mignet.ownership import owners
 
 if TYPE_CHECKING:
@@ -35,18 +36,24 @@ def last_change(attachment: Object | None) -> Writer | None:
 
 
 def note(live: Object | None, declared: Object) -> dict[str, str]:
-    """Return the annotation that goes with a declared attachment on a cluster where `live`, which is ours, stands.
+    """Return the annotation that goes with a declared attachment on a cluster where `live` stands, ours or adopted.
 
     Empty when pods would keep something else, and while the content has never changed without that.
     """
     config = _config(declared)
-    if live is None or config is None or _fingerprint(live) != fingerprint(config):
+    if live is None or config is None or not (_fingerprint(live) == fingerprint(config) or _same(live, declared)):
         return {}
     last = last_change(live)
     changes = live.get("spec", {}).get("config") != declared["spec"]["config"]
     if last is None or not (changes or _noted(live)):
         return {}
     return {SINCE: f"{fingerprint(config)} {last.time}"}
+
+
+def _same(live: Object, declared: Object) -> bool:
+    """Whether both mean the same: an attachment that is adopted may have another form."""
+    old, new = (each.get("spec", {}).get("config") or "" for each in (live, declared))
+    return meaning_changes(old, new, name=declared["metadata"]["name"]) == []
 
 
 def _noted(live: Object) -> str | None:

@@ -79,8 +79,9 @@ def init(
             raise typer.Exit(1) from error
         for each in seen.nics:
             typer.echo(f"{each.name:<15} {each}")
-        named = next((each for each in seen.nics if each.name == master), None)
-        nic = work.choose(stack, seen.nics) if master is None else named
+        kept = None if seen.kept is None else seen.kept.values["attachment"].get("master")
+        named = next((each for each in seen.nics if each.name == (master or kept)), None)
+        nic = work.choose(stack, seen.nics) if master is None and seen.kept is None else named
     remark = work.write(project, stack, wanted, seen, nic, on_wait=_waiting)
     typer.echo(f"wrote {project.stack_file(stack).name}: {remark}")
 

@@ -12,14 +12,24 @@ import yaml
 from config import cluster as cluster_config
 from config.demand import SYNC_CONTROLLERS, demand_of
 from config.findings import ConfigError, Finding
+from config.hyperconverged import NAME
 from config.model import parse
 from config.project_files import load_yaml
 from config.segment import Segment
 from config.stack import load_stack
 from config.stack_schema import FILE, MODELINE
 from mignet import addresses, nics, stack_files
+from mignet.adopting import Kept, NotKeptError, kept, named
 from mignet.cluster import Cluster, ClusterError
-from mignet.kinds import KUBEVIRT, NODE, NODE_NETWORK_STATE, OPENSHIFT_NETWORK
+from mignet.kinds import (
+    HYPERCONVERGED_V1,
+    HYPERCONVERGED_V1BETA1,
+    KUBEVIRT,
+    NETWORK_ATTACHMENT,
+    NODE,
+    NODE_NETWORK_STATE,
+    OPENSHIFT_NETWORK,
+)
 from mignet.node_network import Node, addresses_of, machine_networks
 from mignet.sync_controllers import sync_controllers
 
@@ -48,6 +58,7 @@ class Seen:
     """What the live cluster says: its NICs, the number of nodes that run virt-handler, and its networks by name.
 
     `sync_controllers` is their number where it is not the usual one, `uid` what tells the cluster from every other.
+    `kept` is the network over which it migrates already; `not_kept` says why such a one cannot be kept.
     """
 
     nics: tuple[Nic, ...] = ()
@@ -55,6 +66,8 @@ class Seen:
     networks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sync_controllers: int | None = None
     uid: str | None = None
+    kept: Kept | None = None
+    not_kept: str | None = None
 
 
 def look(project: Project, stack: str, wanted: Wanted) -> Seen:
@@ -65,7 +78,7 @@ def look(project: Project, stack: str, wanted: Wanted) -> Seen:
         raise ConfigError(config)
     segment = segment_of(project, stack)
 
-    async def read() -> tuple[list[Object], list[Object], Object | None, Object | None, str | None]:
+    async def read() -> tuple[Any, ...]:
         async with Cluster(config, base=project.directory) as cluster:
             nodes, states = await asyncio.gather(cluster.list(NODE), cluster.list(NODE_NETWORK_STATE))
             try:
@@ -75,10 +88,37 @@ def look(project: Project, stack: str, wanted: Wanted) -> Seen:
                 if error.reason != "not-served":
                     raise
                 network = None
-            return nodes, states, network, await _kubevirt(cluster, wanted.namespace), await _identity(cluster)
+            kubevirt = await _kubevirt(cluster, wanted.namespace)
+            return nodes, states, network, kubevirt, await _identity(cluster), await _in_use(cluster, wanted.namespace)
 
-    nodes, states, network, kubevirt, uid = asyncio.run(read())
-    return replace(seen(nodes, states, network, segment, kubevirt=kubevirt), uid=uid)
+    nodes, states, network, kubevirt, uid, (hyperconverged, attachment) = asyncio.run(read())
+    keeps: Kept | None = None
+    not_kept = None
+    if hyperconverged is not None and (name := named(hyperconverged)):
+        try:
+            keeps = kept(stack, {"context": wanted.context}, segment, hyperconverged, attachment)
+        except NotKeptError as error:
+            not_kept = f"the cluster migrates over {name} now, which {error}: up switches it to another network"
+    if keeps is not None and wanted.master not in {None, keeps.values["attachment"].get("master")}:
+        not_kept = f"the cluster migrates over {keeps.name} now, on another NIC: up switches it to another network"
+        keeps = None
+    if keeps is not None and "segment" in keeps.values:
+        segment = Segment.model_validate(keeps.values["segment"])
+    found = seen(nodes, states, network, segment, kubevirt=kubevirt)
+    return replace(found, uid=uid, kept=keeps, not_kept=not_kept)
+
+
+async def _in_use(cluster: Cluster, namespace: str) -> tuple[Object | None, Object | None]:
+    """Return the HyperConverged and the attachment that it names, as far as both are there and may be read."""
+    for kind in (HYPERCONVERGED_V1BETA1, HYPERCONVERGED_V1):
+        try:
+            hyperconverged = await cluster.get(kind, NAME, namespace)
+            name = named(hyperconverged)
+            return hyperconverged, await cluster.get(NETWORK_ATTACHMENT, name, namespace) if name else None
+        except ClusterError as error:
+            if error.reason not in {"not-served", "forbidden"}:
+                raise
+    return None, None
 
 
 async def _identity(cluster: Cluster) -> str | None:
@@ -212,10 +252,15 @@ def write(
         values["otherNetworks"] = {
             name: cidrs[0] if len(cidrs) == 1 else list(cidrs) for name, cidrs in seen_.networks.items()
         }
+    if seen_.kept is not None:
+        values |= seen_.kept.values
     with stack_files.locked(project, on_wait=on_wait):
         if project.stack_file(stack).exists():
             raise stack_files.exists(project, stack)
-        remark = _with_slice(project, stack, values)
+        if seen_.kept is not None:
+            remark = f"{stack} {seen_.kept.remark}"
+        else:
+            remark = _with_slice(project, stack, values) + (f"; {seen_.not_kept}" if seen_.not_kept else "")
         text = _text(project, stack, values, nic)
         load_stack(stack, project.defaults | _values(project, text))
         stack_files.create(project, stack, text)
@@ -246,6 +291,8 @@ _ABOUT = {
     "attachment": "How pods attach to the segment, which stands in Pulumi.yaml.",
     "slice": "This cluster's own part of the segment, both ends inclusive. mignet allocate lets it grow.",
     "otherNetworks": "Networks of this cluster, which the segment must not overlap.",
+    "segment": "The segment as this cluster has it; it belongs into Pulumi.yaml where all share it.",
+    "hyperConverged": "The limits that stand there, other than the operator's defaults.",
 }
 _LIMITS = """\
   # The limits of live migrations. A key that stands here is owned by this stack, with its value.
@@ -262,14 +309,14 @@ def _text(project: Project, stack: str, values: Mapping[str, Any], nic: Nic | No
     lines = [MODELINE] if (project.directory / FILE).is_file() else []
     lines += [f"# The cluster {stack}. Every key: docs/configuration.md", "config:"]
     notes = {"nodes": "that run virt-handler"}
-    if nic is not None and nic.name == values["attachment"]["master"]:
+    if nic is not None and nic.name == values["attachment"].get("master"):
         notes["master"] = "; ".join(nic.against or nic.speaks_for)
-    for key in ("cluster", "attachment", "slice", "otherNetworks"):
+    for key in ("cluster", "segment", "attachment", "slice", "otherNetworks", "hyperConverged"):
         if key in values:
             lines.append(f"  # {_ABOUT[key]}")
             lines.append(f"  {project.name}:{key}:")
             lines.extend(_lines(values[key], notes))
-    return "\n".join(lines) + "\n" + _LIMITS.format(project=project.name)
+    return "\n".join(lines) + "\n" + ("" if "hyperConverged" in values else _LIMITS.format(project=project.name))
 
 
 def _lines(section: Any, notes: Mapping[str, str]) -> Iterator[str]:

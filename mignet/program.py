@@ -158,8 +158,8 @@ async def _check(stack: Stack) -> tuple[list[str], dict[str, str]]:
         *(_taken(stack, change) for change in taken),
         *guards.will_be_written_back(stack, (attachment, live, *policies)),
     ]
-    ours = attachment is not None and not guards.made_by(attachment)
-    return warnings, attachment_history.note(attachment, {"spec": {"config": stack.cni_json}}) if ours else {}
+    declared = {"metadata": {"name": stack.network}, "spec": {"config": stack.cni_json}}
+    return warnings, attachment_history.note(attachment, declared)
 
 
 def _left(stack: Stack, live: Object, change: FieldChange) -> Iterator[str]:

@@ -73,7 +73,10 @@ async def plan(
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
     found = {_identity(live): live for live in live_objects}
-    objects = [_noting(declared, found.get(_identity(declared.manifest))) for declared in declaration.objects]
+    objects = [
+        _noting(declared, found.get(_identity(declared.manifest)), only_look=only_look)
+        for declared in declaration.objects
+    ]
     planned = (
         _plan_one(stack, declared, found.get(_identity(declared.manifest)), cluster, only_look=only_look)
         for declared in objects
@@ -98,10 +101,14 @@ async def _read(stack: Stack, cluster: Cluster, *, only_look: bool) -> tuple[lis
         await asyncio.gather(ours, return_exceptions=True)
 
 
-def _noting(declared: Declared, live: Object | None) -> Declared:
-    """Return an attachment with the note since when its pods keep what it declares; anything else as it is."""
+def _noting(declared: Declared, live: Object | None, *, only_look: bool) -> Declared:
+    """Return an attachment with the note since when its pods keep what it declares; anything else as it is.
+
+    One of somebody else gets it as it is adopted: to who only looks, it has nothing of ours.
+    """
     manifest = declared.manifest
-    if manifest["kind"] != NETWORK_ATTACHMENT.kind or live is None or guards.made_by(live):
+    foreign = live is None or (only_look and guards.made_by(live))
+    if manifest["kind"] != NETWORK_ATTACHMENT.kind or foreign:
         return declared
     annotations = manifest["metadata"].get("annotations", {}) | attachment_history.note(live, manifest)
     return replace(declared, manifest=manifest | {"metadata": manifest["metadata"] | {"annotations": annotations}})

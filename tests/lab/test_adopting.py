@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 from support import Workspace
 
-HOSTS = [f"10.200.5.{last}/32" for last in (222, 223)]
+HOSTS = [f"10.88.31.{last}/32" for last in (222, 223)]
+
+
+UNNAMED: dict[str, Any] = {
+    "cniVersion": "0.3.1",
+    "type": "macvlan",
+    "master": "eth1",
+    "mode": "bridge",
+    "ipam": {"type": "whereabouts", "range": "10.88.31.0/24", "exclude": HOSTS},
+}
 
 
 def attachment(workspace: Workspace, config: dict[str, Any], **metadata: Any) -> None:
@@ -25,12 +34,11 @@ def attachment(workspace: Workspace, config: dict[str, Any], **metadata: Any) ->
 
 def unnamed(workspace: Workspace) -> None:
     """The attachment of a published set-up, which equals the stack's: multus fills its name in."""
-    workspace.config["segment"] = {"subnet": "10.200.5.0/24", "reserved": ["10.200.5.222-10.200.5.223"]}
+    workspace.config["segment"] = {"subnet": "10.88.31.0/24", "reserved": ["10.88.31.222-10.88.31.223"]}
     workspace.config["attachment"]["adopt"] = True
     del workspace.config["slice"]
     workspace.write()
-    ipam = {"type": "whereabouts", "range": "10.200.5.0/24", "exclude": HOSTS}
-    attachment(workspace, {"cniVersion": "0.3.1", "type": "macvlan", "master": "eth1", "mode": "bridge", "ipam": ipam})
+    attachment(workspace, UNNAMED)
 
 
 FORM = "only changes its form: what it means to pods stays the same, and nothing restarts"
@@ -48,6 +56,11 @@ def test_an_equal_attachment_changes_its_owner_labels_and_form_only(workspace: W
         assert f"{workspace.stack}: {name} {FORM}" in outcome.reports[0]["warnings"]
         assert not any("changes in place" in each for each in outcome.reports[0]["warnings"])
     assert workspace.mignet("drift", engine).code == 0
+    assert workspace.mignet("preview", engine, "--expect-no-changes").code == 0
+    # Its pods are as they were before it was adopted, and verify knows since when.
+    metadata = workspace.site.live()["attachments"]["migration"]["metadata"]
+    since = metadata["annotations"]["migration-network.io/unchanged-since"].split()[1]
+    assert since == metadata["creationTimestamp"]
 
 
 def test_a_preview_says_in_words_that_only_the_form_changes(workspace: Workspace) -> None:
@@ -140,3 +153,25 @@ def test_a_controller_that_writes_back_is_named_in_a_preview(workspace: Workspac
     workspace.config["waivers"] = {"field-written-back": "the two are the same team's"}
     workspace.write()
     assert workspace.mignet("preview", engine).reports[0]["warnings"] == []
+
+
+def test_init_writes_a_stack_that_keeps_the_network_in_use(workspace: Workspace) -> None:
+    site = workspace.site
+    attachment(workspace, UNNAMED)
+    limits = {"network": "migration", "completionTimeoutPerGiB": 800}
+    site.kube.merge(site.hyperconverged, {"spec": {"liveMigrationConfig": limits}}, "Mozilla")
+    (workspace.folder / f"Pulumi.{workspace.stack}.yaml").unlink()
+    where = ("--context", site.context, "--kubeconfig", str(site.kubeconfig), "--namespace", site.namespace)
+    made = workspace.run("mignet", "init", workspace.stack, *where, "--from-cluster")
+    assert made.code == 0, made.err
+    assert (
+        f"{workspace.stack} keeps migration, over which the cluster migrates: the first preview shows ownership, labels"
+        " and formatting only"
+    ) in made.out
+    preview = workspace.mignet("preview", "direct")
+    assert preview.code == 0, preview.out + preview.err
+    fields = {**preview.changes["NetworkAttachmentDefinition"][1], **preview.changes["HyperConverged"][1]}
+    changed = {path for path, (old, new, _) in fields.items() if old != new and not path.startswith("metadata.")}
+    assert changed == {"spec.config"}, "in another form"
+    assert any(FORM in each for each in preview.reports[0]["warnings"])
+    assert not any("switches" in each for each in preview.reports[0]["warnings"])
