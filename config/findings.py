@@ -118,7 +118,9 @@ def waived(stack: str, findings: Iterable[Finding], waivers: Mapping[str, str]) 
 
 FEW = 5
 """Names that a sentence about many nodes or pods has at most."""
-_SUBJECT = re.compile(r"(?P<kind>Pod|Node) (?P<name>\S+)(?: on node (?P<node>\S+))?(?P<rest>.*)")
+_SUBJECT = re.compile(
+    r"(?P<kind>Pod|Node(?= )|\w+(?= \S+ on node )) (?P<name>\S+)(?: on node (?P<node>\S+))?(?P<rest>.*)"
+)
 _IDENTITY = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|(?<![0-9a-z])[0-9a-f]{12,}(?![0-9a-z])")
 
 
@@ -138,11 +140,21 @@ def _likeness(finding: Finding) -> object:
     if found is None:
         return None
     kind, name, node, rest = found["kind"], found["name"], found["node"], found["rest"]
-    names = sorted({name, name.rpartition("/")[2], node or name}, key=len, reverse=True)
-    own = re.compile("|".join(rf"(?<![A-Za-z0-9.-]){re.escape(each)}(?![A-Za-z0-9.-])" for each in names))
-    said = tuple(_IDENTITY.sub("•", own.sub("•", each)) for each in (finding.rule, finding.remedy))
+    names = {name, name.rpartition("/")[2], node or name}
+    said = tuple(nameless(each, names) for each in (finding.rule, finding.remedy))
     value = "•" if _is_address(finding.value) else shown(finding.value)
     return finding.severity, finding.code, finding.stack, finding.peer, finding.waived, kind, rest, value, *said
+
+
+def nameless(text: str, names: Iterable[str]) -> str:
+    """Return text without names, and without the ids that a runtime gives: what is the same of all that have one.
+
+    >>> nameless("no eth1 on worker-1 of worker-10", {"worker-1"})
+    'no eth1 on • of worker-10'
+    """
+    longest_first = sorted(names, key=len, reverse=True)
+    own = "|".join(rf"(?<![A-Za-z0-9.-]){re.escape(each)}(?![A-Za-z0-9.-])" for each in longest_first)
+    return _IDENTITY.sub("•", re.sub(own, "•", text))
 
 
 def _is_address(value: object) -> bool:

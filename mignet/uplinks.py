@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from components.ownership import FIELD_MANAGER, labels
+from config.findings import FEW, nameless
 from mignet.cluster import ClusterError
 from mignet.kinds import NETWORK_ATTACHMENT, NODE, NODE_ENACTMENT, NODE_POLICY
 
@@ -250,8 +251,12 @@ def _failure(name: str, seen: Rollout) -> Iterator[str]:
 
 
 def _of_nodes(seen: Rollout) -> Iterator[str]:
+    alike: dict[str, list[str]] = {}
     for node, message in sorted(seen.nodes.items()):
-        yield f"node {node}: {message}"
+        alike.setdefault(nameless(message, {node}), []).append(node)
+    for nodes in alike.values():
+        more = f" and {len(nodes) - FEW} more" if len(nodes) > FEW else ""
+        yield f"node{'s' if len(nodes) > 1 else ''} {', '.join(nodes[:FEW])}{more}: {seen.nodes[nodes[0]]}"
 
 
 def _node(enactment: Object) -> str:

@@ -184,17 +184,19 @@ def lease_outside(sight: Sight) -> Iterator[Finding]:
         outside = [lease for lease in pool.leases if lease.address not in pool.part.span]
         # What the pods themselves show is said of them.
         shown = set(holders(sight.living))
-        for lease in outside:
-            if lease.address not in shown:
-                yield Finding(
-                    "error",
-                    "lease-outside",
-                    sight.stack.name,
-                    f"IPPool {pool.name}",
-                    str(lease.address),
-                    f"is leased to {lease.pod}, and outside of this cluster's slice {pool.part.span}",
-                    "See which attachment of this range gives it; restart that pod when it is mended",
-                )
+        unsaid = [lease for lease in outside if lease.address not in shown]
+        if unsaid:
+            lease = unsaid[0]
+            more = f" (and {len(unsaid) - 1} more)" if len(unsaid) > 1 else ""
+            yield Finding(
+                "error",
+                "lease-outside",
+                sight.stack.name,
+                f"IPPool {pool.name}",
+                str(lease.address),
+                f"is leased to {lease.pod}, and outside of this cluster's slice {pool.part.span}{more}",
+                "See which attachment of this range gives it; restart that pod when it is mended",
+            )
 
 
 @rule("lease-leaked")
@@ -259,19 +261,24 @@ def reservation_stray(sight: Sight) -> Iterator[Finding]:
     there, network_name = pools(sight), ipam.network_name
     leases = {lease.address: lease.pod for pool in there for lease in pool.leases}
     spans = [pool.part.span for pool in there]
+    strays = []
     for each in sight.seen.all(IP_RESERVATION):
         address = _reserved(each["metadata"]["name"], network_name)
         owner = each.get("spec", {}).get("podref", "")
         if address is None or not any(address in span for span in spans) or leases.get(address) == owner:
             continue
         has = f"the lease is {leases[address]}'s" if address in leases else "there is no such lease"
+        strays.append((each["metadata"], f"keeps {address} for {owner}, and {has}"))
+    if strays:
+        metadata, said = strays[0]
+        more = f" and {len(strays) - 1} more" if len(strays) > 1 else ""
         yield Finding(
             "warning",
             "reservation-stray",
             sight.stack.name,
-            f"OverlappingRangeIPReservation {each['metadata']['namespace']}/{each['metadata']['name']}",
+            f"OverlappingRangeIPReservation {metadata['namespace']}/{metadata['name']}{more}",
             None,
-            f"keeps {address} for {owner}, and {has}",
+            said,
             "Delete it when that pod is gone; else see which attachment of an overlapping range the pod uses",
         )
 

@@ -63,6 +63,12 @@ def test_nodes_are_put_together_as_pods_are() -> None:
     assert one.key == "Node worker-0 and 1 more (worker-1)"
 
 
+def test_a_policy_that_fails_on_many_nodes_is_one_line() -> None:
+    key = "NodeNetworkConfigurationPolicy mig on node"
+    (one,) = folded(of_pod(0, key=f"{key} w-{n}", rule=f"fails: no eth1 on w-{n}") for n in range(9))
+    assert one.key == "NodeNetworkConfigurationPolicy mig on node w-0 and 8 more (on w-1, w-2, w-3, w-4, …)"
+
+
 @pytest.mark.parametrize(
     ("live", "wanted", "words"),
     [

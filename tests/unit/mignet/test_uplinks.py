@@ -13,7 +13,7 @@ import pytest
 from mignet.cluster import _resource
 from mignet.engines.direct_engine import _content
 from mignet.kinds import Kind
-from mignet.uplinks import one_line, removal_state, rollout
+from mignet.uplinks import Rollout, _failure, one_line, removal_state, rollout
 
 
 def conditions(**statuses: str) -> list[dict[str, str]]:
@@ -84,6 +84,14 @@ def test_a_node_that_gave_up_since_another_failed_is_named() -> None:
 )
 def test_the_reason_of_a_node_is_one_line(message: str, line: str) -> None:
     assert one_line(message) == line
+
+
+def test_what_stops_many_nodes_is_one_line() -> None:
+    nodes = {f"w-{number}": f"Failed to find eth1 on w-{number}" for number in range(1200)} | {"x": "busy"}
+    first, same, other = _failure("mig0", Rollout(failed=True, message="no", nodes=nodes))
+    assert first.startswith("NodeNetworkConfigurationPolicy mig0 failed: no")
+    assert same == "nodes w-0, w-1, w-10, w-100, w-1000 and 1195 more: Failed to find eth1 on w-0"
+    assert other == "node x: busy"
 
 
 STATE = {

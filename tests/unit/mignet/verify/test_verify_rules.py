@@ -126,6 +126,16 @@ def two_leases(objects: Objects) -> None:
     leases(objects)["40"] = {"id": "x", "podref": f"{NAMESPACE}/virt-handler-1"}
 
 
+def outside_leases(objects: Objects) -> None:
+    leases(objects).update({str(n): {"id": "x", "podref": f"elsewhere/vm-{n}"} for n in range(200, 240)})
+
+
+def reservations(objects: Objects) -> None:
+    reservation(objects)
+    reservation(objects)
+    objects[-1]["metadata"]["name"] = "10.200.5.45"
+
+
 def nearly_full(objects: Objects) -> None:
     for offset in range(10, 61):
         leases(objects).setdefault(str(offset), {"id": "x", "podref": "elsewhere/vm"})
@@ -169,6 +179,13 @@ def reservation(objects: Objects) -> None:
         ),
         (other_pool, "error", "pool-missing", "IPPool 10.200.5.0-24 does not exist"),
         (outside_lease, "error", "lease-outside", "10.200.5.200 is leased to elsewhere/vm"),
+        (
+            outside_leases,
+            "error",
+            "lease-outside",
+            "outside of this cluster's slice 10.200.5.10-10.200.5.60 (and 39 more)",
+        ),
+        (reservations, "warning", "reservation-stray", "/10.200.5.44 and 1 more keeps 10.200.5.44"),
         (two_leases, "warning", "lease-leaked", "has 1 lease of pods that are gone: 10.200.5.40 of"),
         (nearly_full, "warning", "pool-runs-out", "has 0 of 51 addresses free"),
         (reservation, "warning", "reservation-stray", "keeps 10.200.5.44 for elsewhere/vm"),
