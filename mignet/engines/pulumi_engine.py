@@ -313,6 +313,11 @@ def changes(events: Sequence[automation.EngineEvent], plan: Report) -> tuple[Obj
             # The object is not ours: taking up some of its fields is no creation, and letting go of them no deletion.
             patched: dict[str, Operation] = {"create": "update", "delete": "relinquish"}
             operation = patched.get(operation, operation)
+        plan_ = planned.get(key)
+        if plan_ is not None and plan_.operation == "update":
+            # What Pulumi creates and stands there, it adopts; and lists that are too long, it does not see.
+            adopted = operation == "create"
+            operation = "update" if adopted or any(each.extended for each in plan_.fields) else operation
         fields: tuple[FieldChange, ...] = ()
         if operation != "same":
             fields = planned[key].fields if key in planned else ()
