@@ -144,8 +144,9 @@ def troubleshooting() -> str:
 def _section(code: str, said: Mapping[str, str], found: Found) -> str:
     why = said.get("why") or found.why
     ways = [said["way-out"]] if "way-out" in said else list(found.ways_out)
+    untried = f"\n\nNot tried on the lab: {_sentence(said['not-tried'])}" if "not-tried" in said else ""
     waive = "\n\nA stack can [waive](check.md#accept-a-broken-rule) it." if code in WAIVABLE_LIVE else ""
-    return f"\n### {code}\n\n{_sentence(why or '')}\n\nWay out: {_sentence('; or: '.join(ways))}{waive}\n"
+    return f"\n### {code}\n\n{_sentence(why or '')}\n\nWay out: {_sentence('; or: '.join(ways))}{untried}{waive}\n"
 
 
 def _sentence(text: str) -> str:

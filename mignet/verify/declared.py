@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _UP = "Run mignet up (mignet drift says who changed it), then verify again"
 
 
+_MAKE = "Create it with its operator's own default, which mignet never does"
+
+
 @rule("attachment-gone", "attachment-invalid", "declared-missing", "declared-differs")
 def declared(sight: Sight) -> Iterator[Finding]:
     """What runs can only be what is declared when the objects on the cluster hold it, lists included.
@@ -42,7 +45,8 @@ def declared(sight: Sight) -> Iterator[Finding]:
             rule_ = "does not exist: a virt-handler that restarts waits for it for ever"
             yield Finding("error", "attachment-gone", stack, key, None, rule_, _UP)
         elif live is None:
-            yield Finding("error", "declared-missing", stack, key, None, "does not exist", _UP)
+            remedy = _UP if kind in (NETWORK_ATTACHMENT, NODE_POLICY) else f"{_MAKE}. {_UP}"
+            yield Finding("error", "declared-missing", stack, key, None, "does not exist", remedy)
         elif kind == NETWORK_ATTACHMENT and (why := _invalid(live)):
             value = live.get("spec", {}).get("config")
             yield Finding("error", "attachment-invalid", stack, key, value, f"is no CNI configuration: {why}", _UP)

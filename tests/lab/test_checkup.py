@@ -141,6 +141,9 @@ def test_a_fault_of_one_node_is_one_finding_that_names_it_and_its_cause(site: Op
         assert reason in pair["reason"]
     states = {node["name"]: node["ok"] for cluster in found["clusters"] for node in cluster["nodes"]}
     assert [name for name, ok in states.items() if not ok] == [node]
+    if stack == "dev":
+        site.dev.heal()
+        assert checkup(site)[0]["findings"] == [], "what is put right is found no more"
 
 
 def test_the_first_broken_pair_is_named_beside_the_matrix(site: Operated) -> None:

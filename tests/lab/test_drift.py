@@ -107,13 +107,13 @@ def labelled(site: Site) -> None:
     site.kube.merge(f"{site.attachments}/migration", patch, "Mozilla")
 
 
-def co_owned(site: Site) -> None:
+def co_owned(site: Site, spec: dict[str, Any] | None = None) -> None:
     metadata = {"name": "kubevirt-hyperconverged", "namespace": site.namespace}
     manifest = {
         "apiVersion": HCO,
         "kind": "HyperConverged",
         "metadata": metadata,
-        "spec": {"liveMigrationConfig": {"completionTimeoutPerGiB": 800}},
+        "spec": {"liveMigrationConfig": {"completionTimeoutPerGiB": 800}} if spec is None else spec,
     }
     site.kube.call(
         "PATCH",
@@ -222,6 +222,9 @@ def test_an_object_that_names_another_stack_is_one_finding_and_stays(applied: Wo
     assert (seen.code, codes(seen)) == (7, ["object-relabelled"]), seen.out + seen.err
     assert "belongs to stack prod-2: set by kubectl-label (Update) at 2" in finding(seen)
     assert applied.mignet("drift", "direct", "--fix", "--yes").code == 1
+    back = {"metadata": {"labels": {"app.kubernetes.io/instance": applied.stack}}}
+    applied.site.kube.merge(f"{applied.site.attachments}/migration", back, "kubectl-label")
+    assert "object-relabelled" not in codes(applied.mignet("drift", "direct"))
 
 
 def test_what_others_add_to_our_object_is_information_and_no_drift(applied: Workspace) -> None:
@@ -229,6 +232,13 @@ def test_what_others_add_to_our_object_is_information_and_no_drift(applied: Work
     seen = applied.mignet("drift", "direct")
     assert (seen.code, codes(seen)) == (0, ["foreign-metadata"]), seen.out + seen.err
     assert "carries metadata.annotations.example.com/note, metadata.labels.team: set by Mozilla" in finding(seen)
+
+
+def test_a_field_that_the_other_one_no_longer_applies_is_ours_alone(applied: Workspace) -> None:
+    co_owned(applied.site)
+    assert codes(applied.mignet("drift", "direct")) == ["field-co-owned"]
+    co_owned(applied.site, spec={})
+    assert applied.mignet("drift", "direct").code == 0
 
 
 def test_an_operator_that_had_no_time_yet_to_look_is_no_drift(applied: Workspace) -> None:
@@ -331,6 +341,8 @@ def test_a_field_that_somebody_added_beside_the_declared_ones_is_seen(with_uplin
     seen = workspace.mignet("drift", "direct")
     assert (seen.code, codes(seen)) == (7, ["object-extended"]), seen.out + seen.err
     assert "spec.desiredState.dns-resolver.config.server is" in finding(seen)
+    workspace.site.kube.merge(path, {"spec": {"desiredState": {"dns-resolver": None}}}, "kubectl-edit")
+    assert workspace.mignet("drift", "direct").code == 0
 
 
 def test_a_policy_that_nodes_refused_is_seen(with_uplink: tuple[Workspace, str]) -> None:

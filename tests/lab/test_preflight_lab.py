@@ -61,9 +61,14 @@ def put(kube: Kube) -> Iterator[Callable[[Edit], None]]:
         undo.append((place, copy.deepcopy(old)))
         _write(kube, place, old, change(copy.deepcopy(old)))
 
+    def back() -> None:
+        while undo:
+            place, before = undo.pop()
+            _write(kube, place, kube.call("GET", path(place)), before)
+
+    apply.back = back  # type: ignore[attr-defined]
     yield apply
-    for place, before in reversed(undo):
-        _write(kube, place, kube.call("GET", path(place)), before)
+    back()
 
 
 def _write(kube: Kube, place: Place, old: Object | None, new: Object | None) -> None:
@@ -135,6 +140,13 @@ def test_a_trap_on_a_cluster_gives_its_code_and_no_other(
     assert {each.code for each in found.findings} == {trap.code}, lines(found)
     assert any(trap.says in str(each) for each in found.findings), lines(found)
     assert _everything(kube) == before, "nothing was changed"
+    put_right(own, put)
+
+
+def put_right(lab: Lab, put: Callable[[Edit], None]) -> None:
+    """Carry the way out out: have the cluster and the stack as they should be. Nothing is found then."""
+    put.back()  # type: ignore[attr-defined]
+    assert lines(judged(lab)) == []
 
 
 @pytest.mark.parametrize("name", FITS)
@@ -174,6 +186,8 @@ def test_a_limit_of_somebody_else_is_shown_before_it_is_taken(own: Lab, kube: Ku
 def test_a_limit_of_somebody_else_is_refused_where_the_stack_says_so(own: Lab, kube: Kube) -> None:
     config = {"hyperConverged": LIMIT["hyperConverged"] | {"onConflict": "fail"}}
     assert "and the stack wants 800" in only(judged(own, config), "limit-owned")
+    agreed = {"hyperConverged": {"onConflict": "fail", "liveMigration": {"completionTimeoutPerGiB": 150}}}
+    assert lines(judged(own, agreed)) == []
 
 
 def test_a_network_of_another_name_is_said_to_be_switched(own: Lab, kube: Kube, put: Callable[[Edit], None]) -> None:
@@ -183,6 +197,7 @@ def test_a_network_of_another_name_is_said_to_be_switched(own: Lab, kube: Kube, 
     assert found.keys() == {"limit-taken", "network-switched"}
     assert found["network-switched"].severity == "warning"
     assert "is cnv-mig: up switches from cnv-mig to migration: every virt-handler" in str(found["network-switched"])
+    put_right(own, put)
 
 
 def test_a_controller_that_declares_a_limit_writes_it_back(own: Lab, kube: Kube) -> None:
@@ -213,17 +228,20 @@ def test_a_controller_that_declares_a_limit_writes_it_back(own: Lab, kube: Kube)
 def test_a_field_that_the_release_does_not_know_is_refused(own: Lab, kube: Kube) -> None:
     config = {"hyperConverged": {"liveMigration": {"allowWorkloadDisruption": True}}}
     assert "field not declared in schema" in only(judged(own, config), "hyperconverged-refuses")
+    assert lines(judged(own)) == [], "without the field"
 
 
 def test_a_policy_of_somebody_else_is_refused(own: Lab, kube: Kube, put: Callable[[Edit], None]) -> None:
     (policy,) = stack(UPLINK).policies
     put(edit((kinds.NODE_POLICY, "", policy.name), spec=policy.spec))
     assert "was made by somebody else (field manager kubectl-create)" in only(judged(own, UPLINK), "policy-foreign")
+    put_right(own, put)
 
 
 def test_without_multus_there_is_one_finding(own: Lab, kube: Kube, put: Callable[[Edit], None]) -> None:
     put(gone((kinds.DEFINITION, "", "network-attachment-definitions.k8s.cni.cncf.io")))
     only(judged(own), "multus-missing")
+    put_right(own, put)
 
 
 @pytest.mark.parametrize(("config", "severity"), [({}, "info"), (UPLINK, "error")])
@@ -238,6 +256,7 @@ def test_without_nmstate_it_is_said_once_and_counts_where_an_uplink_is_declared(
     only(found, "nmstate-missing", severity)
     assert "nic-missing" in found.left_out
     assert found.not_judged == 0, "what the cluster does not have is not the same as what could not be read"
+    put_right(own, put)
 
 
 def test_a_cluster_without_openshift_is_judged_in_full(
@@ -259,6 +278,7 @@ def test_a_cluster_without_openshift_is_judged_in_full(
 
 def test_a_version_that_is_not_the_stored_one_is_mentioned(newest: Lab) -> None:
     assert "is not v1, in which this cluster stores" in only(judged(newest), "api-version-converted", "info")
+    assert lines(judged(newest, {"hyperConverged": {"apiVersion": "v1"}})) == []
 
 
 def test_a_default_of_older_releases_is_said_to_be_rewritten(newest: Lab) -> None:

@@ -208,6 +208,8 @@ def test_a_machine_that_runs_on_two_clusters_is_an_error_on_both_and_is_not_migr
     assert codes(here) == codes(there) == ["vm-runs-twice"], here.out + there.out
     assert "runs here and on the cluster of dev-peer too" in told
     assert "mignet verify" not in told
+    operated.peer.kube.call("DELETE", f"{INSTANCES}/vm")
+    assert "vm-runs-twice" not in codes(verify(operated, "--vm", VM))
 
 
 def test_a_machine_that_has_left_is_never_to_be_migrated_from_here(operated: Operated) -> None:
