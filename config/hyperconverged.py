@@ -5,11 +5,11 @@ Source: the HyperConverged CRD of the releases 1.17 to main (hco.kubevirt.io).
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
+from config.limits import quantity
 from config.model import Broken, Model, refuse
 
 if TYPE_CHECKING:
@@ -18,14 +18,12 @@ if TYPE_CHECKING:
 NAME = "kubevirt-hyperconverged"
 """The one HyperConverged that the operator acts on; it ignores any other name."""
 
-_FACTORS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
-
 
 def _bandwidth(value: str) -> str:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(k|M|G|T|Ki|Mi|Gi|Ti)?", value)
-    if match is None:
+    rate = quantity(value)
+    if rate is None:
         refuse("bandwidth-quantity", "is not a quantity of bytes per second", "Write it as 2048Mi")
-    if float(match[1]) * _FACTORS[match[2] or ""] < 2**20:
+    if rate < 2**20:
         refuse(
             "bandwidth-small",
             "is less than 1Mi bytes per second; no migration would end",
@@ -34,15 +32,15 @@ def _bandwidth(value: str) -> str:
     return value
 
 
-_QUANTITY = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(k|M|G|T|Ki|Mi|Gi|Ti)?$"}
+_QUANTITY = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$"}
 Bandwidth = Annotated[str, AfterValidator(_bandwidth), WithJsonSchema(_QUANTITY)]
 
 
 class LiveMigration(Model):
     """Limits of live migrations in this cluster. Only keys that are set here are owned by the stack.
 
-    The schema on the cluster has no bounds; the ones here are what makes sense: 0 migrations or 0 seconds stop every
-    migration. `network` is no key: it is the attachment's name.
+    The schema on the cluster has no bounds; the ones here are what makes sense: with 0 migrations at a time none
+    starts. A timeout of 0 is none. `network` is no key: it is the attachment's name.
     """
 
     parallel_migrations_per_cluster: int | None = Field(default=None, ge=1, le=1000)
@@ -51,14 +49,16 @@ class LiveMigration(Model):
     """Migrations at a time that leave one node."""
     bandwidth_per_migration: Bandwidth | None = None
     """Bytes per second as a quantity, at least 1Mi; unlimited when left out."""
-    completion_timeout_per_gib: int | None = Field(default=None, ge=1, le=86400, alias="completionTimeoutPerGiB")
-    """Seconds for each GiB of memory, after which a migration is cancelled."""
-    progress_timeout: int | None = Field(default=None, ge=1, le=86400)
+    completion_timeout_per_gib: int | None = Field(default=None, ge=0, le=86400, alias="completionTimeoutPerGiB")
+    """Seconds for each GiB of memory and copied disk, after which a migration is cancelled, or helped along where that
+    is allowed."""
+    progress_timeout: int | None = Field(default=None, ge=0, le=86400)
     """Seconds without progress, after which a migration is cancelled."""
     allow_auto_converge: bool | None = None
     """Slow the guest down so that its memory stops changing faster than it is copied."""
     allow_post_copy: bool | None = None
-    """Switch to post-copy: the guest runs on the target before its memory is there."""
+    """Switch to post-copy: the guest runs on the target before its memory is there. From HCO 1.19 on only together with
+    `allowWorkloadDisruption`."""
     allow_workload_disruption: bool | None = None
     """Pause the guest, or switch to post-copy, rather than cancel. Only HCO releases after 1.18 know it."""
 

@@ -20,6 +20,7 @@ WAIVABLE_LIVE = frozenset(
         "nic-single",
         "node-state-missing",
         "policies-disagree",
+        "post-copy-inert",
         "policy-shared",
         "pool-shared",
         "range-machine-network",
@@ -42,5 +43,5 @@ WAIVABLE_LIVE = frozenset(
 )
 """What `check` cannot find, and so cannot call unused when it is waived."""
 
-ALSO_LIVE = frozenset({"default-route-shared", "uplink-double-tag", "uplink-trunk"})
+ALSO_LIVE = frozenset({"default-route-shared", "limit-zero", "migration-too-slow", "uplink-double-tag", "uplink-trunk"})
 """Codes of `check` that a look at a cluster finds, too: there may be something to waive that no file tells."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from config.address_rules import ADDRESS_RULES, sound_parts
 from config.attachment import Bridge
 from config.attachment_rules import ATTACHMENT_RULES
 from config.findings import Finding, Rule, rule
 from config.ipam import Dhcp, HostLocal, Static
+from config.limits import of_zero, too_slow
 from config.part import keys_of
 from config.uplink_rules import UPLINK_RULES
 
@@ -203,6 +204,30 @@ def _completion_timeout_is_kept(draft: Draft) -> Iterator[Finding]:
         )
 
 
+@rule("limit-zero")
+def _timeouts_are_some(draft: Draft) -> Iterator[Finding]:
+    """A timeout of 0 is no timeout for KubeVirt; who writes it may have meant the shortest one."""
+    for key, value in _limits(draft).items():
+        if value == 0 and type(value) is int and (meaning := of_zero(key)):
+            where = f"hyperConverged.liveMigration.{key}"
+            yield Finding("warning", "limit-zero", draft.name, where, 0, meaning, "Write seconds, or leave it out")
+
+
+@rule("migration-too-slow")
+def _a_gib_fits_its_time(draft: Draft) -> Iterator[Finding]:
+    """KubeVirt cancels a migration after that many seconds for each GiB, and copies no faster than it is told."""
+    limits = _limits(draft)
+    bandwidth = limits.get("bandwidthPerMigration")
+    if found := too_slow(bandwidth, limits.get("completionTimeoutPerGiB")):
+        where = "hyperConverged.liveMigration.bandwidthPerMigration"
+        yield Finding("warning", "migration-too-slow", draft.name, where, bandwidth, *found)
+
+
+def _limits(draft: Draft) -> dict[str, Any]:
+    hyper_converged = draft.hyper_converged
+    return hyper_converged.live_migration.model_dump(by_alias=True, exclude_none=True) if hyper_converged else {}
+
+
 RULES: tuple[Rule[Draft], ...] = (
     *ADDRESS_RULES,
     _slice_used,
@@ -214,6 +239,8 @@ RULES: tuple[Rule[Draft], ...] = (
     *ATTACHMENT_RULES,
     *UPLINK_RULES,
     _completion_timeout_is_kept,
+    _timeouts_are_some,
+    _a_gib_fits_its_time,
 )
 
 CODES = frozenset(code for each in RULES for code in each.codes)

@@ -531,7 +531,23 @@ TRAPS: tuple[Trap, ...] = (
         "gate-off",
         (edit(KUBEVIRT, spec={"configuration": {"developerConfiguration": {"featureGates": ["Snapshot"]}}}),),
         {"cluster": {"crossCluster": True}},
-        says="does not list the gate DecentralizedLiveMigration (release 1.1",
+        says="does not list the feature gate DecentralizedLiveMigration (release 1.1",
+    ),
+    # The limits, as they are after up.
+    Trap(
+        "limit-zero",
+        (edit(HYPERCONVERGED, spec={"liveMigrationConfig": {"progressTimeout": 0}}),),
+        says="spec.liveMigrationConfig.progressTimeout 0 is no limit: a migration that is stuck is never cancelled",
+    ),
+    Trap(
+        "migration-too-slow",
+        (edit(HYPERCONVERGED, spec={"liveMigrationConfig": {"bandwidthPerMigration": "4Mi"}}),),
+        says="lets 1 GiB take 256 s, and completionTimeoutPerGiB allows 150 s",
+    ),
+    Trap(
+        "migration-too-slow",
+        config={"hyperConverged": {"liveMigration": {"bandwidthPerMigration": "4Mi"}}},
+        says="Raise bandwidthPerMigration to 7Mi or more, or completionTimeoutPerGiB to 256 or more",
     ),
     # The nodes.
     Trap(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from config.findings import Finding, Severity, rule, shown
 from mignet.looks import one_cluster
+from mignet.peers.machines import runs_twice
 from mignet.peers.side import AUTHORITIES
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def limits(pair: Pair) -> Iterator[Finding]:
         )
 
 
-RULES = (apart, segment, slices, leases, trust, versions, limits)
+RULES = (apart, runs_twice, segment, slices, leases, trust, versions, limits)
 
 
 def _value(value: object) -> str:

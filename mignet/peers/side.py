@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from config.findings import Finding, rule
 from config.fleet import handed_out
 from mignet.cluster import SYSTEM_NAMESPACE
-from mignet.kinds import CONFIG_MAP, FORKLIFT, IP_POOL, KUBEVIRT, NAMESPACE
+from mignet.kinds import CONFIG_MAP, FORKLIFT, INSTANCE, IP_POOL, KUBEVIRT, NAMESPACE
+from mignet.kubevirt_gates import migrates_between_clusters, what_is_off
 from mignet.peers.authority import certificates
 from mignet.snapshot import Read, Snapshot
 from mignet.verify.pools import leased
@@ -25,9 +26,13 @@ if TYPE_CHECKING:
     from mignet.kinds import Object
     from mignet.peers.authority import Certificate
 
-GATE = "DecentralizedLiveMigration"
-"""The feature gate as the KubeVirt CR lists it; the HyperConverged spells it with a small letter."""
 AUTHORITIES = "kubevirt-ca"
+_TRUE = {"true", "yes", "y", "on", "1", "t"}
+"""What the toolkit's operator takes for true, as text or not (Ansible's filter `bool`)."""
+FAILURE = "DecentralizedLiveMigrationFailure"
+"""The condition of a virtual machine by which KubeVirt says why it could not go to another cluster."""
+SHOWN = 5
+"""Virtual machines that a line names."""
 PORT = 9185
 """TCP port of the sync controller."""
 
@@ -64,12 +69,6 @@ class Side:
         """What tells the cluster from every other: the UID of its namespace `kube-system`. Raises UnreadError."""
         found = None if self.seen is None else self.seen.one(NAMESPACE, SYSTEM_NAMESPACE)
         return None if found is None else str(found["metadata"]["uid"])
-
-    @property
-    def gates(self) -> list[str]:
-        """The feature gates that the KubeVirt CR lists."""
-        developer = self._configuration.get("developerConfiguration") or {}
-        return list(developer.get("featureGates") or ())
 
     @property
     def limits(self) -> dict[str, Any]:
@@ -110,7 +109,14 @@ def reads(stack: Stack) -> list[Read]:
     namespace = stack.cluster.namespace
     books = [Read(IP_POOL)] if leases_of(stack) else []
     identity = Read(NAMESPACE, name=SYSTEM_NAMESPACE)
-    return [identity, Read(KUBEVIRT, namespace), Read(CONFIG_MAP, namespace, AUTHORITIES), *books, Read(FORKLIFT)]
+    return [
+        identity,
+        Read(KUBEVIRT, namespace),
+        Read(CONFIG_MAP, namespace, AUTHORITIES),
+        *books,
+        Read(FORKLIFT),
+        Read(INSTANCE),
+    ]
 
 
 @rule("peer-stays")
@@ -137,13 +143,13 @@ def kubevirt_there(side: Side) -> Iterator[Finding]:
 
 @rule("peer-gate")
 def gate(side: Side) -> Iterator[Finding]:
-    """KubeVirt migrates between clusters only where the gate is listed, whatever the release's default."""
-    if side.kubevirt is not None and GATE not in side.gates:
+    """KubeVirt migrates between clusters only where the gate is on: listed, or from 1.10 unless it is disabled."""
+    if side.kubevirt is not None and not migrates_between_clusters(side.kubevirt):
         yield _error(
             side,
             "peer-gate",
             _key(side),
-            what=f"does not list the feature gate {GATE}",
+            what=what_is_off(side.kubevirt),
             remedy="Set featureGates.decentralizedLiveMigration: true in the HyperConverged",
         )
 
@@ -151,7 +157,7 @@ def gate(side: Side) -> Iterator[Finding]:
 @rule("peer-sync-missing", "peer-sync-outside")
 def sync(side: Side) -> Iterator[Finding]:
     """Peers reach the leading sync controller at the addresses that KubeVirt publishes; they must be of the slice."""
-    if side.kubevirt is None or GATE not in side.gates:
+    if side.kubevirt is None or not migrates_between_clusters(side.kubevirt):
         # Without the gate there is no sync controller, which is said already.
         return
     if not side.sync_addresses:
@@ -204,7 +210,7 @@ def toolkit(side: Side) -> Iterator[Finding]:
         return
     for controller in side.seen.all(FORKLIFT):
         flag = controller.get("spec", {}).get("feature_ocp_live_migration")
-        if flag != "true":
+        if str(flag).strip().lower() not in _TRUE:
             name = f"{controller['metadata']['namespace']}/{controller['metadata']['name']}"
             yield Finding(
                 "warning",
@@ -212,12 +218,39 @@ def toolkit(side: Side) -> Iterator[Finding]:
                 side.name,
                 f"ForkliftController {name} spec.feature_ocp_live_migration",
                 flag,
-                'is not the text "true": the toolkit migrates no running machine between clusters',
+                ("is not set, and off by default in releases that do not write it" if flag is None else "is not on")
+                + ": the toolkit migrates no running machine between clusters",
                 'Set it to "true", in quotes',
             )
 
 
-RULES = (stays, kubevirt_there, gate, sync, authority, toolkit)
+@rule("vm-stays-behind")
+def stays_behind(side: Side) -> Iterator[Finding]:
+    """A machine whose migration to another cluster failed says why in a condition of its own."""
+    if side.seen is None:
+        return
+    by_reason: dict[str, list[str]] = {}
+    for each in side.seen.all(INSTANCE):
+        for condition in each.get("status", {}).get("conditions") or ():
+            if condition.get("type") == FAILURE and condition.get("status") == "True":
+                why = condition.get("message") or condition.get("reason") or "KubeVirt gives no reason"
+                by_reason.setdefault(" ".join(str(why).split()), []).append(
+                    f"{each['metadata']['namespace']}/{each['metadata']['name']}"
+                )
+    for why, names in by_reason.items():
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        yield Finding(
+            "warning",
+            "vm-stays-behind",
+            side.name,
+            f"{INSTANCE.kind} {', '.join(names[:SHOWN])}{more}",
+            None,
+            f"could not go to another cluster: {why}",
+            "Correct that, and migrate again once nothing of the failed migration is open on either side",
+        )
+
+
+RULES = (stays, kubevirt_there, gate, sync, authority, toolkit, stays_behind)
 
 
 def _key(side: Side) -> str:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from config.findings import Finding, rule, shown
 from config.hyperconverged import NAME, LiveMigration
+from config.limits import of_zero, too_slow
 from mignet import json_patches, writers_back
 from mignet.guards import hyperconverged_kind, stack_of, switches, value_at
 from mignet.hyperconverged_versions import limits_path
 from mignet.kinds import KUBEVIRT, NAMESPACE, NETWORK_ATTACHMENT
+from mignet.kubevirt_gates import migrates_between_clusters, what_is_off
 from mignet.operator import operator_asleep, operator_degraded
 from mignet.preflight.apis import served
-from mignet.preflight.seen import GATE
 from mignet.snapshot import UnreadError
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def limit_unmanaged(seen: Seen) -> Iterator[Finding]:
     if not isinstance(current, dict):
         return
     for key, value in current.items():
-        if key not in limits and defaults.get(key) not in {None, value}:
+        if key not in limits and defaults.get(key) not in {None, value} and value != 0:
             yield seen.finding(
                 "info",
                 "limit-unmanaged",
@@ -127,6 +128,60 @@ def limit_unmanaged(seen: Seen) -> Iterator[Finding]:
                 f"Set hyperConverged.liveMigration.{key}, if it matters",
                 value=value,
             )
+
+
+@rule("limit-zero")
+def limit_zero(seen: Seen) -> Iterator[Finding]:
+    """A limit of 0 that the stack does not name: no timeout, or no migration at all."""
+    named = _limits(seen.stack)
+    for key, value in _in_force(seen).items():
+        if value == 0 and type(value) is int and key not in named and (meaning := of_zero(key)):
+            yield seen.finding(
+                "warning",
+                "limit-zero",
+                f"{_key(seen)} {path(seen.stack)}.{key}",
+                meaning,
+                f"Set hyperConverged.liveMigration.{key}",
+                value=0,
+            )
+
+
+@rule("migration-too-slow")
+def migration_too_slow(seen: Seen) -> Iterator[Finding]:
+    """The limit of one key beside what the cluster has for the other: no GiB may be copied in the time that it has."""
+    named, limits = _limits(seen.stack), _in_force(seen)
+    pair = ("bandwidthPerMigration", "completionTimeoutPerGiB")
+    if named.keys() >= set(pair):
+        # The stack's own rule says it.
+        return
+    bandwidth, timeout = (limits.get(key) for key in pair)
+    if found := too_slow(bandwidth, timeout):
+        yield seen.finding(
+            "warning", "migration-too-slow", f"{_key(seen)} {path(seen.stack)}.{pair[0]}", *found, value=bandwidth
+        )
+
+
+@rule("post-copy-inert")
+def post_copy_inert(seen: Seen) -> Iterator[Finding]:
+    """From release 1.19 on KubeVirt switches to post-copy only where a disruption of the workload is allowed, too."""
+    limits = _in_force(seen)
+    known = "allowWorkloadDisruption" in _defaults(seen)
+    if known and limits.get("allowPostCopy") is True and limits.get("allowWorkloadDisruption") is not True:
+        yield seen.finding(
+            "warning",
+            "post-copy-inert",
+            f"{_key(seen)} {path(seen.stack)}.allowPostCopy",
+            f"has no effect in this release{_release(seen)}: allowWorkloadDisruption is not true",
+            "Set hyperConverged.liveMigration.allowWorkloadDisruption: true as well, or give those virtual machines a"
+            " MigrationPolicy with allowPostCopy, which sets both",
+            value=True,
+        )
+
+
+def _in_force(seen: Seen) -> dict[str, Any]:
+    """Return the limits as they are after `up`: the stack's, else the cluster's, else the release's defaults."""
+    current = value_at(seen.hyperconverged or {}, path(seen.stack))
+    return _defaults(seen) | (current if isinstance(current, dict) else {}) | dict(_limits(seen.stack))
 
 
 def _limits(stack: Stack) -> Mapping[str, Any]:
@@ -155,8 +210,7 @@ def gate_off(seen: Seen) -> Iterator[Finding]:
     if not stack.cluster.cross_cluster:
         return
     for kubevirt in seen.all(KUBEVIRT, stack.cluster.namespace):
-        gates = value_at(kubevirt, "spec.configuration.developerConfiguration.featureGates")
-        if GATE not in (gates if isinstance(gates, list) else ()):
+        if not migrates_between_clusters(kubevirt):
             field = (
                 "spec.featureGates.decentralizedLiveMigration: true"
                 if stack.hyper_converged.api_version == "v1beta1"
@@ -166,7 +220,7 @@ def gate_off(seen: Seen) -> Iterator[Finding]:
                 "error",
                 "gate-off",
                 f"KubeVirt {stack.cluster.namespace}/{kubevirt['metadata']['name']}",
-                f"does not list the gate {GATE}{_release(seen)}, and the stack says cluster.crossCluster",
+                f"{what_is_off(kubevirt)}{_release(seen)}, and the stack says cluster.crossCluster",
                 f"Set {field} in the HyperConverged, or cluster.crossCluster: false",
             )
 
@@ -256,6 +310,9 @@ RULES = (
     api_version_converted,
     limit_default,
     limit_unmanaged,
+    limit_zero,
+    migration_too_slow,
+    post_copy_inert,
     gate_off,
     limit_owned,
     hyperconverged_refuses,

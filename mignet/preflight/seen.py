@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from config.demand import Demand, demand_of
 from config.findings import Finding
 from config.hyperconverged import NAME
-from mignet.guards import hyperconverged_kind, value_at
+from mignet.guards import hyperconverged_kind
 from mignet.kinds import ACCESS_REVIEW, DEFINITION, KUBEVIRT, NODE, NODE_NETWORK_STATE, NODE_POLICY, Kind, Object
+from mignet.kubevirt_gates import migrates_between_clusters
 from mignet.node_network import Node
 from mignet.snapshot import Snapshot, UnreadError
 from mignet.sync_controllers import SyncControllers, sync_controllers
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 SHOWN = 5
 """Names that a list in a sentence has at most."""
 
-GATE = "DecentralizedLiveMigration"
 """The gate of migrations between clusters, as it stands in the KubeVirt object."""
 
 
@@ -74,7 +74,7 @@ class Seen(Snapshot):
 
     @property
     def migrates_between_clusters(self) -> bool:
-        """Whether sync controllers run here: as the stack says, else when KubeVirt lists the gate.
+        """Whether sync controllers run here: as the stack says, else when KubeVirt has the gate on.
 
         Raises UnreadError.
         """
@@ -87,8 +87,7 @@ class Seen(Snapshot):
             if unread.error.reason == "not-served":
                 return False
             raise
-        gates = (value_at(each, "spec.configuration.developerConfiguration.featureGates") for each in found)
-        return any(isinstance(each, list) and GATE in each for each in gates)
+        return any(map(migrates_between_clusters, found))
 
     @property
     def sync_controllers(self) -> SyncControllers | None:

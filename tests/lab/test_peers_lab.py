@@ -20,6 +20,7 @@ from mignet.peers import CODES, Peers, compare, look_at_all
 from mignet.peers.authority import certificates
 from mignet.readable import load
 
+INSTANCES = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances"
 MAILBOX = AUTHORITIES.replace("kubevirt-ca", "kubevirt-external-ca")
 
 
@@ -100,8 +101,30 @@ def test_limits_that_differ_come_out_alone(pair: Operated) -> None:
     pair.peer.merge(HCO, {"spec": {"liveMigrationConfig": {"progressTimeout": 150}}})
 
 
+def test_a_machine_that_runs_on_both_or_could_not_leave_comes_out_alone(pair: Operated) -> None:
+    firmware = {"uuid": "3c1f6a4e-2a55-4b1b-9d0f-0c8f6d1f7a11"}
+    spec = {"domain": {"devices": {}, "firmware": firmware}}
+    machine = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "metadata": {"name": "both"}}
+    for each in pair.clusters:
+        each.kube.call("POST", INSTANCES, json=machine | {"spec": spec})
+    until(lambda: found(pair) == {"vm-runs-twice"} and look(pair).ready == 0)
+    pair.peer.kube.call("DELETE", f"{INSTANCES}/both")
+    until(lambda: look(pair).findings == ())
+    live = pair.dev.get(f"{INSTANCES}/both")
+    condition = {"type": "DecentralizedLiveMigrationFailure", "status": "True", "message": "no route to host"}
+    live["status"]["conditions"] = [*live["status"].get("conditions", []), condition]
+    pair.dev.kube.call("PUT", f"{INSTANCES}/both", json=live)
+    until(lambda: found(pair) == {"vm-stays-behind"} and look(pair).ready == 2)
+    pair.dev.kube.call("DELETE", f"{INSTANCES}/both")
+
+
+ELSEWHERE = {"cluster-shared"}
+"""In tests/lab/test_aim.py: two stacks of one cluster are no pair."""
+
+
 def test_every_code_has_a_scenario_here() -> None:
-    assert {code for code, _ in FAULTS.values()} | set(FILES) | {"peer-limits-differ"} == CODES
+    here = {"peer-limits-differ", "vm-runs-twice", "vm-stays-behind"}
+    assert {code for code, _ in FAULTS.values()} | set(FILES) | here | ELSEWHERE == CODES
 
 
 def test_healthy_clusters_are_ready_for_each_other_and_the_command_ends_with_0(pair: Operated) -> None:

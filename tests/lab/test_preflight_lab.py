@@ -281,6 +281,15 @@ def test_a_version_that_is_not_the_stored_one_is_mentioned(newest: Lab) -> None:
     assert lines(judged(newest, {"hyperConverged": {"apiVersion": "v1"}})) == []
 
 
+def test_post_copy_that_this_release_does_nothing_with_is_a_warning(newest: Lab) -> None:
+    limits = {"allowPostCopy": True}
+    found = judged(newest, {"hyperConverged": {"apiVersion": "v1", "liveMigration": limits}})
+    both = {"hyperConverged": {"apiVersion": "v1", "liveMigration": limits | {"allowWorkloadDisruption": True}}}
+    put_right = judged(newest, both)
+    assert {each.code for each in found.findings} - {"limit-taken"} == {"post-copy-inert"}, lines(found)
+    assert {each.code for each in put_right.findings} <= {"limit-taken"}, lines(put_right)
+
+
 def test_a_default_of_older_releases_is_said_to_be_rewritten(newest: Lab) -> None:
     limits = {"completionTimeoutPerGiB": 150}
     found = judged(newest, {"hyperConverged": {"apiVersion": "v1", "liveMigration": limits}})

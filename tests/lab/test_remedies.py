@@ -426,6 +426,7 @@ TRIED = {
     "checkup-path-mtu": f"{CHECKUP}[dev-nic-small-mtu]",
     "checkup-ports-blocked": f"{CHECKUP}[dev-port-9185-blocked]",
     "checkup-address-duplicate": f"{CHECKUP}[dev-address-twice]",
+    "post-copy-inert": f"{PREFLIGHT}test_post_copy_that_this_release_does_nothing_with_is_a_warning",
     "network-switched": f"{PREFLIGHT}test_a_network_of_another_name_is_said_to_be_switched",
 }
 """The test in which the way out of a code is carried out. Beside these stand the codes that preflight's traps set."""

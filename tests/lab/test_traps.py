@@ -44,6 +44,7 @@ BY_PREFLIGHT = {
     "nmstate-missing": f"{PREFLIGHT}test_without_nmstate_it_is_said_once_and_counts_where_an_uplink_is_declared",
     "api-version-converted": f"{PREFLIGHT}test_a_version_that_is_not_the_stored_one_is_mentioned",
     "limit-default": f"{PREFLIGHT}test_a_default_of_older_releases_is_said_to_be_rewritten",
+    "post-copy-inert": f"{PREFLIGHT}test_post_copy_that_this_release_does_nothing_with_is_a_warning",
     "limit-owned": f"{PREFLIGHT}test_a_limit_of_somebody_else_is_refused_where_the_stack_says_so",
     "limit-taken": f"{PREFLIGHT}test_a_limit_of_somebody_else_is_shown_before_it_is_taken",
     "hyperconverged-refuses": f"{PREFLIGHT}test_a_field_that_the_release_does_not_know_is_refused",

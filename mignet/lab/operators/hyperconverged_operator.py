@@ -92,6 +92,6 @@ def _gate(hyperconverged: Object) -> bool:
     """Whether migrations between clusters are on. In v1 they are, unless the list of gates says otherwise."""
     gates = hyperconverged["spec"].get("featureGates")
     if hyperconverged["apiVersion"].endswith("/v1"):
-        disabled = [each["name"] for each in gates or () if each.get("state") == "Disabled"]
-        return "decentralizedLiveMigration" not in disabled
+        disabled = [each["name"].lower() for each in gates or () if each.get("state") == "Disabled"]
+        return "decentralizedlivemigration" not in disabled
     return bool((gates or {}).get("decentralizedLiveMigration"))

@@ -230,8 +230,8 @@ def test_the_good_configuration_is_accepted() -> None:
             "dev: hyperConverged.liveMigration.network x is not a key of LiveMigration.",
         ),
         (
-            with_("hyperConverged", liveMigration={"progressTimeout": 0}),
-            "dev: hyperConverged.liveMigration.progressTimeout 0 is below 1. The least is 1",
+            with_("hyperConverged", liveMigration={"progressTimeout": -1}),
+            "dev: hyperConverged.liveMigration.progressTimeout -1 is below 0. The least is 0",
         ),
         (
             with_("hyperConverged", liveMigration={"bandwidthPerMigration": "64"}),
@@ -269,7 +269,7 @@ def test_all_mistakes_of_a_stack_are_reported_at_once() -> None:
             "cluster": {"context": ""},
             "slice": {"rangeStart": "10.200.5.9", "rangeEnd": "10.200.5.1"},
             "attachment": {"type": "bridge", "name": "UPPER", "vlan": -1},
-            "hyperConverged": {"apiVersion": "v2", "liveMigration": {"progressTimeout": 0}},
+            "hyperConverged": {"apiVersion": "v2", "liveMigration": {"progressTimeout": -1}},
         }
     )
     assert [line.split()[1] for line in lines] == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,11 +19,11 @@ from cryptography.x509.oid import NameOID
 from config.stack import Stack, load_stack
 from mignet.checkup.kept import Checkup, Way
 from mignet.cluster import ClusterError
-from mignet.kinds import CONFIG_MAP, FORKLIFT, IP_POOL, KUBEVIRT, NAMESPACE
+from mignet.kinds import CONFIG_MAP, FORKLIFT, INSTANCE, IP_POOL, KUBEVIRT, NAMESPACE, Object
 from mignet.peers import CODES, Peers, compare
 from mignet.peers.picture import lines
 from mignet.peers.side import Side, reads
-from mignet.snapshot import Snapshot
+from mignet.snapshot import Read, Snapshot
 
 
 @cache
@@ -53,6 +54,16 @@ def stack(name: str, first: int, **more: Any) -> Stack:
     return load_stack(name, values | more)
 
 
+def machine(name: str, uid: str, *, phase: str = "Running", firmware: str = "", **state: Any) -> dict[str, Any]:
+    """Return a virtual machine; without a UUID of its own it has the one that KubeVirt makes of its name."""
+    own = firmware or str(uuid.uuid5(uuid.UUID("6a1a24a1-4061-4607-8bf4-a3963d0c5895"), name))
+    return {
+        "metadata": {"name": name, "namespace": "shop", "uid": uid},
+        "spec": {"domain": {"firmware": {"uuid": own}}},
+        "status": {"phase": phase, "migrationState": state},
+    }
+
+
 def cluster(of: Stack, *, leased: int, trusts: tuple[str, ...] = ("east", "west")) -> dict[str, Any]:
     """Return the objects of a healthy cluster, by kind."""
     namespace = of.cluster.namespace
@@ -79,6 +90,7 @@ def cluster(of: Stack, *, leased: int, trusts: tuple[str, ...] = ("east", "west"
             "metadata": {"name": "10.200.5.0-24", "namespace": "openshift-multus"},
             "spec": {"range": "10.200.5.0/24", "allocations": {str(leased): {"podref": f"{namespace}/sync-{leased}"}}},
         },
+        "machines": [machine("web", f"{of.name}-web"), machine("db", f"{of.name}-db")],
         "toolkit": {
             "metadata": {"name": "forklift", "namespace": "openshift-mtv"},
             "spec": {"feature_ocp_live_migration": "true"},
@@ -93,11 +105,20 @@ def seen(of: Stack, objects: dict[str, Any]) -> Side:
         CONFIG_MAP: "authorities",
         IP_POOL: "pool",
         FORKLIFT: "toolkit",
+        INSTANCE: "machines",
     }
-    found = {}
+    found: dict[Read, tuple[Object, ...] | ClusterError] = {}
     for read in reads(of):
         each = objects[by_kind[read.kind]]
-        found[read] = each if isinstance(each, ClusterError) else () if each is None else (each,)
+        found[read] = (
+            tuple(each)
+            if isinstance(each, list)
+            else each
+            if isinstance(each, ClusterError)
+            else ()
+            if each is None
+            else (each,)
+        )
     return Side(of, Snapshot(of, found))
 
 
@@ -176,6 +197,61 @@ def one_cluster(one: dict[str, Any], other: dict[str, Any]) -> None:
     other["identity"] = one["identity"]
 
 
+def toolkit_on(one: dict[str, Any], other: dict[str, Any]) -> None:
+    one["toolkit"]["spec"]["feature_ocp_live_migration"] = True
+    other["toolkit"]["spec"]["feature_ocp_live_migration"] = "Yes"
+
+
+def toolkit_unset(one: dict[str, Any], other: dict[str, Any]) -> None:
+    del one["toolkit"]["spec"]["feature_ocp_live_migration"]
+
+
+def gate_by_default(one: dict[str, Any], other: dict[str, Any]) -> None:
+    for each in (one, other):
+        del each["kubevirt"]["spec"]["configuration"]["developerConfiguration"]
+        each["kubevirt"]["status"]["observedKubeVirtVersion"] = "v1.10.1"
+
+
+def gate_disabled(one: dict[str, Any], other: dict[str, Any]) -> None:
+    gate_by_default(one, other)
+    disabled = {"disabledFeatureGates": ["DecentralizedLiveMigration"]}
+    one["kubevirt"]["spec"]["configuration"]["developerConfiguration"] = disabled
+
+
+LEFT: dict[str, Any] = {
+    "completed": True,
+    "sourceState": {"virtualMachineInstanceUID": "east-vm"},
+    "targetState": {"virtualMachineInstanceUID": "west-vm"},
+}
+
+
+def in_two_places(one: dict[str, Any], other: dict[str, Any]) -> None:
+    one["machines"].append(machine("vm", "east-vm", failed=True, **LEFT))
+    other["machines"].append(machine("vm", "west-vm", **LEFT))
+
+
+def in_two_places_without_a_word(one: dict[str, Any], other: dict[str, Any]) -> None:
+    for each, uid in ((one, "east-vm"), (other, "west-vm")):
+        each["machines"].append(machine("vm", uid, firmware="3c1f6a4e-2a55-4b1b-9d0f-0c8f6d1f7a11"))
+
+
+def on_its_way(one: dict[str, Any], other: dict[str, Any]) -> None:
+    in_two_places(one, other)
+    other["machines"][-1]["status"]["phase"] = "WaitingForSync"
+
+
+def moved(one: dict[str, Any], other: dict[str, Any]) -> None:
+    in_two_places(one, other)
+    one["machines"][-1]["status"]["phase"] = "Succeeded"
+
+
+def stays_behind(one: dict[str, Any], other: dict[str, Any]) -> None:
+    condition = {"type": "DecentralizedLiveMigrationFailure", "status": "True", "message": "no route\nto host"}
+    for each in one["machines"]:
+        each["status"]["conditions"] = [condition]
+    other["machines"][0]["status"]["conditions"] = [condition | {"status": "False"}]
+
+
 def toolkit_off(one: dict[str, Any], other: dict[str, Any]) -> None:
     one["toolkit"]["spec"]["feature_ocp_live_migration"] = "false"
 
@@ -197,6 +273,15 @@ def toolkit_off(one: dict[str, Any], other: dict[str, Any]) -> None:
         (patched, [], 2),
         (limits, ["peer-limits-differ"], 2),
         (toolkit_off, ["peer-toolkit-flag"], 2),
+        (toolkit_on, [], 2),
+        (toolkit_unset, ["peer-toolkit-flag"], 2),
+        (gate_by_default, [], 2),
+        (gate_disabled, ["peer-gate"], 0),
+        (in_two_places, ["vm-runs-twice", "vm-runs-twice"], 0),
+        (in_two_places_without_a_word, ["vm-runs-twice", "vm-runs-twice"], 0),
+        (on_its_way, [], 2),
+        (moved, [], 2),
+        (stays_behind, ["vm-stays-behind"], 2),
         (one_cluster, ["cluster-shared"], 0),
     ],
 )
@@ -212,9 +297,21 @@ def test_every_code_has_been_seen() -> None:
     shown = {"peer-stays", "peer-segment", "peer-slices"}
     for change in (gates, no_kubevirt, no_leader, sync_on_the_pod_network, no_authority, expired, untrusted):
         shown |= {finding.code for finding in between(change).findings}
-    for change in (a_third_in_one, lease_twice, newer, limits, toolkit_off, one_cluster):
+    for change in (a_third_in_one, lease_twice, newer, limits, toolkit_off, one_cluster, in_two_places, stays_behind):
         shown |= {finding.code for finding in between(change).findings}
     assert shown == CODES
+
+
+def test_a_machine_in_two_places_is_an_error_on_both_sides_and_is_never_to_be_migrated() -> None:
+    texts = [str(each) for each in between(in_two_places).findings]
+    assert texts[0].startswith("east: VirtualMachineInstance shop/vm runs here and on the cluster of west too")
+    assert texts[1].startswith("west: VirtualMachineInstance shop/vm runs here and on the cluster of east too")
+    assert all("migrate neither before" in each for each in texts)
+
+
+def test_machines_that_could_not_leave_are_one_line_for_each_reason() -> None:
+    (finding,) = between(stays_behind).findings
+    assert "VirtualMachineInstance shop/web, shop/db could not go to another cluster: no route to host" in str(finding)
 
 
 def test_files_alone_tell_what_they_can_and_say_what_they_cannot() -> None:

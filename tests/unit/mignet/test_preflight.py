@@ -98,6 +98,7 @@ OTHERS = {
     "limit-default",
     "limit-owned",
     "limit-taken",
+    "post-copy-inert",
     "hyperconverged-refuses",
     "policy-foreign",
     "field-written-back",
@@ -191,8 +192,12 @@ def test_a_patch_that_the_api_server_refuses_is_an_error() -> None:
     assert "field not declared in schema" in str(only("hyperconverged-refuses", seen(dry_run=error)))
 
 
-def version(api: str, name: str, *, served: bool = True, stored: bool = False, timeout: int = 150) -> dict[str, Any]:
-    limits = {"properties": {"completionTimeoutPerGiB": {"default": timeout}}}
+def version(
+    api: str, name: str, *, served: bool = True, stored: bool = False, timeout: int = 150, disruption: bool = False
+) -> dict[str, Any]:
+    limits: dict[str, Any] = {"properties": {"completionTimeoutPerGiB": {"default": timeout}}}
+    if disruption:
+        limits["properties"]["allowWorkloadDisruption"] = {"default": False}
     inside = limits if api == "v1beta1" else {"properties": {"liveMigrationConfig": limits}}
     key = "liveMigrationConfig" if api == "v1beta1" else "virtualization"
     schema = {"openAPIV3Schema": {"properties": {"spec": {"properties": {key: inside}}}}}
@@ -225,6 +230,26 @@ def test_a_pinned_limit_that_the_operator_rewrites_is_a_warning() -> None:
     definition = hyperconverged_definition(version("v1beta1", "v1beta1", stored=True, timeout=20))
     config = {"hyperConverged": {"liveMigration": {"completionTimeoutPerGiB": 150}}}
     assert "is 20, and its operator rewrites 150 to it" in str(only("limit-default", seen((definition,), config)))
+
+
+@pytest.mark.parametrize(
+    ("release_knows", "limits", "inert"),
+    [
+        (True, {"allowPostCopy": True}, True),
+        (True, {"allowPostCopy": True, "allowWorkloadDisruption": False}, True),
+        (True, {"allowPostCopy": True, "allowWorkloadDisruption": True}, False),
+        (True, {}, False),
+        # Up to 1.18 there is no such field, and an unset value follows allowPostCopy.
+        (False, {"allowPostCopy": True}, False),
+    ],
+)
+def test_post_copy_that_the_release_does_nothing_with_is_a_warning(
+    limits: dict[str, Any], *, release_knows: bool, inert: bool
+) -> None:
+    definition = hyperconverged_definition(version("v1beta1", "v1beta1", stored=True, disruption=release_knows))
+    judged = judge(RULES, seen((definition,), {"hyperConverged": {"liveMigration": limits}}))
+    assert [each.code for each in judged.findings] == ["post-copy-inert"] * inert
+    assert all("allowPostCopy true has no effect in this release" in str(each) for each in judged.findings)
 
 
 def test_a_policy_of_somebody_else_is_refused() -> None:
