@@ -279,9 +279,9 @@ def recreate(kube: Kube, collection: str, seed: dict[str, Any]) -> None:
 
 
 def trusting(cluster: Cluster) -> bool:
-    """Whether the cluster trusts its own authority and its peer's."""
+    """Whether the cluster trusts its own two authorities and its peer's current one."""
     bundle = cluster.get(AUTHORITIES)
-    return bundle is not None and bundle["data"]["ca-bundle"].count("BEGIN CERTIFICATE") == 2
+    return bundle is not None and bundle["data"]["ca-bundle"].count("BEGIN CERTIFICATE") == 3
 
 
 def whole(cluster: Cluster) -> bool:

@@ -7,14 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from config.findings import Finding, Severity, rule, shown
+from mignet.kinds import NODE
 from mignet.looks import one_cluster
 from mignet.peers.machines import runs_twice
-from mignet.peers.side import AUTHORITIES
+from mignet.peers.side import AUTHORITIES, SHOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mignet.peers.side import Side
+
+
+_FROM_ALPN = (1, 7)
+"""The minor version of KubeVirt from which sync controllers refuse those before it, and they them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,46 +84,94 @@ def leases(pair: Pair) -> Iterator[Finding]:
         )
 
 
-@rule("peer-untrusted", "peer-trust-unsure")
+@rule("peer-untrusted")
 def trust(pair: Pair) -> Iterator[Finding]:
-    """Each side must have the other's authority in its bundle, beside its own; virt-operator merges what it is given.
+    """Each side must trust the other's authority, which signs the certificates that its parts show at once.
 
-    Whose certificate is whose, no bundle says. But two bundles that trust each other have both authorities in common:
-    with less than two certificates in common, one side at least refuses the other.
+    A cluster older than a day holds two of its own: the current one stands first in its bundle, the one before and
+    those of others behind (KubeVirt's MergeCABundle).
     """
     for asked, trusting in ((pair.one, pair.other), (pair.other, pair.one)):
-        valid = {each.fingerprint for each in asked.authorities if not each.expired}
-        known = {each.fingerprint for each in trusting.authorities if not each.expired}
-        # Without certificates of its own there is nothing to compare, and that is said of the side.
-        if not valid or not known or valid <= known:
+        # Without certificates that count there is nothing to compare, and that is said of the side.
+        if any(all(each.expired for each in side.authorities) for side in (asked, trusting)):
             continue
-        bundle = f"ConfigMap {trusting.stack.cluster.namespace}/{AUTHORITIES}"
-        remedy = "Exchange them with the migration toolkit, or put each bundle into the other's kubevirt-external-ca"
-        if (common := len(valid & known)) < 2:
-            what = f"has {common} authorities in common with {asked.name}'s, not both clusters': migrations are refused"
-            yield Finding("error", "peer-untrusted", trusting.name, bundle, None, what, remedy, peer=asked.name)
-        else:
+        if asked.authorities[0].fingerprint not in {each.fingerprint for each in trusting.authorities}:
+            bundle = f"ConfigMap {trusting.stack.cluster.namespace}/{AUTHORITIES}"
             what = (
-                f"holds {len(valid & known)} of the {len(valid)} authorities in {asked.name}'s bundle; whether its own"
-                " is among them cannot be told from the bundles"
+                f"does not hold the current authority of {asked.name}, the first in its bundle: migrations are refused"
             )
-            yield Finding("warning", "peer-trust-unsure", trusting.name, bundle, None, what, remedy, peer=asked.name)
+            remedy = (
+                "Exchange them with the migration toolkit, or put each bundle into the other's kubevirt-external-ca"
+            )
+            yield Finding("error", "peer-untrusted", trusting.name, bundle, None, what, remedy, peer=asked.name)
 
 
-@rule("peer-version-differs")
+@rule("peer-version-apart", "peer-version-differs")
 def versions(pair: Pair) -> Iterator[Finding]:
-    """The same minor version on both sides is what is tested; others may refuse each other."""
+    """The same minor version on both sides is what is tested; others may refuse each other, and two are known to.
+
+    OpenShift Virtualization 4.20 and 4.21 (KubeVirt 1.6 and 1.7) refused each other's TLS handshake (ALPN) in the one
+    trial that was published (linuxelitebr/cclm).
+    """
     one, other = pair.one.version, pair.other.version
-    if one and other and _minor(one) != _minor(other):
+    if not one or not other or _minor(one) == _minor(other):
+        return
+    if (_minor(one) < _FROM_ALPN) != (_minor(other) < _FROM_ALPN):
         yield _between(
             pair,
-            "peer-version-differs",
+            "peer-version-apart",
             "KubeVirt",
             value=one,
-            what=f"is of another minor version than {pair.other.name}'s {other}",
-            remedy="Upgrade one, or try a migration that may fail",
-            severity="warning",
+            what=f"does not talk to {pair.other.name}'s {other}: before and from KubeVirt 1.7 (OpenShift Virtualization"
+            " 4.21) each side refuses the other's TLS handshake (a trial published in linuxelitebr/cclm)",
+            remedy="Upgrade both to one minor version",
         )
+        return
+    yield _between(
+        pair,
+        "peer-version-differs",
+        "KubeVirt",
+        value=one,
+        what=f"is of another minor version than {pair.other.name}'s {other}",
+        remedy="Upgrade one, or try a migration that may fail",
+        severity="warning",
+    )
+
+
+@rule("peer-cpu")
+def processors(pair: Pair) -> Iterator[Finding]:
+    """A machine with CPU model host-model, KubeVirt's default, moves to nodes only that can show its source's model.
+
+    Source: KubeVirt, pkg/virt-controller/watch/migration (the target pod's node selector), virt-handler/node-labeller.
+    """
+    for source, target in ((pair.one, pair.other), (pair.other, pair.one)):
+        shown_there = _labels(target, "cpu-model-migration.node.kubevirt.io/").keys()
+        for model, nodes in sorted(_labels(source, "host-model-cpu.node.kubevirt.io/").items()):
+            # Where no node has such a label, KubeVirt has not looked at them.
+            if shown_there and model not in shown_there:
+                named = ", ".join(nodes[:SHOWN]) + (f" and {len(nodes) - SHOWN} more" if len(nodes) > SHOWN else "")
+                yield Finding(
+                    "warning",
+                    "peer-cpu",
+                    source.name,
+                    f"Node {named}",
+                    model,
+                    f"is a CPU model that no node of {target.name} can show: a virtual machine with CPU model"
+                    " host-model, the default, does not migrate there from here",
+                    "Give such machines a CPU model that both clusters have: domain.cpu.model, or"
+                    " spec.defaultCPUModel of the HyperConverged",
+                    peer=target.name,
+                )
+
+
+def _labels(side: Side, prefix: str) -> dict[str, list[str]]:
+    """Return what stands behind a prefix in labels whose value is true, with the nodes that have it."""
+    found: dict[str, list[str]] = {}
+    for node in side.seen.all(NODE) if side.seen else ():
+        for label, value in node["metadata"].get("labels", {}).items():
+            if label.startswith(prefix) and value == "true":
+                found.setdefault(label.removeprefix(prefix), []).append(node["metadata"]["name"])
+    return found
 
 
 @rule("peer-limits-differ")
@@ -140,15 +193,15 @@ def limits(pair: Pair) -> Iterator[Finding]:
         )
 
 
-RULES = (apart, runs_twice, segment, slices, leases, trust, versions, limits)
+RULES = (apart, runs_twice, segment, slices, leases, trust, versions, processors, limits)
 
 
 def _value(value: object) -> str:
     return "(not set)" if value is None else shown(value)
 
 
-def _minor(version: str) -> str:
-    return ".".join(re.findall(r"\d+", version)[:2])
+def _minor(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", version)[:2]))
 
 
 def _between(

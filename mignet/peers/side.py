@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from config.findings import Finding, rule
 from config.fleet import handed_out
 from mignet.cluster import SYSTEM_NAMESPACE
-from mignet.kinds import CONFIG_MAP, FORKLIFT, INSTANCE, IP_POOL, KUBEVIRT, NAMESPACE
+from mignet.kinds import CONFIG_MAP, FORKLIFT, INSTANCE, IP_POOL, KUBEVIRT, NAMESPACE, NODE, POD
 from mignet.kubevirt_gates import migrates_between_clusters, what_is_off
 from mignet.peers.authority import certificates
 from mignet.snapshot import Read, Snapshot
+from mignet.verify.pods import LABEL, SYNC, read_pod
 from mignet.verify.pools import leased
 from mignet.verify.sight import leases_of
 
@@ -34,7 +36,7 @@ FAILURE = "DecentralizedLiveMigrationFailure"
 SHOWN = 5
 """Virtual machines that a line names."""
 PORT = 9185
-"""TCP port of the sync controller."""
+"""TCP port of the sync controllers, where the KubeVirt CR names no other (`spec.synchronizationPort`)."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,18 @@ class Side:
         return str(version) if version else None
 
     @property
+    def port(self) -> int:
+        """TCP port of the sync controllers."""
+        return int((self.kubevirt or {}).get("spec", {}).get("synchronizationPort") or PORT)
+
+    @cached_property
+    def sync_pods(self) -> dict[Address, str]:
+        """The addresses of the sync controllers that are ready, with their names. Raises UnreadError."""
+        found = (read_pod(live) for live in self.seen.all(POD)) if self.seen is not None else ()
+        ready = [pod for pod in found if pod and pod.role == SYNC and pod.ready and not pod.terminating]
+        return {address: pod.name for pod in ready if pod.link for address in pod.link.addresses}
+
+    @property
     def sync_addresses(self) -> list[str]:
         """Where the leading sync controller can be reached, `address:port` each."""
         return list((self.kubevirt or {}).get("status", {}).get("synchronizationAddresses") or ())
@@ -116,6 +130,8 @@ def reads(stack: Stack) -> list[Read]:
         *books,
         Read(FORKLIFT),
         Read(INSTANCE),
+        Read(NODE),
+        Read(POD, namespace, labels={LABEL: SYNC}),
     ]
 
 
@@ -154,31 +170,58 @@ def gate(side: Side) -> Iterator[Finding]:
         )
 
 
-@rule("peer-sync-missing", "peer-sync-outside")
+@rule("peer-upgrading")
+def upgrading(side: Side) -> Iterator[Finding]:
+    """While KubeVirt is being upgraded, its parts are of two versions and restart one after the other."""
+    status = (side.kubevirt or {}).get("status", {})
+    target, now = status.get("targetKubeVirtVersion"), side.version
+    if side.kubevirt is not None and target and target != now:
+        yield _error(
+            side,
+            "peer-upgrading",
+            _key(side),
+            value=now,
+            what=f"is being upgraded to {target} (phase {status.get('phase') or 'not said'})",
+            remedy="Wait until it is Deployed",
+        )
+
+
+@rule("peer-sync-missing", "peer-sync-outside", "peer-sync-stale")
 def sync(side: Side) -> Iterator[Finding]:
-    """Peers reach the leading sync controller at the addresses that KubeVirt publishes; they must be of the slice."""
+    """Peers reach the leading sync controller at the addresses that KubeVirt publishes: of the slice, and its own."""
     if side.kubevirt is None or not migrates_between_clusters(side.kubevirt):
         # Without the gate there is no sync controller, which is said already.
         return
+    key = f"{_key(side)} status.synchronizationAddresses"
     if not side.sync_addresses:
         yield _error(
             side,
             "peer-sync-missing",
-            f"{_key(side)} status.synchronizationAddresses",
+            key,
             what="is empty: no sync controller leads",
             remedy=f"See the pods of virt-synchronization-controller: mignet verify {side.name}",
         )
     for text in side.sync_addresses:
-        address, port = _endpoint(text)
-        if address is None or port != PORT or not any(address in span for span in side.stack.spans):
+        address, port = endpoint(text, side.port)
+        if address is None or port != side.port or not any(address in span for span in side.stack.spans):
             spans = " and ".join(map(str, side.stack.spans))
             yield _error(
                 side,
                 "peer-sync-outside",
-                f"{_key(side)} status.synchronizationAddresses",
+                key,
                 value=text,
-                what=f"is not port {PORT} of an address of the slice {spans}: not where peers look for it",
+                what=f"is not port {side.port} of an address of the slice {spans}: not where peers look for it",
                 remedy=f"See which addresses the sync controllers have: mignet verify {side.name}",
+            )
+        elif address not in side.sync_pods:
+            has = ", ".join(f"{name} has {each}" for each, name in side.sync_pods.items()) or "there is none"
+            yield _error(
+                side,
+                "peer-sync-stale",
+                key,
+                value=text,
+                what=f"is an address that no ready sync controller has ({has}): peers ask where nobody answers",
+                remedy="Delete the pods of virt-synchronization-controller; the one that leads then publishes its own",
             )
 
 
@@ -250,7 +293,7 @@ def stays_behind(side: Side) -> Iterator[Finding]:
         )
 
 
-RULES = (stays, kubevirt_there, gate, sync, authority, toolkit, stays_behind)
+RULES = (stays, kubevirt_there, upgrading, gate, sync, authority, toolkit, stays_behind)
 
 
 def _key(side: Side) -> str:
@@ -258,10 +301,19 @@ def _key(side: Side) -> str:
     return f"KubeVirt {metadata['namespace']}/{metadata['name']}"
 
 
-def _endpoint(text: str) -> tuple[Address | None, int | None]:
-    host, _, port = text.rpartition(":")
+def endpoint(text: str, port: int) -> tuple[Address | None, int | None]:
+    """Read an address with a port; one without a port, as KubeVirt publishes of IPv6 at times, has `port`.
+
+    >>> endpoint("fd00::1", 9185)
+    (IPv6Address('fd00::1'), 9185)
+    >>> endpoint("[fd00::1]:9186", 9185)
+    (IPv6Address('fd00::1'), 9186)
+    """
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(text.strip("[]")), port
+    host, _, own = text.rpartition(":")
     try:
-        return ipaddress.ip_address(host.strip("[]")), int(port)
+        return ipaddress.ip_address(host.strip("[]")), int(own)
     except ValueError:
         return None, None
 

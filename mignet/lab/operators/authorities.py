@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from mignet.lab.operators.world import World
 
 NAME = "kubevirt-ca"
-OWN = "lab.migration-network/authority"
-"""The annotation of the bundle with the certificate that is this cluster's own, which no bundle says."""
+OWN, BEFORE = "lab.migration-network/authority", "lab.migration-network/authority-before"
+"""The annotations of the bundle with the certificates that are this cluster's own: its current one, and the one before,
+which both are valid for a day."""
 
 LIFE = timedelta(hours=48)
 RENEWAL = timedelta(hours=24)
@@ -35,37 +36,40 @@ async def step(world: World) -> None:
         if there is not None:
             await world.delete(CONFIG_MAP, there)
         return
-    own = owned(there)
+    own, before = owned(there), owned(there, BEFORE)
     if own is None or expiry(own) - datetime.now(UTC) < RENEWAL:
-        own = issue()
+        own, before = issue(), own
+    if before is None or expiry(before) <= datetime.now(UTC):
+        before = issue(ago=LIFE - RENEWAL)
     data, faults = (there or {}).get("data"), world.faults
     if "authority-expired" in faults:
         if data and all(expiry(each) <= datetime.now(UTC) for each in _split(data["ca-bundle"])):
             return
         bundle = [issue(ago=LIFE + timedelta(hours=1))]
     elif "authority-unexchanged" in faults:
-        bundle = [own]
+        bundle = [own, before]
     else:
-        bundle = [own, *sorted(world.peer_authorities.values())]
-        if "authority-stranger" in faults:
+        bundle = [own, before, *sorted(world.peer_authorities.values())]
+        if "authority-renewed" in faults:
             known = _split(data["ca-bundle"]) if data else []
-            bundle = known if len(known) == len(bundle) + 1 and known[:-1] == bundle else [*bundle, issue()]
-    await _keep(world, there, own, {"ca-bundle": "".join(bundle)})
+            bundle = known if len(known) == len(bundle) + 1 and known[1:] == bundle else [issue(), *bundle]
+    await _keep(world, there, (own, before), {"ca-bundle": "".join(bundle)})
 
 
-async def _keep(world: World, there: Object | None, own: str, data: dict[str, str]) -> None:
+async def _keep(world: World, there: Object | None, authorities: tuple[str, str], data: dict[str, str]) -> None:
+    own = dict(zip((OWN, BEFORE), authorities, strict=True))
     if there is None:
-        metadata = {"name": NAME, "namespace": world.namespace, "annotations": {OWN: own}}
+        metadata = {"name": NAME, "namespace": world.namespace, "annotations": own}
         await world.create(CONFIG_MAP, {"metadata": metadata, "data": data}, manager=VIRT_OPERATOR)
-    elif owned(there) != own or there.get("data") != data:
-        annotations = there["metadata"].get("annotations", {}) | {OWN: own}
+    elif (owned(there), owned(there, BEFORE)) != authorities or there.get("data") != data:
+        annotations = there["metadata"].get("annotations", {}) | own
         changed = there | {"metadata": there["metadata"] | {"annotations": annotations}, "data": data}
         await world.replace(CONFIG_MAP, changed, manager=VIRT_OPERATOR)
 
 
-def owned(bundle: Object | None) -> str | None:
-    """Return the cluster's own certificate in PEM form, if there is a bundle that tells it."""
-    own = ((bundle or {}).get("metadata", {}).get("annotations") or {}).get(OWN)
+def owned(bundle: Object | None, which: str = OWN) -> str | None:
+    """Return one of the cluster's own certificates in PEM form, if there is a bundle that tells it."""
+    own = ((bundle or {}).get("metadata", {}).get("annotations") or {}).get(which)
     return None if own is None else str(own)
 
 

@@ -123,8 +123,8 @@ async def _report(world: World, kubevirt: Object) -> None:
         "observedGeneration": generation,
         "observedKubeVirtVersion": version,
         "operatorVersion": version,
-        "phase": "Deployed" if ready else "Deploying",
-        "targetKubeVirtVersion": version,
+        "phase": "Deployed" if ready and "upgrade-running" not in world.faults else "Deploying",
+        "targetKubeVirtVersion": NEXT_VERSION if "upgrade-running" in world.faults else version,
     } | ({"synchronizationAddresses": addresses} if addresses else {})
     await world.report(KUBEVIRT, kubevirt, wanted, manager=VIRT_OPERATOR)
 
@@ -150,9 +150,13 @@ def _synchronization_addresses(world: World) -> list[str]:
     ready.sort(key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]))
     if not ready:
         return []
+    if "sync-stale" in world.faults:
+        ready = [pod for pod in world.all(POD, **{"kubevirt.io": HANDLER}) if is_ready(pod)][:1] or ready
     addresses = [] if "sync-on-pod-network" in world.faults else interface_addresses(ready[0])
     addresses = addresses or [ready[0]["status"]["podIP"]]
-    return [f"[{each}]:9185" if ":" in each else f"{each}:9185" for each in addresses[:1]]
+    # One of each family, IPv4 first as the kernel lists them.
+    of_families = {":" in each: each for each in reversed(addresses)}
+    return [f"[{each}]:9185" if v6 else f"{each}:9185" for v6, each in sorted(of_families.items())]
 
 
 def _generation(item: Object) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,11 +20,11 @@ from cryptography.x509.oid import NameOID
 from config.stack import Stack, load_stack
 from mignet.checkup.kept import Checkup, Way
 from mignet.cluster import ClusterError
-from mignet.kinds import CONFIG_MAP, FORKLIFT, INSTANCE, IP_POOL, KUBEVIRT, NAMESPACE, Object
+from mignet.kinds import CONFIG_MAP, FORKLIFT, INSTANCE, IP_POOL, KUBEVIRT, NAMESPACE, NODE, POD, Object
 from mignet.peers import CODES, Peers, compare
 from mignet.peers.picture import lines
-from mignet.peers.side import Side, reads
-from mignet.snapshot import Read, Snapshot
+from mignet.peers.side import Side, reads, sync
+from mignet.snapshot import Read, Snapshot, judge
 
 
 @cache
@@ -54,6 +55,25 @@ def stack(name: str, first: int, **more: Any) -> Stack:
     return load_stack(name, values | more)
 
 
+def node(name: str, host: str, *others: str) -> dict[str, Any]:
+    models = {f"cpu-model-migration.node.kubevirt.io/{model}": "true" for model in (host, *others)}
+    return {"metadata": {"name": name, "labels": models | {f"host-model-cpu.node.kubevirt.io/{host}": "true"}}}
+
+
+def sync_pod(name: str, *ips: str, ready: bool = True) -> dict[str, Any]:
+    networks = [{"name": "openshift-cnv/migration", "interface": "migration0", "ips": list(ips)}]
+    return {
+        "metadata": {
+            "name": f"sync-{name}",
+            "namespace": "openshift-cnv",
+            "labels": {"kubevirt.io": "virt-synchronization-controller"},
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+            "annotations": {"k8s.v1.cni.cncf.io/network-status": json.dumps(networks)},
+        },
+        "status": {"conditions": [{"type": "Ready", "status": "True" if ready else "False"}]},
+    }
+
+
 def machine(name: str, uid: str, *, phase: str = "Running", firmware: str = "", **state: Any) -> dict[str, Any]:
     """Return a virtual machine; without a UUID of its own it has the one that KubeVirt makes of its name."""
     own = firmware or str(uuid.uuid5(uuid.UUID("6a1a24a1-4061-4607-8bf4-a3963d0c5895"), name))
@@ -64,8 +84,15 @@ def machine(name: str, uid: str, *, phase: str = "Running", firmware: str = "", 
     }
 
 
-def cluster(of: Stack, *, leased: int, trusts: tuple[str, ...] = ("east", "west")) -> dict[str, Any]:
-    """Return the objects of a healthy cluster, by kind."""
+OTHER = {"east": "west", "west": "east"}
+
+
+def bundle(*names: str) -> str:
+    return "".join(map(authority, names))
+
+
+def cluster(of: Stack, *, leased: int) -> dict[str, Any]:
+    """Return the objects of a healthy cluster, by kind: it has two authorities of its own, the current one first."""
     namespace = of.cluster.namespace
     return {
         "identity": {"metadata": {"name": "kube-system", "uid": f"of {of.name}"}},
@@ -84,12 +111,14 @@ def cluster(of: Stack, *, leased: int, trusts: tuple[str, ...] = ("east", "west"
         },
         "authorities": {
             "metadata": {"name": "kubevirt-ca", "namespace": namespace},
-            "data": {"ca-bundle": "".join(map(authority, trusts))},
+            "data": {"ca-bundle": bundle(of.name, f"{of.name}-before", OTHER[of.name])},
         },
         "pool": {
             "metadata": {"name": "10.200.5.0-24", "namespace": "openshift-multus"},
             "spec": {"range": "10.200.5.0/24", "allocations": {str(leased): {"podref": f"{namespace}/sync-{leased}"}}},
         },
+        "nodes": [node("n-1", "Cascadelake-Server", "Haswell-v4"), node("n-2", "Haswell-v4")],
+        "sync": [sync_pod("a", f"10.200.5.{leased}"), sync_pod("b", f"10.200.5.{leased + 1}")],
         "machines": [machine("web", f"{of.name}-web"), machine("db", f"{of.name}-db")],
         "toolkit": {
             "metadata": {"name": "forklift", "namespace": "openshift-mtv"},
@@ -106,6 +135,8 @@ def seen(of: Stack, objects: dict[str, Any]) -> Side:
         IP_POOL: "pool",
         FORKLIFT: "toolkit",
         INSTANCE: "machines",
+        NODE: "nodes",
+        POD: "sync",
     }
     found: dict[Read, tuple[Object, ...] | ClusterError] = {}
     for read in reads(of):
@@ -165,16 +196,71 @@ def expired(one: dict[str, Any], other: dict[str, Any]) -> None:
 
 
 def untrusted(one: dict[str, Any], other: dict[str, Any]) -> None:
-    one["authorities"]["data"]["ca-bundle"] = authority("east")
-    other["authorities"]["data"]["ca-bundle"] = authority("west")
+    one["authorities"]["data"]["ca-bundle"] = bundle("east", "east-before")
+    other["authorities"]["data"]["ca-bundle"] = bundle("west", "west-before")
 
 
 def trusted_by_one(one: dict[str, Any], other: dict[str, Any]) -> None:
-    other["authorities"]["data"]["ca-bundle"] = authority("west")
+    one["authorities"]["data"]["ca-bundle"] = bundle("east", "east-before")
+    other["authorities"]["data"]["ca-bundle"] = bundle("west", "west-before", "east", "east-before")
+
+
+def rotated_since(one: dict[str, Any], other: dict[str, Any]) -> None:
+    one["authorities"]["data"]["ca-bundle"] = bundle("east-new", "east", "west", "west-before")
+    other["authorities"]["data"]["ca-bundle"] = bundle("west", "west-before", "east", "east-before")
+
+
+def each_has_the_current_one(one: dict[str, Any], other: dict[str, Any]) -> None:
+    one["authorities"]["data"]["ca-bundle"] = bundle("east", "east-before", "west")
+    other["authorities"]["data"]["ca-bundle"] = bundle("west", "west-before", "east")
 
 
 def a_third_in_one(one: dict[str, Any], other: dict[str, Any]) -> None:
     one["authorities"]["data"]["ca-bundle"] += authority("south")
+
+
+def sync_stale(one: dict[str, Any], other: dict[str, Any]) -> None:
+    one["kubevirt"]["status"]["synchronizationAddresses"] = ["10.200.5.45:9185"]
+
+
+def sync_not_ready(one: dict[str, Any], other: dict[str, Any]) -> None:
+    one["sync"] = [sync_pod("a", "10.200.5.10", ready=False), sync_pod("b", "10.200.5.11")]
+
+
+def sync_on_another_port(one: dict[str, Any], other: dict[str, Any]) -> None:
+    one["kubevirt"]["spec"]["synchronizationPort"] = 9190
+    one["kubevirt"]["status"]["synchronizationAddresses"] = ["10.200.5.10:9190"]
+
+
+def sync_on_a_port_that_is_not_the_one(one: dict[str, Any], other: dict[str, Any]) -> None:
+    one["kubevirt"]["spec"]["synchronizationPort"] = 9190
+
+
+def upgrading(one: dict[str, Any], other: dict[str, Any]) -> None:
+    one["kubevirt"]["status"] |= {"targetKubeVirtVersion": "v1.8.5", "phase": "Deploying"}
+
+
+def rolling(one: dict[str, Any], other: dict[str, Any]) -> None:
+    one["kubevirt"]["status"] |= {"targetKubeVirtVersion": "v1.8.4", "phase": "Deploying"}
+
+
+def before_the_change(one: dict[str, Any], other: dict[str, Any]) -> None:
+    one["kubevirt"]["status"]["observedKubeVirtVersion"] = "v1.6.3-76-gabc"
+    other["kubevirt"]["status"]["observedKubeVirtVersion"] = "v1.7.1"
+
+
+def other_cpu(one: dict[str, Any], other: dict[str, Any]) -> None:
+    one["nodes"] = [node("n-1", "Cascadelake-Server")]
+    other["nodes"] = [node("n-1", "Haswell-v4")]
+
+
+def older_cpu(one: dict[str, Any], other: dict[str, Any]) -> None:
+    one["nodes"] = [node("n-1", "Cascadelake-Server", "Haswell-v4")]
+    other["nodes"] = [node("n-1", "Haswell-v4")]
+
+
+def cpu_unknown(one: dict[str, Any], other: dict[str, Any]) -> None:
+    other["nodes"] = [{"metadata": {"name": "n-1"}}]
 
 
 def lease_twice(one: dict[str, Any], other: dict[str, Any]) -> None:
@@ -267,7 +353,19 @@ def toolkit_off(one: dict[str, Any], other: dict[str, Any]) -> None:
         (expired, ["peer-authority-expired"], 0),
         (untrusted, ["peer-untrusted", "peer-untrusted"], 0),
         (trusted_by_one, ["peer-untrusted"], 0),
-        (a_third_in_one, ["peer-trust-unsure"], 2),
+        (rotated_since, ["peer-untrusted"], 0),
+        (each_has_the_current_one, [], 2),
+        (a_third_in_one, [], 2),
+        (sync_stale, ["peer-sync-stale"], 0),
+        (sync_not_ready, ["peer-sync-stale"], 0),
+        (sync_on_another_port, [], 2),
+        (sync_on_a_port_that_is_not_the_one, ["peer-sync-outside"], 0),
+        (upgrading, ["peer-upgrading"], 0),
+        (rolling, [], 2),
+        (before_the_change, ["peer-version-apart"], 0),
+        (other_cpu, ["peer-cpu", "peer-cpu"], 2),
+        (older_cpu, ["peer-cpu"], 2),
+        (cpu_unknown, [], 2),
         (lease_twice, ["peer-lease-twice"], 0),
         (newer, ["peer-version-differs"], 2),
         (patched, [], 2),
@@ -295,9 +393,30 @@ def test_what_is_between_two_clusters_is_found_and_nothing_else(change: Change, 
 
 def test_every_code_has_been_seen() -> None:
     shown = {"peer-stays", "peer-segment", "peer-slices"}
-    for change in (gates, no_kubevirt, no_leader, sync_on_the_pod_network, no_authority, expired, untrusted):
+    for change in (
+        gates,
+        no_kubevirt,
+        no_leader,
+        sync_on_the_pod_network,
+        sync_stale,
+        no_authority,
+        expired,
+        untrusted,
+    ):
         shown |= {finding.code for finding in between(change).findings}
-    for change in (a_third_in_one, lease_twice, newer, limits, toolkit_off, one_cluster, in_two_places, stays_behind):
+    for change in (
+        a_third_in_one,
+        lease_twice,
+        newer,
+        limits,
+        toolkit_off,
+        one_cluster,
+        in_two_places,
+        stays_behind,
+        other_cpu,
+    ):
+        shown |= {finding.code for finding in between(change).findings}
+    for change in (upgrading, before_the_change):
         shown |= {finding.code for finding in between(change).findings}
     assert shown == CODES
 
@@ -307,6 +426,38 @@ def test_a_machine_in_two_places_is_an_error_on_both_sides_and_is_never_to_be_mi
     assert texts[0].startswith("east: VirtualMachineInstance shop/vm runs here and on the cluster of west too")
     assert texts[1].startswith("west: VirtualMachineInstance shop/vm runs here and on the cluster of east too")
     assert all("migrate neither before" in each for each in texts)
+
+
+def test_trust_in_one_direction_names_the_side_that_lacks_it() -> None:
+    (finding,) = between(trusted_by_one).findings
+    assert (finding.stack, finding.peer) == ("east", "west")
+    (finding,) = between(rotated_since).findings
+    assert (finding.stack, finding.peer) == ("west", "east")
+    assert "does not hold the current authority of east" in str(finding)
+
+
+def test_a_cpu_model_that_the_other_cluster_cannot_show_is_said_for_the_pair() -> None:
+    (finding,) = between(older_cpu).findings
+    assert (finding.stack, finding.peer) == ("east", "west")
+    assert "Node n-1 Cascadelake-Server is a CPU model that no node of west can show" in str(finding)
+
+
+def test_sync_addresses_of_both_families_are_fine() -> None:
+    v6 = {"subnet": ["10.200.5.0/24", "fd00:5::/64"]}
+    ranges = [
+        {"rangeStart": "10.200.5.10", "rangeEnd": "10.200.5.50"},
+        {"rangeStart": "fd00:5::10", "rangeEnd": "fd00:5::50"},
+    ]
+    east = stack("east", 10, segment=v6, slice=ranges)
+    side = cluster(east, leased=10)
+    side["sync"] = [sync_pod("a", "10.200.5.10", "fd00:5::10")]
+    for published in (["10.200.5.10:9185", "[fd00:5::10]:9185"], ["10.200.5.10:9185", "fd00:5::10"]):
+        side["kubevirt"]["status"]["synchronizationAddresses"] = published
+        assert judge((sync,), seen(east, side)).findings == ()
+    side["kubevirt"]["status"]["synchronizationAddresses"] = ["[fd00:5::11]:9185"]
+    (finding,) = judge((sync,), seen(east, side)).findings
+    assert finding.code == "peer-sync-stale"
+    assert "sync-a has 10.200.5.10, sync-a has fd00:5::10" in str(finding)
 
 
 def test_machines_that_could_not_leave_are_one_line_for_each_reason() -> None:
@@ -333,9 +484,7 @@ def test_files_alone_tell_what_they_can_and_say_what_they_cannot() -> None:
 
 def test_a_cluster_that_does_not_answer_costs_its_own_ways_only() -> None:
     third = stack("south", 110)
-    healthy = [
-        seen(each, cluster(each, leased=leased, trusts=("east", "west"))) for each, leased in ((EAST, 10), (WEST, 60))
-    ]
+    healthy = [seen(each, cluster(each, leased=leased)) for each, leased in ((EAST, 10), (WEST, 60))]
     peers = compare([*healthy, Side(third, ClusterError("unreachable", "context south (x) is unreachable: down"))])
     assert [finding.code for finding in peers.findings] == ["cluster-unreachable"]
     assert {way for way, reason in peers.matrix.items() if reason is None} == {("east", "west"), ("west", "east")}
@@ -367,7 +516,7 @@ def test_of_many_clusters_each_source_has_one_line() -> None:
 def test_what_a_checkup_found_broken_between_two_is_not_ready_whatever_objects_say(
     broken: int, severity: str, mark: str
 ) -> None:
-    sides = [seen(each, cluster(each, leased=n, trusts=("east", "west"))) for each, n in ((EAST, 10), (WEST, 60))]
+    sides = [seen(each, cluster(each, leased=n)) for each, n in ((EAST, 10), (WEST, 60))]
     ends = [("east", "n0"), ("west", "n0")]
     ways = tuple(
         Way(a, b, ok=number >= broken, reason="no answer", rtt=None, mtu=None)
