@@ -26,8 +26,8 @@ VALIDITY = timedelta(days=3650)
 def issue_all(folder: Path, *, clusters: Iterable[str]) -> None:
     """Write every certificate of a lab below `folder`, all of them or none; what is there stays as it is.
 
-    `etcd/`: ca, server, client. `<cluster>/`: ca, server, admin (a member of the group system:masters) and
-    `service-account.key`. Each is a `.crt` and a `.key` in PEM.
+    `etcd/` and `conversion/`: ca, server, client. `<cluster>/`: ca, server, admin (a member of the group
+    system:masters) and `service-account.key`. Each is a `.crt` and a `.key` in PEM.
     """
     if folder.exists():
         return
@@ -37,6 +37,9 @@ def issue_all(folder: Path, *, clusters: Iterable[str]) -> None:
     authority = Authority(private_folder(new / "etcd"), name="migration-network lab etcd")
     authority.issue("server", name="etcd")
     authority.issue("client", name="kube-apiserver")
+    authority = Authority(private_folder(new / "conversion"), name="migration-network lab conversion")
+    authority.issue("server", name="conversion")
+    authority.issue("client", name="mignet-lab")
     for cluster in clusters:
         authority = Authority(private_folder(new / cluster), name=f"migration-network lab {cluster}")
         authority.issue("server", name="kube-apiserver")

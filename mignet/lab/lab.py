@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import shutil
 import sys
 import time
@@ -11,16 +12,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mignet.lab import binaries, kubeconfig, processes, servers
+from mignet.lab import binaries, kubeconfig, processes, servers, webhook
 from mignet.lab.certificates import issue_all
 from mignet.lab.clients import connect, is_ready
+from mignet.lab.conversion import gates_of
 from mignet.lab.dataplane import controllers, namespaces, plugins
-from mignet.lab.definitions import SLIM, Definition, folder_from_environment, load
+from mignet.lab.definitions import HYPERCONVERGED, SLIM, Definition, folder_from_environment, load
 from mignet.lab.errors import LabError
 from mignet.lab.folders import locked, private_folder, state_folder, write_private
 from mignet.lab.processes import EndedEarlyError, Process
 from mignet.lab.record import Record
-from mignet.lab.seeding import seed
+from mignet.lab.seeding import Converter, seed, use_converter
 from mignet.lab.seeds import Site
 
 if TYPE_CHECKING:
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["Lab", "LabError", "ProcessStatus"]
 
 ETCD = "etcd"
+
+CONVERSION = "conversion"
+"""The process that converts HyperConvergeds between two API versions, where the release serves both."""
 
 OPERATORS = "operators"
 """The process of the stand-ins for the operators of all clusters; it listens nowhere."""
@@ -129,6 +134,9 @@ class Lab:
             unseeded = [cluster for cluster in self.clusters if cluster not in record.seeded]
             # Before anything starts, so that a wrong folder leaves nothing behind.
             definitions = load(Path(record.crds), hco_release=record.hco_release) if unseeded else []
+            for definition in definitions:
+                if definition["metadata"]["name"] == HYPERCONVERGED and not record.seeded:
+                    record.gates = gates_of(definition)
             plane = _data_plane(progress) if record.dataplane else None
             programs = binaries.find(progress)
             private_folder(self.directory)
@@ -155,7 +163,8 @@ class Lab:
         record = Record.read(self._record)
         known = record.processes if record else {}
         operators = record.operators if record else self._operators
-        names = [ETCD, *(record.clusters if record else self.clusters), *([OPERATORS] if operators else [])]
+        names = [ETCD, *([CONVERSION] if record and record.gates else [])]
+        names += [*(record.clusters if record else self.clusters), *([OPERATORS] if operators else [])]
         names += [DATAPLANE, CONTROLLERS] if record and record.dataplane else []
         return [self._status(name, known.get(name)) for name in names]
 
@@ -237,11 +246,23 @@ class Lab:
         )
 
     def _names(self, record: Record) -> list[str]:
-        beside = {OPERATORS: record.operators, DATAPLANE: record.dataplane, CONTROLLERS: record.dataplane}
+        beside = {
+            CONVERSION: bool(record.gates),
+            OPERATORS: record.operators,
+            DATAPLANE: record.dataplane,
+            CONTROLLERS: record.dataplane,
+        }
         return [ETCD, *self.clusters, *(name for name, wanted in beside.items() if wanted)]
 
+    def _converter(self, record: Record) -> Converter | None:
+        """Return who converts HyperConvergeds, if somebody has to."""
+        if not record.gates:
+            return None
+        authority = (self._certificates / CONVERSION / "ca.crt").read_bytes()
+        return Converter(f"https://127.0.0.1:{record.processes[CONVERSION].port}{webhook.PATH}", authority)
+
     def _client(self, process: Process) -> httpx2.Client:
-        name = "client" if process.name == ETCD else "admin"
+        name = "client" if process.name in {ETCD, CONVERSION} else "admin"
         return connect(process.port, self._certificates / process.name, name=name)
 
     def _start_until_ready(
@@ -283,6 +304,11 @@ class Lab:
             )
             progress(f"{ETCD}: starting on 127.0.0.1:{port}")
             self._start(record, ETCD, command, port=port)
+        if record.gates and not (CONVERSION in known and known[CONVERSION].running):
+            port = _port(record, CONVERSION)
+            folder, gates = self._certificates / CONVERSION, json.dumps(record.gates)
+            command = [sys.executable, "-I", "-m", "mignet.lab.webhook", str(port), str(folder), gates]
+            self._start(record, CONVERSION, command, port=port)
         for number, cluster in enumerate(self.clusters):
             if cluster in known and known[cluster].running:
                 continue
@@ -327,14 +353,22 @@ class Lab:
         """Wait for the servers, and seed the clusters that are not; raises the first error, after all have ended."""
         begin = time.monotonic()
         etcd = record.processes[ETCD]
+        converter = self._converter(record)
+        if converter:
+            conversion = record.processes[CONVERSION]
+            with self._client(conversion) as client:
+                self._wait(client, "/readyz", (conversion,))
 
         def finish(number: int, cluster: str) -> None:
             needed = (etcd, record.processes[cluster])
             with self._client(needed[-1]) as client:
                 if cluster not in record.seeded:
                     self._wait(client, SEEDABLE, needed)
-                    seed(client, Site(cluster, number), definitions)
+                    seed(client, Site(cluster, number), definitions, converter)
                 self._wait(client, "/readyz", needed)
+                if converter and cluster in record.seeded:
+                    # It may have another port than before.
+                    use_converter(client, converter)
                 if record.operators:
                     self._wait_for_operators(client, (*needed, record.processes[OPERATORS]))
             progress(f"{cluster}: ready after {time.monotonic() - begin:.1f} s")

@@ -62,7 +62,7 @@ class EndedEarlyError(LabError):
     @property
     def port_taken(self) -> bool:
         """Whether somebody else took the port after it was found free."""
-        return "address already in use" in str(self)
+        return "address already in use" in str(self).lower()
 
 
 def start(name: str, command: Sequence[str], *, port: int, log: Path) -> Process:

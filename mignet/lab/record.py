@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class Record:
     """How this lab was made, the last process under each name, running or not, and which clusters are seeded.
 
-    `operators`: with stand-ins for the operators; `dataplane`: with a data plane.
+    `operators`: with stand-ins for the operators; `dataplane`: with a data plane; `gates`: of a HyperConverged that is
+    converted between two API versions, and their defaults.
     """
 
     clusters: list[str]
@@ -28,6 +29,7 @@ class Record:
     dataplane: bool = False
     processes: dict[str, Process] = dataclasses.field(default_factory=dict)
     seeded: list[str] = dataclasses.field(default_factory=list)
+    gates: dict[str, bool] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> Record | None:

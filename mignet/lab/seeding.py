@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +45,24 @@ COLLECTIONS = {
 }
 
 
-def seed(client: httpx2.Client, site: Site, definitions: Iterable[Definition]) -> None:
+@dataclasses.dataclass(frozen=True)
+class Converter:
+    """Who converts HyperConvergeds between API versions: where it answers, and the authority that it is known by."""
+
+    url: str
+    authority: bytes
+
+    @property
+    def conversion(self) -> Object:
+        """What a definition says of it."""
+        authority = base64.b64encode(self.authority).decode()
+        config = {"clientConfig": {"url": self.url, "caBundle": authority}, "conversionReviewVersions": ["v1"]}
+        return {"strategy": "Webhook", "webhook": config}
+
+
+def seed(
+    client: httpx2.Client, site: Site, definitions: Iterable[Definition], converter: Converter | None = None
+) -> None:
     """Create what a lab cluster has from the start, as far as it is not there; return once all of it is served.
 
     Raises LabError when the API server refuses something, ends, or does not serve a definition in time.
@@ -51,14 +70,49 @@ def seed(client: httpx2.Client, site: Site, definitions: Iterable[Definition]) -
     import httpx2
 
     try:
-        _seed(client, site, definitions)
+        _seed(client, site, definitions, converter)
     except httpx2.TransportError as error:
         msg = f"{site.cluster}: the API server at {client.base_url} went away while it was seeded: {error}"
         raise LabError(msg) from error
 
 
-def _seed(client: httpx2.Client, site: Site, definitions: Iterable[Definition]) -> None:
+def use_converter(client: httpx2.Client, converter: Converter) -> None:
+    """Have HyperConvergeds converted by somebody, and return once they are.
+
+    Does nothing where that is so already, or where somebody removed the definition. Raises LabError.
+    """
+    path = f"{COLLECTIONS['CustomResourceDefinition']}/{HYPERCONVERGED}"
+    response = client.get(path)
+    if response.status_code == 404:
+        return
+    old = _checked(response)["spec"]["conversion"]
+    if old == converter.conversion:
+        return
+    patch = {"spec": {"conversion": converter.conversion}}
+    kind = {"Content-Type": "application/merge-patch+json"}
+    _checked(client.patch(path, json=patch, headers=kind, params={"fieldManager": MANAGER}))
+    before = old.get("webhook", {}).get("clientConfig", {}).get("url", converter.url)
+    for version in ("v1", "v1beta1"):
+        deadline = time.monotonic() + TIMEOUT
+        while not _converts(client, version, other=before) and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+
+def _converts(client: httpx2.Client, version: str, *, other: str) -> bool:
+    """Whether no `other` one is asked any more; whoever has its port now may let the API server wait."""
+    import httpx2
+
+    try:
+        return other not in client.get(f"/apis/hco.kubevirt.io/{version}/hyperconvergeds", timeout=1).text
+    except httpx2.TimeoutException:
+        return False
+
+
+def _seed(client: httpx2.Client, site: Site, definitions: Iterable[Definition], converter: Converter | None) -> None:
     by_name = {definition["metadata"]["name"]: definition for definition in definitions}
+    if converter:
+        served = by_name[HYPERCONVERGED]
+        by_name[HYPERCONVERGED] = served | {"spec": served["spec"] | {"conversion": converter.conversion}}
     for definition in by_name.values():
         _create(client, COLLECTIONS["CustomResourceDefinition"], definition, manager=MANAGER)
     _wait_until_served(client, by_name.values())

@@ -130,6 +130,7 @@ def worked_on(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def test_up_gives_two_clusters_that_are_ready(running: Lab) -> None:
     assert [(process.name, process.ready) for process in running.status()] == [
         ("etcd", True),
+        ("conversion", True),
         ("dev", True),
         ("dev-peer", True),
     ]
@@ -374,7 +375,7 @@ def test_up_takes_another_port_when_somebody_listens_on_the_old_one(worked_on: L
         assert get(worked_on, "dev", HCO)
 
 
-@pytest.mark.parametrize("name", ["etcd", "one"])
+@pytest.mark.parametrize("name", ["etcd", "conversion", "one"])
 def test_up_takes_another_port_when_somebody_takes_it_at_the_last_moment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -382,8 +383,9 @@ def test_up_takes_another_port_when_somebody_takes_it_at_the_last_moment(
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         taken, free_port = listener.getsockname()[1], processes.free_port
-        # etcd chooses first; None stands for an honest answer.
-        answers = iter([taken] if name == "etcd" else [None, taken])
+        # They choose in this order; None stands for an honest answer.
+        before = ["etcd", "conversion", "one"].index(name)
+        answers = iter([None] * before + [taken])
         monkeypatch.setattr(
             processes, "free_port", lambda last, *, avoid: next(answers, None) or free_port(last, avoid=avoid)
         )
