@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,7 +36,7 @@ def _lab(*, dataplane: bool = False) -> Lab:
     # Only here: `mignet --help` need not wait for what starts servers.
     from mignet.lab.lab import Lab
 
-    return Lab(dataplane=dataplane)
+    return Lab(dataplane=dataplane, checkout=Path(__file__).resolve().parents[2])
 
 
 @app.command()
@@ -60,10 +61,11 @@ def up(
 def down(
     *,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the clusters' data for the next `up`.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Even if it is the lab of another checkout.")] = False,
 ) -> None:
     """End the lab's processes and remove its data."""
     with _reported():
-        _lab().down(keep=keep)
+        _lab().down(keep=keep, force=force)
 
 
 @app.command()

@@ -89,7 +89,8 @@ class Lab:
     `directory` is the lab's folder (default: the user's state folder); `crds` a folder of real
     CustomResourceDefinitions (default: what `MIGNET_LAB_CRDS` names, else the slim ones); `hco_release` which
     HyperConverged of several in that folder; `operators` whether stand-ins for the operators run, too; `dataplane`
-    whether its nodes get a data plane, which needs root. A lab that has one keeps it.
+    whether its nodes get a data plane, which needs root. A lab that has one keeps it. `checkout` is the folder whose
+    stacks are for this lab; another one has no business there.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Lab:
         hco_release: str = "v1.18.1",
         operators: bool = True,
         dataplane: bool = False,
+        checkout: Path | None = None,
     ) -> None:
         self.directory = (directory or state_folder()).absolute()
         self.clusters = tuple(clusters)
@@ -109,6 +111,7 @@ class Lab:
         self._hco_release = hco_release
         self._operators = operators
         self._dataplane = dataplane
+        self._checkout = str(checkout or "")
         self._certificates = self.directory / "certificates"
         self._record = self.directory / "lab.json"
         # Beside the folder, not in it: the lock must outlive the folder's removal.
@@ -127,8 +130,10 @@ class Lab:
                 hco_release=self._hco_release,
                 operators=self._operators,
             )
+            self._owned(record, progress)
             record.dataplane = record.dataplane or self._dataplane
             if self._is_whole(record):
+                record.write(self._record)
                 progress("the lab is up already")
                 return
             unseeded = [cluster for cluster in self.clusters if cluster not in record.seeded]
@@ -143,14 +148,16 @@ class Lab:
             issue_all(self._certificates, clusters=self.clusters)
             self._start_until_ready(record, programs, definitions, progress, plane)
 
-    def down(self, *, keep: bool = False) -> None:
+    def down(self, *, keep: bool = False, force: bool = False) -> None:
         """End the lab's processes and remove its data; with `keep`, the next `up` finds the data again.
 
-        Raises LabError when a process does not end.
+        Raises LabError when a process does not end, and unless `force` when the lab is another checkout's.
         """
         with self._locked(lambda _: None):
             record = Record.read(self._record)
             if record is not None:
+                if not force:
+                    self._owned(record, lambda _: None)
                 # etcd last: without it, the others cannot end in order.
                 etcd = record.processes.pop(ETCD, None)
                 processes.stop(record.processes.values())
@@ -194,6 +201,20 @@ class Lab:
             "PULUMI_CONFIG_PASSPHRASE": "",
             "PULUMI_SKIP_UPDATE_CHECK": "1",
         }
+
+    def _owned(self, record: Record, progress: Callable[[str], None]) -> None:
+        """Make the lab this checkout's. Raises LabError when it is that of another one, which is there still."""
+        if not self._checkout or record.checkout == self._checkout:
+            return
+        if record.checkout and Path(record.checkout).is_dir():
+            msg = (
+                f"the lab in {self.directory} is that of {record.checkout}, whose stacks are on it: work there, or end"
+                " it there with `mignet lab down`"
+            )
+            raise LabError(msg)
+        if record.checkout:
+            progress(f"taking the lab over from {record.checkout}, which is no more")
+        record.checkout = self._checkout
 
     def _locked(self, progress: Callable[[str], None]) -> contextlib.AbstractContextManager[None]:
         return locked(self._lock, on_wait=lambda: progress("waiting: another mignet lab is at work on this lab"))

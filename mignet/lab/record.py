@@ -19,7 +19,7 @@ class Record:
     """How this lab was made, the last process under each name, running or not, and which clusters are seeded.
 
     `operators`: with stand-ins for the operators; `dataplane`: with a data plane; `gates`: of a HyperConverged that is
-    converted between two API versions, and their defaults.
+    converted between two API versions, and their defaults; `checkout`: the folder whose stacks are on it, or "".
     """
 
     clusters: list[str]
@@ -30,6 +30,7 @@ class Record:
     processes: dict[str, Process] = dataclasses.field(default_factory=dict)
     seeded: list[str] = dataclasses.field(default_factory=list)
     gates: dict[str, bool] = dataclasses.field(default_factory=dict)
+    checkout: str = ""
 
     @classmethod
     def read(cls, path: Path) -> Record | None:

@@ -488,6 +488,33 @@ def test_the_commands_work_on_the_users_lab_and_tell_how_it_is(tmp_path: Path, m
     assert not path.exists()
 
 
+def test_another_checkout_is_told_whose_the_lab_is_until_the_first_is_gone(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    one, other = (Lab(tmp_path / "lab", crds=SLIM, operators=False, checkout=each) for each in (first, second))
+    said: list[str] = []
+    try:
+        one.up(quiet)
+        one.up(said.append)
+        for work in (other.up, lambda _: other.down()):
+            with pytest.raises(LabError, match=f"is that of {first}, whose stacks are on it"):
+                work(quiet)
+        first.rmdir()
+        other.up(said.append)
+        assert said == [
+            "the lab is up already",
+            f"taking the lab over from {first}, which is no more",
+            "the lab is up already",
+        ]
+        first.mkdir()
+        with pytest.raises(LabError, match=f"is that of {second}"):
+            one.up(quiet)
+    finally:
+        one.down(force=True)
+    assert not one.directory.exists()
+
+
 def test_a_shell_can_evaluate_env(tmp_path: Path) -> None:
     state = tmp_path / "with space"
     lab = Lab(state / "migration-network" / "lab")

@@ -24,6 +24,7 @@ from operated import (
 )
 
 NETWORK = "my-secondary-network"
+PATCHES = "kubevirt.kubevirt.io/jsonpatch"
 IPAM = {"type": "whereabouts", "range": "10.200.5.0/24", "range_start": "10.200.5.10", "range_end": "10.200.5.60"}
 WHEREABOUTS = {"cniVersion": "0.3.1", "name": "net", "type": "macvlan", "master": "eth1", "ipam": IPAM}
 
@@ -197,3 +198,31 @@ def test_the_kubevirt_that_somebody_edits_is_put_back(operated: Operated) -> Non
     edit = {"spec": {"configuration": {"migrations": {"parallelMigrationsPerCluster": 99}}}}
     assert cluster.merge(KUBEVIRT, edit)["spec"]["configuration"]["migrations"]["parallelMigrationsPerCluster"] == 99
     until(lambda: cluster.get(KUBEVIRT)["spec"]["configuration"]["migrations"]["parallelMigrationsPerCluster"] == 5)
+
+
+def test_a_patch_of_the_annotation_is_applied_after_the_operators_own_fields(operated: Operated) -> None:
+    """The documented example drops the network and every limit (hyperconverged-cluster-operator#1201)."""
+    operated.up("dev")
+    whole = {"op": "add", "path": "/spec/configuration/migrations", "value": {"allowPostCopy": True}}
+    for patches, left in (([whole], {"allowPostCopy": True}), ([whole | {"path": "/metadata/labels"}], None)):
+        operated.dev.merge(HCO, {"metadata": {"annotations": {PATCHES: json.dumps(patches)}}})
+        if left is None:
+            until(lambda: condition(operated.dev.get(HCO), "ReconcileComplete") == "False")
+        else:
+            until(lambda left=left: operated.dev.get(KUBEVIRT)["spec"]["configuration"]["migrations"] == left)
+            until(lambda: operated.dev.settled(None))
+    operated.dev.merge(HCO, {"metadata": {"annotations": {PATCHES: None}}})
+    wanted = operated.dev.get(HCO)["spec"]["liveMigrationConfig"]
+    until(lambda: operated.dev.get(KUBEVIRT)["spec"]["configuration"]["migrations"] == wanted)
+    until(lambda: condition(operated.dev.get(HCO), "ReconcileComplete") == "True")
+
+
+def test_what_an_annotation_drops_is_the_cause_that_verify_names_at_once(operated: Operated) -> None:
+    operated.up("dev")
+    patch = [{"op": "remove", "path": "/spec/configuration/migrations/network"}]
+    operated.dev.merge(HCO, {"metadata": {"annotations": {PATCHES: json.dumps(patch)}}})
+    until(lambda: "network" not in operated.dev.get(KUBEVIRT)["spec"]["configuration"]["migrations"])
+    outcome = operated.run("verify", "dev", "--no-peers")
+    assert outcome.code == 1
+    assert "settings-not-taken" in operated.run("verify", "dev", "--no-peers", "-o", "json").out
+    assert "jsonpatch" in outcome.out

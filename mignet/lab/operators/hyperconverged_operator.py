@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
+
+import jsonpatch
 
 from mignet.kinds import KUBEVIRT
 from mignet.lab.operators import templates
@@ -13,6 +16,10 @@ if TYPE_CHECKING:
     from mignet.kinds import Object
 
 
+PATCHES = "kubevirt.kubevirt.io/jsonpatch"
+"""The annotation with JSON patches, which are applied to the KubeVirt after its own fields."""
+
+
 async def step(world: World) -> None:
     """Do what is to be done next."""
     hyperconverged = world.one(world.hyperconverged, HYPERCONVERGED_NAME)
@@ -20,11 +27,16 @@ async def step(world: World) -> None:
         return
     generation = hyperconverged["metadata"]["generation"]
     migrations = _migrations(hyperconverged)
+    patches = (hyperconverged["metadata"].get("annotations") or {}).get(PATCHES)
     gate = _gate(hyperconverged) and "gate-missing" not in world.faults
     kubevirt = world.one(KUBEVIRT, KUBEVIRT_NAME)
     if kubevirt is None:
         made = templates.kubevirt(hyperconverged, migrations=migrations, gate=gate)
         await world.create(KUBEVIRT, made, manager=HYPERCONVERGED_OPERATOR)
+        return
+    if patches is not None:
+        made = templates.kubevirt(hyperconverged, migrations=migrations, gate=gate)
+        await _patched(world, hyperconverged, kubevirt, made, patches)
         return
     configuration = kubevirt["spec"]["configuration"]
     gates = configuration["developerConfiguration"]["featureGates"]
@@ -39,6 +51,38 @@ async def step(world: World) -> None:
         await world.replace(KUBEVIRT, kubevirt | {"spec": spec}, manager=HYPERCONVERGED_OPERATOR)
         return
     await _report(world, hyperconverged, kubevirt)
+
+
+async def _patched(world: World, hyperconverged: Object, kubevirt: Object, made: Object, patches: str) -> None:
+    """Hold the KubeVirt to its own fields with the annotation's patches over them; what is no patch changes nothing.
+
+    Source: hyperconverged-cluster-operator, controllers: paths begin with /spec/, and all patches count, or none.
+    """
+    try:
+        operations = json.loads(patches)
+        if not all(each["path"].startswith("/spec/") for each in operations):
+            await _refused(world, hyperconverged, "can only modify spec fields")
+            return
+        spec = jsonpatch.JsonPatch(operations).apply({"spec": made["spec"]})["spec"]
+    except (ValueError, TypeError, KeyError, jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
+        await _refused(world, hyperconverged, str(error))
+        return
+    if kubevirt["spec"] != spec:
+        await world.replace(KUBEVIRT, kubevirt | {"spec": spec}, manager=HYPERCONVERGED_OPERATOR)
+        return
+    await _report(world, hyperconverged, kubevirt)
+
+
+async def _refused(world: World, hyperconverged: Object, why: str) -> None:
+    """Say that the annotation cannot be applied."""
+    message = f"invalid jsonPatch in the {PATCHES} annotation: {why}"
+    status, generation = hyperconverged.get("status", {}), hyperconverged["metadata"]["generation"]
+    old = status.get("conditions", [])
+    others = [each for each in old if each["type"] != "ReconcileComplete"]
+    broken = conditions(old, reason="InvalidJsonPatch", message=message, ReconcileComplete="False")
+    found = [each | {"observedGeneration": generation} for each in (*broken, *others)]
+    wanted = status | {"conditions": found, "observedGeneration": generation}
+    await world.report(world.hyperconverged, hyperconverged, wanted, manager=HYPERCONVERGED_OPERATOR)
 
 
 async def _report(world: World, hyperconverged: Object, kubevirt: Object) -> None:
