@@ -124,13 +124,13 @@ class Lab:
         for each step. Raises LabError.
         """
         with self._locked(progress):
-            record = self._known() or Record(
+            record = self._known(progress) or Record(
                 clusters=list(self.clusters),
                 crds=str((self._crds or SLIM).absolute()),
                 hco_release=self._hco_release,
                 operators=self._operators,
+                checkout=self._checkout,
             )
-            self._owned(record, progress)
             record.dataplane = record.dataplane or self._dataplane
             if self._is_whole(record):
                 record.write(self._record)
@@ -219,11 +219,12 @@ class Lab:
     def _locked(self, progress: Callable[[str], None]) -> contextlib.AbstractContextManager[None]:
         return locked(self._lock, on_wait=lambda: progress("waiting: another mignet lab is at work on this lab"))
 
-    def _known(self) -> Record | None:
-        """Return what is recorded of this lab, once it is sure that it was made as it is wanted now."""
+    def _known(self, progress: Callable[[str], None]) -> Record | None:
+        """Return what is recorded of this lab, once it is sure that it is ours, and made as it is wanted now."""
         record = Record.read(self._record)
         if record is None:
             return None
+        self._owned(record, progress)
         wanted = dataclasses.replace(
             record,
             clusters=list(self.clusters),

@@ -6,7 +6,6 @@ import json
 from typing import Any, get_args
 
 import pytest
-from nmstate_operator import NmstateOperator
 from operated import Operated, interface
 
 from config.attachment import AnyAttachment
@@ -77,8 +76,7 @@ def declare(operated: Operated, setup: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", SETUPS)
 def test_verify_drift_peers_and_report_work_for_each(operated: Operated, name: str) -> None:
     declare(operated, SETUPS[name])
-    with NmstateOperator(operated.dev.kube, "dev"), NmstateOperator(operated.peer.kube, "dev-peer"):
-        operated.up()
+    operated.up()
 
     pods = [*operated.dev.pods(), *operated.dev.pods("virt-synchronization-controller")]
     verified = operated.run("verify", "--all", "-o", "json")

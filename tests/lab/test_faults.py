@@ -404,6 +404,37 @@ def test_a_migration_that_hangs_stays_running_until_it_is_healed(operated: Opera
     until(lambda: phase(cluster, path) == "Succeeded")
 
 
+NODE_STATE = "/apis/nmstate.io/v1beta1/nodenetworkstates/dev-worker-1"
+
+
+def test_policies_are_followed_and_taken_back_and_a_node_can_refuse_one(operated: Operated) -> None:
+    attachment = {"type": "macvlan", "name": "migration", "master": "mig0"}
+    operated.change("dev", attachment=attachment, uplink={"vlan": {"baseInterface": "eth1", "name": "mig0"}})
+
+    def interfaces() -> dict[str, Any]:
+        current = operated.dev.get(NODE_STATE)["status"]["currentState"]
+        return {each["name"]: each for each in current["interfaces"]}
+
+    operated.dev.fault("policy-refused", "dev-worker-1")
+    refused = operated.run("up", "dev", "--yes", "--engine", "direct")
+    without = interfaces()
+    operated.dev.heal()
+    healed = operated.run("up", "dev", "--yes", "--engine", "direct")
+    there = interfaces()
+    known = operated.run("preflight", "dev")
+    gone = operated.run("destroy", "dev", "--yes", "--engine", "direct")
+
+    assert refused.code == 1
+    assert "the link did not come up" in refused.out + refused.err
+    assert "mig0" not in without
+    assert healed.code == 0, healed.out + healed.err
+    assert there["mig0"]["vlan"] == {"base-iface": "eth1", "id": 2001}
+    assert (there["mig0"]["mtu"], there["mig0"]["state"]) == (9000, "up")
+    assert known.code == 0, known.out + known.err
+    assert gone.code == 0, gone.out + gone.err
+    assert "mig0" not in interfaces()
+
+
 def test_every_fault_is_tried_here_among_peers_or_on_the_fabric() -> None:
     files = ("lab/test_faults.py", "lab/test_peers_lab.py", "dataplane/test_lab_dataplane.py")
     text = "".join((Path(__file__).parents[1] / each).read_text() for each in files)

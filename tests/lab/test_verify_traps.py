@@ -7,7 +7,7 @@ from typing import Any
 
 import operated as lab
 import pytest
-from nmstate_operator import ENACTMENTS, FAILED, POLICIES, NmstateOperator, conditions
+from nmstate_operator import POLICIES
 from operated import EVENTS, PODS, STATUS, Operated
 
 NETWORK = "my-secondary-network"
@@ -132,16 +132,11 @@ def test_an_uplink_that_a_node_refuses_is_why_the_pods_do_not_come(operated: Ope
     operated.dev.fault("handler-held")
     attachment = {"type": "macvlan", "name": NETWORK, "master": "mig0"}
     operated.change("dev", attachment=attachment, uplink={"vlan": {"baseInterface": "eth1", "name": "mig0"}})
-    kube = operated.dev.kube
-    with NmstateOperator(kube, "dev"):
-        operated.up_without_waiting("dev")
-    (policy,) = kube.call("GET", POLICIES)["items"]
-    name = f"dev-worker-1.{policy['metadata']['name']}"
-    found = conditions(FAILED, "NmstateError: eth1 has no carrier", Failing="True", Available="False")
-    headers = {"content-type": "application/merge-patch+json"}
-    kube.call("PATCH", f"{ENACTMENTS}/{name}/status", json={"status": {"conditions": found}}, headers=headers)
+    operated.up_without_waiting("dev")
+    operated.dev.fault("policy-refused", "dev-worker-1")
+    lab.until(lambda: lab.condition(operated.dev.get(POLICIES)["items"][0], "Degraded") == "True")
     told = only(operated, "uplink-failing")
-    assert "on node dev-worker-1 fails: eth1 has no carrier" in told
+    assert "on node dev-worker-1 fails: VerificationError: the link did not come up" in told
 
 
 @pytest.mark.parametrize(

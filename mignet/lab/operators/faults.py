@@ -39,6 +39,7 @@ ELSEWHERE = {
     "reconciler-missing": "the network operator is not told of whereabouts: its reconciler does not run",
     "whereabouts-missing": "whereabouts is not installed: no definitions, and no plugin for pods that start",
     "multus-missing": "multus is not installed: pods that start have no second interface, and none is reported",
+    "policy-refused": "one node refuses every NodeNetworkConfigurationPolicy: the one it is about, else the last",
     "authority-missing": "virt-operator does not keep kubevirt-ca: there is no bundle of authorities",
     "authority-expired": "kubevirt-ca holds nothing but an authority that has expired",
     "authority-unexchanged": "kubevirt-ca holds the cluster's own authority, and none of its peers'",

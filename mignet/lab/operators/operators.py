@@ -17,6 +17,7 @@ from mignet.lab.operators import (
     kubelet,
     network_operator,
     nics,
+    nmstate,
     tenants,
     toolkit,
     virt_controller,
@@ -37,6 +38,7 @@ Step = Callable[[World], Awaitable[None]]
 
 STEPS: Sequence[Step] = (
     network_operator.step,
+    nmstate.step,
     nics.step,
     hyperconverged_operator.step,
     authorities.step,

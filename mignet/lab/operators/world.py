@@ -85,6 +85,7 @@ class World:
             kinds.NODE: None,
             kinds.NODE_NETWORK_STATE: None,
             kinds.NODE_POLICY: None,
+            kinds.NODE_ENACTMENT: None,
             kinds.IP_POOL: MULTUS_NAMESPACE,
             kinds.IP_RESERVATION: MULTUS_NAMESPACE,
             kinds.INSTANCE: None,
