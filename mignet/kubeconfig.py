@@ -185,10 +185,10 @@ def _merged(paths: list[Path]) -> tuple[_Entries, _Entries, _Entries]:
 @lru_cache(maxsize=64)
 def _read(path: Path, _version: tuple[int, int]) -> dict[str, Any]:
     """Read a kubeconfig, once for all the stacks that name it; `_version` tells one state of the file from another."""
-    content = yaml.load(path.read_bytes(), yaml.CSafeLoader) or {}
-    if not isinstance(content, dict):
+    content = yaml.load(path.read_bytes(), yaml.CSafeLoader)
+    if content is not None and not isinstance(content, dict):
         raise TypeError
-    return content
+    return content or {}
 
 
 def _given(value: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 _FROM_ALPN = (1, 7)
-"""The minor version of KubeVirt from which sync controllers refuse those before it, and they them."""
+"""The minor version of KubeVirt from which sync controllers failed to talk to those before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,8 @@ def trust(pair: Pair) -> Iterator[Finding]:
         # Without certificates that count there is nothing to compare, and that is said of the side.
         if any(all(each.expired for each in side.authorities) for side in (asked, trusting)):
             continue
-        if asked.authorities[0].fingerprint not in {each.fingerprint for each in trusting.authorities}:
+        known = {each.fingerprint for each in trusting.authorities if not each.expired}
+        if asked.authorities[0].fingerprint not in known:
             bundle = f"ConfigMap {trusting.stack.cluster.namespace}/{AUTHORITIES}"
             what = (
                 f"does not hold the current authority of {asked.name}, the first in its bundle: migrations are refused"
@@ -110,8 +111,8 @@ def trust(pair: Pair) -> Iterator[Finding]:
 def versions(pair: Pair) -> Iterator[Finding]:
     """The same minor version on both sides is what is tested; others may refuse each other, and two are known to.
 
-    OpenShift Virtualization 4.20 and 4.21 (KubeVirt 1.6 and 1.7) refused each other's TLS handshake (ALPN) in the one
-    trial that was published (linuxelitebr/cclm).
+    OpenShift Virtualization 4.20 and 4.21 (KubeVirt 1.6 and 1.7) failed at the TLS handshake (ALPN) in the one trial
+    that was published (linuxelitebr/cclm).
     """
     one, other = pair.one.version, pair.other.version
     if not one or not other or _minor(one) == _minor(other):
@@ -122,8 +123,8 @@ def versions(pair: Pair) -> Iterator[Finding]:
             "peer-version-apart",
             "KubeVirt",
             value=one,
-            what=f"does not talk to {pair.other.name}'s {other}: before and from KubeVirt 1.7 (OpenShift Virtualization"
-            " 4.21) each side refuses the other's TLS handshake (a trial published in linuxelitebr/cclm)",
+            what=f"is not known to talk to {pair.other.name}'s {other}: in the one published trial (linuxelitebr/cclm),"
+            " OpenShift Virtualization 4.20 and 4.21, KubeVirt before and from 1.7, failed at the TLS handshake (ALPN)",
             remedy="Upgrade both to one minor version",
         )
         return

@@ -85,8 +85,9 @@ class Side:
 
     @property
     def port(self) -> int:
-        """TCP port of the sync controllers."""
-        return int((self.kubevirt or {}).get("spec", {}).get("synchronizationPort") or PORT)
+        """TCP port of the sync controllers: KubeVirt's field is a text, and one that is no number does not count."""
+        text = str((self.kubevirt or {}).get("spec", {}).get("synchronizationPort") or PORT)
+        return int(text) if text.isdecimal() else PORT
 
     @cached_property
     def sync_pods(self) -> dict[Address, str]:

@@ -43,9 +43,9 @@ def test_what_is_proven_is_said_in_one_line_for_each_cluster(operated: Operated)
     assert outcome.code == 0, outcome.out + outcome.err
     assert outcome.out.splitlines() == [
         f"dev: 3 virt-handlers and 2 sync controllers use {NETWORK}, addresses 10.200.5.10-10.200.5.14; 5 of 51"
-        " addresses leased in IPPool 10.200.5.0-24",
+        " addresses leased in IPPool 10.200.5.0-24 (as their objects say; nothing was measured)",
         f"dev-peer: 3 virt-handlers and 2 sync controllers use {NETWORK}, addresses 10.200.5.61-10.200.5.65; 5 of 50"
-        " addresses leased in IPPool 10.200.5.0-24",
+        " addresses leased in IPPool 10.200.5.0-24 (as their objects say; nothing was measured)",
         "2 stacks: nothing found",
     ]
 

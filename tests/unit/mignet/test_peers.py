@@ -228,12 +228,22 @@ def sync_not_ready(one: dict[str, Any], other: dict[str, Any]) -> None:
 
 
 def sync_on_another_port(one: dict[str, Any], other: dict[str, Any]) -> None:
-    one["kubevirt"]["spec"]["synchronizationPort"] = 9190
+    one["kubevirt"]["spec"]["synchronizationPort"] = "9190"
     one["kubevirt"]["status"]["synchronizationAddresses"] = ["10.200.5.10:9190"]
 
 
 def sync_on_a_port_that_is_not_the_one(one: dict[str, Any], other: dict[str, Any]) -> None:
-    one["kubevirt"]["spec"]["synchronizationPort"] = 9190
+    one["kubevirt"]["spec"]["synchronizationPort"] = "9190"
+
+
+def sync_on_a_port_that_is_none(one: dict[str, Any], other: dict[str, Any]) -> None:
+    one["kubevirt"]["spec"]["synchronizationPort"] = "sync"
+
+
+def current_one_expired(one: dict[str, Any], other: dict[str, Any]) -> None:
+    old = authority("east-old", hours=-1)
+    one["authorities"]["data"]["ca-bundle"] = old + bundle("east-before", "west")
+    other["authorities"]["data"]["ca-bundle"] += old
 
 
 def upgrading(one: dict[str, Any], other: dict[str, Any]) -> None:
@@ -360,6 +370,8 @@ def toolkit_off(one: dict[str, Any], other: dict[str, Any]) -> None:
         (sync_not_ready, ["peer-sync-stale"], 0),
         (sync_on_another_port, [], 2),
         (sync_on_a_port_that_is_not_the_one, ["peer-sync-outside"], 0),
+        (sync_on_a_port_that_is_none, [], 2),
+        (current_one_expired, ["peer-untrusted"], 0),
         (upgrading, ["peer-upgrading"], 0),
         (rolling, [], 2),
         (before_the_change, ["peer-version-apart"], 0),
