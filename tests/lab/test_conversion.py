@@ -9,6 +9,7 @@ from typing import Any
 
 import psutil
 import pytest
+from operated import until
 from support import REAL_CRDS, Kube
 
 from mignet.lab.conversion import REFUSES
@@ -126,8 +127,10 @@ def test_a_webhook_that_died_is_repaired_where_its_port_was_taken_meanwhile(lab:
         other.bind(("127.0.0.1", webhook.port))
         other.listen()
         lab.up(lambda _: None)
-        assert kube.call("GET", V1)["spec"]["virtualization"]
-        assert kube.call("GET", V1BETA1)["spec"]["liveMigrationConfig"]
+    # An API server may ask at the old port once more, after the definition has changed.
+    until(lambda: all(kube.http.get(path).is_success for path in (V1, V1BETA1)))
+    assert kube.call("GET", V1)["spec"]["virtualization"]
+    assert kube.call("GET", V1BETA1)["spec"]["liveMigrationConfig"]
     (again,) = (process for process in lab.status() if process.name == "conversion")
     assert again.port != webhook.port
 
