@@ -98,10 +98,12 @@ async def wait(cluster: Cluster, name: str, *, seconds: float, check: Callable[[
     seen, trouble = Rollout(), ""
     while True:
         try:
+            # Nodes first: by the time one speaks of a generation, the policy no longer speaks of the one before.
+            enactments = await _enactments(cluster, name)
             policy = await cluster.get(NODE_POLICY, name)
             if policy is None:
                 raise UplinkError([f"{NODE_POLICY.kind} {name} is gone; somebody deleted it"])
-            seen, trouble = rollout(policy, await _enactments(cluster, name)), ""
+            seen, trouble = rollout(policy, enactments), ""
             if seen.done:
                 return
             if seen.selects_nothing and not await _selected(cluster, policy):

@@ -142,6 +142,15 @@ def until(condition: Callable[[], Any], what: str = "") -> Any:
     return found
 
 
+def past_pods(cluster: Cluster) -> None:
+    """Wait until the API server's clock, which has whole seconds, is past all that the pods that migrate went through."""
+    pods = [*cluster.pods(), *cluster.pods("virt-synchronization-controller")]
+    last = max(str(each["lastTransitionTime"]) for pod in pods for each in pod["status"]["conditions"])
+    path = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
+    clock = {"metadata": {"generateName": "clock-", "namespace": NAMESPACE}}
+    until(lambda: cluster.kube.call("POST", path, json=clock)["metadata"]["creationTimestamp"] > last, "a later second")
+
+
 class Operated:
     """The lab, a project folder with its two stacks, and the operators at work behind both."""
 

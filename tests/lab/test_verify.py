@@ -166,7 +166,7 @@ WORKLOADS = {"virt-handler": HANDLER, "virt-synchronization-controller": SYNCHRO
 
 def test_pods_that_keep_the_old_network_are_found_until_they_are_made_anew(operated: Operated) -> None:
     operated.up("dev")
-    one_second(operated)
+    lab.past_pods(operated.dev)
     attachment = {"type": "macvlan", "name": NETWORK, "cniName": "migration-bridge", "master": "eth1", "mtu": 8000}
     operated.change("dev", attachment=attachment)
     declare(operated)
@@ -218,7 +218,7 @@ def test_a_slice_that_allocate_grew_restarts_nothing_and_verify_asks_for_no_rest
     attachment = {"type": "macvlan", "name": NETWORK, "master": "eth1", "rollout": rollout}
     operated.change("dev", slice={"rangeStart": "10.200.5.54", "rangeEnd": "10.200.5.60"}, attachment=attachment)
     operated.up("dev")
-    one_second(operated)
+    lab.past_pods(operated.dev)
     network = operated.dev.get(HCO)["spec"]["liveMigrationConfig"]["network"]
     before = {workload: uids(operated.dev.pods(workload)) for workload in WORKLOADS}
     cluster = yaml.safe_load((operated.folder / "Pulumi.dev.yaml").read_text())["config"]["migration-network:cluster"]
@@ -239,7 +239,7 @@ def test_a_slice_that_allocate_grew_restarts_nothing_and_verify_asks_for_no_rest
 
 def test_a_slice_that_moved_is_said_of_the_pods_whose_address_it_left(operated: Operated) -> None:
     operated.up("dev")
-    one_second(operated)
+    lab.past_pods(operated.dev)
     operated.change("dev", slice={"rangeStart": "10.200.5.12", "rangeEnd": "10.200.5.60"})
     declare(operated)
 
@@ -249,19 +249,6 @@ def test_a_slice_that_moved_is_said_of_the_pods_whose_address_it_left(operated: 
         ("address-outside", "10.200.5.10"),
         ("address-outside", "10.200.5.11"),
     ]
-
-
-def one_second(operated: Operated) -> None:
-    """Wait until the API server's clock, which has whole seconds, is past the start of every pod."""
-    pods = [*operated.dev.pods(), *operated.dev.pods("virt-synchronization-controller")]
-    last = max(pod["status"]["startTime"] for pod in pods)
-
-    def now() -> str:
-        probe = {"metadata": {"generateName": "clock-", "namespace": lab.NAMESPACE}}
-        path = f"/api/v1/namespaces/{lab.NAMESPACE}/configmaps"
-        return str(operated.dev.kube.call("POST", path, json=probe)["metadata"]["creationTimestamp"])
-
-    lab.until(lambda: now() > last)
 
 
 def test_a_node_without_a_handler_is_found(operated: Operated) -> None:

@@ -171,16 +171,9 @@ def test_an_adopted_attachment_in_another_spelling_is_a_warning_that_a_restart_e
     operated.dev.kube.call("POST", lab.ATTACHMENTS, json=again, params={"fieldManager": "kubectl-create"})
     attachment = {"type": "macvlan", "name": NETWORK, "cniName": "migration-bridge", "master": "eth1", "adopt": True}
     operated.change("dev", attachment=attachment)
-    lab.until(lambda: later_than_pods(operated), "the clock has gone on")
+    lab.past_pods(operated.dev)
     operated.up_without_waiting("dev")
     found = operated.run("verify", "dev", "-o", "json", "--no-peers")
     told = [(each["severity"], each["code"]) for each in json.loads(found.out)["findings"]]
     assert (found.code, told) == (0, [("warning", "pods-keep-old-network")] * 2), found.out
     assert "nobody can tell what stood there before it was adopted" in found.out
-
-
-def later_than_pods(operated: Operated) -> bool:
-    pods = [*operated.dev.pods(), *operated.dev.pods("virt-synchronization-controller")]
-    probe = {"metadata": {"generateName": "clock-", "namespace": lab.NAMESPACE}}
-    made = operated.dev.kube.call("POST", f"/api/v1/namespaces/{lab.NAMESPACE}/configmaps", json=probe)
-    return bool(made["metadata"]["creationTimestamp"] > max(each["status"]["startTime"] for each in pods))

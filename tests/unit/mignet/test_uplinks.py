@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 from mignet.cluster import _resource
 from mignet.engines.direct_engine import _content
 from mignet.kinds import Kind
-from mignet.uplinks import Rollout, _failure, one_line, removal_state, rollout
+from mignet.uplinks import Rollout, _failure, one_line, removal_state, rollout, wait
 
 
 def conditions(**statuses: str) -> list[dict[str, str]]:
@@ -161,3 +162,34 @@ def test_several_threads_may_meet_a_kind_at_once(eager_threads: None) -> None:
         with ThreadPoolExecutor(threads) as executor:
             met = [executor.submit(meet) for _ in range(threads)]
             assert len({id(future.result()) for future in met}) == 1
+
+
+class Unfolding:
+    """A cluster on which a policy's rollout goes one step further with each read."""
+
+    def __init__(self) -> None:
+        self.moments = iter(
+            [
+                (policy(**DONE), [enactment("a", 2, **DONE), enactment("b", 2, **DONE)]),
+                (policy(**BUSY), [enactment("a", 3, **DONE), enactment("b", 2, **DONE)]),
+                (policy(**BUSY), [enactment("a", 3, **DONE), enactment("b", 3, **BUSY)]),
+                (policy(**DONE), [enactment("a", 3, **DONE), enactment("b", 3, **DONE)]),
+            ]
+        )
+        self.last = next(self.moments)
+
+    async def get(self, *_: object) -> Any:
+        found, self.last = self.last[0], next(self.moments, self.last)
+        return found
+
+    async def list(self, *_: object, **__: object) -> Any:
+        found, self.last = self.last[1], next(self.moments, self.last)
+        return found
+
+
+def test_a_policy_that_still_speaks_of_the_generation_before_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mignet.uplinks.POLL_SECONDS", 0)
+    unfolding = Unfolding()
+    asyncio.run(wait(unfolding, "p", seconds=10))  # type: ignore[arg-type]
+    assert next(unfolding.moments, None) is None
+    assert [each["status"]["policyGeneration"] for each in unfolding.last[1]] == [3, 3]
