@@ -143,7 +143,7 @@ def until(condition: Callable[[], Any], what: str = "") -> Any:
 
 
 def past_pods(cluster: Cluster) -> None:
-    """Wait until the API server's clock, which has whole seconds, is past all that the pods that migrate went through."""
+    """Wait until the API server's clock, which has whole seconds, is past all that its pods went through."""
     pods = [*cluster.pods(), *cluster.pods("virt-synchronization-controller")]
     last = max(str(each["lastTransitionTime"]) for pod in pods for each in pod["status"]["conditions"])
     path = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
