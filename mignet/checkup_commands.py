@@ -92,7 +92,7 @@ def checkup(
     )
 
     with picked.under_way() as course:
-        plan, result = asyncio.run(_run(project, loaded, asked, course, dry_run=dry_run))
+        plan, asked, result = asyncio.run(_run(project, loaded, asked, course, dry_run=dry_run))
     if result is None:
         _print(plan, asked)
         blocks = any(each.blocks for each in plan.findings)
@@ -108,11 +108,12 @@ def checkup(
 
 async def _run(
     project: Project, stacks: Sequence[Stack], asked: Asked, course: Course, *, dry_run: bool
-) -> tuple[Plan, Result | None]:
+) -> tuple[Plan, Asked, Result | None]:
     from mignet.checkup import run
 
     plan = await run.prepare(project, stacks, asked, course, last=dry_run)
-    return plan, None if dry_run else await run.carry_out(project, plan, asked, course)
+    asked = run.with_sync_ports(asked, plan)
+    return plan, asked, None if dry_run else await run.carry_out(project, plan, asked, course)
 
 
 def _print(plan: Plan, asked: Asked) -> None:

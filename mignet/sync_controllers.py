@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from mignet.kinds import Object
     from mignet.node_network import Node
 
+PORT = 9185
+"""TCP port of the sync controllers, where the KubeVirt CR names no other (`spec.synchronizationPort`)."""
 CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
 
 _BY_DEFAULT: Mapping[str, Any] = {
@@ -70,6 +72,12 @@ def sync_controllers(kubevirt: Object | None, hyperconverged: Object | None) -> 
     placement = next((each for each in said if isinstance(each, dict)), _BY_DEFAULT)
     replicas = infra.get("replicas")
     return SyncControllers(replicas if isinstance(replicas, int) else SYNC_CONTROLLERS, placement)
+
+
+def sync_port(kubevirt: Object | None) -> int:
+    """Return the controllers' TCP port: KubeVirt's field is a text, and one that is no number does not count."""
+    text = str(value_at(kubevirt or {}, "spec.synchronizationPort") or PORT)
+    return int(text) if text.isdecimal() else PORT
 
 
 def _term_holds(term: Mapping[str, Any], labels: Mapping[str, str], name: str) -> bool:

@@ -223,7 +223,7 @@ def way_silent(found: Measured) -> Iterator[Finding]:
 
 @rule("checkup-ports-blocked")
 def ports_blocked(found: Measured) -> Iterator[Finding]:
-    """Migrations use 9185 and any of the high ports, on every node, in both directions."""
+    """Migrations use the sync controllers' port and any of the high ports, on every node, in both directions."""
     for each in _told(*found.inside("ports")):
         ports = sorted({port for way in each.ways for port in way.entry.blocked})
         every = all(len(way.entry.blocked) == way.ports for way in each.ways)
@@ -233,7 +233,8 @@ def ports_blocked(found: Measured) -> Iterator[Finding]:
             each,
             f"gets no connection to {which}",
             "the way itself is there: a firewall on a node or between the clusters",
-            "Let 9185 and all ports from 1024 up through, between all addresses of the segment",
+            "Let the sync controllers' port (9185 unless the KubeVirt CR names another) and all from 1024 up through,"
+            " between all addresses of the segment",
         )
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.ownership import labels
-from mignet.peers.side import PORT
 from mignet.verify.pods import INTERFACE, NETWORKS
 
 if TYPE_CHECKING:
@@ -145,10 +144,10 @@ def _container(asked: Asked, token: str) -> Object:
 
 
 def ports(chance: int, count: int = 3) -> tuple[int, ...]:
-    """Return the ports of a run: the sync controller's, and some of those that virt-handlers listen on.
+    """Return the ports of a run beside the sync controllers': some of those that virt-handlers listen on.
 
     They take any of the kernel's ephemeral range, 32768 to 60999; which ones are tried changes with the seed.
     """
     import random
 
-    return (PORT, *sorted(random.Random(chance).sample(range(32768, 61000), count)))  # noqa: S311
+    return tuple(sorted(random.Random(chance).sample(range(32768, 61000), count)))  # noqa: S311

@@ -98,7 +98,7 @@ class Result:
     mtu: Mapping[str, int | None] = field(default_factory=dict)
     """The declared MTU of each stack's network, in bytes."""
     ports: tuple[int, ...] = ()
-    """TCP ports that were tried: 9185 and some ephemeral ones."""
+    """TCP ports that were tried: the sync controllers' and some ephemeral ones."""
     clusters: tuple[ClusterResult, ...] = ()
     pairs: tuple[PairResult, ...] = ()
     coverage: Coverage = Coverage()

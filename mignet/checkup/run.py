@@ -100,6 +100,13 @@ async def prepare(project: Project, stacks: Sequence[Stack], asked: Asked, cours
     return Plan(tuple(stacks), sites, tuple(turns), tuple(findings), tuple(left_out), nodes, not_judged)
 
 
+def with_sync_ports(asked: Asked, plan: Plan) -> Asked:
+    """Ask for the ports of the sync controllers too, as each cluster's KubeVirt has them."""
+    return replace(
+        asked, ports=tuple(dict.fromkeys((*sorted(each.sync_port for each in plan.sites.values()), *asked.ports)))
+    )
+
+
 def _unread(stack: Stack, judged: Judged) -> Iterator[Finding]:
     error = judged.left_out.get("checkup-no-nodes") or judged.left_out["checkup-no-network"]
     yield looks.trouble(stack, error)

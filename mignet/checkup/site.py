@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from config.demand import SURGE
 from config.findings import Finding, rule
 from config.ipam import Static
-from mignet.kinds import EVENT, IP_POOL, JOB, NETWORK_ATTACHMENT, NODE, POD
+from mignet.kinds import EVENT, IP_POOL, JOB, KUBEVIRT, NETWORK_ATTACHMENT, NODE, POD
 from mignet.rights import Right
 from mignet.snapshot import Read, Snapshot, UnreadError
+from mignet.sync_controllers import PORT, sync_port
 from mignet.verify.pods import HANDLER, LABEL, SYNC, read_pod
 from mignet.verify.pools import leased
 from mignet.verify.sight import SCHEDULABLE, leases_of
@@ -30,7 +31,7 @@ def reads(stack: Stack) -> list[Read]:
     namespace = stack.cluster.namespace
     pods = [Read(POD, namespace, labels={LABEL: role}) for role in (HANDLER, SYNC)]
     books = [Read(IP_POOL)] if leases_of(stack) else []
-    return [Read(NODE), Read(NETWORK_ATTACHMENT, namespace, stack.network), *pods, *books]
+    return [Read(NODE), Read(NETWORK_ATTACHMENT, namespace, stack.network), Read(KUBEVIRT, namespace), *pods, *books]
 
 
 def rights(stack: Stack) -> frozenset[Right]:
@@ -87,6 +88,14 @@ class Site:
     def taken(self) -> dict[Address, str]:
         """The addresses of the pods that migrate, with the pod. Raises UnreadError."""
         return {address: pod.reference for pod in self.pods if pod.link for address in pod.link.addresses}
+
+    @property
+    def sync_port(self) -> int:
+        """The TCP port of the cluster's sync controllers; the usual one where its KubeVirt cannot be read."""
+        try:
+            return sync_port(next(iter(self.seen.all(KUBEVIRT)), None))
+        except UnreadError:
+            return PORT
 
     @property
     def room(self) -> int | None:

@@ -146,19 +146,21 @@ def processors(pair: Pair) -> Iterator[Finding]:
     Source: KubeVirt, pkg/virt-controller/watch/migration (the target pod's node selector), virt-handler/node-labeller.
     """
     for source, target in ((pair.one, pair.other), (pair.other, pair.one)):
+        if target.seen is None:
+            continue
         shown_there = _labels(target, "cpu-model-migration.node.kubevirt.io/").keys()
         for model, nodes in sorted(_labels(source, "host-model-cpu.node.kubevirt.io/").items()):
-            # Where no node has such a label, KubeVirt has not looked at them.
-            if shown_there and model not in shown_there:
+            if model not in shown_there:
                 named = ", ".join(nodes[:SHOWN]) + (f" and {len(nodes) - SHOWN} more" if len(nodes) > SHOWN else "")
+                unlabelled = "" if shown_there else " (none is labelled with CPU models by KubeVirt's node-labeller)"
                 yield Finding(
                     "warning",
                     "peer-cpu",
                     source.name,
                     f"Node {named}",
                     model,
-                    f"is a CPU model that no node of {target.name} can show: a virtual machine with CPU model"
-                    " host-model, the default, does not migrate there from here",
+                    f"is a CPU model that no node of {target.name} can show{unlabelled}: a virtual machine with CPU"
+                    " model host-model, the default, does not migrate there from here",
                     "Give such machines a CPU model that both clusters have: domain.cpu.model, or"
                     " spec.defaultCPUModel of the HyperConverged",
                     peer=target.name,

@@ -15,6 +15,7 @@ from mignet.kinds import CONFIG_MAP, FORKLIFT, INSTANCE, IP_POOL, KUBEVIRT, NAME
 from mignet.kubevirt_gates import migrates_between_clusters, what_is_off
 from mignet.peers.authority import certificates
 from mignet.snapshot import Read, Snapshot
+from mignet.sync_controllers import sync_port
 from mignet.verify.pods import LABEL, SYNC, read_pod
 from mignet.verify.pools import leased
 from mignet.verify.sight import leases_of
@@ -35,8 +36,6 @@ FAILURE = "DecentralizedLiveMigrationFailure"
 """The condition of a virtual machine by which KubeVirt says why it could not go to another cluster."""
 SHOWN = 5
 """Virtual machines that a line names."""
-PORT = 9185
-"""TCP port of the sync controllers, where the KubeVirt CR names no other (`spec.synchronizationPort`)."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +84,8 @@ class Side:
 
     @property
     def port(self) -> int:
-        """TCP port of the sync controllers: KubeVirt's field is a text, and one that is no number does not count."""
-        text = str((self.kubevirt or {}).get("spec", {}).get("synchronizationPort") or PORT)
-        return int(text) if text.isdecimal() else PORT
+        """TCP port of the sync controllers."""
+        return sync_port(self.kubevirt)
 
     @cached_property
     def sync_pods(self) -> dict[Address, str]:
@@ -175,16 +173,15 @@ def gate(side: Side) -> Iterator[Finding]:
 def upgrading(side: Side) -> Iterator[Finding]:
     """While KubeVirt is being upgraded, its parts are of two versions and restart one after the other."""
     status = (side.kubevirt or {}).get("status", {})
-    target, now = status.get("targetKubeVirtVersion"), side.version
-    if side.kubevirt is not None and target and target != now:
-        yield _error(
-            side,
-            "peer-upgrading",
-            _key(side),
-            value=now,
-            what=f"is being upgraded to {target} (phase {status.get('phase') or 'not said'})",
-            remedy="Wait until it is Deployed",
-        )
+    target, now, phase = status.get("targetKubeVirtVersion"), side.version, status.get("phase")
+    if side.kubevirt is None:
+        return
+    if target and target != now:
+        what, remedy = f"is being upgraded to {target}", "Wait until status.observedKubeVirtVersion says that version"
+        yield _error(side, "peer-upgrading", _key(side), value=now, what=what, remedy=remedy)
+    elif phase and phase != "Deployed":
+        what = f"is not Deployed: its phase is {phase}"
+        yield _error(side, "peer-upgrading", _key(side), value=now, what=what, remedy="See its conditions, and wait")
 
 
 @rule("peer-sync-missing", "peer-sync-outside", "peer-sync-stale")

@@ -118,13 +118,16 @@ async def _report(world: World, kubevirt: Object) -> None:
     found += conditions(old, reason="AllResourcesCreated", message="All resources were created.", Created="True")
     addresses = _synchronization_addresses(world)
     version = NEXT_VERSION if "version-next" in world.faults else VERSION
+    upgrading = "upgrade-running" in world.faults
+    # Once deployed, it stays so while workloads roll, and while it is upgraded (pkg/virt-operator/kubevirt.go).
+    deployed = ready or status.get("phase") == "Deployed"
     wanted = {
         "conditions": found,
         "observedGeneration": generation,
         "observedKubeVirtVersion": version,
         "operatorVersion": version,
-        "phase": "Deployed" if ready and "upgrade-running" not in world.faults else "Deploying",
-        "targetKubeVirtVersion": NEXT_VERSION if "upgrade-running" in world.faults else version,
+        "phase": "Deployed" if deployed else "Deploying",
+        "targetKubeVirtVersion": NEXT_VERSION if upgrading else version,
     } | ({"synchronizationAddresses": addresses} if addresses else {})
     await world.report(KUBEVIRT, kubevirt, wanted, manager=VIRT_OPERATOR)
 

@@ -247,10 +247,14 @@ def current_one_expired(one: dict[str, Any], other: dict[str, Any]) -> None:
 
 
 def upgrading(one: dict[str, Any], other: dict[str, Any]) -> None:
-    one["kubevirt"]["status"] |= {"targetKubeVirtVersion": "v1.8.5", "phase": "Deploying"}
+    one["kubevirt"]["status"] |= {"targetKubeVirtVersion": "v1.8.5", "phase": "Deployed"}
 
 
 def rolling(one: dict[str, Any], other: dict[str, Any]) -> None:
+    one["kubevirt"]["status"] |= {"targetKubeVirtVersion": "v1.8.4", "phase": "Deployed"}
+
+
+def being_installed(one: dict[str, Any], other: dict[str, Any]) -> None:
     one["kubevirt"]["status"] |= {"targetKubeVirtVersion": "v1.8.4", "phase": "Deploying"}
 
 
@@ -270,6 +274,10 @@ def older_cpu(one: dict[str, Any], other: dict[str, Any]) -> None:
 
 
 def cpu_unknown(one: dict[str, Any], other: dict[str, Any]) -> None:
+    one["nodes"] = other["nodes"] = [{"metadata": {"name": "n-1"}}]
+
+
+def cpu_unlabelled(one: dict[str, Any], other: dict[str, Any]) -> None:
     other["nodes"] = [{"metadata": {"name": "n-1"}}]
 
 
@@ -374,10 +382,12 @@ def toolkit_off(one: dict[str, Any], other: dict[str, Any]) -> None:
         (current_one_expired, ["peer-untrusted"], 0),
         (upgrading, ["peer-upgrading"], 0),
         (rolling, [], 2),
+        (being_installed, ["peer-upgrading"], 0),
         (before_the_change, ["peer-version-apart"], 0),
         (other_cpu, ["peer-cpu", "peer-cpu"], 2),
         (older_cpu, ["peer-cpu"], 2),
         (cpu_unknown, [], 2),
+        (cpu_unlabelled, ["peer-cpu", "peer-cpu"], 2),
         (lease_twice, ["peer-lease-twice"], 0),
         (newer, ["peer-version-differs"], 2),
         (patched, [], 2),

@@ -12,8 +12,10 @@ import pytest
 from config.stack import load_stack
 from mignet.checkup import objects, site
 from mignet.checkup.objects import Asked
+from mignet.checkup.run import Plan, with_sync_ports
 from mignet.checkup.site import Site
-from mignet.kinds import IP_POOL, NETWORK_ATTACHMENT, NODE, POD
+from mignet.cluster import ClusterError
+from mignet.kinds import IP_POOL, KUBEVIRT, NETWORK_ATTACHMENT, NODE, POD
 from mignet.roles import granted
 from mignet.snapshot import Read, Snapshot, judge
 
@@ -61,7 +63,9 @@ def looked(
             "allocations": {key: {"podref": who} for key, who in (leases or {}).items()},
         },
     }
+    kubevirt = {"metadata": {"name": "kubevirt", "namespace": NAMESPACE}, "spec": {"synchronizationPort": "9300"}}
     found = {
+        Read(KUBEVIRT, NAMESPACE): (kubevirt,),
         Read(NODE): tuple(nodes),
         Read(NETWORK_ATTACHMENT, NAMESPACE, "m"): (attachment,),
         Read(POD, NAMESPACE): tuple(pods),
@@ -122,7 +126,9 @@ def test_static_addresses_are_refused_as_a_probe_would_take_a_handlers() -> None
 
 def test_its_role_holds_nothing_of_virtual_machines_nor_exec_nor_logs() -> None:
     rights = granted("checkup", load_stack("a", BASE))
-    assert {right.group for right in rights} == {"", "batch", "k8s.cni.cncf.io", "whereabouts.cni.cncf.io"}
+    groups = {"", "batch", "k8s.cni.cncf.io", "kubevirt.io", "whereabouts.cni.cncf.io"}
+    assert {right.group for right in rights} == groups
+    assert {right.resource for right in rights if right.group == "kubevirt.io"} == {"kubevirts"}
     assert {right.resource for right in rights if right.verb not in {"get", "list"}} == {"pods", "jobs"}
     assert all(right.namespace == NAMESPACE for right in rights if right.verb not in {"get", "list"})
 
@@ -143,10 +149,18 @@ def test_the_pods_fit_the_restricted_standard_and_are_owned_by_the_job() -> None
     assert ast.parse(container["command"][2], feature_version=(3, 9)).body
 
 
-def test_the_ports_are_the_sync_controllers_and_ephemeral_ones_that_the_seed_chooses() -> None:
+def test_the_port_of_the_sync_controllers_is_the_one_that_kubevirt_names() -> None:
+    one = looked(NODES)
+    refused = Snapshot(one.stack, dict(one.seen.found) | {Read(KUBEVIRT, NAMESPACE): ClusterError("forbidden", "no")})
+    nothing = Snapshot(one.stack, dict(one.seen.found) | {Read(KUBEVIRT, NAMESPACE): ()})
+    assert [Site(each).sync_port for each in (one.seen, refused, nothing)] == [9300, 9185, 9185]
+    sites = {"a": one, "b": Site(nothing), "c": one}
+    asked = with_sync_ports(Asked("r1", 1, (40000,)), Plan((), sites, ()))
+    assert asked.ports == (9185, 9300, 40000)
+
+
+def test_the_seed_chooses_the_ephemeral_ports() -> None:
     assert objects.ports(7) == objects.ports(7) != objects.ports(8)
     for seed in range(50):
-        first, *others = objects.ports(seed)
-        assert first == 9185
-        assert len(set(others)) == 3
-        assert all(32768 <= port <= 60999 for port in others)
+        assert len(set(objects.ports(seed))) == 3
+        assert all(32768 <= port <= 60999 for port in objects.ports(seed))
