@@ -22,6 +22,8 @@ KUBEVIRT = f"/apis/kubevirt.io/v1/namespaces/{NAMESPACE}/kubevirts/kubevirt-kube
 ATTACHMENTS = f"/apis/k8s.cni.cncf.io/v1/namespaces/{NAMESPACE}/network-attachment-definitions"
 HANDLER = f"/apis/apps/v1/namespaces/{NAMESPACE}/daemonsets/virt-handler"
 SYNCHRONIZER = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/virt-synchronization-controller"
+VMS = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances"
+MIGRATIONS = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstancemigrations"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 EVENTS = f"/api/v1/namespaces/{NAMESPACE}/events"
 SWITCHBOARD = f"/api/v1/namespaces/{NAMESPACE}/configmaps/lab-faults"
@@ -140,6 +142,21 @@ def until(condition: Callable[[], Any], what: str = "") -> Any:
         assert time.monotonic() < deadline, f"{what or condition} did not come true within {PATIENCE:.0f} s"
         time.sleep(0.05)
     return found
+
+
+def migrated(cluster: Cluster) -> str:
+    """Start a virtual machine, ask for a migration, and return the path of that."""
+    instance = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "metadata": {"name": "vm"}}
+    cluster.kube.call("POST", VMS, json=instance | {"spec": {"domain": {"devices": {}}}})
+    until(lambda: cluster.get(f"{VMS}/vm").get("status", {}).get("phase") == "Running")
+    migration = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstanceMigration"}
+    migration |= {"metadata": {"name": "move"}, "spec": {"vmiName": "vm"}}
+    cluster.kube.call("POST", MIGRATIONS, json=migration)
+    return f"{MIGRATIONS}/move"
+
+
+def phase(cluster: Cluster, path: str) -> str:
+    return str(cluster.get(path).get("status", {}).get("phase"))
 
 
 def past_pods(cluster: Cluster) -> None:

@@ -1250,6 +1250,13 @@ FITS: dict[str, tuple[tuple[Edit, ...], Object]] = {
         tuple(nic(node, "eth2", ipv4=address(f"10.200.5.{200 + n}/24")) for n, node in enumerate(NODES)),
         {},
     ),
+    "hosts in the segment, beside the slice": (
+        tuple(nic(node, "eth1.3876", ipv4=address(f"192.168.22.{71 + n}/24")) for n, node in enumerate(NODES)),
+        {
+            "segment": {"subnet": "192.168.22.0/24", "gateway": None},
+            "slice": {"rangeStart": "192.168.22.100", "rangeEnd": "192.168.22.150"},
+        },
+    ),
     "hosts whose addresses are excluded": (
         (nic("dev-worker-1", "eth1", ipv4=address("192.168.31.223/24")),),
         {

@@ -237,14 +237,14 @@ def nic_default_route(seen: Seen) -> Iterator[Finding]:
         is_port = link.name in link.node.masters() and link.name != top
         if top is not None and not is_port and not link.is_vlan_base:
             found.append((link, "has the default route" if top == link.name else f"carries the default route of {top}"))
-    # OVN shares its bridge with the cluster's own traffic by design; slow, but nothing breaks.
-    for severity in ("error", "warning"):
-        of_it = [(link, why) for link, why in found if _default_route_severity(link) == severity]
-        yield from _told(seen, "nic-default-route", of_it, "Use another NIC", severity=severity)
+    mapped = [(link, f"{why}: {_SHARED_BY_OVN}") for link, why in found if link.purpose == "mapped"]
+    others = [(link, why) for link, why in found if link.purpose != "mapped"]
+    remedy = "Accept it, or map the localnet to an OVS bridge with a NIC of its own"
+    yield from _told(seen, "nic-default-route", mapped, remedy, severity="warning")
+    yield from _told(seen, "nic-default-route", others, "Use another NIC")
 
 
-def _default_route_severity(link: Link) -> Severity:
-    return "warning" if link.purpose == "mapped" else link.place.severity
+_SHARED_BY_OVN = "OVN shares that bridge between the cluster's own traffic and migrations, which works, and slows both"
 
 
 @rule("default-route-shared")

@@ -90,3 +90,53 @@ def test_every_limit_is_accepted_unchanged_at_the_path_of_v1(workspace: Workspac
     assert rendered.code == 0, rendered.err
     for manifest in yaml.safe_load_all(rendered.out):
         workspace.site.accepts(manifest)
+
+
+PATHS = {"v1": "spec.virtualization.liveMigrationConfig", "v1beta1": "spec.liveMigrationConfig"}
+
+
+@pytest.mark.parametrize(("stacks", "others"), [("v1", "v1beta1"), ("v1beta1", "v1")])
+def test_a_field_written_through_the_other_version_has_its_owner(
+    workspace: Workspace, engine: str, stacks: str, others: str
+) -> None:
+    site = workspace.site
+    other = f"/apis/hco.kubevirt.io/{others}/namespaces/{site.namespace}/hyperconvergeds/kubevirt-hyperconverged"
+    limits = {"progressTimeout": 77, "network": "cnv-mig"}
+    patch = {"liveMigrationConfig": limits}
+    site.kube.merge(other, {"spec": patch if others == "v1beta1" else {"virtualization": patch}}, "Mozilla")
+    workspace.config["hyperConverged"]["apiVersion"] = stacks
+    workspace.write()
+
+    preview = workspace.mignet("preview", engine)
+    fields = preview.changes["HyperConverged"][1]
+    assert fields[f"{PATHS[stacks]}.progressTimeout"] == (77, 150, "Mozilla")
+    assert fields[f"{PATHS[stacks]}.network"] == ("cnv-mig", "migration", "Mozilla")
+    assert f"{PATHS[stacks]}.allowPostCopy" not in fields
+
+    workspace.config["hyperConverged"]["onConflict"] = "fail"
+    workspace.write()
+    refused = workspace.mignet("up", engine)
+    assert refused.code == 1
+    assert "Mozilla" in refused.out + refused.err
+    del workspace.config["hyperConverged"]["onConflict"]
+    workspace.write()
+
+    up = workspace.mignet("up", engine)
+    assert up.code == 0, up.out + up.err
+    assert workspace.mignet("drift", engine).code == 0
+
+
+def test_a_stack_may_change_its_version(workspace: Workspace, engine: str) -> None:
+    site = workspace.site
+    # The rest is the conversion's: it writes one version's defaults where the other has none.
+    before = site.live()["hyperconverged"]["spec"]["virtualization"]
+    for version in ("v1beta1", "v1", "v1beta1"):
+        workspace.config["hyperConverged"]["apiVersion"] = version
+        workspace.write()
+        up = workspace.mignet("up", engine)
+        assert up.code == 0, up.out + up.err
+        drift = workspace.mignet("drift", engine)
+        assert drift.code == 0, drift.out
+        assert workspace.mignet("preview", engine, "--expect-no-changes").code == 0
+    assert workspace.mignet("destroy", engine).code == 0
+    assert site.live()["hyperconverged"]["spec"]["virtualization"] == before

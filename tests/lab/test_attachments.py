@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from ipaddress import ip_address, ip_network
 from typing import Any, get_args
 
 import pytest
-from operated import Operated, interface
+from operated import Operated, interface, migrated, phase, until
 
 from config.attachment import AnyAttachment
 from config.ipam import Ipam
@@ -92,3 +93,19 @@ def test_verify_drift_peers_and_report_work_for_each(operated: Operated, name: s
     assert (drift.code, peers.code, report.code) == (0, 0, 0), drift.out + peers.out + report.out + report.err
     for outcome in (verified, drift, peers, report):
         assert "not judged" not in outcome.out + outcome.err
+
+
+def test_with_ipv6_first_migrations_use_ipv4_all_the_same(operated: Operated) -> None:
+    declare(operated, {"attachment": MACVLAN, "segment": TWO | {"subnet": TWO["subnet"][::-1]}})
+    operated.up()
+    warned = operated.run("check", "dev")
+    path = migrated(operated.dev)
+    until(lambda: phase(operated.dev, path) == "Succeeded")
+    state = operated.dev.get(path)["status"]["migrationState"]
+    given = {pod["spec"]["nodeName"]: (interface(pod) or {})["ips"] for pod in operated.dev.pods()}
+
+    assert (warned.code, "migrations use IPv4" in warned.out) == (0, True), warned.out
+    assert [ip_address(each).version for each in given[state["targetNode"]]] == [6, 4]
+    assert ip_address(state["targetNodeAddress"]) in ip_network("10.200.5.0/24")
+    assert operated.run("peers").code == 0
+    assert operated.run("verify", "dev", "--no-peers").code == 0

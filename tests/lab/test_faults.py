@@ -11,13 +11,17 @@ from operated import (
     HANDLER,
     HCO,
     KUBEVIRT,
+    MIGRATIONS,
     POOLS,
     SYNCHRONIZER,
+    VMS,
     Cluster,
     Operated,
     condition,
     events,
     interface,
+    migrated,
+    phase,
     ready,
     until,
 )
@@ -318,24 +322,6 @@ def test_without_multus_a_new_pod_has_no_second_interface_and_reports_none(opera
 
 
 # Migrations
-
-VMS = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances"
-MIGRATIONS = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstancemigrations"
-
-
-def migrated(cluster: Cluster) -> str:
-    """Start a virtual machine, ask for a migration, and return the path of that."""
-    instance = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "metadata": {"name": "vm"}}
-    cluster.kube.call("POST", VMS, json=instance | {"spec": {"domain": {"devices": {}}}})
-    until(lambda: cluster.get(f"{VMS}/vm").get("status", {}).get("phase") == "Running")
-    migration = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstanceMigration"}
-    migration |= {"metadata": {"name": "move"}, "spec": {"vmiName": "vm"}}
-    cluster.kube.call("POST", MIGRATIONS, json=migration)
-    return f"{MIGRATIONS}/move"
-
-
-def phase(cluster: Cluster, path: str) -> str:
-    return str(cluster.get(path).get("status", {}).get("phase"))
 
 
 def test_a_migration_goes_through_its_phases_and_uses_the_targets_address_on_the_network(operated: Operated) -> None:

@@ -140,7 +140,9 @@ def test_an_uplink_that_takes_the_nodes_addresses_is_refused(workspace: Workspac
         "NIC eth1.3876 carries 192.168.22.71/26 on dev-worker-1 (declared by NodeNetworkConfigurationPolicy nfs-vlan):"
         " the uplink turns IP off there, and takes it away. Remove uplink and attach to eth1.3876 as it is",
     )
-    assert workspace.site.kube.call("GET", "/apis/nmstate.io/v1/nodenetworkconfigurationpolicies")["items"][1:] == []
+    selector = ",".join(f"{key}={value}" for key, value in labels(workspace.stack).items())
+    policies = "/apis/nmstate.io/v1/nodenetworkconfigurationpolicies"
+    assert workspace.site.kube.call("GET", policies, params={"labelSelector": selector})["items"] == []
 
 
 def test_a_change_of_the_uplink_says_what_it_does_to_migrations_and_handlers(

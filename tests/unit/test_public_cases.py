@@ -51,12 +51,13 @@ PROOF: dict[str, tuple[str, ...]] = {
         "lab/test_guards.py::test_an_uplink_that_takes_the_nodes_addresses_is_refused",
     ),
     "hosts-in-the-segment": (
-        f"{FIT}#hosts in the segment",
+        f"{FIT}#hosts in the segment, beside the slice",
         f"{TRAP}#holds 10.200.5.11, which eth1 of node dev-worker-1 has",
     ),
     "ipv6-first": (
         "unit/config/test_fleet.py::test_ipv6_first_is_told_that_migrations_use_ipv4",
         "unit/config/test_fleet.py::test_clusters_that_list_the_families_in_another_order_meet_all_the_same",
+        "lab/test_attachments.py::test_with_ipv6_first_migrations_use_ipv4_all_the_same",
     ),
     "exclude-spares-the-hosts": (
         f"{FIT}#hosts whose addresses are excluded",

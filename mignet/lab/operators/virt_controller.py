@@ -111,7 +111,9 @@ def _listening(world: World, state: Object, uid: str) -> Object:
     handler = next((pod for pod in pods_of(world, HANDLER) if pod["spec"]["nodeName"] == state["targetNode"]), None)
     if handler is None:
         return {}
-    addresses = [] if "migration-on-pod-network" in world.faults else interface_addresses(handler)
+    # virt-handler takes the first that the kernel lists: IPv4 before IPv6, whatever the order of assignment.
+    on_network = sorted(interface_addresses(handler), key=lambda each: ":" in each)
+    addresses = [] if "migration-on-pod-network" in world.faults else on_network
     address = addresses[0] if addresses else handler["status"].get("podIP", "")
     first = 33000 + int(hashlib.sha256(uid.encode()).hexdigest()[:3], 16)
     ports = {str(first): 0, str(first + 1): 49152, str(first + 2): 49153}

@@ -184,7 +184,7 @@ SLB: Object = {"mode": "balance-slb", "port": [{"name": "eth0"}, {"name": "eth1"
             (BR_EX,),
             {"attachment": LOCALNET, "uplink": {"localnet": {"localnet": "mig", "bridge": "br-ex"}}},
             {},
-            {("warning", "nic-default-route"): ["NIC br-ex has the default route"]},
+            {("warning", "nic-default-route"): ["NIC br-ex has the default route: OVN shares that bridge"]},
             id="localnet-on-br-ex",
         ),
         *(
