@@ -6,12 +6,13 @@ Creates
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pulumi
 from pulumi_kubernetes.apiextensions import CustomResourcePatch
 
 from components.ownership import directives
+from config.hyperconverged import ApiVersion
 
 
 class HyperConvergedPatch(pulumi.ComponentResource):
@@ -35,6 +36,16 @@ class HyperConvergedPatch(pulumi.ComponentResource):
             kind="HyperConverged",
             metadata={"name": name, "namespace": namespace, "annotations": directives(force=take_over)},
             spec=spec,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, aliases=_of_other_versions(api_version)),
         )
         self.register_outputs({})
+
+
+def _of_other_versions(api_version: str) -> list[pulumi.Alias]:
+    """Return what Pulumi's state calls the patch in the API's other versions.
+
+    A patch of another type would be made, and the old one then deleted, which gives back the fields of both: they have
+    one field manager.
+    """
+    others = (each for each in get_args(ApiVersion) if each != api_version)
+    return [pulumi.Alias(type_=f"kubernetes:hco.kubevirt.io/{each}:HyperConvergedPatch") for each in others]

@@ -75,6 +75,10 @@ class LiveMigration(Model):
             )
 
 
+ApiVersion = Literal["v1beta1", "v1"]
+"""The versions of the HyperConverged's API."""
+
+
 class HyperConverged(Model):
     """How the HyperConverged of the cluster is patched.
 
@@ -82,7 +86,7 @@ class HyperConverged(Model):
     happens to a field that another field manager owns: `take-over` (shown, with its old value and owner), or `fail`.
     """
 
-    api_version: Literal["v1beta1", "v1"] = "v1beta1"
+    api_version: ApiVersion = "v1beta1"
     """The API version, and with it the path; every release serves v1beta1."""
     on_conflict: Literal["take-over", "fail"] = "take-over"
     """What happens to a field that another field manager owns."""

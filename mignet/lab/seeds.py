@@ -104,7 +104,7 @@ def hyperconverged_status(definition: Definition, *, generation: int) -> Object:
             for condition, status in conditions.items()
         ],
         "dataImportSchedule": "47 2/12 * * *",
-        "infrastructureHighlyAvailable": False,
+        "infrastructureHighlyAvailable": True,
         "nodeInfo": {},
         "observedGeneration": generation,
         "relatedObjects": [],

@@ -14,6 +14,8 @@ from mignet.lab.operators import faults
 from mignet.lab.operators.pods import is_ready
 from mignet.lab.operators.templates import HANDLER, SYNCHRONIZER, fingerprint, owner_reference
 from mignet.lab.operators.world import STAND_IN, World, conditions
+from mignet.node_network import Node
+from mignet.sync_controllers import SyncControllers
 
 if TYPE_CHECKING:
     from mignet.kinds import Object
@@ -98,14 +100,11 @@ async def _synchronizers(world: World) -> None:
         for pod in pods:
             await world.delete(POD, pod)
         return
-    nodes = [node["metadata"]["name"] for node in sorted_nodes(world) if not _tainted(node)]
-    control_plane = [
-        node["metadata"]["name"] for node in sorted_nodes(world) if CONTROL_PLANE in node["metadata"].get("labels", {})
-    ]
-    nodes = control_plane or nodes
+    replicas, wanted = deployment["spec"]["replicas"], fingerprint(deployment["spec"]["template"])
+    place = SyncControllers(replicas, deployment["spec"]["template"]["spec"])
+    nodes = [node["metadata"]["name"] for node in sorted_nodes(world) if place.may_run_on(Node.read(node, None))]
     if not nodes:
         return
-    replicas, wanted = deployment["spec"]["replicas"], fingerprint(deployment["spec"]["template"])
     for pod in pods:
         if pod["spec"]["nodeName"] not in nodes or _of_other_faults(world, pod, SYNCHRONIZER, nodes):
             await world.delete(POD, pod)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import jsonpatch
 
+from mignet.guards import value_at
 from mignet.kinds import KUBEVIRT
 from mignet.lab.operators import templates
 from mignet.lab.operators.templates import GATE, HYPERCONVERGED_NAME, HYPERCONVERGED_OPERATOR, KUBEVIRT_NAME
@@ -30,24 +31,25 @@ async def step(world: World) -> None:
     patches = (hyperconverged["metadata"].get("annotations") or {}).get(PATCHES)
     gate = _gate(hyperconverged) and "gate-missing" not in world.faults
     kubevirt = world.one(KUBEVIRT, KUBEVIRT_NAME)
+    made = templates.kubevirt(hyperconverged, migrations=migrations, gate=gate, placement=_placement(hyperconverged))
     if kubevirt is None:
-        made = templates.kubevirt(hyperconverged, migrations=migrations, gate=gate)
         await world.create(KUBEVIRT, made, manager=HYPERCONVERGED_OPERATOR)
         return
     if patches is not None:
-        made = templates.kubevirt(hyperconverged, migrations=migrations, gate=gate)
         await _patched(world, hyperconverged, kubevirt, made, patches)
         return
     configuration = kubevirt["spec"]["configuration"]
     gates = configuration["developerConfiguration"]["featureGates"]
     wanted_gates = [each for each in gates if each != GATE] + ([GATE] if gate else [])
-    if configuration.get("migrations") != migrations or (GATE in gates) != gate:
+    infra = made["spec"].get("infra")
+    same_place = kubevirt["spec"].get("infra") == infra
+    if configuration.get("migrations") != migrations or (GATE in gates) != gate or not same_place:
         if not world.lasted(("hyperconverged", generation, str(configuration.get("migrations"))), world.pace.notice):
             return
         developer = configuration["developerConfiguration"] | {"featureGates": wanted_gates}
-        spec = kubevirt["spec"] | {
-            "configuration": configuration | {"migrations": migrations, "developerConfiguration": developer}
-        }
+        spec = {key: value for key, value in kubevirt["spec"].items() if key != "infra"}
+        spec |= {"configuration": configuration | {"migrations": migrations, "developerConfiguration": developer}}
+        spec |= {} if infra is None else {"infra": infra}
         await world.replace(KUBEVIRT, kubevirt | {"spec": spec}, manager=HYPERCONVERGED_OPERATOR)
         return
     await _report(world, hyperconverged, kubevirt)
@@ -130,6 +132,14 @@ def _migrations(hyperconverged: Object) -> Object:
     if hyperconverged["apiVersion"].endswith("/v1"):
         spec = spec.get("virtualization", {})
     return dict(spec.get("liveMigrationConfig", {}))
+
+
+def _placement(hyperconverged: Object) -> Object | None:
+    """Return where the parts of KubeVirt's infrastructure are to run, None when nobody says."""
+    in_v1 = hyperconverged["apiVersion"].endswith("/v1")
+    path = "spec.deployment.nodePlacements.infra" if in_v1 else "spec.infra.nodePlacement"
+    found = value_at(hyperconverged, path)
+    return found if isinstance(found, dict) else None
 
 
 def _gate(hyperconverged: Object) -> bool:

@@ -9,6 +9,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
+from mignet.sync_controllers import sync_controllers
+
 if TYPE_CHECKING:
     from mignet.kinds import Object
 
@@ -29,9 +31,30 @@ GATE = "DecentralizedLiveMigration"
 """The feature gate without which there is no sync controller."""
 
 
-def kubevirt(owner: Object, *, migrations: Object, gate: bool) -> Object:
-    """Return the KubeVirt that the HyperConverged operator makes of `owner`."""
-    gates = ["CPUManager", "Snapshot", "ExpandDisks", "HostDevices", "VMExport", "WithHostModelCPU", "HotplugVolumes"]
+_GATES = (
+    "CPUManager",
+    "Snapshot",
+    "ExpandDisks",
+    "HostDevices",
+    "VMExport",
+    "KubevirtSeccompProfile",
+    "LiveUpdateNADRef",
+    "WithHostModelCPU",
+    "HypervStrictCheck",
+    "VideoConfig",
+    "HotplugVolumes",
+)
+_OLD_MODELS = (
+    "486 Conroe Opteron_G1 Opteron_G2 athlon core2duo coreduo kvm32 kvm64 n270 pentium pentium2 pentium3 pentiumpro"
+    " phenom qemu32 qemu64"
+)
+_CIPHERS = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
+_MACHINES = {"amd64": ("q35*", "pc-q35*"), "arm64": ("virt*",), "s390x": ("s390-ccw-virtio*",)}
+
+
+def kubevirt(owner: Object, *, migrations: Object, gate: bool, placement: Object | None = None) -> Object:
+    """Return the KubeVirt that the HyperConverged operator makes of `owner`, on a highly available cluster."""
+    profile = {"customProfile": {"localhostProfile": "kubevirt/kubevirt.json"}}
     return {
         "metadata": {
             "name": KUBEVIRT_NAME,
@@ -41,20 +64,51 @@ def kubevirt(owner: Object, *, migrations: Object, gate: bool) -> Object:
                 "app.kubernetes.io/component": "compute",
                 "app.kubernetes.io/managed-by": "hco-operator",
                 "app.kubernetes.io/part-of": "hyperconverged-cluster",
+                "app.kubernetes.io/version": "1.18.1",
             },
             "ownerReferences": [owner_reference(owner)],
         },
         "spec": {
+            "certificateRotateStrategy": {
+                "selfSigned": {
+                    "ca": {"duration": "48h0m0s", "renewBefore": "24h0m0s"},
+                    "server": {"duration": "24h0m0s", "renewBefore": "12h0m0s"},
+                }
+            },
             "configuration": {
-                "developerConfiguration": {"featureGates": [*gates, *([GATE] if gate else [])]},
+                "architectureConfiguration": {
+                    name: {"emulatedMachines": list(machines), "machineType": machines[0].rstrip("*")}
+                    for name, machines in _MACHINES.items()
+                },
+                "developerConfiguration": {
+                    "cpuAllocationRatio": 10,
+                    "diskVerification": {"memoryLimit": "2G"},
+                    "featureGates": [*_GATES, *([GATE] if gate else [])],
+                    "memoryOvercommit": 100,
+                },
                 "migrations": migrations,
-                "network": {"defaultNetworkInterface": "masquerade"},
+                "network": {
+                    "binding": {"l2bridge": {"domainAttachmentType": "managedTap", "migration": {}}},
+                    "defaultNetworkInterface": "masquerade",
+                },
+                "obsoleteCPUModels": {f"{name}{end}": True for name in _OLD_MODELS.split() for end in ("", "-v1")},
+                "seccompConfiguration": {"virtualMachineInstanceProfile": profile},
+                "smbios": {"family": "KubeVirt", "manufacturer": "KubeVirt", "product": "None"},
+                "tlsConfiguration": {"ciphers": list(_CIPHERS), "minTLSVersion": "VersionTLS12"},
+                "vmRolloutStrategy": "LiveUpdate",
             },
             "customizeComponents": {},
+            **({} if placement is None else {"infra": {"nodePlacement": placement}}),
             "productComponent": "compute",
             "productName": "hyperconverged-cluster",
+            "productVersion": "1.18.1",
+            "serviceMonitorNamespace": owner["metadata"]["namespace"],
             "uninstallStrategy": "BlockUninstallIfWorkloadsExist",
-            "workloadUpdateStrategy": {"workloadUpdateMethods": ["LiveMigrate"]},
+            "workloadUpdateStrategy": {
+                "batchEvictionInterval": "1m0s",
+                "batchEvictionSize": 10,
+                "workloadUpdateMethods": ["LiveMigrate"],
+            },
         },
     }
 
@@ -80,6 +134,7 @@ def handler(owner: Object, *, network: str | None) -> Object:
 
 def synchronizer(owner: Object, *, network: str | None) -> Object:
     """Return the Deployment of the sync controller that virt-operator makes of the KubeVirt `owner`."""
+    wanted = sync_controllers(owner, None)
     container = {
         "name": "sync",
         "image": f"stand-in.invalid/kubevirt/virt-synchronization-controller:{VERSION}",
@@ -88,14 +143,17 @@ def synchronizer(owner: Object, *, network: str | None) -> Object:
         "ports": [{"containerPort": 9185, "name": "sync", "protocol": "TCP"}],
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
+    template = _template(SYNCHRONIZER, container, network, scc="restricted-v2")
     spec = {
-        "replicas": 2,
+        "replicas": wanted.replicas,
         "selector": {"matchLabels": {"kubevirt.io": SYNCHRONIZER}},
-        "template": _template(SYNCHRONIZER, container, network, scc="restricted-v2"),
+        "template": template | {"spec": template["spec"] | wanted.placement},
     }
     return {"metadata": _metadata(owner, SYNCHRONIZER), "spec": spec}
 
 
+PLACEMENT = ("nodeSelector", "affinity", "tolerations")
+"""Where the pods of a template may run."""
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
 """The annotation of a template by which `kubectl rollout restart` has pods made anew."""
 

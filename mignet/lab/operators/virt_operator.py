@@ -52,7 +52,7 @@ async def step(world: World) -> None:
 
 
 async def _keep(world: World, kind: Kind, wanted: Object, network: str | None, generation: int) -> bool:
-    """Create a workload, or have it ask for another network; whether something was, or is about to be, written."""
+    """Create a workload, or have it ask for another network or place; whether something was or will be written."""
     there = world.one(kind, wanted["metadata"]["name"])
     if there is None:
         await world.create(kind, wanted, manager=VIRT_OPERATOR)
@@ -62,13 +62,21 @@ async def _keep(world: World, kind: Kind, wanted: Object, network: str | None, g
         template = templates.annotated(was, network, without=RESTARTED)
         await world.replace(kind, there | {"spec": there["spec"] | {"template": template}}, manager=VIRT_OPERATOR)
         return True
-    template = templates.annotated(was, network)
-    if template == was:
+    template, spec = templates.annotated(_placed(was, wanted["spec"]["template"]), network), there["spec"]
+    replicas = {"replicas": wanted["spec"]["replicas"]} if kind == DEPLOYMENT else {}
+    if template == was and replicas.items() <= spec.items():
         return False
     if world.lasted(("virt-operator", kind, generation, network), world.pace.notice):
-        spec = there["spec"] | {"template": template}
+        spec = spec | replicas | {"template": template}
         await world.replace(kind, there | {"spec": spec}, manager=VIRT_OPERATOR)
     return True
+
+
+def _placed(template: Object, wanted: Object) -> Object:
+    """Return a template whose pods may run where those of another may."""
+    rest = {key: value for key, value in template["spec"].items() if key not in templates.PLACEMENT}
+    place = {key: wanted["spec"][key] for key in templates.PLACEMENT if wanted["spec"].get(key)}
+    return template | {"spec": rest | place}
 
 
 def _restarting(world: World, kind: Kind, template: Object) -> bool:
