@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from operated import Operated, until
 from support import BIN, ROOT, Outcome, Workspace
 
 UNCHANGED = "nothing was changed: it was not agreed to"
@@ -89,3 +90,17 @@ def test_a_slice_that_is_not_to_be_released_stays(tmp_path: Path, answer: bytes)
     said = asked(tmp_path, {"PATH": "/usr/bin", "HOME": str(tmp_path)}, answer, "release", "dev")
     assert (said.code, said.out) == (8, f"{UNCHANGED}\n"), said.err
     assert (tmp_path / "Pulumi.dev.yaml").read_text() == (ROOT / "Pulumi.dev.yaml").read_text()
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+def test_a_machine_that_is_not_to_migrate_is_left_where_it_is(operated: Operated, answer: bytes) -> None:
+    place = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstance"
+    machine = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "metadata": {"name": "vm"}}
+    operated.up("dev")
+    operated.dev.kube.call("POST", f"{place}s", json=machine | {"spec": {"domain": {"devices": {}}}})
+    until(lambda: operated.dev.get(f"{place}s/vm").get("status", {}).get("phase") == "Running")
+    environment = os.environ | operated.lab.pulumi_environment()
+    said = asked(operated.folder, environment, answer, "verify", "dev", "--no-peers", "--migrate", "default/vm")
+    assert said.code == 8, said.out + said.err
+    assert said.out.splitlines()[-1] == UNCHANGED
+    assert operated.dev.get(f"{place}migrations")["items"] == []

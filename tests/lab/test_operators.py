@@ -226,3 +226,28 @@ def test_what_an_annotation_drops_is_the_cause_that_verify_names_at_once(operate
     assert outcome.code == 1
     assert "settings-not-taken" in operated.run("verify", "dev", "--no-peers", "-o", "json").out
     assert "jsonpatch" in outcome.out
+
+
+def test_sync_controllers_run_where_the_hyperconverged_sends_the_infrastructure(operated: Operated) -> None:
+    cluster = operated.dev
+    workers = {
+        each["metadata"]["name"] for each in cluster.get("/api/v1/nodes")["items"] if "taints" not in each["spec"]
+    }
+
+    def nodes() -> set[str]:
+        return {pod["spec"]["nodeName"] for pod in cluster.pods("virt-synchronization-controller") if ready(pod)}
+
+    before = nodes()
+    selector = {"nodeSelector": {"kubevirt.io/schedulable": "true"}}
+    cluster.merge(HCO, {"spec": {"infra": {"nodePlacement": selector}}})
+    until(lambda: nodes() and nodes() <= workers and len(cluster.pods("virt-synchronization-controller")) == 2)
+    infra = cluster.get(KUBEVIRT)["spec"]["infra"]
+    operated.up("dev")
+    verified = operated.run("verify", "dev", "--no-peers")
+
+    assert not before & workers
+    assert infra == {"nodePlacement": selector}
+    assert verified.code == 0, verified.out
+    cluster.merge(HCO, {"spec": {"infra": {"nodePlacement": None}}})
+    until(lambda: nodes() == before and len(cluster.pods("virt-synchronization-controller")) == 2)
+    assert "infra" not in cluster.get(KUBEVIRT)["spec"]
