@@ -334,6 +334,24 @@ def test_an_up_takes_away_what_somebody_appended_to_a_list(with_uplink: tuple[Wo
     assert workspace.mignet("preview", engine, "--expect-no-changes").code == 0
 
 
+@pytest.mark.pulumi
+def test_plain_pulumi_says_what_it_leaves_of_an_appended_item_and_who_takes_it_away(
+    with_uplink: tuple[Workspace, str],
+) -> None:
+    workspace, path = with_uplink
+    kube = workspace.site.kube
+    interfaces = kube.call("GET", path)["spec"]["desiredState"]["interfaces"]
+    more = {"name": "eth9", "type": "ethernet", "state": "up"}
+    with NmstateOperator(kube, workspace.stack):
+        assert workspace.mignet("up", "pulumi").code == 0
+        kube.merge(path, {"spec": {"desiredState": {"interfaces": [*interfaces, more]}}}, "kubectl-edit")
+        done = workspace.run("pulumi", "up", "--yes", "--skip-preview", "--stack", workspace.stack, "--non-interactive")
+    text = " ".join((done.out + done.err).split())
+    assert done.code == 0, text
+    assert "beyond what is declared: pulumi up leaves it there, and mignet up takes it away" in text
+    assert kube.call("GET", path)["spec"]["desiredState"]["interfaces"] == [*interfaces, more]
+
+
 def test_a_field_that_somebody_added_beside_the_declared_ones_is_seen(with_uplink: tuple[Workspace, str]) -> None:
     workspace, path = with_uplink
     dns = {"config": {"server": ["192.0.2.1"]}}

@@ -16,14 +16,17 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from hypothesis import given
+from hypothesis import strategies as st
 
+from config.addressing import Address
 from config.stack import Stack, load_stack
 from mignet.checkup.kept import Checkup, Way
 from mignet.cluster import ClusterError
 from mignet.kinds import CONFIG_MAP, FORKLIFT, INSTANCE, IP_POOL, KUBEVIRT, NAMESPACE, NODE, POD, Object
 from mignet.peers import CODES, Peers, compare
 from mignet.peers.picture import lines
-from mignet.peers.side import Side, reads, sync
+from mignet.peers.side import Side, endpoint, reads, sync
 from mignet.snapshot import Read, Snapshot, judge
 
 
@@ -555,3 +558,38 @@ def test_what_a_checkup_found_broken_between_two_is_not_ready_whatever_objects_s
     old = replace(checkup, begun=datetime.now(UTC) - timedelta(days=2))
     assert compare(sides, old).ready == 2
     assert "unknown between the nodes" in "\n".join(lines(compare(sides, old)))
+
+
+@given(
+    address=st.ip_addresses(),
+    port=st.none() | st.integers(1, 65535),
+    usual=st.integers(1, 65535),
+)
+def test_a_published_address_is_read_with_or_without_its_port(address: Address, port: int | None, usual: int) -> None:
+    bracketed = f"[{address}]" if address.version == 6 else str(address)
+    texts = [f"{bracketed}:{port}"] if port else [bracketed, str(address)]
+    for text in texts:
+        assert endpoint(text, usual) == (address, port or usual)
+
+
+@given(st.text())
+def test_what_is_no_address_is_none(text: str) -> None:
+    address, port = endpoint(text, 9185)
+    assert (address is None) == (port is None)
+
+
+@given(
+    spans=st.lists(st.integers(0, 255), min_size=1, max_size=6, unique=True),
+    published=st.lists(st.integers(0, 255), min_size=1, max_size=3, unique=True),
+)
+def test_a_sync_address_is_fine_exactly_when_a_ready_sync_controller_of_the_slice_has_it(
+    spans: list[int], published: list[int]
+) -> None:
+    side = cluster(EAST, leased=10)
+    side["sync"] = [sync_pod(str(each), f"10.200.5.{each}") for each in spans]
+    side["kubevirt"]["status"]["synchronizationAddresses"] = [f"10.200.5.{each}:9185" for each in published]
+    inside = [each for each in published if 10 <= each <= 50]
+    wanted = ["peer-sync-outside"] * (len(published) - len(inside))
+    wanted += ["peer-sync-stale"] * len([each for each in inside if each not in spans])
+    found = judge((sync,), seen(EAST, side)).findings
+    assert sorted(each.code for each in found) == sorted(wanted)
