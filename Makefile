@@ -37,7 +37,7 @@ check: .venv/.dev  ## Format, lint, types, import contracts, code blocks of the 
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/pytest -q --no-header --noconftest tests/unit/test_docs.py
+	$(BIN)/pytest -q --no-header --noconftest tests/unit/docs/test_docs.py
 
 format: .venv/.dev
 	$(BIN)/ruff format .

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from config.model import Model, refuse
-from config.names import DnsLabel, InterfaceName
+from config.types.model import Model, refuse
+from config.types.names import DnsLabel, InterfaceName
 
 
 def _path(value: str) -> str:

@@ -7,8 +7,8 @@ from functools import cached_property
 from operator import itemgetter
 from typing import TYPE_CHECKING, TypeVar
 
-from config.addressing import AddressRange
-from config.ipam import Dhcp, Static, Whereabouts
+from config.attachment.ipam import Dhcp, Static, Whereabouts
+from config.types.addressing import AddressRange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

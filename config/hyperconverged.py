@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from config.limits import quantity
-from config.model import Broken, Model, refuse
+from config.types.model import Broken, Model, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,29 +9,30 @@ import math
 import re
 
 _GIB = 2**30
-_FACTORS = {
-    "": 1,
-    "k": 10**3,
-    "M": 10**6,
-    "G": 10**9,
-    "T": 10**12,
-    "P": 10**15,
-    "Ki": 2**10,
-    "Mi": 2**20,
-    "Gi": 2**30,
-    "Ti": 2**40,
-    "Pi": 2**50,
+_FACTORS = {"": 1.0, "n": 1e-9, "u": 1e-6, "m": 1e-3} | {
+    letter: factor
+    for power, name in enumerate("KMGTPE", 1)
+    for letter, factor in ((name if power > 1 else "k", 1000.0**power), (f"{name}i", 1024.0**power))
 }
+_QUANTITY = re.compile(r"((?:\d+(?:\.\d*)?|\.\d+))(?:([eE][+-]?\d{1,2})|([numkMGTPE]|[KMGTPE]i)?)")
 
 
 def quantity(text: object) -> float | None:
     """Return a quantity of Kubernetes in units, such as bytes; None when it is none.
 
-    >>> quantity("2048Mi")
-    2147483648.0
+    Source: Kubernetes, apimachinery, pkg/api/resource/quantity.go.
+
+    >>> quantity("2048Mi"), quantity("1e7"), quantity("10000000000m"), quantity("64 MB")
+    (2147483648.0, 10000000.0, 10000000.0, None)
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?", str(text))
-    return None if match is None else float(match[1]) * _FACTORS[match[2] or ""]
+    match = _QUANTITY.fullmatch(str(text))
+    return None if match is None else float(match[1] + (match[2] or "")) * _FACTORS[match[3] or ""]
+
+
+def same_quantity(one: object, other: object) -> bool:
+    """Tell whether two values are one quantity in two spellings (2048Mi as 2Gi)."""
+    found = quantity(one)
+    return found is not None and found == quantity(other)
 
 
 def too_slow(bandwidth: object, timeout: object) -> tuple[str, str] | None:

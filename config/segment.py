@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from config.addressing import AddressRange, InclusiveRange, IPAddress, Subnet
-from config.model import NULL_IS_NONE_AT_ALL, Broken, Model, OneOrMore
-from config.names import Mtu, VlanId
-from config.part import keys_of
+from config.types.addressing import AddressRange, InclusiveRange, IPAddress, Subnet
+from config.types.model import NULL_IS_NONE_AT_ALL, Broken, Model, OneOrMore, keys_of
+from config.types.names import Mtu, VlanId
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from config.addressing import Address, Network
+    from config.types.addressing import Address, Network
 
 
 class Segment(Model):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field, RootModel, WithJsonSchema
 
-from config.model import refuse
+from config.types.model import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

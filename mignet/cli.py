@@ -19,10 +19,10 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 import typer
 
-from config.findings import ConfigError, folded
-from config.project_files import Project, ProjectNotFoundError
-from mignet.address_commands import app as addresses
-from mignet.arguments import (
+from config.files.project_files import Project, ProjectNotFoundError
+from config.finding import ConfigError, folded
+from mignet.commands.addresses import app as addresses
+from mignet.commands.arguments import (
     APPLY,
     CHANGES,
     CONFIGURATION,
@@ -48,22 +48,22 @@ from mignet.arguments import (
     over_many,
     project_in,
 )
-from mignet.checkup_commands import app as checkups
-from mignet.drift_commands import app as drifts
-from mignet.editor_commands import app as editors
-from mignet.export_commands import app as export
+from mignet.commands.checkup import app as checkups
+from mignet.commands.drift import app as drifts
+from mignet.commands.editor import app as editors
+from mignet.commands.export import app as export
+from mignet.commands.look import app as looks
+from mignet.commands.peers import app as peers
+from mignet.commands.report import app as reports
 from mignet.lab.commands import app as lab
-from mignet.look_commands import app as looks
-from mignet.peer_commands import app as peers
-from mignet.report_commands import app as reports
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from config.stack import Stack
-    from mignet.changes import Report
-    from mignet.course import Course
-    from mignet.run import Engine, Verb
+    from mignet.fleet.run_context import Course
+    from mignet.kube.diff import Report
+    from mignet.operations.apply import Engine, Verb
 
 Form = Literal["table", "json", "markdown"]
 
@@ -189,7 +189,7 @@ def check(
     cwd: Cwd = Path(),
 ) -> None:
     """Check stack files, each by itself and against all others, without any cluster; exit 2 if one must not run."""
-    from mignet.check import check as run_check
+    from mignet.checks.stack_files import check as run_check
     from mignet.outputs import RENDER
 
     project = project_in(cwd)
@@ -211,15 +211,15 @@ def render(
     ] = None,
 ) -> None:
     """Write the manifests for GitOps: apply them server-side, with field manager migration-network."""
-    from mignet import manifests, run
-    from mignet.readable import load
+    from mignet.fleet.loading import load
+    from mignet.operations import apply, manifests
 
     project = project_in(cwd)
     loaded = load(project, chosen(project, stacks, all_=all_, select=select))
-    for line in run.check_fleet(project, loaded):
+    for line in apply.check_fleet(project, loaded):
         typer.secho(line, fg="yellow", err=True)
     for stack in loaded:
-        text = manifests.as_yaml(stack.name, run.declare(project, stack))
+        text = manifests.as_yaml(stack.name, apply.declare(project, stack))
         if output is None:
             sys.stdout.write(text)
         else:
@@ -255,11 +255,11 @@ def _run(
     look: Look = Look(),
     order: Order | None = None,
 ) -> list[Report]:
-    from mignet import run
+    from mignet.commands.selection import pick, waves_of
+    from mignet.fleet.loading import Readable, load, load_readable
+    from mignet.operations import apply
     from mignet.outputs import plan_markdown
-    from mignet.picking import pick, waves_of
-    from mignet.readable import Readable, load, load_readable
-    from mignet.render import show
+    from mignet.outputs.terminal import show
 
     # What was imported stays to the end; a collector that looks at all of it again and again only costs time.
     gc.freeze()
@@ -272,11 +272,11 @@ def _run(
         readable = load_readable(project, picked.names, together=True)
     else:
         stacks = load(project, picked.names)
-        readable = Readable(tuple(stacks), remarks=tuple(run.check_fleet(project, stacks) if verb == "up" else ()))
+        readable = Readable(tuple(stacks), remarks=tuple(apply.check_fleet(project, stacks) if verb == "up" else ()))
     for line in readable.remarks:
         typer.secho(line, fg="yellow", err=True)
     waves = waves_of(project, picked.names, canary=order.canary) if order and not order.ignored else []
-    taken, remark = run.choose_engine(engine)
+    taken, remark = apply.choose_engine(engine)
     if remark:
         typer.echo(remark, err=True)
     with picked.under_way(taken) as course:
@@ -323,7 +323,7 @@ class _Job:
 
     def agreed(self, reports: Sequence[Report]) -> bool:
         """Show what would change and ask, unless it was said to go on."""
-        from mignet.render import show
+        from mignet.outputs.terminal import show
 
         self.course.pause()
         changing = [report for report in reports if report.changed]
@@ -337,12 +337,12 @@ class _Job:
 
 async def _through(job: _Job, stacks: Sequence[Stack]) -> dict[str, Report]:
     """Look first, plan, ask, and carry it out; return a report for each stack, by name."""
-    from mignet import run
+    from mignet.operations import apply
 
     course = job.course
     reports = await _look_first(job, stacks) if job.verb == "up" else {}
     fit = [stack for stack in stacks if stack.name not in reports]
-    plan = await run.plan(job.project, fit, job.verb, job.engine, course, asked=not job.yes)
+    plan = await apply.plan(job.project, fit, job.verb, job.engine, course, asked=not job.yes)
     reports |= plan.reports
     sound = [stack for stack in fit if not reports[stack.name].error]
     if job.verb == "preview":
@@ -352,8 +352,8 @@ async def _through(job: _Job, stacks: Sequence[Stack]) -> dict[str, Report]:
         return {name: replace(report, declined=not report.error) for name, report in reports.items()}
     if not job.waves:
         return reports | await plan.act(sound, last=True)
-    from mignet.verify import Patience
-    from mignet.waves import roll_out
+    from mignet.checks.verify import Patience
+    from mignet.operations.waves import roll_out
 
     patience = Patience() if job.timeout is None else Patience(job.timeout)
     return reports | await roll_out(
@@ -369,7 +369,7 @@ async def _through(job: _Job, stacks: Sequence[Stack]) -> dict[str, Report]:
 
 async def _look_first(job: _Job, stacks: Sequence[Stack]) -> dict[str, Report]:
     """Run preflight and show what does not stop anything; return the reports of the stacks that it stops."""
-    from mignet import run
+    from mignet.operations import apply
 
     if job.look.skip:
         names = ", ".join(stack.name for stack in stacks)
@@ -380,7 +380,7 @@ async def _look_first(job: _Job, stacks: Sequence[Stack]) -> dict[str, Report]:
             err=True,
         )
         return {}
-    checked = await run.preflight(job.project, stacks, job.course, last=False)
+    checked = await apply.preflight(job.project, stacks, job.course, last=False)
     job.course.pause()
     for finding in folded(checked.findings):
         if not finding.blocks:
@@ -388,7 +388,7 @@ async def _look_first(job: _Job, stacks: Sequence[Stack]) -> dict[str, Report]:
             typer.secho(f"{kind}: {finding}", fg="yellow" if kind == "warning" else None, err=True)
     for line in checked.left_out:
         typer.secho(line, fg="yellow", err=True)
-    refused = run.refused(checked, stacks, "up", job.engine, allow_not_judged=job.look.allow_not_judged)
+    refused = apply.refused(checked, stacks, "up", job.engine, allow_not_judged=job.look.allow_not_judged)
     return {report.stack: report for report in refused}
 
 

@@ -11,11 +11,11 @@ import pytest
 import support
 from operated import Objects, Operated, renewed, state, until, whole
 
-from mignet.lab.definitions import SLIM, VARIABLE
 from mignet.lab.folders import locked
 from mignet.lab.lab import Lab
-from mignet.lab.operators.attendance import attended
-from mignet.lab.operators.world import QUICK
+from mignet.lab.operators.cluster_view import QUICK
+from mignet.lab.operators.supervisor import attended
+from mignet.lab.seeding.definitions import SLIM, VARIABLE
 
 REAL_CRDS = Path(__file__).parents[2] / "shared" / "crds"
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from config.findings import Finding, rule
-from mignet.checkup.measured import blame
-from mignet.verify.pods import INTERFACE
+from config.finding import Finding, rule
+from mignet.checkup.measurements import blame
+from mignet.kube.kubevirt.pods import INTERFACE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from mignet.checkup.measured import Blame, Measured, Way
+    from mignet.checkup.measurements import Blame, Measured, Way
     from mignet.checkup.result import End
 
 

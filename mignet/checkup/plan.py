@@ -88,8 +88,8 @@ def _round(nodes: Mapping[str, tuple[str, ...]], chance: random.Random, sample: 
         msg = f"has {clusters} clusters, and {MOST_TARGETS} are the most"
         raise TooManyError(msg)
     every = max(map(len, nodes.values()), default=0)
-    wanted = sample or (every if possible(nodes) <= ALL_PAIRS else SAMPLE)
-    each = max(1, min(wanted, every, MOST_TARGETS // max(clusters, 1)))
+    whole = sample is None and possible(nodes) <= ALL_PAIRS
+    each = every if whole else max(1, min(sample or SAMPLE, every, MOST_TARGETS // max(clusters, 1)))
     targets: dict[End, list[End]] = {End(stack, name): [] for stack, names in nodes.items() for name in names}
     for stack, names in nodes.items():
         for other, others in nodes.items():

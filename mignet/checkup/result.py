@@ -10,14 +10,14 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mignet.run_record import place as record_place
+from mignet.fleet.journal import place as record_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from config.findings import Finding
-    from config.project_files import Project
+    from config.files.project_files import Project
+    from config.finding import Finding
 
 
 @dataclass(frozen=True, slots=True, order=True)

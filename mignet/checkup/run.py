@@ -10,27 +10,28 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from config.findings import Finding
-from mignet import looks
-from mignet.checkup import causes, objects, site
-from mignet.checkup.crew import Crew
-from mignet.checkup.measured import Measured, Probed, Way
+from config.finding import Finding
+from mignet.checkup import causes, preconditions
+from mignet.checkup import manifests as objects
+from mignet.checkup.measurements import Measured, Probed, Way
 from mignet.checkup.plan import TooManyError, possible, rounds
+from mignet.checkup.preconditions import Site
+from mignet.checkup.probe_pods import Crew
 from mignet.checkup.result import ClusterResult, Coverage, End, NodeResult, PairResult, Result
-from mignet.checkup.site import Site
-from mignet.cluster import Cluster, ClusterError
-from mignet.fleet_work import CTRL_C, StoppedError
-from mignet.snapshot import Judged, judge, look
+from mignet.fleet import survey
+from mignet.fleet.concurrency import CTRL_C, StoppedError
+from mignet.kube.client import Cluster, ClusterError
+from mignet.kube.snapshot import Judged, judge, look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from config.project_files import Project
+    from config.files.project_files import Project
     from config.stack import Stack
-    from mignet.checkup.objects import Asked
+    from mignet.checkup.manifests import Asked
     from mignet.checkup.plan import Round
-    from mignet.course import Course
-    from mignet.kinds import Object
+    from mignet.fleet.run_context import Course
+    from mignet.kube.kinds import Object
 
 AT_A_TIME = 10_000
 """Clusters whose probes run at the same time: all, as they measure each other."""
@@ -58,27 +59,27 @@ async def prepare(project: Project, stacks: Sequence[Stack], asked: Asked, cours
     async def one(stack: Stack) -> Judged:
         try:
             async with Cluster(stack.cluster, base=project.directory) as cluster:
-                here = Site(await look(cluster, stack, site.reads(stack)), asked.nodes)
+                here = Site(await look(cluster, stack, preconditions.reads(stack)), asked.nodes)
         except ClusterError as error:
-            return Judged((looks.trouble(stack, error),))
-        judged = judge(site.RULES, here)
+            return Judged((survey.trouble(stack, error),))
+        judged = judge(preconditions.RULES, here)
         if "checkup-no-nodes" in judged.left_out or "checkup-no-network" in judged.left_out:
             return replace(judged, findings=(*judged.findings, *_unread(stack, judged)))
-        if looks.blocking(judged.findings) is None:
+        if survey.blocking(judged.findings) is None:
             seen[stack.name] = (here, judged)
         return judged
 
     work = {stack.name: partial(one, stack) for stack in stacks}
-    outcomes = await course.through(work, error=lambda judged: looks.blocking(judged.findings), last=last)
+    outcomes = await course.through(work, error=lambda judged: survey.blocking(judged.findings), last=last)
     findings: list[Finding] = []
     left_out: list[str] = []
     for name, ended in outcomes.items():
-        findings += ended.result.findings if ended.result else [looks.unseen(name, ended)]
+        findings += ended.result.findings if ended.result else [survey.unseen(name, ended)]
         left_out += [f"{name}: {sentence}" for sentence in (ended.result.sentences() if ended.result else ())]
-    not_judged = looks.counted({name: ended.result.not_judged for name, ended in outcomes.items() if ended.result})
+    not_judged = survey.counted({name: ended.result.not_judged for name, ended in outcomes.items() if ended.result})
     sites = {name: here for name, (here, _) in sorted(seen.items()) if here is not None}
     nodes = {name: here.nodes for name, here in sites.items()}
-    room = {name: found for name, here in sites.items() if (found := site.room_of(here)) is not None}
+    room = {name: found for name, here in sites.items() if (found := preconditions.room_of(here)) is not None}
     turns: list[Round] = []
     try:
         turns = rounds(nodes, seed=asked.seed, room=room, sample=asked.sample)
@@ -109,7 +110,7 @@ def with_sync_ports(asked: Asked, plan: Plan) -> Asked:
 
 def _unread(stack: Stack, judged: Judged) -> Iterator[Finding]:
     error = judged.left_out.get("checkup-no-nodes") or judged.left_out["checkup-no-network"]
-    yield looks.trouble(stack, error)
+    yield survey.trouble(stack, error)
 
 
 def _too_many(stack: str, why: str) -> Finding:
@@ -214,7 +215,7 @@ async def _phase(
         try:
             await work[name]()
         except ClusterError as error:
-            return looks.trouble(crews[name].stack, error)
+            return survey.trouble(crews[name].stack, error)
         except asyncio.CancelledError:
             if course.stop.reason != CTRL_C:
                 raise
@@ -228,7 +229,7 @@ async def _phase(
         at_a_time=AT_A_TIME,
         last=last,
     )
-    found = {name: ended.result or looks.unseen(name, ended) for name, ended in ends.items() if ended.state != "done"}
+    found = {name: ended.result or survey.unseen(name, ended) for name, ended in ends.items() if ended.state != "done"}
     # That it was stopped is no finding about a cluster.
     return {name: each for name, each in found.items() if each.code not in {"cluster-stopped", "cluster-not-started"}}
 

@@ -12,14 +12,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from components.ownership import FIELD_MANAGER, labels
-from config.findings import is_not
+from config.finding import is_not
 from config.uplink import Uplink
-from mignet import attachment_history, cni_configuration, guards, handlers, uplinks
-from mignet.changes import FieldChange, ObjectChange, Operation, declared_differences, differences
-from mignet.cluster import Cluster, ClusterError, ConflictError
-from mignet.engines.comparison import compared
-from mignet.kinds import NETWORK_ATTACHMENT, NODE_POLICY, Object, kind_of
-from mignet.ownership import owned_paths, taken_over, writer_of
+from mignet.engines.read_only_diff import compared
+from mignet.kube.client import Cluster, ClusterError, ConflictError
+from mignet.kube.diff import FieldChange, ObjectChange, Operation, declared_differences, differences
+from mignet.kube.kinds import NETWORK_ATTACHMENT, NODE_POLICY, Object, kind_of
+from mignet.kube.kubevirt import rollout
+from mignet.kube.managed_fields import owned_paths, taken_over, writer_of
+from mignet.kube.network import attachment_history, cni_configuration, nmstate
+from mignet.kube.objects import made_by, value_at
+from mignet.program import guards
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -107,7 +110,7 @@ def _noting(declared: Declared, live: Object | None, *, only_look: bool) -> Decl
     One of somebody else gets it as it is adopted: to who only looks, it has nothing of ours.
     """
     manifest = declared.manifest
-    foreign = live is None or (only_look and guards.made_by(live))
+    foreign = live is None or (only_look and made_by(live))
     if manifest["kind"] != NETWORK_ATTACHMENT.kind or foreign:
         return declared
     annotations = manifest["metadata"].get("annotations", {}) | attachment_history.note(live, manifest)
@@ -154,7 +157,7 @@ async def _dry_run(stack: Stack, declared: Declared, live: Object | None, cluste
         applied = await cluster.apply(manifest, manager=FIELD_MANAGER, force=declared.force or only_look, dry_run=True)
     except ConflictError as error:
         refused = [
-            FieldChange(each.path, guards.value_at(live, each.path), guards.value_at(manifest, each.path), each.owner)
+            FieldChange(each.path, value_at(live, each.path), value_at(manifest, each.path), each.owner)
             for each in error.conflicts
         ]
         raise guards.GuardError(stack.name, map(guards.refused_take_over, refused)) from error
@@ -168,7 +171,7 @@ async def _dry_run(stack: Stack, declared: Declared, live: Object | None, cluste
     fields += [each for each in declared_differences(_content(manifest), _content(applied)) if each.path not in seen]
     gained = owned_paths(applied, FIELD_MANAGER) - owned_paths(live, FIELD_MANAGER) - seen
     fields += [
-        FieldChange(path, guards.value_at(live, path), guards.value_at(live, path), owners.get(path))
+        FieldChange(path, value_at(live, path), value_at(live, path), owners.get(path))
         for path in sorted(gained)
         if not path.startswith("metadata.") and not any(each.startswith(f"{path}{{") for each in seen)
     ]
@@ -180,7 +183,7 @@ async def _dry_run(stack: Stack, declared: Declared, live: Object | None, cluste
 def _by_meaning(fields: Iterable[FieldChange], live: Object, manifest: Object) -> list[FieldChange]:
     if kind_of(manifest) != NETWORK_ATTACHMENT:
         return list(fields)
-    old, new = (guards.value_at(each, cni_configuration.PATH) for each in (live, manifest))
+    old, new = (value_at(each, cni_configuration.PATH) for each in (live, manifest))
     return list(cni_configuration.by_meaning(fields, old, new, name=manifest["metadata"]["name"]))
 
 
@@ -202,7 +205,7 @@ async def carry_out(stack: Stack, steps: Iterable[Step], cluster: Cluster, *, be
         if kind_of(step.manifest) == NODE_POLICY:
             # Also when nothing changed: a run that was killed may have left before the nodes were done.
             name = step.manifest["metadata"]["name"]
-            await uplinks.wait(cluster, name, seconds=_patience(stack), check=partial(between, done, name))
+            await nmstate.wait(cluster, name, seconds=_patience(stack), check=partial(between, done, name))
     return left
 
 
@@ -210,7 +213,7 @@ async def _apply(stack: Stack, step: Step, cluster: Cluster, *, between: Callabl
     metadata, kind = step.manifest["metadata"], kind_of(step.manifest)
     manifest = step.manifest
     if kind == NODE_POLICY:
-        await uplinks.settle(cluster, metadata["name"], seconds=_patience(stack), check=between)
+        await nmstate.settle(cluster, metadata["name"], seconds=_patience(stack), check=between)
     if step.declared is not None and step.declared.patch:
         manifest = await _pinned(manifest, cluster)
     force = step.declared is not None and step.declared.force
@@ -233,8 +236,8 @@ async def _remove(stack: Stack, live: Object, cluster: Cluster, *, between: Call
     if kind == NODE_POLICY:
         name = metadata["name"]
         check = partial(between, name)
-        left = await uplinks.take_back(cluster, stack.name, name, seconds=_patience(stack), check=check)
-    elif users := await handlers.released(cluster, metadata["namespace"], metadata["name"]):
+        left = await nmstate.take_back(cluster, stack.name, name, seconds=_patience(stack), check=check)
+    elif users := await rollout.released(cluster, metadata["namespace"], metadata["name"]):
         some = ", ".join(users[:3]) + (f" and {len(users) - 3} more" if len(users) > 3 else "")
         stays = f"{kind.kind} {metadata['namespace']}/{metadata['name']} stays, as it is still in use"
         return [f"{stays} by {some}; mignet verify {stack.name} says why, and another run removes it"]

@@ -20,8 +20,8 @@ from mignet import program
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from config.project_files import Project
-    from mignet.kinds import Object
+    from config.files.project_files import Project
+    from mignet.kube.kinds import Object
 
 
 class _Inline(ThreadPoolExecutor):

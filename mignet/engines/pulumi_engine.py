@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import signal
@@ -23,22 +24,21 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from pulumi import automation
 
-from mignet.changes import FieldChange, ObjectChange, Operation, PulumiView, Report, differences
-from mignet.cluster import Cluster, ClusterError
 from mignet.engines import state_folder
-from mignet.fleet_work import CTRL_C, StoppedError
-from mignet.guards import value_at
-from mignet.holding import HeldError, gone, held
-from mignet.kubeconfig import path_of
-from mignet.lab.lab import Lab
-from mignet.looks import trouble
+from mignet.fleet.concurrency import CTRL_C, StoppedError
+from mignet.fleet.survey import trouble
+from mignet.kube.client import Cluster, ClusterError
+from mignet.kube.diff import FieldChange, ObjectChange, Operation, PulumiView, Report, differences
+from mignet.kube.kubeconfig import PULUMI_ENVIRONMENT, path_of
+from mignet.kube.lease import HeldError, gone, held
+from mignet.kube.objects import value_at
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 
-    from config.project_files import Project
+    from config.files.project_files import Project
     from config.stack import Stack
-    from mignet.course import Course
+    from mignet.fleet.run_context import Course
 
 MEMORY_BYTES = 350 * 2**20
 """What a run of Pulumi on one stack takes, its plugins included."""
@@ -286,12 +286,18 @@ def holder_of(message: str) -> Holder | None:
 
 
 def environment(project: Project, stack: Stack) -> dict[str, str]:
-    """Return what Pulumi needs beyond this process's environment: the lab's stacks have a backend of their own."""
-    lab = Lab()
+    """Return what Pulumi needs beyond this process's environment: the lab's stacks have a backend of their own.
+
+    It stands in a file beside their kubeconfig.
+    """
     kubeconfig = path_of(stack.cluster, project.directory)
-    if "PULUMI_BACKEND_URL" in os.environ or kubeconfig != lab.kubeconfig:
+    if "PULUMI_BACKEND_URL" in os.environ or kubeconfig is None:
         return {}
-    return lab.pulumi_environment()
+    try:
+        found: dict[str, str] = json.loads(kubeconfig.with_name(PULUMI_ENVIRONMENT).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return found
 
 
 def changes(events: Sequence[automation.EngineEvent], plan: Report) -> tuple[ObjectChange, ...]:

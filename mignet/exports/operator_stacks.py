@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from components.ownership import FIELD_MANAGER, labels
-from config.findings import ConfigError, Finding
+from config.finding import ConfigError, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

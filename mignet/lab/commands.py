@@ -90,7 +90,7 @@ def fault(
     cluster: Annotated[str | None, typer.Option(help="The cluster; the first one when left out.")] = None,
 ) -> None:
     """Switch faults on in what the stand-ins for the operators do; list them when none is named."""
-    from mignet.lab.switchboard import Switchboard
+    from mignet.lab.fault_store import Switchboard
 
     with _reported():
         lab = _lab()
@@ -109,7 +109,7 @@ def heal(
     *, cluster: Annotated[str | None, typer.Option(help="The cluster; all of them when left out.")] = None
 ) -> None:
     """Switch all faults off."""
-    from mignet.lab.switchboard import Switchboard
+    from mignet.lab.fault_store import Switchboard
 
     with _reported():
         lab = _lab()

@@ -12,18 +12,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mignet.lab import binaries, kubeconfig, processes, servers, webhook
-from mignet.lab.certificates import issue_all
-from mignet.lab.clients import connect, is_ready
-from mignet.lab.conversion import gates_of
+from mignet.kube.kubeconfig import PULUMI_ENVIRONMENT
 from mignet.lab.dataplane import controllers, namespaces, plugins
-from mignet.lab.definitions import HYPERCONVERGED, SLIM, Definition, folder_from_environment, load
 from mignet.lab.errors import LabError
 from mignet.lab.folders import locked, private_folder, state_folder, write_private
-from mignet.lab.processes import EndedEarlyError, Process
-from mignet.lab.record import Record
-from mignet.lab.seeding import Converter, seed, use_converter
-from mignet.lab.seeds import Site
+from mignet.lab.seeding.conversion import gates_of
+from mignet.lab.seeding.definitions import HYPERCONVERGED, SLIM, Definition, folder_from_environment, load
+from mignet.lab.seeding.seeds import Site
+from mignet.lab.seeding.write import Converter, seed, use_converter
+from mignet.lab.servers import binaries, control_plane, kubeconfig, processes, webhook
+from mignet.lab.servers.certificates import issue_all
+from mignet.lab.servers.http_client import connect, is_ready
+from mignet.lab.servers.processes import EndedEarlyError, Process
+from mignet.lab.state import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -321,7 +322,7 @@ class Lab:
             if ETCD in known and port != known[ETCD].port:
                 # They know etcd by its old port.
                 processes.stop(known[cluster] for cluster in self.clusters if cluster in known)
-            command = servers.etcd_command(
+            command = control_plane.etcd_command(
                 programs.etcd, certificates=self._certificates / ETCD, data=self.directory / "etcd", port=port
             )
             progress(f"{ETCD}: starting on 127.0.0.1:{port}")
@@ -329,7 +330,7 @@ class Lab:
         if record.gates and not (CONVERSION in known and known[CONVERSION].running):
             port = _port(record, CONVERSION)
             folder, gates = self._certificates / CONVERSION, json.dumps(record.gates)
-            command = [sys.executable, "-I", "-m", "mignet.lab.webhook", str(port), str(folder), gates]
+            command = [sys.executable, "-I", "-m", "mignet.lab.servers.webhook", str(port), str(folder), gates]
             self._start(record, CONVERSION, command, port=port)
         for number, cluster in enumerate(self.clusters):
             if cluster in known and known[cluster].running:
@@ -340,7 +341,7 @@ class Lab:
                 self.kubeconfig.unlink(missing_ok=True)
                 # They have read it once.
                 processes.stop([known[CONTROLLERS]] if CONTROLLERS in known else [])
-            command = servers.apiserver_command(
+            command = control_plane.apiserver_command(
                 programs.kube_apiserver,
                 cluster=cluster,
                 certificates=self._certificates / cluster,
@@ -355,6 +356,8 @@ class Lab:
             command = [sys.executable, "-I", "-m", "mignet.lab.operators", str(self.directory)]
             progress(f"{OPERATORS}: starting stand-ins for the operators of the clusters")
             self._start(record, OPERATORS, command, port=NO_PORT)
+        environment = json.dumps(self.pulumi_environment())
+        write_private(self.kubeconfig.with_name(PULUMI_ENVIRONMENT), environment.encode())
         # An existing one is left as it is: the user may have chosen another context in it.
         if not self.kubeconfig.exists():
             ports = {cluster: known[cluster].port for cluster in self.clusters}
@@ -437,7 +440,7 @@ class Lab:
         for folder in ("etcd", "certificates", "logs", "pulumi", "dataplane"):
             shutil.rmtree(self.directory / folder, ignore_errors=True)
         # The record last: as long as it is there, another `down` finishes the job.
-        for file in (self.kubeconfig, self._record):
+        for file in (self.kubeconfig, self.kubeconfig.with_name(PULUMI_ENVIRONMENT), self._record):
             file.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.directory.rmdir()

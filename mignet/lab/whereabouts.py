@@ -1,7 +1,8 @@
 """What whereabouts gives for an IPAM configuration: a model of its allocator.
 
 The lab's stand-in for the plugin gives addresses by it, and tests hold rendered configurations against it. It knows
-nothing of this project's code. `tests/unit/test_whereabouts.py` holds it against what the real plugin was seen to do.
+nothing of this project's code. `tests/unit/mignet/lab/test_whereabouts.py` holds it against what the real plugin was
+seen to do.
 Read in the plugin's sources (0.9, datastore kubernetes): ends are inclusive; an end that is not among
 the usable addresses, or comes before the start, is ignored; network and broadcast address are never given; the lowest
 free address goes first; an exclude counts with its whole block; nothing reserves a gateway. Top-level keys are one

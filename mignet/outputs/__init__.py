@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from mignet.checked import Checked
+    from mignet.fleet.results import Checked
 
 Output = Literal["table", "json", "sarif", "github", "markdown"]
 

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from config.findings import folded
-from config.places import place_of
-from mignet.checked import not_judged
+from config.files.source_location import place_of
+from config.finding import folded
+from mignet.fleet.results import not_judged
 from mignet.outputs.placed import relative
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from config.findings import Finding
-    from mignet.checked import Checked
+    from config.finding import Finding
+    from mignet.fleet.results import Checked
 
 _COMMANDS = {"error": "error", "warning": "warning", "info": "notice"}
 

@@ -6,13 +6,13 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from config.places import place_of
+from config.files.source_location import place_of
 from mignet.outputs.placed import relative
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mignet.checked import Checked
+    from mignet.fleet.results import Checked
 
 
 def render(checked: Checked, base: Path) -> str:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from config.findings import folded, shown
-from config.places import place_of
+from config.files.source_location import place_of
+from config.finding import folded, shown
 from mignet.outputs.placed import relative
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from config.findings import Finding
-    from mignet.checked import Checked
+    from config.finding import Finding
+    from mignet.fleet.results import Checked
 
 
 def render(checked: Checked, base: Path) -> str:

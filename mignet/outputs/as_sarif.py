@@ -10,23 +10,17 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from config.fleet_rules import RULES as FLEET_RULES
-from config.places import Place, place_of
-from config.stack_rules import RULES
+from config.files.source_location import Place, place_of
+from config.finding import REASONS
 from mignet.outputs.placed import relative
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from config.findings import Finding, Rule
-    from mignet.checked import Checked
+    from config.finding import Finding
+    from mignet.fleet.results import Checked
 
 _LEVELS = {"error": "error", "warning": "warning", "info": "note"}
-_WHY = {
-    code: why
-    for codes, why in (*((r.codes, r.why) for r in RULES), *((r.codes, r.why) for r in FLEET_RULES))
-    for code in codes
-}
 
 
 def render(checked: Checked, base: Path) -> str:
@@ -54,17 +48,7 @@ def render(checked: Checked, base: Path) -> str:
 
 
 def _rule(code: str) -> dict[str, Any]:
-    return {"id": code, "shortDescription": {"text": _WHY.get(code) or _live(code) or code.replace("-", " ")}}
-
-
-def _live(code: str) -> str | None:
-    """Return why a rule about clusters holds; what looks at them is imported for the output that needs it only."""
-    from mignet import drift_rules, preflight, verify
-    from mignet.checkup import causes, site
-
-    live = (*preflight.RULES, *verify.ALL_RULES, *drift_rules.RULES)
-    rules: tuple[Rule[Any], ...] = (*live, *site.RULES, *causes.RULES)
-    return next((rule.why for rule in rules if code in rule.codes), None)
+    return {"id": code, "shortDescription": {"text": REASONS.get(code) or code.replace("-", " ")}}
 
 
 def _result(checked: Checked, finding: Finding, codes: list[str], base: Path) -> dict[str, Any]:

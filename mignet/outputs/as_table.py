@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from config.findings import folded
+from config.finding import folded
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mignet.checked import Checked
+    from mignet.fleet.results import Checked
 
 _COLOURS = {"error": "red", "warning": "yellow", "info": "blue", "waived": "green"}
 

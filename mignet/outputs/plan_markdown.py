@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from config.findings import shown
+from config.finding import shown
 from mignet.outputs.as_markdown import plain
-from mignet.render import summary
+from mignet.outputs.terminal import summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from mignet.changes import FieldChange, ObjectChange, Report
+    from mignet.kube.diff import FieldChange, ObjectChange, Report
 
 MOST = 500
 """Characters of a value that are shown."""

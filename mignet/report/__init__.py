@@ -11,28 +11,28 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from config.findings import folded
-from config.fleet_files import read_fleet
-from mignet import peers
-from mignet.checkup import kept
-from mignet.report import history, sighting
-from mignet.report.books import SubnetBooks, books
-from mignet.report.paths import Path, path_of
-from mignet.report.told import Told, told
-from mignet.report.ways import Ways, ways
+from config.files.fleet_files import read_fleet
+from config.finding import folded
+from mignet.checks import peers
+from mignet.fleet import last_checkup
+from mignet.report import collect, history
+from mignet.report.address_usage import SubnetBooks, books
+from mignet.report.grouping import Told, told
+from mignet.report.reachability import Ways, ways
+from mignet.report.topology import Path, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path as File
 
-    from config.findings import Finding
-    from config.fleet_files import FleetFiles
-    from config.project_files import Project
+    from config.files.fleet_files import FleetFiles
+    from config.files.project_files import Project
+    from config.finding import Finding
     from config.stack import Stack
-    from mignet.checkup.kept import Checkup
-    from mignet.course import Course
+    from mignet.fleet.last_checkup import Checkup
+    from mignet.fleet.run_context import Course
+    from mignet.report.collect import Sighting
     from mignet.report.history import Run, Write
-    from mignet.report.sighting import Sighting
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ async def look(
     course: Course | None,
     *,
     checkup: File | None = None,
-    hours: float = kept.HOURS,
+    hours: float = last_checkup.HOURS,
 ) -> Report:
     """Make the report of these stacks; without a course, of their files alone.
 
@@ -87,9 +87,9 @@ async def look(
     """
     files, stacks = files_of(project, names)
     if course is None:
-        found = [sighting.from_files(stack) for stack in stacks]
+        found = [collect.from_files(stack) for stack in stacks]
     else:
-        found = await sighting.see(project, stacks, course)
+        found = await collect.see(project, stacks, course)
     return assemble(project, names, files, found, asked=course is not None, checkup=checkup, hours=hours)
 
 
@@ -101,7 +101,7 @@ def assemble(
     *,
     asked: bool,
     checkup: File | None = None,
-    hours: float = kept.HOURS,
+    hours: float = last_checkup.HOURS,
 ) -> Report:
     """Put a report together out of what was seen. `names` are the stacks that it is about."""
     about = set(names)
@@ -114,13 +114,13 @@ def assemble(
     live = [finding for each in sightings for finding in each.findings]
     runs, unread = history.runs(project)
     try:
-        measured = kept.last(project, checkup, hours=hours)
+        measured = last_checkup.last(project, checkup, hours=hours)
     except ValueError as error:
         measured = None
         unread.append(str(error))
     between = peers.compare([each.side for each in sightings], measured if asked else None)
-    of_checkup = kept.about(measured, names) if measured else []
-    findings = folded(_once([*own, *fleet, *live, *sighting.between(sightings), *between.findings, *of_checkup]))
+    of_checkup = last_checkup.about(measured, names) if measured else []
+    findings = folded(_once([*own, *fleet, *live, *collect.between(sightings), *between.findings, *of_checkup]))
     left_out = [*unread, *(sentence for each in sightings for sentence in each.left_out), *between.left_out]
     if files.left_out:
         left_out.insert(0, files.left_out)

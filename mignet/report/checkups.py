@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mignet.checkup.kept import Checkup, Way
-    from mignet.report.tone import Tone
+    from mignet.fleet.last_checkup import Checkup, Way
+    from mignet.report.status import Tone
 
 MOST = 16
 """Rows of the matrix: nodes up to so many, else clusters up to so many, else those with a broken way and the rest."""

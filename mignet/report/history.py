@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from config.hyperconverged import NAME
-from mignet.ownership import owners
-from mignet.run_record import place, recorded
+from mignet.fleet.journal import place, recorded
+from mignet.kube.managed_fields import owners
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from config.project_files import Project
-    from mignet.changes import Writer
-    from mignet.report.sighting import Sighting
-    from mignet.run_record import StackRun
+    from config.files.project_files import Project
+    from mignet.fleet.journal import StackRun
+    from mignet.kube.diff import Writer
+    from mignet.report.collect import Sighting
 
 VERBS = ("up", "destroy", "drift", "verify", "preflight", "preview")
 """Those whose runs over several stacks are recorded."""

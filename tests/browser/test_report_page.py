@@ -13,9 +13,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from config.project_files import Project
-from mignet.report import assemble, files_of, page
-from mignet.report.sighting import from_files
+from config.files.project_files import Project
+from mignet.report import assemble, files_of
+from mignet.report.collect import from_files
+from mignet.report.rendering import page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not on PATH (make browser)")

@@ -18,11 +18,11 @@ from operated import ATTACHMENTS, NAMESPACE, PODS, POOLS, Cluster, events, inter
 from support import Kube
 
 from mignet.lab.dataplane.namespaces import NEW
-from mignet.lab.definitions import SLIM
 from mignet.lab.errors import LabError
+from mignet.lab.fault_store import Switchboard
 from mignet.lab.lab import DATAPLANE, Lab
-from mignet.lab.record import Record
-from mignet.lab.switchboard import Switchboard
+from mignet.lab.seeding.definitions import SLIM
+from mignet.lab.state import Record
 
 CHECKUP = "migration-network.io/checkup"
 JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"

@@ -7,8 +7,8 @@ import pytest
 from preflight_traps import HYPERCONVERGED, KUBEVIRT, MULTUS, RECONCILER, daemon_set, kubevirt, path
 from support import REAL_CRDS, Kube
 
-from mignet.lab.definitions import SLIM, VARIABLE
 from mignet.lab.lab import Lab
+from mignet.lab.seeding.definitions import SLIM, VARIABLE
 
 
 @pytest.fixture(scope="session")

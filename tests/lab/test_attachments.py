@@ -10,7 +10,7 @@ import pytest
 from operated import Operated, interface, migrated, phase, until
 
 from config.attachment import AnyAttachment
-from config.ipam import Ipam
+from config.attachment.ipam import Ipam
 
 NAME = "my-secondary-network"
 MACVLAN = {"type": "macvlan", "name": NAME, "master": "eth1"}
@@ -81,7 +81,7 @@ def test_verify_drift_peers_and_report_work_for_each(operated: Operated, name: s
 
     pods = [*operated.dev.pods(), *operated.dev.pods("virt-synchronization-controller")]
     verified = operated.run("verify", "--all", "-o", "json")
-    drift = operated.run("drift", "--all", "-o", "json")
+    drift = operated.run("drift", "--all", "-o", "json", "--engine", "direct")
     peers = operated.run("peers", "-o", "json")
     report = operated.run("report", "--all", "-o", "markdown")
 

@@ -19,17 +19,17 @@ import yaml
 from operated import NAMESPACE, PODS, POOLS, Cluster, Operated, kubeconfig_of, until
 from support import BIN, ROOT, Outcome
 
-from config.project_files import Project
-from mignet.checkup.objects import CHECKUP, Asked, ports
+from config.files.project_files import Project
+from mignet.checkup.manifests import CHECKUP, Asked, ports
 from mignet.checkup.plan import rounds
 from mignet.checkup.result import Result
 from mignet.checkup.run import Plan, carry_out, prepare
-from mignet.course import Course
+from mignet.fleet.loading import load
+from mignet.fleet.run_context import Course
 from mignet.lab.dataplane import namespaces
-from mignet.lab.definitions import SLIM
 from mignet.lab.lab import Lab
-from mignet.lab.record import Record
-from mignet.readable import load
+from mignet.lab.seeding.definitions import SLIM
+from mignet.lab.state import Record
 
 REASON = namespaces.missing()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=f"no data plane: {REASON}")
@@ -295,4 +295,4 @@ def test_its_role_is_enough_and_reaches_no_virtual_machine(site: Operated, tmp_p
     assert "6 of 6 ways measured" in outcome.out
     assert "not judged" not in outcome.out
     groups = {group for each in documents for rule in each["rules"] for group in rule["apiGroups"]}
-    assert groups == {"", "batch", "k8s.cni.cncf.io", "whereabouts.cni.cncf.io"}
+    assert groups == {"", "batch", "k8s.cni.cncf.io", "kubevirt.io", "whereabouts.cni.cncf.io"}

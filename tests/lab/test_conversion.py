@@ -12,9 +12,9 @@ import pytest
 from operated import until
 from support import REAL_CRDS, Kube
 
-from mignet.lab.conversion import REFUSES
-from mignet.lab.definitions import SLIM
 from mignet.lab.lab import Lab
+from mignet.lab.seeding.conversion import REFUSES
+from mignet.lab.seeding.definitions import SLIM
 
 NAME = "namespaces/openshift-cnv/hyperconvergeds/kubevirt-hyperconverged"
 V1, V1BETA1 = f"/apis/hco.kubevirt.io/v1/{NAME}", f"/apis/hco.kubevirt.io/v1beta1/{NAME}"

@@ -20,13 +20,13 @@ import typer
 import yaml
 from support import Outcome, Site, Workspace
 
-from config.project_files import Project
-from mignet import run
+from config.files.project_files import Project
 from mignet.cli import app
-from mignet.course import Course
+from mignet.fleet.loading import load
+from mignet.fleet.run_context import Course
 from mignet.lab.lab import Lab
+from mignet.operations import apply
 from mignet.outputs import RENDER
-from mignet.readable import load
 
 SECRET = "s3cr3t-"
 """Begins every credential that a test makes up, and stands nowhere else."""
@@ -247,7 +247,7 @@ def test_every_kind_of_credential_that_fails_is_one_finding_that_says_which(
 
 def test_no_rendering_of_what_preflight_finds_shows_a_credential(project: Workspace, credentials: Credentials) -> None:
     read = Project.find(project.folder)
-    checked = asyncio.run(run.preflight(read, load(read, credentials.kubeconfigs), Course()))
+    checked = asyncio.run(apply.preflight(read, load(read, credentials.kubeconfigs), Course()))
     assert len(checked.findings) >= len(credentials.kubeconfigs) - 4, "all but those that work"
     for form, rendering in RENDER.items():
         clean(Outcome(0, rendering(checked, project.folder), ""), credentials.secrets, form)

@@ -16,9 +16,9 @@ import pytest
 import yaml
 from support import BIN, ROOT, Kube, Site, Workspace
 
-from config.project_files import Project
-from config.stack import load_stack
-from mignet import roles
+from config.files.project_files import Project
+from config.loading import load_stack
+from mignet.operations import roles
 
 EXAMPLES = ROOT / "docs" / "examples"
 HOME = "migration-network"

@@ -16,10 +16,10 @@ from fleets import FleetSpace, closed_port, silent_server
 from operated import Operated, until
 from support import Outcome, Workspace
 
-from config.project_files import Project
-from mignet.holding import machine
+from config.files.project_files import Project
+from mignet.fleet.journal import place
+from mignet.kube.lease import machine
 from mignet.lab.lab import Lab
-from mignet.run_record import place
 
 UP = ("mignet", "up", "--all", "--engine", "direct", "--yes", "--skip-preflight")
 

@@ -12,7 +12,7 @@ import yaml
 from support import Kube, Outcome, Site, Workspace
 
 from components.ownership import labels
-from config.stack import load_stack
+from config.loading import load_stack
 
 Preview = Callable[[Workspace], Outcome]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import forked
 from support import ROOT
 
-from config.project_files import Project
-from config.stack import load_stack
+from config.files.project_files import Project
+from config.loading import load_stack
 from mignet.lab.lab import Lab
 
 

@@ -20,11 +20,12 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from mignet.lab import processes, seeds
-from mignet.lab.clients import connect
 from mignet.lab.commands import app
-from mignet.lab.definitions import SLIM
 from mignet.lab.lab import Lab, LabError
+from mignet.lab.seeding import seeds
+from mignet.lab.seeding.definitions import SLIM
+from mignet.lab.servers import processes
+from mignet.lab.servers.http_client import connect
 
 REAL = Path(__file__).parents[3] / "shared" / "crds"
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="no real CRDs in ../shared/crds")

@@ -13,8 +13,8 @@ from support import REAL_CRDS, Kube
 from typer.testing import CliRunner
 
 from mignet.lab.commands import app
-from mignet.lab.definitions import SLIM
 from mignet.lab.lab import Lab
+from mignet.lab.seeding.definitions import SLIM
 
 RUN = CliRunner()
 

@@ -10,8 +10,8 @@ import pytest
 from operated import ATTACHMENTS, NAMESPACE, PODS, Cluster, Operated, ready, until
 
 from config.cluster import Cluster as ClusterConfig
-from mignet.cluster import Cluster as Door
-from mignet.handlers import moved, released
+from mignet.kube.client import Cluster as Door
+from mignet.kube.kubevirt.rollout import moved, released
 
 
 def versions(cluster: Cluster, path: str, since: str, event: str) -> dict[str, int]:

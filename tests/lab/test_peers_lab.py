@@ -12,13 +12,13 @@ import pytest
 import yaml
 from operated import AUTHORITIES, HCO, NAMESPACE, Objects, Operated, renewed, until
 
-from config.project_files import Project
-from mignet.course import Course
+from config.files.project_files import Project
+from mignet.checks.peers import CODES, Peers, compare, look_at_all
+from mignet.checks.peers.certificates import certificates
+from mignet.fleet.loading import load
+from mignet.fleet.run_context import Course
 from mignet.lab.lab import Lab
-from mignet.lab.operators.authorities import issue
-from mignet.peers import CODES, Peers, compare, look_at_all
-from mignet.peers.authority import certificates
-from mignet.readable import load
+from mignet.lab.operators.kubevirt.ca_bundles import issue
 
 INSTANCES = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances"
 MAILBOX = AUTHORITIES.replace("kubevirt-ca", "kubevirt-external-ca")
@@ -122,7 +122,7 @@ def test_a_machine_that_runs_on_both_or_could_not_leave_comes_out_alone(pair: Op
 
 ELSEWHERE = {"cluster-shared", "peer-cpu", "peer-version-apart"}
 """The first in tests/lab/test_aim.py: two stacks of one cluster are no pair. The others in
-tests/unit/mignet/test_peers.py alone: the lab's nodes have no CPU models, and its KubeVirt no such version."""
+tests/unit/mignet/checks/test_peers.py alone: the lab's nodes have no CPU models, and its KubeVirt no such version."""
 
 
 def test_every_code_has_a_scenario_here() -> None:

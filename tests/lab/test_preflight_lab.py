@@ -30,12 +30,12 @@ from preflight_traps import (
 )
 from support import ROOT, Kube
 
-from mignet import kinds
-from mignet.cluster import Cluster
+from mignet.checks.preflight import preflight
+from mignet.kube import kinds
+from mignet.kube.client import Cluster
+from mignet.kube.snapshot import Judged
 from mignet.lab.lab import Lab
-from mignet.preflight import preflight
-from mignet.roles import to_observe
-from mignet.snapshot import Judged
+from mignet.operations.roles import to_observe
 
 Object = dict[str, Any]
 

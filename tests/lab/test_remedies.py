@@ -1,6 +1,6 @@
 """Every way out of the catalogue, carried out on the lab: the finding is there before, and gone afterwards.
 
-docs/symptoms.yaml says of the others why the lab can't try them (`not-tried`).
+tools/docs/symptoms.yaml says of the others why the lab can't try them (`not-tried`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import yaml
 from operated import ATTACHMENTS, HCO, KUBEVIRT, PODS, POOLS, STATUS, Operated
 from support import ROOT
 
-sys.path.insert(0, str(ROOT / "docs"))
+sys.path.insert(0, str(ROOT / "tools" / "docs"))
 
 import troubleshooting
 
-from mignet.peers import CODES as BETWEEN_CLUSTERS
+from mignet.checks.peers import CODES as BETWEEN_CLUSTERS
 
 NETWORK = f"{ATTACHMENTS}/my-secondary-network"
 POOL = f"{POOLS.replace('/ippools', '/namespaces/openshift-multus/ippools')}/10.200.5.0-24"
@@ -451,5 +451,5 @@ def test_every_way_out_is_tried_or_says_why_the_lab_cannot(collected: list[str])
     by_edit |= BETWEEN_CLUSTERS
 
     assert TRIED.keys() - tried == set(), "no such test"
-    assert codes - tried - by_edit - not_tried == set(), "carry the way out out, or say why not in docs/symptoms.yaml"
+    assert codes - tried - by_edit - not_tried == set(), "carry the way out out, or say why not in symptoms.yaml"
     assert not_tried & (tried | by_edit) == set(), "it is tried: take not-tried out"

@@ -16,13 +16,13 @@ from nmstate_operator import NmstateOperator
 from preflight_traps import CONFIG
 from support import BIN, ROOT, Kube, Outcome, Site, Workspace
 
-from config.stack import load_stack
-from mignet.cluster import Cluster
+from config.loading import load_stack
+from mignet.checks.preflight import preflight
+from mignet.kube.client import Cluster
+from mignet.kube.rbac import Right, to_apply
+from mignet.kube.snapshot import Judged
 from mignet.lab.lab import Lab
-from mignet.preflight import preflight
-from mignet.rights import Right, to_apply
-from mignet.roles import granted, manifests, to_observe
-from mignet.snapshot import Judged
+from mignet.operations.roles import granted, manifests, to_observe
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 NAMESPACE = "openshift-cnv"

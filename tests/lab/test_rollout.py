@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support import Outcome, Site, Workspace
 
-from mignet.attachment_history import SINCE
+from mignet.kube.network.attachment_history import SINCE
 
 NAD = "NetworkAttachmentDefinition"
 HCO = "HyperConverged"

@@ -10,9 +10,9 @@ import yaml
 from support import Workspace
 
 from config.attachment import AnyAttachment, Bridge, Ipvlan, Localnet, Macvlan
+from config.attachment.ipam import Dhcp, HostLocal, Static, Whereabouts
 from config.hyperconverged import LiveMigration
-from config.ipam import Dhcp, HostLocal, Static, Whereabouts
-from config.model import Model
+from config.types.model import Model
 
 SEGMENT = {
     "subnet": "10.200.5.0/24",

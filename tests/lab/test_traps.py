@@ -17,11 +17,11 @@ from typing import Literal
 import pytest
 from support import ROOT
 
-from mignet import drift_rules, preflight, verify
+from mignet.checks import drift_rules, preflight, verify
 
 Verb = Literal["check", "preflight", "up", "verify", "drift"]
 
-CHECK = "tests/unit/test_rules.py::test_an_example_gives_its_code_and_no_other"
+CHECK = "tests/unit/docs/test_rules.py::test_an_example_gives_its_code_and_no_other"
 PREFLIGHT = "tests/lab/test_preflight_lab.py::"
 TRAP = f"{PREFLIGHT}test_a_trap_on_a_cluster_gives_its_code_and_no_other"
 VERIFY = "tests/lab/test_verify.py::"
@@ -31,7 +31,7 @@ PROVE = "tests/lab/test_verify_traps.py::"
 MACHINE = "tests/lab/test_verify_machine.py::"
 DRIFT = "tests/lab/test_drift.py::"
 ONE = f"{DRIFT}test_each_trap_is_one_finding_and_what_is_ours_is_repaired"
-VERSIONS = "tests/unit/mignet/test_hyperconverged_versions.py::"
+VERSIONS = "tests/unit/mignet/kube/test_hyperconverged_versions.py::"
 GUARD = "tests/lab/test_guards.py::"
 UPLINK = "tests/lab/test_uplink_rollout.py::"
 
@@ -52,7 +52,7 @@ BY_PREFLIGHT = {
     "network-switched": f"{PREFLIGHT}test_a_network_of_another_name_is_said_to_be_switched",
     "field-written-back": f"{PREFLIGHT}test_a_controller_that_declares_a_limit_writes_it_back",
 }
-"""Those that are not set by an edit in tests/preflight_traps.py, or not only."""
+"""Those that are not set by an edit in tests/fixtures/preflight_traps.py, or not only."""
 
 BY_VERIFY = {
     "pod-network-fallback": f"{POD}[handler-on-pod-network-",
@@ -115,7 +115,7 @@ BY_DRIFT = {
     "operator-degraded": f"{ONE}[degraded-",
     # Two minutes have to pass, which no lab can make them do.
     "operator-asleep": (
-        "tests/unit/mignet/test_drift_rules.py::test_an_operator_is_asleep_that_has_not_looked_for_minutes[late]"
+        "tests/unit/mignet/checks/test_drift_rules.py::test_an_operator_is_asleep_that_has_not_looked_for_minutes[late]"
     ),
     "object-recreated": (f"{DRIFT}test_an_object_made_anew_by_hand_is_one_finding_and_is_taken_over_with_consent_only"),
     "object-relabelled": f"{DRIFT}test_an_object_that_names_another_stack_is_one_finding_and_stays",

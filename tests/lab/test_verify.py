@@ -227,7 +227,7 @@ def test_a_slice_that_allocate_grew_restarts_nothing_and_verify_asks_for_no_rest
     assert operated.run("allocate", "dev").code == 0
     declare(operated)
     outcome, findings = verify(operated)
-    drift = operated.run("drift", "dev")
+    drift = operated.run("drift", "dev", "--engine", "direct")
 
     assert (outcome.code, findings) == (0, []), outcome.out
     assert drift.code == 0, drift.out

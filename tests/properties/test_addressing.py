@@ -8,9 +8,9 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.addressing import AddressRange
-from config.findings import ConfigError
-from config.stack import load_stack
+from config.finding import ConfigError
+from config.loading import load_stack
+from config.types.addressing import AddressRange
 
 BASES = {4: int(ipaddress.ip_address("10.200.0.0")), 6: int(ipaddress.ip_address("fd00:200::"))}
 

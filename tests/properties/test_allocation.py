@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.addressing import AddressRange
-from config.allocation import FreeSpace, NoRoom, Wish, allocate
+from config.planning.allocation import FreeSpace, NoRoom, Wish, allocate
+from config.types.addressing import AddressRange
 
 BASES = {4: int(ipaddress.ip_address("10.200.4.0")), 6: int(ipaddress.ip_address("fd00:200::400"))}
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.attachment_content import fingerprint
-from config.stack import load_stack
+from config.attachment.content import fingerprint
+from config.loading import load_stack
 
 SEGMENT = {"subnet": ["10.200.5.0/24", "fd00:200:5::/64"], "vlan": 2001, "mtu": 9000}
 MACVLAN = {"type": "macvlan", "name": "mig", "master": "eth1", "rollout": "rename"}

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mignet.changes import declared_differences, differences
+from mignet.kube.diff import declared_differences, differences
 
 keys = st.sampled_from(["a", "b", "c", "d"])
 leaves = st.one_of(st.integers(), st.booleans(), st.text(max_size=4), st.lists(st.integers(), max_size=3))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mignet.checkup.plan import ALL_PAIRS, MOST_TARGETS, SAMPLE, TooManyError, possible, rounds
@@ -42,6 +42,7 @@ def test_every_node_probes_others_and_is_probed(nodes: dict[str, list[str]], see
 
 
 @given(FLEETS, SEEDS)
+@example({"a": ["n0"], "b": ["n0"], "c": ["n0"], "d": ["n0"], "e": [f"n{each}" for each in range(20)]}, 0)
 def test_a_small_fleet_is_measured_whole(nodes: dict[str, list[str]], seed: int) -> None:
     found = rounds(nodes, seed=seed)
     if found and 0 < possible(nodes) <= ALL_PAIRS:

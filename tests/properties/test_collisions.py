@@ -8,10 +8,11 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.addressing import AddressRange
 from config.fleet import collisions, handed_out
-from config.ipam import Slice
-from config.stack import Stack, load_stack
+from config.loading import load_stack
+from config.slice import Slice
+from config.stack import Stack
+from config.types.addressing import AddressRange
 
 BASE = load_stack(
     "base",

@@ -15,11 +15,12 @@ from typing import Any
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from config.findings import ConfigError
+from config.address_share import Part
+from config.finding import ConfigError
 from config.fleet import Fleet as StackFleet
-from config.fleet_rules import check_fleet
-from config.part import Part
-from config.stack import Stack, load_stack
+from config.loading import load_stack
+from config.rules.fleet_rules import check_fleet
+from config.stack import Stack
 from mignet.lab.whereabouts import first_pods
 
 Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.part import parts_of
-from config.stack import load_stack
+from config.address_share import parts_of
+from config.loading import load_stack
+from mignet.checks.preflight.other_pools import _of_whereabouts as of_whereabouts
 from mignet.lab.whereabouts import first_pods
-from mignet.preflight.other_pools import _of_whereabouts as of_whereabouts
 
 OBSERVED: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "data/whereabouts-observed.json").read_text())[
     "rows"

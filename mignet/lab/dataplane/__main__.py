@@ -10,8 +10,8 @@ from pathlib import Path
 
 from mignet.lab.dataplane.kubelet import Kubelet
 from mignet.lab.dataplane.plane import Plane
-from mignet.lab.operators.attendance import attend
-from mignet.lab.operators.world import Pace
+from mignet.lab.operators.cluster_view import Pace
+from mignet.lab.operators.supervisor import attend
 
 
 async def _main(directory: Path, plugins: Path) -> None:

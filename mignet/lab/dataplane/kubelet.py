@@ -7,24 +7,24 @@ import signal
 from ipaddress import IPv4Interface, ip_interface
 from typing import TYPE_CHECKING
 
-from mignet.kinds import CONFIG_MAP, NETWORK_ATTACHMENT, POD
+from mignet.kube.kinds import CONFIG_MAP, NETWORK_ATTACHMENT, POD
 from mignet.lab.dataplane import cni
 from mignet.lab.dataplane.cni import PluginError, Runtime
 from mignet.lab.dataplane.plane import TWICE
 from mignet.lab.dataplane.sandbox import Sandbox
 from mignet.lab.errors import LabError
-from mignet.lab.operators import multus, pools
-from mignet.lab.operators.api import RefusedError
+from mignet.lab.operators.cluster_view import now
+from mignet.lab.operators.kube_api import RefusedError
 from mignet.lab.operators.kubelet import status_of, stuck
+from mignet.lab.operators.network import multus, pools
 from mignet.lab.operators.pods import network_status
-from mignet.lab.operators.world import now
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mignet.kinds import Object
+    from mignet.kube.kinds import Object
     from mignet.lab.dataplane.plane import Node, Plane
-    from mignet.lab.operators.world import World
+    from mignet.lab.operators.cluster_view import World
 
 CHECKUP = "migration-network.io/checkup"
 """The label of a checkup's pods. Nothing else runs here: any other pod is an object alone."""

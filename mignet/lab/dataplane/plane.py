@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from mignet.kinds import NODE, NODE_NETWORK_STATE, NODE_POLICY
+from mignet.kube.kinds import NODE, NODE_NETWORK_STATE, NODE_POLICY
 from mignet.lab.dataplane.fabric import Fabric, Host, Port, Vlan
 
 if TYPE_CHECKING:
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv4Interface
     from pathlib import Path
 
-    from mignet.kinds import Object
-    from mignet.lab.operators.world import World
+    from mignet.kube.kinds import Object
+    from mignet.lab.operators.cluster_view import World
 
 SYNC_PORT = 9185
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mignet.lab import binaries
+from mignet.lab.servers import binaries
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from mignet.kinds import Object
+    from mignet.kube.kinds import Object
     from mignet.lab.dataplane.cni import Config, Runtime
 
 MOST_BYTES = 4096

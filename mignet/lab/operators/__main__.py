@@ -6,8 +6,8 @@ import signal
 import sys
 from pathlib import Path
 
-from mignet.lab.operators.attendance import attend
-from mignet.lab.operators.world import Pace
+from mignet.lab.operators.cluster_view import Pace
+from mignet.lab.operators.supervisor import attend
 
 
 async def _main(directory: Path) -> None:

@@ -9,16 +9,16 @@ import math
 import uuid
 from typing import TYPE_CHECKING
 
-from mignet.kinds import DAEMON_SET, DEPLOYMENT, NODE, POD
+from mignet.kube.kinds import DAEMON_SET, DEPLOYMENT, NODE, POD
+from mignet.kube.kubevirt.sync_controllers import SyncControllers
+from mignet.kube.network.node_network import Node
 from mignet.lab.operators import faults
+from mignet.lab.operators.cluster_view import STAND_IN, World, conditions
 from mignet.lab.operators.pods import is_ready
 from mignet.lab.operators.templates import HANDLER, SYNCHRONIZER, fingerprint, owner_reference
-from mignet.lab.operators.world import STAND_IN, World, conditions
-from mignet.node_network import Node
-from mignet.sync_controllers import SyncControllers
 
 if TYPE_CHECKING:
-    from mignet.kinds import Object
+    from mignet.kube.kinds import Object
 
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 HASH = {HANDLER: "controller-revision-hash", SYNCHRONIZER: "pod-template-hash"}

@@ -6,15 +6,16 @@ import contextlib
 import hashlib
 from typing import TYPE_CHECKING
 
-from mignet.kinds import EVENT, NODE, POD
-from mignet.lab.operators import faults, multus, pools
-from mignet.lab.operators.api import StaleError
+from mignet.kube.kinds import EVENT, NODE, POD
+from mignet.lab.operators import faults
+from mignet.lab.operators.cluster_view import STAND_IN, World, conditions, now
+from mignet.lab.operators.kube_api import StaleError
+from mignet.lab.operators.network import multus, pools
 from mignet.lab.operators.pods import interface_addresses, network_status
 from mignet.lab.operators.templates import HANDLER, INTERFACE, NETWORK_STATUS
-from mignet.lab.operators.world import STAND_IN, World, conditions, now
 
 if TYPE_CHECKING:
-    from mignet.kinds import Object
+    from mignet.kube.kinds import Object
 
 CREATING = {"waiting": {"reason": "ContainerCreating"}}
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mignet.lab.operators.templates import INTERFACE, NETWORK_STATUS
 
 if TYPE_CHECKING:
-    from mignet.kinds import Object
+    from mignet.kube.kinds import Object
 
 
 def interface_addresses(pod: Object) -> list[str]:

@@ -9,10 +9,10 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
-from mignet.sync_controllers import sync_controllers
+from mignet.kube.kubevirt.sync_controllers import sync_controllers
 
 if TYPE_CHECKING:
-    from mignet.kinds import Object
+    from mignet.kube.kinds import Object
 
 KUBEVIRT_NAME = "kubevirt-kubevirt-hyperconverged"
 HYPERCONVERGED_NAME = "kubevirt-hyperconverged"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.limits import quantity, too_slow
-from config.stack import load_stack
+from config.loading import load_stack
 
 
 def codes(**limits: Any) -> dict[str, str]:

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 import typer
 import yaml
+from support import ROOT
 
 from mignet.cli import app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-ROOT = Path(__file__).parents[3]
 
 
 def mignet(*arguments: str, cwd: Path = ROOT, path: str = "/usr/bin:/bin") -> subprocess.CompletedProcess[str]:
@@ -175,7 +174,7 @@ def test_a_program_that_refuses_is_one_line(tmp_path: Path) -> None:
 def test_no_model_is_imported_before_a_command_runs() -> None:
     # `mignet schema` says first how their documentation is to be read; and each start would pay for pydantic.
     done = subprocess.run(
-        [sys.executable, "-c", "import sys, mignet.cli; print('config.model' in sys.modules)"],
+        [sys.executable, "-c", "import sys, mignet.cli; print('config.types.model' in sys.modules)"],
         cwd=ROOT,
         capture_output=True,
         text=True,

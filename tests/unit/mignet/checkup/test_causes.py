@@ -11,14 +11,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from config.findings import Finding
-from config.stack import Stack, load_stack
+from config.finding import Finding
+from config.loading import load_stack
+from config.stack import Stack
 from mignet.checkup import causes
-from mignet.checkup.measured import Measured, Probed, Way
+from mignet.checkup.measurements import Measured, Probed, Way
 from mignet.checkup.plan import rounds
-from mignet.checkup.reports import Entry, Report, read_report
+from mignet.checkup.probe_protocol import Entry, Report, read_report
 from mignet.checkup.result import End
-from mignet.snapshot import judge
+from mignet.kube.snapshot import judge
 
 PORTS = (9185, 40000, 40001, 40002)
 SOUND = Report(interface=True, mtu=9000, carrier=True, duplicates=(), trouble=None, entries=())

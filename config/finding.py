@@ -1,0 +1,236 @@
+"""A finding: one thing that is wrong, or worth knowing, as a value that every output renders."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import json
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+Severity = Literal["error", "warning", "info"]
+Subject_contra = TypeVar("Subject_contra", contravariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One statement about one place: what stands there, the rule, and the way out.
+
+    `key` is the path in the stack file (`slice.rangeEnd`), or the object on the cluster; `value` is what was given
+    (None when nothing was). `rule` completes the sentence that key and value begin; `remedy` is a sentence of its own.
+    """
+
+    severity: Severity
+    code: str
+    stack: str
+    key: str
+    value: object
+    rule: str
+    remedy: str
+    waived: str | None = None
+    """The reason why it is accepted all the same, when the stack says so."""
+    peer: str | None = None
+    """The other stack, when the finding is about two of them; either can waive it."""
+
+    @property
+    def blocks(self) -> bool:
+        """Whether nothing may be done before it is mended."""
+        return self.severity == "error" and self.waived is None
+
+    def __str__(self) -> str:
+        subject = f"{self.key} {shown(self.value)}" if self.value is not None else self.key
+        text = f"{self.stack}: {subject} {self.rule.rstrip('.')}. {self.remedy}".rstrip()
+        return text if self.waived is None else f"{text} (waived: {self.waived})"
+
+
+class ConfigError(Exception):
+    """A configuration that must not run. Carries every mistake that was found, not just the first."""
+
+    def __init__(self, findings: Iterable[Finding]) -> None:
+        self.findings = tuple(findings)
+        super().__init__("\n".join(str(finding) for finding in self.findings))
+
+
+@dataclass(frozen=True, slots=True)
+class Rule(Generic[Subject_contra]):
+    """A named rule over a stack or a fleet: its codes, why it holds, and the function that finds what breaks it."""
+
+    codes: tuple[str, ...]
+    why: str
+    find: Callable[[Subject_contra], Iterator[Finding]]
+
+    def __call__(self, subject: Subject_contra) -> Iterator[Finding]:
+        """Yield what breaks the rule."""
+        return self.find(subject)
+
+
+REASONS: dict[str, str] = {}
+"""Why each rule holds, by the codes that it finds; the outputs say it beside a finding."""
+
+
+def rule(*codes: str) -> Callable[[Callable[[Subject_contra], Iterator[Finding]]], Rule[Subject_contra]]:
+    """Name the codes that a function finds; its docstring says why. Only what is named so can be waived."""
+
+    def named(find: Callable[[Subject_contra], Iterator[Finding]]) -> Rule[Subject_contra]:
+        why = " ".join((find.__doc__ or "").split())
+        REASONS.update(dict.fromkeys(codes, why))
+        return Rule(codes, why, find)
+
+    return named
+
+
+def apply_waivers(
+    stack: str, findings: Iterable[Finding], waivers: Mapping[str, str], *, known: Collection[str]
+) -> Iterator[Finding]:
+    """Yield the findings, those with a waived code with the reason; and what is wrong with the waivers themselves.
+
+    `waivers` maps a rule's code to the reason; `known` are the codes that can be waived at all.
+    """
+    used = set()
+    for finding in findings:
+        if finding.stack == stack and finding.code in waivers:
+            used.add(finding.code)
+            yield replace(finding, waived=waivers[finding.code])
+        else:
+            yield finding
+    for code in waivers:
+        if code not in known:
+            near = difflib.get_close_matches(code, known, n=1)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            yield Finding(
+                "error",
+                "waiver-unknown",
+                stack,
+                "waivers",
+                code,
+                "is no rule that can be waived",
+                f"{hint}See docs/rules.md and docs/check.md",
+            )
+
+
+def waived(stack: str, findings: Iterable[Finding], waivers: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield the findings, those about the stack with a waived code with the reason."""
+    for finding in findings:
+        about = stack in {finding.stack, finding.peer}
+        if about and finding.waived is None and finding.code in waivers:
+            yield replace(finding, waived=waivers[finding.code])
+        else:
+            yield finding
+
+
+FEW = 5
+"""Names that a sentence about many nodes or pods has at most."""
+_SUBJECT = re.compile(
+    r"(?P<kind>Pod|Node(?= )|\w+(?= \S+ on node )) (?P<name>\S+)(?: on node (?P<node>\S+))?(?P<rest>.*)"
+)
+_IDENTITY = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|(?<![0-9a-z])[0-9a-f]{12,}(?![0-9a-z])")
+
+
+def folded(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return findings that say the same of many nodes or pods as one that names a few of them; the others stay.
+
+    What differs are the names, the ids that a runtime gives, and addresses.
+    """
+    alike: dict[object, list[Finding]] = {}
+    for number, finding in enumerate(findings):
+        alike.setdefault(_likeness(finding) or number, []).append(finding)
+    return tuple(_of_many(same) for same in alike.values())
+
+
+def _likeness(finding: Finding) -> object:
+    found = _SUBJECT.fullmatch(finding.key)
+    if found is None:
+        return None
+    kind, name, node, rest = found["kind"], found["name"], found["node"], found["rest"]
+    names = {name, name.rpartition("/")[2], node or name}
+    said = tuple(nameless(each, names) for each in (finding.rule, finding.remedy))
+    value = "•" if _is_address(finding.value) else shown(finding.value)
+    return finding.severity, finding.code, finding.stack, finding.peer, finding.waived, kind, rest, value, *said
+
+
+def nameless(text: str, names: Iterable[str]) -> str:
+    """Return text without names, and without the ids that a runtime gives: what is the same of all that have one.
+
+    >>> nameless("no eth1 on worker-1 of worker-10", {"worker-1"})
+    'no eth1 on • of worker-10'
+    """
+    longest_first = sorted(names, key=len, reverse=True)
+    own = "|".join(rf"(?<![A-Za-z0-9.-]){re.escape(each)}(?![A-Za-z0-9.-])" for each in longest_first)
+    return _IDENTITY.sub("•", re.sub(own, "•", text))
+
+
+def _is_address(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(ipaddress.ip_address(value))
+    except ValueError:
+        return False
+
+
+def _of_many(same: list[Finding]) -> Finding:
+    first, *others = same
+    if not others:
+        return first
+    found = [match for each in others if (match := _SUBJECT.fullmatch(each.key))]
+    where = [each["node"] or each["name"] for each in found[: FEW - 1]]
+    on = "on " if found[0]["node"] else ""
+    rest = ", …" if len(found) > len(where) else ""
+    return replace(first, key=f"{first.key} and {len(others)} more ({on}{', '.join(where)}{rest})")
+
+
+def is_not(live: object, wanted: object) -> str:
+    """Say that a value is another than is wanted; where the two look the same, what differs.
+
+    >>> is_not("5", 5)
+    "is '5' (text), not 5 (number)"
+    >>> is_not(None, True)
+    'is not set, not true'
+    """
+    if live is None:
+        return f"is not set, not {shown(wanted)}"
+    if wanted is None:
+        return f"is {shown(live)}, not unset"
+    if (one := _kind(live)) != (other := _kind(wanted)):
+        return f"is {_quoted(live)} ({one}), not {_quoted(wanted)} ({other})"
+    return f"is {shown(live)}, not {shown(wanted)}"
+
+
+def _quoted(value: object) -> str:
+    return f"'{value}'" if isinstance(value, str) else shown(value)
+
+
+def _kind(value: object) -> str:
+    match value:
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "number"
+        case str():
+            return "text"
+        case _:
+            return "list" if isinstance(value, list | tuple) else "mapping"
+
+
+def shown(value: object, *, limit: int = 80) -> str:
+    """Write a value on one line, at most `limit` characters long."""
+    # Text that would read as a number or a truth value keeps its quotes: "5" was refused because it is not 5.
+    plain = isinstance(value, str) and not re.fullmatch(r"[-+]?\d+(\.\d+)?|true|false|null|", value)
+    text = str(value) if plain else json.dumps(_without_secrets(value), default=str, ensure_ascii=False)
+    text = text.replace(f'"{_SECRET}"', _SECRET)
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+_SECRET = "{secure: …}"  # noqa: S105 (what stands for one)
+
+
+def _without_secrets(value: object) -> object:
+    """Return a value whose secrets, as Pulumi writes them into a stack file, are told without what they hold."""
+    if isinstance(value, dict):
+        if value.keys() == {"secure"}:
+            return _SECRET
+        return {key: _without_secrets(each) for key, each in value.items()}
+    return [_without_secrets(each) for each in value] if isinstance(value, list) else value

@@ -1,0 +1,190 @@
+"""What must hold between the attachment and the segment, beyond the keys of either."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from config.address_share import parts_of
+from config.attachment import Bridge, Ipvlan, Localnet, Macvlan
+from config.finding import Finding, Rule, rule
+from config.types.addressing import AddressRange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from config.attachment import AnyAttachment
+    from config.rules.draft import Draft
+
+
+@rule("ipvlan-l3")
+def _ipvlan_is_reachable(draft: Draft) -> Iterator[Finding]:
+    """An ipvlan interface in a routing mode answers no ARP and no neighbour solicitation, so nobody finds the pods."""
+    attachment = draft.attachment
+    if isinstance(attachment, Ipvlan) and attachment.mode != "l2":
+        yield Finding(
+            "error",
+            "ipvlan-l3",
+            draft.name,
+            "attachment.mode",
+            attachment.mode,
+            "answers no ARP, so that other nodes reach a pod only by a route to each address, which nobody makes",
+            "Use l2",
+        )
+
+
+@rule("macvlan-mode")
+def _macvlan_pods_see_each_other(draft: Draft) -> Iterator[Finding]:
+    """Only in mode bridge do the pods of one node, virt-handler and the synchronization controller, share the NIC."""
+    attachment = draft.attachment
+    if isinstance(attachment, Macvlan) and attachment.mode != "bridge":
+        yield Finding(
+            "warning",
+            "macvlan-mode",
+            draft.name,
+            "attachment.mode",
+            attachment.mode,
+            _APART[attachment.mode],
+            "Use bridge, or waive this rule with the reason",
+        )
+
+
+_APART = {
+    "private": "keeps the pods of one node apart: virt-handler and the synchronization controller there never meet",
+    "vepa": "needs a switch that sends packets back out of the port they came in on, for the pods of one node to meet",
+    "passthru": "gives the NIC to one pod of a node: virt-handler or the synchronization controller, not both",
+}
+
+
+@rule("localnet-vlan-differs")
+def _localnet_uses_the_segments_vlan(draft: Draft) -> Iterator[Finding]:
+    """OVN tags by itself, with the segment's VLAN."""
+    segment, attachment = draft.segment, draft.attachment
+    if segment is None or segment.vlan is None or not isinstance(attachment, Localnet) or not attachment.vlan_id:
+        return
+    if attachment.vlan_id != segment.vlan:
+        yield Finding(
+            "error",
+            "localnet-vlan-differs",
+            draft.name,
+            "attachment.vlanID",
+            attachment.vlan_id,
+            f"is not segment.vlan {segment.vlan}; this cluster would be alone on its VLAN",
+            "Leave it out to use the segment's",
+        )
+
+
+@rule("vlan-trunk-misses")
+def _trunk_carries_the_segments_vlan(draft: Draft) -> Iterator[Finding]:
+    """A port of a Linux bridge that has no tag of its own and lets only other VLANs through carries no migration."""
+    segment, bridge = draft.segment, draft.attachment
+    if segment is not None and segment.vlan is not None and _misses(bridge, segment.vlan):
+        yield Finding(
+            "error",
+            "vlan-trunk-misses",
+            draft.name,
+            "attachment.vlanTrunk",
+            None,
+            f"does not let segment.vlan {segment.vlan} through, so that no packet of a migration passes",
+            f"Write vlan: {segment.vlan} for what pods send untagged, or add {{id: {segment.vlan}}}",
+        )
+
+
+def _misses(bridge: AnyAttachment | None, vlan: int) -> bool:
+    if not isinstance(bridge, Bridge) or bridge.vlan or bridge.vlan_trunk is None:
+        return False
+    return not any(vlan in item.vlans for item in bridge.vlan_trunk)
+
+
+@rule("vlan-untagged")
+def _somebody_tags(draft: Draft) -> Iterator[Finding]:
+    """The segment's VLAN is put on by the attachment, or by the uplink of the bridge that it leads to."""
+    segment, attachment = draft.segment, draft.attachment
+    # An uplink that is declared says itself whether it tags.
+    if segment is None or segment.vlan is None or draft.uplink is not None or _misses(attachment, segment.vlan):
+        return
+    match attachment:
+        case Bridge(vlan=None | 0 as given):
+            key = "vlan"
+        case Localnet(vlan_id=0 as given):
+            key = "vlanID"
+        case _:
+            return
+    yield Finding(
+        "warning",
+        "vlan-untagged",
+        draft.name,
+        f"attachment.{key}",
+        given,
+        f"{'is not set' if given is None else 'means no tag'}, so packets reach segment.vlan {segment.vlan} only if the"
+        " uplink of the bridge tags them (a VLAN interface as its port, or an access port of the switch)",
+        f"Write {segment.vlan} where the uplink is a trunk, or waive this rule with the reason",
+    )
+
+
+@rule("localnet-window")
+def _slice_is_known_to_ovn(draft: Draft) -> Iterator[Finding]:
+    """OVN's allocator knows the first 65,535 addresses of an IPv6 subnet, and gives none of a slice beyond them."""
+    segment, attachment = draft.segment, draft.attachment
+    if segment is None or not isinstance(attachment, Localnet):
+        return
+    for part in parts_of(segment, draft.slices):
+        window = attachment.ipam.window(part.subnet)
+        if part.is_slice and part.span.last in part.subnet and part.span.last not in window:
+            yield Finding(
+                "error",
+                "localnet-window",
+                draft.name,
+                part.key,
+                str(part.span),
+                f"goes beyond {AddressRange(window.first + 1, window.last)}, which is all that OVN hands out of an IPv6"
+                " subnet",
+                "Move the slice",
+            )
+
+
+@rule("localnet-empty")
+def _localnet_has_addresses(draft: Draft) -> Iterator[Finding]:
+    """Gateway and reserved addresses leave something for pods."""
+    segment, attachment = draft.segment, draft.attachment
+    # A slice that is outside or holds reserved addresses has a finding of its own.
+    if segment is None or draft.slices or not isinstance(attachment, Localnet):
+        return
+    if attachment.ipam.hands_out(segment, ()) == 0:
+        yield Finding(
+            "error",
+            "localnet-empty",
+            draft.name,
+            "segment.reserved",
+            None,
+            "leaves no address for pods: gateway and reserved ones take the whole subnet",
+            "Reserve less",
+        )
+
+
+@rule("localnet-rename")
+def _localnet_keeps_its_books(draft: Draft) -> Iterator[Finding]:
+    """OVN keeps its books by network: the new one of a rename gives what pods on the old one still have."""
+    attachment = draft.attachment
+    if isinstance(attachment, Localnet) and attachment.rollout == "rename":
+        yield Finding(
+            "warning",
+            "localnet-rename",
+            draft.name,
+            "attachment.rollout",
+            "rename",
+            "makes a second OVN network, which knows nothing of the addresses that pods on the first one hold: until"
+            " the rollout ends, an address can be given twice",
+            "Change the slice together with the attachment, to a part that is free",
+        )
+
+
+ATTACHMENT_RULES: tuple[Rule[Draft], ...] = (
+    _ipvlan_is_reachable,
+    _macvlan_pods_see_each_other,
+    _localnet_uses_the_segments_vlan,
+    _trunk_carries_the_segments_vlan,
+    _somebody_tags,
+    _slice_is_known_to_ovn,
+    _localnet_has_addresses,
+    _localnet_keeps_its_books,
+)

@@ -1,0 +1,429 @@
+"""The uplink: how the nodes reach the segment, as kubernetes-nmstate shall set it up.
+
+Sources: nmstate's state schema (interfaces, `ovn.bridge-mappings`), kubernetes-nmstate's policies, the Linux kernel's
+rules for bonds, VLANs and bridges.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
+
+from config.types.model import Broken, Model, refuse
+from config.types.names import DnsLabel, InterfaceName, Mtu, VlanId
+from config.uplink.bond_options import BondOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from config.segment import Segment
+
+_OVN_OWN = {"br-ex", "br-int", "br-local"}
+_PREFIX = r"([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?"
+_WORD = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+
+
+def _selector(value: dict[str, str]) -> dict[str, str]:
+    for key, wanted in value.items():
+        if not re.fullmatch(_PREFIX + _WORD, key) or not re.fullmatch(f"({_WORD})?", wanted):
+            refuse(
+                "uplink-selector",
+                f"has {key}={wanted}, which is no label of a node",
+                'Write labels and their exact values, such as node-role.kubernetes.io/worker: ""',
+            )
+    return value
+
+
+def _some_nodes(value: object) -> object:
+    number = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 5000
+    if not number and not (isinstance(value, str) and re.match(_SHARE, value)):
+        rule = "is neither a number of nodes (1 to 5000) nor a share of them"
+        refuse("uplink-max-unavailable", rule, "Write 1, or 50%")
+    return value
+
+
+_SHARE = r"^(100|[1-9][0-9]?)%$"
+_SOME_NODES = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 5000}, {"type": "string", "pattern": _SHARE}]}
+
+
+def _localnet(value: str) -> str:
+    # Open vSwitch keeps all mappings in one text: localnet:bridge,localnet:bridge.
+    if not re.fullmatch(r"[^\s:,]{1,253}", value):
+        refuse("uplink-localnet-name", "is not a physical network's name", "Leave out blanks, colons and commas")
+    return value
+
+
+NodeSelector = Annotated[dict[str, str], AfterValidator(_selector)]
+LocalnetName = Annotated[str, AfterValidator(_localnet)]
+
+
+class Bond(Model):
+    """Several NICs as one."""
+
+    name: InterfaceName
+    """The bond's name."""
+    ports: tuple[InterfaceName, ...] = Field(min_length=1)
+    """Its NICs."""
+    mode: Literal["active-backup", "802.3ad", "balance-xor", "balance-rr", "balance-tlb", "balance-alb", "broadcast"]
+    """How it spreads traffic. 802.3ad needs LACP on the switch's ports; balance-rr, balance-xor and broadcast need a
+    static link aggregation there; active-backup, balance-tlb and balance-alb need nothing of the switch."""
+    options: BondOptions = Field(default_factory=BondOptions)
+    """Options of the bonding driver, by nmstate's names, such as miimon: 100 (milliseconds)."""
+
+    def rules(self) -> Iterator[Broken]:
+        """A NIC is a port once, a bond is no port of itself, and its options go with its mode."""
+        for broken in self.options.broken(self.mode, self.ports):
+            yield replace(broken, key=f"options.{broken.key}")
+        for index, port in enumerate(self.ports):
+            if port in self.ports[:index]:
+                yield Broken("uplink-port-twice", f"ports[{index}]", port, "is a port already", "Name each NIC once")
+            if port == self.name:
+                yield Broken("uplink-port-self", f"ports[{index}]", port, "is the bond itself", "Name its NICs")
+
+
+class Vlan(Model):
+    """A VLAN interface: what leaves through it carries the tag `id`."""
+
+    base_interface: InterfaceName | None = None
+    """What carries it; the bond when left out."""
+    id: VlanId | None = None
+    """The tag; the segment's VLAN when left out."""
+    name: InterfaceName | None = None
+    """The interface's name, at most 15 characters; `<baseInterface>.<id>` when left out."""
+
+
+class LinuxBridge(Model):
+    """A Linux bridge with one port, for an attachment of type bridge."""
+
+    name: InterfaceName
+    """The bridge's name."""
+    port: InterfaceName | None = None
+    """Its port; the VLAN interface or the bond when left out."""
+    trunk: tuple[VlanId, ...] | None = Field(default=None, min_length=1)
+    """The tags that pass the port (`bridge vlan add vid N dev PORT`); those of the attachment when left out."""
+    stp: bool = False
+    """Whether it takes part in the spanning tree protocol."""
+
+
+class OvsBridge(Model):
+    """An Open vSwitch bridge with one port, for a localnet."""
+
+    name: InterfaceName
+    """The bridge's name."""
+    port: InterfaceName | None = None
+    """Its port; the VLAN interface or the bond when left out."""
+
+    def rules(self) -> Iterator[Broken]:
+        """The bridges of OVN-Kubernetes are not to be made here, nor removed."""
+        if self.name in _OVN_OWN:
+            yield Broken(
+                "uplink-ovn-bridge",
+                "name",
+                self.name,
+                "belongs to OVN-Kubernetes",
+                "Choose another name, such as br-mig",
+            )
+
+
+class Localnet(Model):
+    """A bridge mapping of OVN: the physical network `localnet` is reached through `bridge`."""
+
+    localnet: LocalnetName
+    """The physical network's name, which the attachment repeats."""
+    bridge: InterfaceName | None = None
+    """The Open vSwitch bridge; the ovsBridge when left out."""
+
+
+class NodeGroup(Model):
+    """Nodes with the same NICs, and the layers upon these, from the bottom up: bond, VLAN, bridge. Each is optional.
+
+    One NodeNetworkConfigurationPolicy is made of it. `mtu` and `baseMtu` are in bytes; NICs and the bond get
+    `baseMtu`, what stands upon them `mtu`.
+    """
+
+    name: DnsLabel | None = None
+    """The group's name, a part of the policy's; required where there are several."""
+    node_selector: NodeSelector = Field(default_factory=dict)
+    """Labels with their exact values; every node when left out."""
+    bond: Bond | None = None
+    """A bond of NICs."""
+    vlan: Vlan | None = None
+    """A VLAN interface upon the bond or a NIC."""
+    bridge: LinuxBridge | None = None
+    """A Linux bridge on top."""
+    ovs_bridge: OvsBridge | None = None
+    """An Open vSwitch bridge on top."""
+    localnet: Localnet | None = None
+    """A bridge mapping for an OVN localnet."""
+    mtu: Mtu | None = None
+    """Bytes, of the layers; the segment's when left out."""
+    base_mtu: Mtu | None = None
+    """Bytes, of NICs and bond, at least `mtu`; `mtu` when left out. Set it where others need larger packets."""
+    max_unavailable: Annotated[Any, PlainValidator(_some_nodes), WithJsonSchema(_SOME_NODES)] | None = None
+    """Nodes that change at a time, a number or a share; nmstate's 50% when left out."""
+
+    @property
+    def has_layers(self) -> bool:
+        """Whether it makes anything."""
+        return any((self.bond, self.vlan, self.bridge, self.ovs_bridge, self.localnet))
+
+    def vlan_id(self, segment: Segment) -> int | None:
+        """Return the tag that the VLAN interface puts on; None without one."""
+        return None if self.vlan is None else self.vlan.id or segment.vlan
+
+    @property
+    def vlan_base(self) -> str | None:
+        """What carries the VLAN interface: a NIC or the bond; None without a VLAN."""
+        if self.vlan is None:
+            return None
+        return self.vlan.base_interface or (self.bond.name if self.bond else None)
+
+    def vlan_name(self, segment: Segment) -> str | None:
+        """Return the VLAN interface's name, at most 15 characters where the rules of the stack hold."""
+        if self.vlan is None:
+            return None
+        return self.vlan.name or f"{self.vlan_base}.{self.vlan_id(segment)}"
+
+    def below_bridge(self, segment: Segment) -> str | None:
+        """Return the name of the topmost layer under a bridge; None when there is only a NIC."""
+        return self.vlan_name(segment) or (self.bond.name if self.bond else None)
+
+    def bridge_port(self, segment: Segment) -> str | None:
+        """Return the port of the bridge; None without a bridge."""
+        bridge = self.bridge or self.ovs_bridge
+        return None if bridge is None else bridge.port or self.below_bridge(segment)
+
+    def top(self, segment: Segment) -> str | None:
+        """Return the interface that pods attach to, or None when the group only maps a localnet to a bridge."""
+        bridge = self.bridge or self.ovs_bridge
+        return bridge.name if bridge else self.below_bridge(segment)
+
+    @property
+    def mapped_bridge(self) -> str | None:
+        """The bridge of the localnet."""
+        if self.localnet is None:
+            return None
+        return self.localnet.bridge or (self.ovs_bridge.name if self.ovs_bridge else None)
+
+    def rules(self) -> Iterator[Broken]:
+        """What must hold between the layers of one group."""
+        if self.bridge and self.ovs_bridge:
+            yield Broken(
+                "uplink-two-bridges",
+                "ovsBridge",
+                self.ovs_bridge.name,
+                f"stands beside bridge {self.bridge.name}",
+                "Keep one",
+            )
+        if self.vlan and self.vlan_base is None:
+            yield Broken(
+                "uplink-base-missing",
+                "vlan.baseInterface",
+                None,
+                "is required without a bond",
+                "Name the NIC, such as eth1",
+            )
+        for key, bridge in (("bridge", self.bridge), ("ovsBridge", self.ovs_bridge)):
+            if bridge and not (bridge.port or self.bond or self.vlan):
+                yield Broken(
+                    "uplink-base-missing",
+                    f"{key}.port",
+                    None,
+                    "is required without a bond or vlan",
+                    "Name the NIC, such as eth1",
+                )
+        if self.localnet and self.mapped_bridge is None:
+            yield Broken(
+                "uplink-localnet-bridge",
+                "localnet.bridge",
+                None,
+                "is required without an ovsBridge",
+                "Name the bridge that leads to the segment",
+            )
+        ports = set(self.bond.ports) if self.bond else set()
+        for key, value in (
+            ("vlan.baseInterface", self.vlan and self.vlan.base_interface),
+            ("bridge.port", self.bridge and self.bridge.port),
+            ("ovsBridge.port", self.ovs_bridge and self.ovs_bridge.port),
+        ):
+            if value in ports and self.bond:
+                yield Broken(
+                    "uplink-port-shared",
+                    key,
+                    value,
+                    f"is a port of bond {self.bond.name}, which takes all its traffic",
+                    "Leave it out to use the bond",
+                )
+        if self.mtu and self.base_mtu and self.base_mtu < self.mtu:
+            yield Broken(
+                "uplink-base-mtu",
+                "baseMtu",
+                self.base_mtu,
+                f"is below mtu {self.mtu}; the kernel refuses it",
+                "Raise it",
+            )
+
+
+class Uplink(NodeGroup):
+    """How the nodes reach the segment: one group written here, or several under `nodeGroups`, and no keys of a group.
+
+    Several groups serve nodes with different NICs; all end in one interface name, since one attachment serves all.
+    """
+
+    node_groups: tuple[NodeGroup, ...] | None = Field(default=None, min_length=1)
+    """The groups, where there are several."""
+    wait_seconds: int = Field(default=900, ge=1, le=86400)
+    """Seconds that a rollout to the nodes of a group may take before the attachment goes on."""
+
+    @property
+    def groups(self) -> tuple[NodeGroup, ...]:
+        """All groups, in the order of the file."""
+        return self.node_groups or (self,)
+
+    def rules(self) -> Iterator[Broken]:
+        """Either one group or several, each of them with layers, a name and a selector of its own."""
+        yield from super().rules()
+        if self.node_groups is None:
+            yield from _empty(self, "")
+            return
+        given = self.model_fields_set - {"node_groups", "wait_seconds"}
+        if own := sorted(str(type(self).model_fields[name].alias) for name in given):
+            yield Broken(
+                "uplink-groups-mixed",
+                "nodeGroups",
+                None,
+                f"stands beside keys of a single group ({', '.join(own)})",
+                "Move them into the groups",
+            )
+        for index, group in enumerate(self.node_groups):
+            key, before = f"nodeGroups[{index}]", self.node_groups[:index]
+            yield from _empty(group, f"{key}.")
+            if group.name is None:
+                yield Broken("uplink-group-name", f"{key}.name", None, "is required", "Add it, such as workers")
+            elif any(group.name == other.name for other in before):
+                yield Broken("uplink-group-name", f"{key}.name", group.name, "is another group's too", "Rename one")
+            for other in before:
+                one, two = group.node_selector.items(), other.node_selector.items()
+                if one <= two or two <= one:
+                    yield Broken(
+                        "uplink-selector-same",
+                        f"{key}.nodeSelector",
+                        group.node_selector,
+                        f"selects nodes of group {other.name} too; two policies would fight over them",
+                        "Select other nodes, or merge the groups",
+                    )
+
+
+def _empty(group: NodeGroup, within: str) -> Iterator[Broken]:
+    if not group.has_layers:
+        yield Broken(
+            "uplink-empty",
+            f"{within}vlan",
+            None,
+            "is not there, nor is bond, bridge, ovsBridge or localnet: the uplink makes nothing",
+            "Add one, such as vlan: {baseInterface: eth1}, or remove uplink",
+        )
+
+
+def made(group: NodeGroup, segment: Segment) -> frozenset[str]:
+    """Return the names of the interfaces that the group makes."""
+    bridge = group.bridge or group.ovs_bridge
+    names = (group.bond and group.bond.name, group.vlan_name(segment), bridge and bridge.name)
+    return frozenset(name for name in names if name)
+
+
+def uses(group: NodeGroup, segment: Segment) -> frozenset[str]:
+    """Return the names of the NICs that the group builds upon: they are there before, and stay."""
+    ports = group.bond.ports if group.bond else ()
+    names = (*ports, group.vlan_base, group.bridge_port(segment))
+    return frozenset(name for name in names if name) - made(group, segment)
+
+
+def desired_state(group: NodeGroup, segment: Segment, tags: tuple[int, ...] = ()) -> dict[str, Any]:
+    """Return what nmstate shall make of a group's nodes. `tags` are those that the attachment itself puts on.
+
+    An interface that is there before has no `type` here: nmstate takes it from the node, be it a NIC or a bond made at
+    installation. Its addresses are left alone. So `type` marks what is ours to remove.
+    """
+    interfaces = [
+        {"name": name, "state": "up", **_mtu(group, segment, base=True)} for name in sorted(uses(group, segment))
+    ]
+    interfaces += _layers(group, segment, tags)
+    state: dict[str, Any] = {"interfaces": interfaces} if interfaces else {}
+    if group.localnet:
+        mapping = {"localnet": group.localnet.localnet, "bridge": group.mapped_bridge, "state": "present"}
+        state["ovn"] = {"bridge-mappings": [mapping]}
+    return state
+
+
+def _layers(group: NodeGroup, segment: Segment, tags: tuple[int, ...]) -> Iterator[dict[str, Any]]:
+    port = group.bridge_port(segment)
+    if bond := group.bond:
+        aggregation: dict[str, Any] = {"mode": bond.mode, "port": list(bond.ports)}
+        if options := bond.options.written():
+            aggregation["options"] = options
+        yield _interface(bond.name, "bond", **_mtu(group, segment, base=True), **{"link-aggregation": aggregation})
+    if group.vlan:
+        vlan = {"base-iface": group.vlan_base, "id": group.vlan_id(segment)}
+        yield _interface(str(group.vlan_name(segment)), "vlan", **_mtu(group, segment, base=False), vlan=vlan)
+    if bridge := group.bridge:
+        trunk = trunk_of(group, tags)
+        filtered = {"vlan": {"mode": "trunk", "trunk-tags": [{"id": tag} for tag in trunk]}} if trunk else {}
+        inside: dict[str, Any] = {"options": {"stp": {"enabled": bridge.stp}}, "port": [{"name": port} | filtered]}
+        yield _interface(bridge.name, "linux-bridge", **_mtu(group, segment, base=False), bridge=inside)
+    if group.ovs_bridge:
+        # OVN puts patch ports into it; without this key nmstate would remove them.
+        inside = {"allow-extra-patch-ports": True, "options": {"stp": False}, "port": [{"name": port}]}
+        yield {"name": group.ovs_bridge.name, "type": "ovs-bridge", "state": "up", "bridge": inside}
+
+
+def trunk_of(group: NodeGroup, tags: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the tags that pass the port of the group's Linux bridge; none where a VLAN interface is the port."""
+    if group.bridge is None:
+        return ()
+    return group.bridge.trunk or (() if group.vlan else tags)
+
+
+def _interface(name: str, kind: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "type": kind, "state": "up", "ipv4": {"enabled": False}, "ipv6": {"enabled": False}, **more}
+
+
+def _mtu(group: NodeGroup, segment: Segment, *, base: bool) -> dict[str, Any]:
+    upper = group.mtu or segment.mtu
+    mtu = (group.base_mtu or upper) if base else upper
+    return {} if mtu is None else {"mtu": mtu}
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A NodeNetworkConfigurationPolicy: its name and its spec."""
+
+    group: str | None
+    name: str
+    spec: dict[str, Any]
+
+
+def policies(stack: str, uplink: Uplink, segment: Segment, tags: tuple[int, ...] = ()) -> Iterator[Policy]:
+    """Return one policy for each node group of a stack."""
+    for group in uplink.groups:
+        spec: dict[str, Any] = {"nodeSelector": dict(group.node_selector)} if group.node_selector else {}
+        if group.max_unavailable is not None:
+            spec["maxUnavailable"] = group.max_unavailable
+        spec["desiredState"] = desired_state(group, segment, tags)
+        yield Policy(group.name, policy_name(stack, group, segment), spec)
+
+
+def policy_name(stack: str, group: NodeGroup, segment: Segment) -> str:
+    """Return a policy's name: the stack's, the group's, and a hash of the names of what it makes.
+
+    nmstate leaves behind what is no longer in a policy. With the hash, another interface is another policy, and the old
+    one is removed the way that takes its interfaces off the nodes.
+    """
+    localnet = group.localnet.localnet if group.localnet else ""
+    content = " ".join((*sorted(made(group, segment)), f"localnet:{localnet}"))
+    parts = ("migration", stack, group.name, hashlib.sha256(content.encode()).hexdigest()[:6])
+    return "-".join(re.sub(r"[^a-z0-9.-]", "-", part.lower()) for part in parts if part)

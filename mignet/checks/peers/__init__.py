@@ -1,0 +1,170 @@
+"""Peers: which clusters can take virtual machines from which, and if not, the first reason why not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+from config.finding import Finding
+from mignet.checks.peers import endpoint, machines, pair_rules
+from mignet.checks.peers.endpoint import Side
+from mignet.checks.peers.pair_rules import Pair
+from mignet.fleet import survey
+from mignet.kube.client import Cluster, ClusterError
+from mignet.kube.snapshot import Judged, Snapshot, judge, look
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from config.files.project_files import Project
+    from config.stack import Stack
+    from mignet.fleet.last_checkup import Checkup
+    from mignet.fleet.run_context import Course
+
+BETWEEN = (pair_rules.apart, machines.runs_twice, *pair_rules.RULES[1:])
+"""The rules about two clusters."""
+RULES = (*endpoint.RULES, *BETWEEN)
+CODES = frozenset(code for each in RULES for code in each.codes)
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """What was found, and for each source and target either the first reason against it or None: it is ready."""
+
+    stacks: tuple[Stack, ...]
+    findings: tuple[Finding, ...]
+    left_out: tuple[str, ...]
+    matrix: Mapping[tuple[str, str], Finding | None]
+    not_judged: Mapping[str, int] = field(default_factory=dict)
+    """How many rules could not be judged, by stack: what they are about is not ready, and has no error either."""
+    checkup: Checkup | None = None
+    """What was measured between the nodes: all else is derived from objects."""
+    asked: bool = True
+    """Whether any cluster was."""
+
+    @property
+    def blocks(self) -> bool:
+        """Whether there is a reason against one of the ways, more than that nobody could judge it."""
+        return any(reason is not None and reason.code != "peer-not-judged" for reason in self.matrix.values())
+
+    @property
+    def ready(self) -> int:
+        """How many of the ways from one cluster to another are."""
+        return sum(reason is None for reason in self.matrix.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the matrix as JSON-ready values."""
+        return {
+            "ready": self.ready,
+            "checkup": None if self.checkup is None else self.checkup.outcome,
+            "ways": [
+                {
+                    "source": source,
+                    "target": target,
+                    "ready": reason is None,
+                    "code": None if reason is None else reason.code,
+                    "reason": None if reason is None else str(reason),
+                }
+                for (source, target), reason in self.matrix.items()
+            ],
+        }
+
+
+async def look_at_all(project: Project, stacks: Sequence[Stack], course: Course) -> list[Side]:
+    """Look at every stack's cluster; one that does not answer, or not in time, is a side that says why."""
+
+    def unseen(seen: Side) -> str | None:
+        return str(seen.outcome) if isinstance(seen.outcome, ClusterError) else None
+
+    ends = await course.through({stack.name: partial(look_at, project, stack) for stack in stacks}, error=unseen)
+    sides = []
+    for stack in stacks:
+        ended = ends[stack.name]
+        why = f"context {stack.cluster.context}: {ended.why.removeprefix(f'{stack.name}: ')}"
+        sides.append(ended.result or Side(stack, ClusterError("unreachable", why)))
+    return sides
+
+
+async def look_at(project: Project, stack: Stack) -> Side:
+    """Look at a stack's cluster; one that does not answer is a side that says why."""
+    try:
+        async with Cluster(stack.cluster, base=project.directory) as cluster:
+            return Side(stack, _lenient(await look(cluster, stack, endpoint.reads(stack))))
+    except ClusterError as error:
+        return Side(stack, error)
+
+
+def _lenient(seen: Snapshot) -> Snapshot:
+    """Take what is not installed for what is not there: most clusters have no toolkit, and some no whereabouts."""
+    found = {
+        read: () if isinstance(outcome, ClusterError) and outcome.reason == "not-served" else outcome
+        for read, outcome in seen.found.items()
+    }
+    return replace(seen, found=found)
+
+
+def compare(sides: Sequence[Side], checkup: Checkup | None = None) -> Peers:
+    """Hold every side, and every two of them, against the rules, and against what a checkup measured between them."""
+    own = {each.name: _of_side(each) for each in sides}
+    findings = [finding for judged in own.values() for finding in judged.findings]
+    left_out = [f"{name}: {sentence}" for name, judged in own.items() for sentence in judged.sentences()]
+    asked = any(each.outcome is not None for each in sides)
+    if not asked:
+        left_out.append("seen from the files only: no cluster was asked for its gates, versions, authorities or leases")
+    not_judged = Counter({name: judged.not_judged for name, judged in own.items()})
+    matrix: dict[tuple[str, str], Finding | None] = {}
+    for one, other in combinations(sides, 2):
+        # What could not be read of a side is said once, of the side.
+        judged = judge(BETWEEN, Pair(one, other))
+        between = judged.findings
+        if checkup is not None and checkup.counts:
+            between = (*between, *_measured(one.name, other.name, checkup))
+        findings += between
+        not_judged[one.name] += judged.not_judged
+        # Of a side that does not answer, that is the reason.
+        open_ = judged.not_judged or own[one.name].not_judged or own[other.name].not_judged
+        for source, target in ((one, other), (other, one)):
+            reasons = (*own[source.name].findings, *own[target.name].findings, *between)
+            doubt = _unknown(source.name, target.name) if open_ else None
+            broken = next((each for each in between if each.code == "peer-way-broken"), doubt)
+            matrix[source.name, target.name] = next((each for each in reasons if each.blocks), broken)
+    in_order = {(a.name, b.name): matrix[a.name, b.name] for a in sides for b in sides if a is not b}
+    stacks = tuple(each.stack for each in sides)
+    return Peers(stacks, tuple(findings), tuple(left_out), in_order, survey.counted(not_judged), checkup, asked)
+
+
+def _measured(one: str, other: str, checkup: Checkup) -> Iterator[Finding]:
+    """Yield what a checkup found broken between two clusters: an error when all of it was, else a warning."""
+    ways = (*checkup.between.get((one, other), ()), *checkup.between.get((other, one), ()))
+    broken = [way for way in ways if not way.ok]
+    nodes = [f"{stack}/{node}: {code}" for (stack, node), code in checkup.problems.items() if stack in {one, other}]
+    if broken:
+        said = f"{len(broken)} of {len(ways)} measured ways were broken, such as {broken[0].words}"
+    elif nodes:
+        said = f"something was wrong with {len(nodes)} nodes, such as {nodes[0]}"
+    else:
+        return
+    yield Finding(
+        "error" if broken and len(broken) == len(ways) else "warning",
+        "peer-way-broken",
+        one,
+        f"way to and from {other}",
+        None,
+        f"is not fine: {said} (measured {checkup.when})",
+        f"See what mignet checkup {one} {other} says",
+        peer=other,
+    )
+
+
+def _unknown(source: str, target: str) -> Finding:
+    what = "is not known to be ready: not every rule could be judged"
+    return Finding("warning", "peer-not-judged", source, f"way to {target}", None, what, "", peer=target)
+
+
+def _of_side(one: Side) -> Judged:
+    if isinstance(one.outcome, ClusterError):
+        return Judged((survey.trouble(one.stack, one.outcome),))
+    return judge(endpoint.RULES, one)

@@ -1,0 +1,152 @@
+"""Whether the APIs that a migration network stands on are there, in a version that this program speaks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from config.attachment.ipam import Whereabouts
+from config.finding import Finding, rule
+from config.hyperconverged import NAME
+from mignet.checks.preflight.seen import Seen, definition_name
+from mignet.kube.hyperconverged_versions import hyperconverged_kind
+from mignet.kube.kinds import (
+    DAEMON_SET,
+    IP_POOL,
+    KUBEVIRT,
+    NAMESPACE,
+    NETWORK_ATTACHMENT,
+    NODE_NETWORK_STATE,
+    NODE_POLICY,
+    Kind,
+)
+from mignet.kube.snapshot import Read, UnreadError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from config.stack import Stack
+
+
+MULTUS = (("openshift-multus", "multus"), ("kube-system", "kube-multus-ds"))
+"""Namespace and name of multus' DaemonSet: on OpenShift, and elsewhere."""
+
+
+def reads() -> list[Read]:
+    """Return what is read to see that multus runs."""
+    return [Read(DAEMON_SET, where, name) for where, name in MULTUS]
+
+
+def needed(stack: Stack) -> tuple[Kind, ...]:
+    """Return the kinds of other projects whose definitions are looked at."""
+    whereabouts = (IP_POOL,) if isinstance(stack.attachment.ipam, Whereabouts) else ()
+    uplink = (NODE_POLICY,) if stack.uplink else ()
+    return (hyperconverged_kind(stack), NETWORK_ATTACHMENT, *whereabouts, *uplink)
+
+
+def served(seen: Seen, kind: Kind) -> tuple[str, ...]:
+    """Return the versions in which a kind is served, as its definition says; none when there is no definition."""
+    try:
+        definition = seen.definition(kind)
+    except UnreadError:
+        # Nobody needs to read definitions to learn that an API is not there at all.
+        if any(read.kind == kind and error.reason == "not-served" for read, error in seen.unread):
+            return ()
+        raise
+    versions = [] if definition is None else definition["spec"]["versions"]
+    return tuple(version["name"] for version in versions if version["served"])
+
+
+@rule("multus-missing")
+def multus_missing(seen: Seen) -> Iterator[Finding]:
+    """Multus attaches pods to a second network; without it there is nothing to attach virt-handler with."""
+    if not served(seen, NETWORK_ATTACHMENT):
+        yield _missing(seen, "multus-missing", NETWORK_ATTACHMENT, "multus", "Install multus")
+    elif not any(seen.one(DAEMON_SET, name, where) for where, name in MULTUS):
+        listed = " nor ".join(f"{where}/{name}" for where, name in MULTUS)
+        yield seen.finding(
+            "warning",
+            "multus-missing",
+            f"neither DaemonSet {listed}",
+            "exists, though the API of multus is served: pods may start without a second interface",
+            "See that multus runs on every node, under whatever name",
+        )
+
+
+@rule("whereabouts-missing")
+def whereabouts_missing(seen: Seen) -> Iterator[Finding]:
+    """Whereabouts keeps its books in the cluster; without its API every virt-handler waits for an address for ever."""
+    if isinstance(seen.stack.attachment.ipam, Whereabouts) and not served(seen, IP_POOL):
+        remedy = "Install whereabouts, or choose another attachment.ipam"
+        yield _missing(seen, "whereabouts-missing", IP_POOL, "whereabouts", remedy)
+
+
+@rule("kubevirt-missing")
+def kubevirt_missing(seen: Seen) -> Iterator[Finding]:
+    """The operator copies the limits into the KubeVirt object beside it; without one nothing migrates."""
+    namespace = seen.stack.cluster.namespace
+    if seen.one(NAMESPACE, namespace) is None:
+        return
+    try:
+        present = bool(seen.all(KUBEVIRT, namespace))
+    except UnreadError as unread:
+        if unread.error.reason != "not-served":
+            raise
+        present = False
+    if not present and _hyperconverged_is_there(seen):
+        yield seen.finding(
+            "error",
+            "kubevirt-missing",
+            f"KubeVirt {namespace}/kubevirt-{NAME}",
+            "does not exist, though the HyperConverged does",
+            "See the conditions of the HyperConverged, and that its operator runs",
+        )
+
+
+def _hyperconverged_is_there(seen: Seen) -> bool:
+    kind = hyperconverged_kind(seen.stack)
+    try:
+        return seen.one(kind, NAME, seen.stack.cluster.namespace) is not None
+    except UnreadError:
+        return False
+
+
+@rule("nmstate-missing")
+def nmstate_missing(seen: Seen) -> Iterator[Finding]:
+    """kubernetes-nmstate sets up an uplink, and says what NICs the nodes have."""
+    if seen.stack.uplink:
+        if not served(seen, NODE_POLICY):
+            remedy = "Install kubernetes-nmstate, or remove uplink and set the nodes up otherwise"
+            yield _missing(seen, "nmstate-missing", NODE_POLICY, "kubernetes-nmstate", remedy)
+        return
+    if any(read.kind == NODE_NETWORK_STATE and error.reason == "not-served" for read, error in seen.unread):
+        yield seen.finding(
+            "info",
+            "nmstate-missing",
+            "kubernetes-nmstate",
+            "is not installed, so that nothing is known of the nodes' NICs",
+            "Install it, or look at the NICs by hand",
+        )
+
+
+@rule("api-version")
+def api_version(seen: Seen) -> Iterator[Finding]:
+    """An API of another version drops fields that it does not know, or is not there at all."""
+    for kind in needed(seen.stack):
+        versions = served(seen, kind)
+        if versions and kind.version not in versions:
+            is_hyperconverged = kind == hyperconverged_kind(seen.stack)
+            yield seen.finding(
+                "error",
+                "api-version",
+                f"CustomResourceDefinition {definition_name(kind)}",
+                f"serves {', '.join(versions)}, and {kind.version} is needed",
+                f"Set hyperConverged.apiVersion: {versions[0]}" if is_hyperconverged else "Upgrade its operator",
+            )
+
+
+def _missing(seen: Seen, code: str, kind: Kind, who: str, remedy: str) -> Finding:
+    rule_ = f"does not exist: {who} is not installed"
+    return seen.finding("error", code, f"CustomResourceDefinition {definition_name(kind)}", rule_, remedy)
+
+
+RULES = (multus_missing, whereabouts_missing, kubevirt_missing, nmstate_missing, api_version)

@@ -1,0 +1,142 @@
+"""Attachments and policies that are there already: of our names, on our NIC, or with our addresses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from config.attachment import Ipvlan, Macvlan
+from config.attachment.ipam import Whereabouts
+from config.finding import Finding, rule
+from config.fleet import handed_out
+from mignet.checks.preflight import other_pools
+from mignet.checks.preflight.seen import names
+from mignet.kube.kinds import NETWORK_ATTACHMENT, NODE_POLICY
+from mignet.kube.objects import controller_of, kept_by, made_by, name_of, stack_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from config.address_share import Part
+    from config.types.addressing import AddressRange
+    from mignet.checks.preflight.other_pools import Pool
+    from mignet.checks.preflight.seen import Seen
+
+
+@rule("attachment-foreign", "attachment-adopted")
+def attachment_foreign(seen: Seen) -> Iterator[Finding]:
+    """An attachment of our name that somebody else made may serve other pods: it is replaced with consent only."""
+    stack = seen.stack
+    live = seen.one(NETWORK_ATTACHMENT, stack.network, stack.cluster.namespace)
+    if live is None:
+        return
+    makers = made_by(live)
+    if controller := controller_of(live):
+        remedy = "Choose another attachment.name, or a network of your own"
+        yield seen.finding("error", "attachment-foreign", name_of(live), kept_by(controller), remedy)
+    elif stack.attachment.adopt and makers:
+        yield seen.finding(
+            "info",
+            "attachment-adopted",
+            name_of(live),
+            f"was made by somebody else (field manager {makers}); up takes it over, as attachment.adopt says",
+            "Remove attachment.adopt to refuse instead",
+        )
+    elif makers and not stack.attachment.adopt:
+        yield seen.finding(
+            "error",
+            "attachment-foreign",
+            name_of(live),
+            f"exists and was made by somebody else (field manager {makers})",
+            "Set attachment.adopt: true to take it over, or choose another attachment.name",
+        )
+    elif (other := stack_of(live)) not in {None, stack.name} and not stack.attachment.adopt:
+        yield seen.finding(
+            "error",
+            "attachment-foreign",
+            name_of(live),
+            f"belongs to stack {other}",
+            "Choose another attachment.name, or destroy that stack first",
+        )
+
+
+@rule("policy-foreign")
+def policy_foreign(seen: Seen) -> Iterator[Finding]:
+    """A policy of our name that somebody else made would be overwritten, and what it made stay on the nodes."""
+    stack = seen.stack
+    for policy in stack.policies:
+        live = seen.one(NODE_POLICY, policy.name)
+        if live is None:
+            continue
+        makers, other = made_by(live), stack_of(live)
+        if controller := controller_of(live):
+            yield seen.finding("error", "policy-foreign", name_of(live), kept_by(controller), "Rename the node group")
+        elif makers or other not in {None, stack.name}:
+            why = f"was made by somebody else (field manager {makers})" if makers else f"belongs to stack {other}"
+            remedy = "Rename the node group, or delete that policy after taking its interfaces back"
+            yield seen.finding("error", "policy-foreign", name_of(live), why, remedy)
+
+
+@rule("nic-ipvlan-macvlan")
+def nic_ipvlan_macvlan(seen: Seen) -> Iterator[Finding]:
+    """The kernel lets either macvlan or ipvlan interfaces onto a NIC: the pods that come second do not start."""
+    mine = seen.stack.attachment
+    if not isinstance(mine, Macvlan | Ipvlan):
+        return
+    other = "ipvlan" if isinstance(mine, Macvlan) else "macvlan"
+    for live, plugin in other_pools.other_attachments(seen):
+        if plugin.get("type") == other and plugin.get("master") == mine.master:
+            yield seen.finding(
+                "error",
+                "nic-ipvlan-macvlan",
+                name_of(live),
+                f"puts {other} on {mine.master}, and attachment.type is {mine.type}: the kernel allows one of both",
+                f"Use {other} here too, another NIC, or remove that attachment",
+            )
+
+
+@rule("pool-overlap", "pool-shared")
+def pool_overlap(seen: Seen) -> Iterator[Finding]:
+    """Whereabouts compares addresses of one range and one name only: another attachment may hand out ours as well."""
+    given = tuple(handed_out(seen.stack))
+    for pool in other_pools.pools(seen):
+        for part in seen.stack.parts:
+            yield from _between(seen, pool, part, [own for each in given if (own := each.clipped(part.span))])
+
+
+def _between(seen: Seen, pool: Pool, part: Part, given: Iterable[AddressRange]) -> Iterator[Finding]:
+    """Judge another's pool against what this stack hands out of a part: those that share no address are no matter."""
+    ipam = seen.stack.attachment.ipam
+    book = other_pools.book(part.subnet, ipam.network_name) if isinstance(ipam, Whereabouts) else None
+    common = next((both for own in given for each in pool.given if (both := each.clipped(own))), None)
+    if common is None:
+        return
+    theirs = names(pool.given)
+    if pool.book is not None and pool.book == book:
+        if not part.is_slice or all(each.first in part.span and each.last in part.span for each in pool.given):
+            rule_ = f"hands out addresses of {theirs} from the same pool: its pods count against {part.key}"
+            remedy = "See that the slice is large enough for both, or give it another range"
+            yield seen.finding("info", "pool-shared", pool.owner, rule_, remedy)
+        else:
+            rule_ = f"hands out {theirs} from the same pool, beyond {part.key} {part.span}: addresses of other clusters"
+            remedy = "Give it the same range_start and range_end, or another range"
+            yield seen.finding("error", "pool-overlap", pool.owner, rule_, remedy)
+        return
+    checked = (
+        book is not None
+        and pool.book is not None
+        and pool.book.partition("@")[0] == book.partition("@")[0]
+        and pool.checks_others
+        and isinstance(ipam, Whereabouts)
+        and ipam.enable_overlapping_ranges is not False
+    )
+    yield seen.finding(
+        "warning" if checked else "error",
+        "pool-overlap",
+        pool.owner,
+        f"hands out {theirs}, which overlaps {part.key} {part.span}"
+        + (", and only whereabouts' check across ranges keeps them apart" if checked else ": addresses given twice"),
+        f"Give one of the two another range, or exclude {common} from one of them",
+    )
+
+
+RULES = (attachment_foreign, policy_foreign, nic_ipvlan_macvlan, pool_overlap)

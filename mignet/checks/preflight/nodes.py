@@ -1,0 +1,396 @@
+"""The nodes: whether each that needs the network has the NIC, the bridge or the mapping that leads to it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from config.attachment import Localnet
+from config.attachment.tags import attachment_tags
+from config.finding import Finding, rule
+from config.rules.uplink_rules import SHARED_REMEDY, shares
+from config.uplink import made
+from mignet.checks.preflight.links import Link, Place, Purpose, groups_of, links, mapped_bridge, places
+from mignet.checks.preflight.seen import Seen, names
+from mignet.kube.kinds import NODE
+from mignet.kube.network.nic_choice import TYPES
+from mignet.kube.network.node_network import Node, passes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from config.finding import Severity
+    from mignet.kube.network.node_network import Layer
+
+
+@rule("handlers-none")
+def handlers_none(seen: Seen) -> Iterator[Finding]:
+    """Without a node that can run VMs there is nothing to attach, and nothing to check the NICs of."""
+    nodes = [Node.read(node, None) for node in seen.all(NODE)]
+    if not any(node.schedulable for node in nodes):
+        yield seen.finding(
+            "warning",
+            "handlers-none",
+            "Node",
+            f"has the label kubevirt.io/schedulable=true on none of {len(nodes)} nodes: none of them runs virt-handler",
+            "See that KubeVirt is deployed, and where it may run",
+        )
+
+
+@rule("slice-short")
+def slice_short(seen: Seen) -> Iterator[Finding]:
+    """Each virt-handler, each sync controller and one pod beyond them need an address; a pod without one waits."""
+    stack = seen.stack
+    if "slice-too-small" in stack.waivers:
+        return  # what is accepted for the number that the stack gives is accepted for the real one
+    demand = seen.demand
+    if demand is not None and stack.capacity is not None and stack.capacity < demand.total:
+        yield seen.finding(
+            "error",
+            "slice-short",
+            "slice",
+            f"has {stack.capacity} addresses, and the cluster needs {demand.total} ({demand})",
+            f"Set cluster.nodes: {demand.nodes}, and run mignet allocate {stack.name}",
+            value=", ".join(map(str, stack.spans)),
+        )
+
+
+@rule("node-state-missing")
+def node_state_missing(seen: Seen) -> Iterator[Finding]:
+    """A node that nmstate does not report may have any NIC, or none."""
+    syncs = seen.sync_controllers
+    silent = [
+        node
+        for node in seen.nodes
+        if not node.state and (node.schedulable or (syncs is not None and syncs.may_run_on(node)))
+    ]
+    if silent:
+        yield seen.finding(
+            "warning",
+            "node-state-missing",
+            _nodes(silent),
+            "is not reported by kubernetes-nmstate, so that its NICs are not checked"
+            if len(silent) == 1
+            else "are not reported by kubernetes-nmstate, so that their NICs are not checked",
+            "See that its handler runs there",
+        )
+
+
+@rule("node-selected-twice")
+def node_selected_twice(seen: Seen) -> Iterator[Finding]:
+    """Two policies that take one node in undo each other's interfaces."""
+    twice = defaultdict(list)
+    for node in seen.nodes:
+        groups = groups_of(seen.stack, node)
+        if len(groups) > 1:
+            twice[" and ".join(str(group.name) for group in groups)].append(node)
+    for groups_, nodes in twice.items():
+        rule_ = f"selected by the groups {groups_}, whose policies would fight over it"
+        yield seen.finding(
+            "error",
+            "node-selected-twice",
+            _nodes(nodes),
+            f"{'is' if len(nodes) == 1 else 'are'} {rule_}",
+            "Correct uplink.nodeGroups, or the labels",
+        )
+
+
+@rule("nic-single")
+def nic_single(seen: Seen) -> Iterator[Finding]:
+    """Migrations fill the NIC they use: on the only one, they starve the cluster's own traffic."""
+    single = [place for place in places(seen) if _is_single(place)]
+    by_severity: defaultdict[Severity, list[Node]] = defaultdict(list)
+    for place in single:
+        by_severity[place.severity].append(place.node)
+    for severity, nodes in by_severity.items():
+        yield seen.finding(
+            severity,
+            "nic-single",
+            _nodes(nodes),
+            f"{'has' if len(nodes) == 1 else 'have'} one NIC, and migrations need one of their own",
+            "Add a second NIC, or keep virt-handler and the sync controller away from there",
+        )
+
+
+def _is_single(place: Place) -> bool:
+    found = [each for each in place.node.state.get("interfaces", ()) if each.get("type") == "ethernet"]
+    return len(found) == 1
+
+
+def _links(seen: Seen) -> Iterator[Link]:
+    """Yield the links of nodes that have the NICs for them."""
+    return (link for link in links(seen) if not _is_single(link.place))
+
+
+@rule("nic-missing")
+def nic_missing(seen: Seen) -> Iterator[Finding]:
+    """One attachment serves all nodes: where no interface has its name, pods stay in ContainerCreating."""
+    found = [(link, "is missing") for link in _links(seen) if link.interface is None and link.purpose != "bridge"]
+    remedy = "Use a name that every node has, or let the uplink make one (docs/uplinks.md)"
+    yield from _told(seen, "nic-missing", found, remedy)
+
+
+@rule("bridge-missing")
+def bridge_missing(seen: Seen) -> Iterator[Finding]:
+    """The plugin makes a bridge that is missing, without any uplink: pods get addresses, and nothing flows."""
+    found = [
+        (link, "is missing, and would be made without a NIC as its port")
+        for link in _links(seen)
+        if link.interface is None and link.purpose == "bridge"
+    ]
+    yield from _told(seen, "bridge-missing", found, "Make it with the uplink, or on the nodes")
+
+
+@rule("bridge-without-nic")
+def bridge_without_nic(seen: Seen) -> Iterator[Finding]:
+    """A bridge without a NIC as its port connects the pods of one node, and nothing else."""
+    found = []
+    for link in _links(seen):
+        if link.node.lists_ports(link.name) and not link.node.nics(link.name):
+            # OVN's own patch port, and a bond that is gone, are ports that lead nowhere.
+            ports = link.node.ports(link.name)
+            found.append((link, "has no NIC as its port" + (f", only {names(ports)}" if ports else "")))
+    yield from _told(seen, "bridge-without-nic", found, "Add the NIC for migration as its port")
+
+
+@rule("localnet-unmapped")
+def localnet_unmapped(seen: Seen) -> Iterator[Finding]:
+    """OVN connects a localnet by the mapping of that name: without one, pods get addresses, and nothing flows."""
+    attachment = seen.stack.attachment
+    if not isinstance(attachment, Localnet):
+        return
+    by_severity: defaultdict[Severity, list[Node]] = defaultdict(list)
+    for place in places(seen):
+        if not _is_single(place) and mapped_bridge(seen.stack, place) is None:
+            by_severity[place.severity].append(place.node)
+    for severity, nodes in by_severity.items():
+        yield seen.finding(
+            severity,
+            "localnet-unmapped",
+            _nodes(nodes),
+            f"{'has' if len(nodes) == 1 else 'have'} no bridge mapping of localnet {attachment.physical_network}",
+            "Map it with uplink.localnet, or correct attachment.physicalNetworkName",
+        )
+
+
+@rule("nic-type")
+def nic_type(seen: Seen) -> Iterator[Finding]:
+    """Each type of attachment has its own kind of interface; on another one, its pods do not start."""
+    found = []
+    for link in _links(seen):
+        if link.interface is not None and link.purpose != "base":
+            kind, (fitting, words) = link.node.kind(link.name), _FITTING[link.purpose]
+            if kind not in fitting:
+                who = f"attachment.type {seen.stack.attachment.type}"
+                found.append((link, f"is of type {kind}, and {who} takes {words}"))
+    yield from _told(seen, "nic-type", found, "Name another one, or choose another attachment.type")
+
+
+_FITTING: dict[Purpose, tuple[set[str], str]] = {
+    # An internal port of Open vSwitch is a device as any other, as br-ex is; who carries what is another rule's matter.
+    "master": (TYPES | {"ovs-interface"}, "a NIC, a VLAN interface, a bond or a Linux bridge"),
+    "bridge": ({"linux-bridge"}, "a Linux bridge (an Open vSwitch bridge takes type localnet)"),
+    "mapped": ({"ovs-bridge", "ovs-interface"}, "an Open vSwitch bridge (a Linux bridge takes type bridge)"),
+}
+
+
+@rule("nic-down")
+def nic_down(seen: Seen) -> Iterator[Finding]:
+    """Nothing passes a NIC that is down, and pods on it start all the same."""
+    found = []
+    for link in _links(seen):
+        # nmstate brings up what the uplink builds upon.
+        if link.interface is None or link.purpose == "base":
+            continue
+        nics = link.node.nics(link.name)
+        if link.interface.get("state") != "up":
+            found.append((link, f"is {link.interface.get('state', 'down')}"))
+        elif nics and all((nic.facts or {}).get("state") == "down" for nic in nics):
+            found.append((link, f"stands on {names(nic.name for nic in nics)} alone, which is down"))
+    yield from _told(seen, "nic-down", found, "Bring it up, and see the cable and the switch")
+
+
+@rule("nic-enslaved")
+def nic_enslaved(seen: Seen) -> Iterator[Finding]:
+    """A bridge or bond takes all traffic of its ports: nothing else on them sees any."""
+    found = []
+    for link in _links(seen):
+        group = link.place.group
+        ours = made(group, seen.stack.segment) if group else frozenset()
+        master = link.node.masters().get(link.name)
+        if master is None or master in ours or link.purpose not in {"master", "base"}:
+            continue
+        if link.node.kind(link.name) == "ovs-interface":
+            continue  # a bridge's own port is there for others to stand on
+        # The kernel hands tagged frames to a VLAN interface before a bridge sees them.
+        if not link.is_vlan_base or link.node.kind(master) in {"bond", "ovs-bond"}:
+            found.append((link, f"is a port of {master}"))
+    yield from _told(seen, "nic-enslaved", found, "Attach to what it is a port of, or free it")
+
+
+@rule("nic-default-route")
+def nic_default_route(seen: Seen) -> Iterator[Finding]:
+    """Migrations fill the NIC they use, and a mistake on that of the default route takes the node off the network."""
+    found = []
+    for link in _links(seen):
+        top = link.node.carries_default_route().get(link.name)
+        # A port of a bond or a bridge is the matter of nic-enslaved, unless that is what has the route.
+        is_port = link.name in link.node.masters() and link.name != top
+        if top is not None and not is_port and not link.is_vlan_base:
+            found.append((link, "has the default route" if top == link.name else f"carries the default route of {top}"))
+    mapped = [(link, f"{why}: {_SHARED_BY_OVN}") for link, why in found if link.purpose == "mapped"]
+    others = [(link, why) for link, why in found if link.purpose != "mapped"]
+    remedy = "Accept it, or map the localnet to an OVS bridge with a NIC of its own"
+    yield from _told(seen, "nic-default-route", mapped, remedy, severity="warning")
+    yield from _told(seen, "nic-default-route", others, "Use another NIC")
+
+
+_SHARED_BY_OVN = "OVN shares that bridge between the cluster's own traffic and migrations, which works, and slows both"
+
+
+@rule("default-route-shared")
+def default_route_shared(seen: Seen) -> Iterator[Finding]:
+    """A VLAN on what carries the default route works, and shares it: Red Hat's documents advise against it."""
+    found = []
+    for link in _links(seen):
+        if link.is_vlan_base:
+            top = link.node.carries_default_route().get(link.name)
+            shared = None if top is None else (link.name, top)
+        else:
+            shared = link.node.shares_default_route(link.name)
+        if shared is not None:
+            found.append((link, shares(*shared, itself=link.name)))
+    yield from _told(seen, "default-route-shared", found, SHARED_REMEDY, severity="warning")
+
+
+@rule("nic-mtu")
+def nic_mtu(seen: Seen) -> Iterator[Finding]:
+    """A pod's interface cannot have a larger MTU than what it stands on: the plugin fails, or frames are dropped."""
+    found = []
+    for link in _links(seen):
+        if link.mtu is None:
+            continue
+        for layer in link.below:
+            most = _mtu(link, layer)
+            if most is not None and most[1] < link.mtu:
+                of = "has" if layer.name == link.name else f"stands on {layer.name} with"
+                found.append((link, f"{of} MTU {most[0]}{most[1]}, and {link.mtu} is needed,"))
+    remedy = "Raise it on the nodes and at the switch, or lower segment.mtu for all clusters"
+    yield from _told(seen, "nic-mtu", found, remedy)
+
+
+def _mtu(link: Link, layer: Layer) -> tuple[str, int] | None:
+    """Return what an interface can carry, in bytes: its MTU, or the most that it can have where it is about to get one.
+
+    A bridge's own MTU, and that of its internal port, are those of the node's own packets.
+    """
+    facts = layer.facts or {}
+    if layer.kind in {"ovs-bridge", "ovs-interface"} and link.purpose != "master":
+        return None
+    if layer.kind == "linux-bridge" and link.purpose == "bridge":
+        return None
+    mtu, most = facts.get("mtu"), facts.get("max-mtu")
+    if mtu is not None and link.purpose != "base":
+        return "", int(mtu)
+    return None if most is None else ("at most ", int(most))
+
+
+@rule("nic-vlan")
+def nic_vlan(seen: Seen) -> Iterator[Finding]:
+    """A VLAN interface of another tag leads to another network; the pods find nobody there."""
+    segment, tags = seen.stack.segment, attachment_tags(seen.stack.attachment, seen.stack.segment)
+    found = []
+    for link in _links(seen):
+        for layer in link.below if link.purpose != "base" and segment.vlan is not None and not tags else ():
+            tag = layer.facts and layer.facts.get("vlan", {}).get("id")
+            if tag and layer.tags == (tag,) and tag != segment.vlan:
+                of = "tags" if layer.name == link.name else f"stands on {layer.name}, which tags"
+                found.append((link, f"{of} VLAN {tag}, and segment.vlan is {segment.vlan},"))
+    yield from _told(seen, "nic-vlan", found, f"Use the interface of VLAN {segment.vlan}")
+
+
+@rule("uplink-double-tag")
+def double_tag(seen: Seen) -> Iterator[Finding]:
+    """Either the attachment tags or an interface of the node does: two tags reach no other cluster."""
+    tags = attachment_tags(seen.stack.attachment, seen.stack.segment)
+    key = "attachment.vlanID" if isinstance(seen.stack.attachment, Localnet) else "attachment.vlan"
+    found = []
+    for link in _links(seen):
+        for layer in link.below if link.purpose != "base" else ():
+            if not layer.tags or not layer.facts or "vlan" not in layer.facts:
+                continue
+            if tags:
+                first = f"{key} tags with {names(tags)}"
+                found.append((link, f"stands on {layer.name}, which tags with {layer.tags[-1]} what {first} already,"))
+            elif len(layer.tags) > 1:
+                found.append((link, f"stands on {layer.name}: tags {names(layer.tags)}, one inside the other,"))
+    remedy = f"Leave {key} out, or attach to a bridge whose port is no VLAN interface" if tags else "Use one VLAN"
+    yield from _told(seen, "uplink-double-tag", found, remedy)
+
+
+@rule("uplink-trunk")
+def trunk_passes(seen: Seen) -> Iterator[Finding]:
+    """The bridge's port lets through what the attachment sends; anything else is dropped without a word."""
+    tags = attachment_tags(seen.stack.attachment, seen.stack.segment) or (0,)
+    found = []
+    for link in _links(seen):
+        for layer in link.below if link.purpose in {"bridge", "mapped"} else ():
+            kind = link.node.kind(layer.above or "")
+            if layer.above != link.name or not layer.filter or not link.node.nics(layer.name):
+                continue
+            missing = [tag for tag in tags if not passes(layer.filter, tag, kind=kind)]
+            if missing:
+                what = f"VLAN {missing[0]} of the attachment" if missing[0] else "the attachment's untagged frames"
+                found.append((link, f"has port {layer.name}, {_filter(layer.filter)}, which does not let {what} pass,"))
+    yield from _told(seen, "uplink-trunk", found, "Add the VLAN to the port, or correct the attachment's")
+
+
+def _filter(of: Mapping[str, Any]) -> str:
+    """Say what a port's VLAN filter is."""
+    if of.get("mode") == "access":
+        return f"an access port of VLAN {of.get('tag')}"
+    ranges = [each.get("id-range") for each in of.get("trunk-tags") or ()]
+    ends = [f"{each['min']}-{each['max']}" if each else None for each in ranges]
+    ids = [each.get("id") for each in of.get("trunk-tags") or ()]
+    return f"a trunk of VLAN {names(end or number for end, number in zip(ends, ids, strict=True))}"
+
+
+def _told(
+    seen: Seen, code: str, found: Iterable[tuple[Link, str]], remedy: str, *, severity: Severity | None = None
+) -> Iterator[Finding]:
+    """Yield one finding for each interface and reason, with its nodes: hundreds of them have one mistake."""
+    grouped: defaultdict[tuple[str, str, Severity, str], list[Node]] = defaultdict(list)
+    for link, why in found:
+        grouped[link.name, why, severity or link.place.severity, link.place.pods].append(link.node)
+    for (name, why, of_severity, pods), nodes in grouped.items():
+        if len(nodes) == 1:
+            key, rule_ = f"Node {nodes[0].name} NIC {name}", f"{why.rstrip(',')}; {pods} may run there"
+        else:
+            key, rule_ = f"NIC {name}", f"{why} on {names(node.name for node in nodes)}; {pods} may run there"
+        yield seen.finding(of_severity, code, key, rule_, remedy)
+
+
+def _nodes(nodes: Iterable[Node]) -> str:
+    return f"Node {names(node.name for node in nodes)}"
+
+
+RULES = (
+    handlers_none,
+    slice_short,
+    node_state_missing,
+    node_selected_twice,
+    nic_single,
+    nic_missing,
+    bridge_missing,
+    bridge_without_nic,
+    localnet_unmapped,
+    nic_type,
+    nic_down,
+    nic_enslaved,
+    nic_default_route,
+    default_route_shared,
+    nic_mtu,
+    nic_vlan,
+    double_tag,
+    trunk_passes,
+)

@@ -1,0 +1,173 @@
+"""What others on a cluster hand out of the segment's addresses: pools of attachments and of user-defined networks.
+
+Read as each IPAM plugin reads its configuration. whereabouts: its sources, and what the real plugin was seen to give;
+host-local and static: the documentation of the CNI plugins; OVN-Kubernetes: multi-homing.md and the CRD of
+ClusterUserDefinedNetwork.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from components.ownership import labels
+from config.attachment.localnet import OvnIpam
+from config.types.addressing import AddressRange
+from mignet.kube.kinds import CLUSTER_USER_NETWORK, NETWORK_ATTACHMENT, Object
+from mignet.kube.network.cni_configuration import address, excluded, whereabouts_range
+from mignet.kube.objects import name_of, value_at
+from mignet.kube.snapshot import UnreadError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from config.types.addressing import Network
+    from mignet.checks.preflight.seen import Seen
+
+_OVN = "ovn-k8s-cni-overlay"
+_LOCALNET = "localnet"
+"""A layer 2 or layer 3 network of OVN is no neighbour of the segment, whatever its addresses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Addresses that somebody else hands out. `book` is where whereabouts counts them, None elsewhere."""
+
+    owner: str
+    given: tuple[AddressRange, ...]
+    """In order, without what is excluded; never empty."""
+    book: str | None = None
+    checks_others: bool = False
+
+
+def other_attachments(seen: Seen) -> Iterator[tuple[Object, Mapping[str, Any]]]:
+    """Yield each plugin, chained ones too, of every attachment but this stack's own. Raises UnreadError."""
+    stack = seen.stack
+    own = labels(stack.name).items()
+    for live in seen.all(NETWORK_ATTACHMENT):
+        metadata = live["metadata"]
+        if metadata["name"] == stack.network and metadata["namespace"] == stack.cluster.namespace:
+            continue
+        # With rollout: rename, the one before is still there.
+        if own <= metadata.get("labels", {}).items():
+            continue
+        for plugin in plugins(live):
+            yield live, plugin
+
+
+def plugins(live: Object) -> list[Mapping[str, Any]]:
+    """Return the plugins of an attachment: one, or those of a chain; none when it is not readable."""
+    try:
+        config = json.loads(live.get("spec", {}).get("config") or "{}")
+    except ValueError:
+        return []
+    chain = config.get("plugins", [config]) if isinstance(config, dict) else []
+    return [plugin for plugin in chain if isinstance(plugin, dict)]
+
+
+def pools(seen: Seen) -> Iterator[Pool]:
+    """Yield what others hand out, attachments first. Raises UnreadError."""
+    networks = _user_networks(seen)
+    known = {each["metadata"]["name"] for each in networks}
+    for live, plugin in other_attachments(seen):
+        # What the controller of a user-defined network writes is said of that network.
+        if known.isdisjoint(_owners(live)):
+            yield from _of_plugin(name_of(live), plugin)
+    for network in networks:
+        yield from _of_user_network(network)
+
+
+def _user_networks(seen: Seen) -> tuple[Object, ...]:
+    try:
+        return seen.all(CLUSTER_USER_NETWORK)
+    except UnreadError as unread:
+        if unread.error.reason == "not-served":
+            return ()
+        raise
+
+
+def _owners(live: Object) -> set[str]:
+    references = live["metadata"].get("ownerReferences") or ()
+    return {each["name"] for each in references if each.get("kind") == CLUSTER_USER_NETWORK.kind and each.get("name")}
+
+
+def _of_plugin(owner: str, plugin: Mapping[str, Any]) -> Iterator[Pool]:
+    ipam = plugin.get("ipam")
+    if isinstance(ipam, dict) and ipam.get("type") == "whereabouts":
+        yield from _of_whereabouts(owner, ipam)
+    elif isinstance(ipam, dict) and ipam.get("type") == "host-local":
+        yield from _of_host_local(owner, ipam)
+    elif isinstance(ipam, dict) and ipam.get("type") == "static":
+        yield from _of_static(owner, ipam)
+    elif plugin.get("type") == _OVN and plugin.get("topology") == _LOCALNET:
+        yield from _of_ovn(owner, _listed(plugin.get("subnets")), _listed(plugin.get("excludeSubnets")))
+
+
+def _of_whereabouts(owner: str, ipam: Mapping[str, Any]) -> Iterator[Pool]:
+    checks = ipam.get("enable_overlapping_ranges") is not False
+    for each in (ipam, *_dicts(ipam.get("ipRanges"))):
+        if found := whereabouts_range(each.get("range"), each.get("range_start"), each.get("range_end")):
+            subnet, span = found
+            # One that it cannot read fails every pod; what it would spare is not known.
+            taken = [block for text in each.get("exclude") or () if (block := excluded(text))]
+            yield from _pool(owner, span, taken, book=book(subnet, ipam.get("network_name")), checks_others=checks)
+
+
+def _of_host_local(owner: str, ipam: Mapping[str, Any]) -> Iterator[Pool]:
+    """Its flat form is one more of its `ranges`; it never gives the gateway, the first address where none is named."""
+    listed = [each for range_set in ipam.get("ranges") or () if isinstance(range_set, list) for each in range_set]
+    for each in _dicts([ipam, *listed]):
+        if found := whereabouts_range(each.get("subnet"), each.get("rangeStart"), each.get("rangeEnd")):
+            subnet, span = found
+            gateway = address(each.get("gateway")) or subnet.network_address + 1
+            yield from _pool(owner, span, [AddressRange(gateway, gateway)])
+
+
+def _of_static(owner: str, ipam: Mapping[str, Any]) -> Iterator[Pool]:
+    for each in _dicts(ipam.get("addresses")):
+        if one := address(str(each.get("address")).partition("/")[0]):
+            yield Pool(owner, (AddressRange(one, one),))
+
+
+def _of_ovn(owner: str, subnets: Iterable[object], without: Iterable[object]) -> Iterator[Pool]:
+    taken = [block for text in without if (block := excluded(text))]
+    for text in subnets:
+        if found := whereabouts_range(text, None, None):
+            subnet, span = found
+            known = span.clipped(OvnIpam.window(subnet))
+            if known is not None:
+                yield from _pool(owner, known, taken)
+
+
+def _of_user_network(live: Object) -> Iterator[Pool]:
+    found = value_at(live, "spec.network.localnet")
+    if not isinstance(found, dict) or value_at(live, "spec.network.topology") != "Localnet":
+        return
+    # With its IPAM off it has no subnets: its API demands it.
+    yield from _of_ovn(name_of(live), found.get("subnets") or (), found.get("excludeSubnets") or ())
+
+
+def _pool(
+    owner: str,
+    span: AddressRange,
+    taken: Iterable[AddressRange],
+    *,
+    book: str | None = None,
+    checks_others: bool = False,
+) -> Iterator[Pool]:
+    if given := tuple(span.without(taken)):
+        yield Pool(owner, given, book, checks_others)
+
+
+def _dicts(items: object) -> list[Mapping[str, Any]]:
+    return [each for each in items if isinstance(each, dict)] if isinstance(items, list | tuple) else []
+
+
+def _listed(text: object) -> list[str]:
+    return [each.strip() for each in str(text or "").split(",")]
+
+
+def book(subnet: Network, network_name: object) -> str:
+    """Name a pool of whereabouts: attachments of one range and one network name share it."""
+    return f"{network_name or ''}@{subnet}"

@@ -1,0 +1,58 @@
+"""Check stacks from their files alone: each by itself, and against all others of the project."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from config.files.fleet_files import read_fleet
+from config.finding import Finding
+from config.loading import WAIVABLE
+from config.rules.fleet_rules import CODES as FLEET_CODES
+from config.rules.waivable_codes import ALSO_LIVE, WAIVABLE_LIVE
+from mignet.fleet.results import Checked
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from config.files.fleet_files import FleetFiles
+    from config.files.project_files import Project
+
+
+def check(project: Project, names: Collection[str] = ()) -> Checked:
+    """Check the named stacks, or all of them, against each other and all others of the project."""
+    files = read_fleet(project, also=names)
+    chosen = tuple(sorted(names or project.stack_names()))
+    found = [*files.findings, *files.between()]
+    found += _unused_waivers(files, found)
+    wanted = set(chosen)
+    about = [finding for finding in found if not wanted.isdisjoint({finding.stack, finding.peer})]
+    about.sort(key=lambda finding: finding.stack)
+    unread = f"not compared with the others, as they cannot be read: {', '.join(files.unread)}"
+    return Checked(project, chosen, tuple(about), (unread,) if files.unread else ())
+
+
+def _unused_waivers(files: FleetFiles, found: Iterable[Finding]) -> Iterator[Finding]:
+    used = {
+        (name, finding.code)
+        for finding in found
+        if finding.waived is not None
+        for name in (finding.stack, finding.peer)
+    }
+    for stack in files.fleet.stacks:
+        for code in stack.waivers:
+            # Whether a cluster has what is waived, no file says; with a stack missing, what it is for may be hidden.
+            if (
+                code not in WAIVABLE - WAIVABLE_LIVE - ALSO_LIVE
+                or (stack.name, code) in used
+                or (files.unread and code in FLEET_CODES)
+            ):
+                continue
+            yield Finding(
+                "warning",
+                "waiver-unused",
+                stack.name,
+                f"waivers.{code}",
+                stack.waivers[code],
+                "waives what is not broken",
+                "Remove it, so that it hides nothing later",
+            )

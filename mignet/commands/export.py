@@ -1,0 +1,107 @@
+"""`mignet export`: hand the fleet over to the Pulumi Kubernetes Operator, or to a CI."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from mignet.commands.arguments import All, Cwd, Stacks, chosen, mistake, project_in
+from mignet.exports.operator_stacks import SecretKey, Wanted, objects
+from mignet.exports.text import as_yaml
+from mignet.exports.workflow import workflow
+
+app = typer.Typer(no_args_is_help=True, help="Hand the fleet over to machines that run it without a person.")
+
+
+@app.command()
+def operator(
+    stacks: Stacks = None,
+    *,
+    repository: Annotated[str, typer.Option("--repo", help="URL of the git repository with the stack files.")],
+    kubeconfig: Annotated[
+        str, typer.Option("--kubeconfig-secret", metavar="NAME:KEY", help="The Secret with all clusters' contexts.")
+    ],
+    all_: All = False,
+    branch: Annotated[str, typer.Option("--branch", help="The branch to apply.")] = "main",
+    directory: Annotated[str, typer.Option("--dir", help="The project's folder in the repository.")] = "",
+    namespace: Annotated[str, typer.Option("--namespace", help="Where the objects live.")] = "migration-network",
+    organization: Annotated[
+        str, typer.Option("--organization", help="Of Pulumi Cloud; other backends know only `organization`.")
+    ] = "organization",
+    backend: Annotated[str | None, typer.Option("--backend", help="URL of the state backend.")] = None,
+    secrets: Annotated[
+        list[str] | None,
+        typer.Option("--secret", metavar="VARIABLE=NAME:KEY", help="An environment variable from a Secret."),
+    ] = None,
+    every: Annotated[int, typer.Option("--every", min=60, help="Seconds between two looks for drift.")] = 600,
+    detect_only: Annotated[bool, typer.Option("--detect-only", help="Report drift, and change nothing.")] = False,
+    image: Annotated[str | None, typer.Option("--image", help="The workspace's image, of a mirror.")] = None,
+    cwd: Cwd = Path(),
+) -> None:
+    """Write Stack objects of the Pulumi Kubernetes Operator; secrets and the backend by reference only."""
+    from mignet.fleet.loading import load
+
+    project = project_in(cwd)
+    loaded = load(project, chosen(project, stacks, all_=all_))
+    wanted = Wanted(
+        repository=repository,
+        kubeconfig=_secret("--kubeconfig-secret", kubeconfig),
+        branch=branch,
+        directory=directory,
+        namespace=namespace,
+        organization=organization,
+        backend=backend,
+        environment=dict(_variable(each) for each in secrets or ()),
+        every=every,
+        detect_only=detect_only,
+        image=image,
+    )
+    comment = "Written by `mignet export operator`, for the Pulumi Kubernetes Operator 2."
+    sys.stdout.write(as_yaml(objects(project.name, loaded, wanted), comment=comment))
+
+
+@app.command()
+def ci(
+    stacks: Stacks = None,
+    *,
+    all_: All = False,
+    engine: Annotated[Literal["pulumi", "direct"], typer.Option("--engine", help="What applies.")] = "pulumi",
+    branch: Annotated[str, typer.Option("--branch", help="The branch whose pushes are applied.")] = "main",
+    image: Annotated[str, typer.Option("--runner", help="Label of the runners, which must reach the clusters.")] = (
+        "ubuntu-latest"
+    ),
+    cwd: Cwd = Path(),
+) -> None:
+    """Write a workflow of GitHub Actions: the plan as a comment on pull requests, applied after the merge.
+
+    With waves in Pulumi.yaml, each is a job that waits for the one before.
+    """
+    from mignet.commands.selection import waves_of
+    from mignet.fleet.loading import load
+
+    project = project_in(cwd)
+    names = [stack.name for stack in load(project, chosen(project, stacks, all_=all_))]
+    waves = waves_of(project, names) or [names]
+    comment = (
+        "Written by `mignet export ci`; goes to .github/workflows/migration-network.yaml.\n"
+        "Secrets: KUBECONFIG (all clusters' contexts), and those of the state backend."
+    )
+    sys.stdout.write(as_yaml([workflow(waves, engine=engine, branch=branch, image=image)], comment=comment))
+
+
+def _secret(option: str, text: str) -> SecretKey:
+    name, colon, key = text.partition(":")
+    if not (name and colon and key):
+        # What stands there may be the secret itself: it is not repeated.
+        mistake(option, "names no key of a Secret", "Write NAME:KEY")
+    return SecretKey(name, key)
+
+
+def _variable(text: str) -> tuple[str, SecretKey]:
+    variable, equals, secret = text.partition("=")
+    if not (variable and equals):
+        mistake("--secret", "names no variable", "Write VARIABLE=NAME:KEY")
+    return variable, _secret("--secret", secret)

@@ -1,0 +1,140 @@
+"""`mignet preflight` and `mignet verify`: look at clusters, and say what was found."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mignet.commands.arguments import (
+    CONFIGURATION,
+    DECLINED,
+    LOOK,
+    UNCHANGED,
+    AllowNotJudged,
+    Many,
+    OutputChoice,
+    Yes,
+    agrees,
+    failure,
+    mistake,
+    over_many,
+    project_in,
+)
+
+if TYPE_CHECKING:
+    from mignet.fleet.loading import Readable
+    from mignet.fleet.results import Checked
+    from mignet.outputs import Output
+
+app = typer.Typer()
+
+
+@app.command(rich_help_panel=LOOK)
+@over_many
+def preflight(many: Many, *, output: OutputChoice = "table", allow_not_judged: AllowNotJudged = False) -> None:
+    """Look whether clusters are fit for what their stacks declare, and change nothing; exit 1 if one is not."""
+    from mignet.commands.selection import pick
+    from mignet.fleet.loading import load_readable
+    from mignet.operations import apply
+
+    project = project_in(many.cwd)
+    picked = pick(project, "preflight", many)
+    readable = load_readable(project, picked.names)
+    with picked.under_way() as course:
+        readable.tell(course)
+        checked = asyncio.run(apply.preflight(project, readable.stacks, course))
+    _finish(readable, checked, output, allow_not_judged=allow_not_judged)
+
+
+@app.command(rich_help_panel=LOOK)
+@over_many
+def verify(
+    many: Many,
+    *,
+    output: OutputChoice = "table",
+    stuck_after: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Patience with a pod whose start fails.")
+    ] = 30.0,
+    with_peers: Annotated[bool, typer.Option("--peers/--no-peers", help="Compare addresses with the peers'.")] = True,
+    vm: Annotated[
+        str | None,
+        typer.Option(metavar="NAMESPACE/NAME", help="Prove the way of this virtual machine's last migration."),
+    ] = None,
+    migrate: Annotated[
+        str | None, typer.Option(metavar="NAMESPACE/NAME", help="Migrate this virtual machine once, and prove the way.")
+    ] = None,
+    allow_not_judged: AllowNotJudged = False,
+    yes: Yes = False,
+) -> None:
+    """Wait for the operators, and prove that the pods that migrate use the network; exit 1 if they do not.
+
+    It waits for --timeout, 1800 seconds unless it is given, and looks once with 0. It changes nothing, except that
+    --migrate creates one VirtualMachineInstanceMigration.
+    """
+    from mignet.checks.verify import Patience
+    from mignet.commands.selection import pick
+    from mignet.fleet.loading import load_readable
+    from mignet.operations import verify_fleet
+
+    project = project_in(many.cwd)
+    picked = pick(project, "verify", many)
+    readable = load_readable(project, picked.names)
+    machine = _machine(vm, migrate, readable)
+    timeout = Patience().timeout if many.timeout is None else many.timeout
+    with picked.under_way() as course:
+        patience = Patience(timeout, stuck_after)
+        readable.tell(course)
+        checked = asyncio.run(
+            verify_fleet.prove(project, readable.stacks, patience, with_peers=with_peers, course=course)
+        )
+    if machine and not checked.blocks:
+        if migrate and not yes and not _agreed(machine):
+            _show(readable, checked, output)
+            typer.echo(UNCHANGED, err=output != "table")
+            raise typer.Exit(DECLINED)
+        within = timeout if migrate else None
+        with picked.under_way() as course:
+            way = verify_fleet.prove_machine(project, readable.stacks[0], machine, migrate_within=within, course=course)
+            checked = checked.with_(asyncio.run(way))
+    _finish(readable, checked, output, allow_not_judged=allow_not_judged)
+
+
+def _machine(vm: str | None, migrate: str | None, readable: Readable) -> str | None:
+    """Return the virtual machine that is meant. Raises ConfigError."""
+    if vm and migrate:
+        mistake("--vm", "and --migrate exclude each other", "Give one of them")
+    machine = vm or migrate
+    if machine is None:
+        return None
+    option = "--vm" if vm else "--migrate"
+    if machine.count("/") != 1 or not all(machine.split("/")):
+        mistake(f"{option} {machine}", "is not NAMESPACE/NAME", "Write it as my-namespace/my-vm")
+    if len(readable.stacks) + len(readable.refused) != 1:
+        mistake(option, "is about one cluster", "Name one stack")
+    return machine
+
+
+def _agreed(machine: str) -> bool:
+    if not sys.stdin.isatty():
+        mistake("--migrate", "asks before it changes anything", "Say --yes where nobody can answer")
+    return agrees(f"Migrate {machine} now?")
+
+
+def _finish(readable: Readable, checked: Checked, output: Output, *, allow_not_judged: bool) -> None:
+    checked = _show(readable, checked, output)
+    if readable.refused:
+        raise typer.Exit(CONFIGURATION)
+    if checked.blocks or (checked.not_judged and not allow_not_judged):
+        raise typer.Exit(failure(checked.findings))
+
+
+def _show(readable: Readable, checked: Checked, output: Output) -> Checked:
+    from mignet.outputs import RENDER
+
+    checked = readable.added_to(checked)
+    typer.echo(RENDER[output](checked, Path.cwd()), nl=False)
+    return checked

@@ -1,0 +1,193 @@
+"""The last checkup, as it is kept in its JSON file: which ways were measured, what came of them, and whether it counts.
+
+What was measured is true for the moment: after some hours nobody knows any more, and it says so instead of good or bad.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from config.finding import Finding
+from mignet.fleet.journal import place
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from config.files.project_files import Project
+
+HOURS = 24.0
+"""How long a checkup counts, where nobody says otherwise."""
+_FORM = "%Y-%m-%dT%H:%M:%SZ"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What one node measured of another; `rtt` in milliseconds, `mtu` in bytes, None where it was not measured."""
+
+    source: tuple[str, str]
+    target: tuple[str, str]
+    ok: bool
+    reason: str
+    rtt: float | None
+    mtu: int | None
+
+    @property
+    def words(self) -> str:
+        """The way, and what came of it."""
+        found = self.reason or ", ".join(
+            filter(None, (f"{self.rtt:.2g} ms" if self.rtt is not None else "", f"MTU {self.mtu}" if self.mtu else ""))
+        )
+        return f"{'/'.join(self.source)} → {'/'.join(self.target)}: {found or 'well'}"
+
+
+@dataclass(frozen=True)
+class Checkup:
+    """One run. `begun` is in UTC; of the `possible` ways, `measured` were."""
+
+    begun: datetime
+    possible: int
+    measured: int
+    ways: tuple[Way, ...]
+    findings: tuple[Finding, ...]
+    left_out: tuple[str, ...]
+    problems: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """The nodes with which something is wrong, by stack and name, and the code of what."""
+    hours: float = HOURS
+    """How long it counts."""
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is young enough to be believed."""
+        return self.now - self.begun <= timedelta(hours=self.hours)
+
+    @property
+    def broken(self) -> tuple[Way, ...]:
+        """The ways that are not as they should be."""
+        return tuple(way for way in self.ways if not way.ok)
+
+    @property
+    def when(self) -> str:
+        """How long ago it was, and its date."""
+        return f"{_ago(self.now - self.begun)} ago ({self.begun:%Y-%m-%d %H:%M} UTC)"
+
+    @property
+    def words(self) -> str:
+        """What came of it in a sentence."""
+        if not self.counts:
+            return f"unknown: the last checkup was {self.when}, and counts for {self.hours:g} hours; run mignet checkup"
+        return (
+            f"{len(self.ways) - len(self.broken)} of {len(self.ways)} measured ways are well; of {self.possible:,}"
+            f" possible ones {self.measured:,} were measured, {self.when}"
+        )
+
+    @property
+    def outcome(self) -> str:
+        """The same as a part of another sentence."""
+        if not self.counts:
+            return f"unknown between the nodes, as the last checkup was {self.when}"
+        return f"measured between the nodes {self.when}: {len(self.ways) - len(self.broken)} of {len(self.ways)} well"
+
+    @cached_property
+    def between(self) -> Mapping[tuple[str, str], tuple[Way, ...]]:
+        """The ways from one stack to another."""
+        found: dict[tuple[str, str], list[Way]] = {}
+        for way in self.ways:
+            found.setdefault((way.source[0], way.target[0]), []).append(way)
+        return {key: tuple(ways) for key, ways in found.items()}
+
+    @cached_property
+    def nodes(self) -> frozenset[tuple[str, str]]:
+        """The nodes that were measured, by stack and name."""
+        return frozenset(end for way in self.ways for end in (way.source, way.target))
+
+
+NOTHING = "nothing was measured between the nodes (mignet checkup does)"
+
+
+def outcome(checkup: Checkup | None) -> str:
+    """Say what was measured, as a part of a sentence about what objects tell."""
+    return NOTHING if checkup is None else checkup.outcome
+
+
+def last(project: Project, path: Path | None = None, *, hours: float = HOURS) -> Checkup | None:
+    """Return the checkup in a file, else the project's last one; None when there is none. It counts for `hours`.
+
+    Raises OSError when a named file cannot be read, and ValueError when it is no result of a checkup.
+    """
+    # Where mignet checkup keeps it.
+    path_ = path or place(project, "checkup-result")
+    try:
+        text = path_.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        if path is not None:
+            raise
+        return None
+    try:
+        return replace(_read(json.loads(text)), hours=hours)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        msg = f"{path_} is no result of a checkup"
+        raise ValueError(msg) from error
+
+
+def about(checkup: Checkup, stacks: Sequence[str]) -> list[Finding]:
+    """Return its findings about these stacks, each with its date; none when it counts no more."""
+    names = set(stacks)
+    return [
+        replace(each, rule=f"{each.rule} (measured {checkup.when})")
+        for each in checkup.findings
+        if checkup.counts and not names.isdisjoint({each.stack, each.peer})
+    ]
+
+
+def _ago(age: timedelta) -> str:
+    minutes = max(int(age.total_seconds() // 60), 0)
+    for size, unit in ((24 * 60, "day"), (60, "hour"), (1, "minute")):
+        if count := minutes // size:
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return "less than a minute"
+
+
+def _read(content: Mapping[str, Any]) -> Checkup:
+    return Checkup(
+        begun=datetime.strptime(content["begun"], _FORM).replace(tzinfo=UTC),
+        possible=int(content["coverage"]["possible"]),
+        measured=int(content["coverage"]["measured"]),
+        ways=tuple(
+            Way(
+                (str(each["source"]["stack"]), str(each["source"]["node"])),
+                (str(each["target"]["stack"]), str(each["target"]["node"])),
+                ok=bool(each["ok"]),
+                reason=str(each["reason"] or ""),
+                rtt=None if each["rttMs"] is None else float(each["rttMs"]),
+                mtu=None if each["pathMtu"] is None else int(each["pathMtu"]),
+            )
+            for each in content["pairs"]
+        ),
+        findings=tuple(_finding(each) for each in content["findings"]),
+        left_out=tuple(str(each) for each in content["leftOut"]),
+        problems={
+            (str(cluster["stack"]), str(node["name"])): str(node["problem"])
+            for cluster in content["clusters"]
+            for node in cluster["nodes"]
+            if node["problem"]
+        },
+    )
+
+
+def _finding(each: Mapping[str, Any]) -> Finding:
+    """Take a finding apart again: its message is its whole sentence."""
+    key, remedy, waived = str(each["key"]), str(each["remedy"]), each["waived"]
+    sentence = str(each["message"]).removeprefix(f"{each['stack']}: ").removeprefix(key).strip()
+    if waived is not None:
+        sentence = sentence.removesuffix(f"(waived: {waived})").strip()
+    rule = sentence.removesuffix(remedy).strip().removesuffix(".")
+    severity = each["severity"]
+    if severity not in {"error", "warning", "info"}:
+        raise ValueError(severity)
+    return Finding(severity, str(each["code"]), str(each["stack"]), key, None, rule, remedy, waived, each["peer"])

@@ -1,0 +1,133 @@
+"""How a run goes, on stderr: on a terminal a live line for each stack, elsewhere a line for each change."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Self, get_args
+
+from mignet.fleet.concurrency import State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+
+SPARE_LINES = 4
+"""Lines of a terminal that stay free, so that what was told last is still seen above the live ones."""
+
+
+class Board:
+    """What is shown of a run while it is under way. Use it as a context manager; a stack alone has no end to tell."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._begun = time.monotonic()
+        self._states: dict[str, State] = dict.fromkeys(names, "waiting")
+        self._since: dict[str, float] = {}
+        self._lines: dict[str, str] = {}
+        self._live: Any = None
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            self._live = _Live(self)
+            self._live.resume()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.pause()
+        self._live = None
+
+    def pause(self) -> None:
+        """Take the live lines away, so that something else may be shown, or asked."""
+        if self._live:
+            self._live.pause()
+
+    def watch(self, name: str, state: State, said: str = "") -> None:
+        """Show a stack's new state."""
+        ended = state not in {"waiting", "running"}
+        if self._states.get(name) == state and said == self._lines.get(name, ""):
+            return
+        self._states[name] = state
+        self._lines[name] = said
+        if state == "running":
+            self._since.setdefault(name, time.monotonic())
+            if self._live:
+                self._live.resume()
+        elif ended and len(self._states) > 1 and not self._live:
+            first = said.partition("\n")[0].removeprefix(f"{name}: ")
+            self.tell(f"{name}: {first if first.startswith(state) else f'{state}: {first}' if first else state}")
+
+    def say(self, name: str, line: str) -> None:
+        """Show what a stack waits for."""
+        self._lines[name] = line
+        if not self._live:
+            self.tell(f"{name}: {line}")
+
+    def tell(self, line: str) -> None:
+        """Show a line about the run as a whole."""
+        if self._live:
+            self._live.tell(line)
+        else:
+            print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+    def rows(self, room: int) -> list[tuple[bool, str, str]]:
+        """Return what fits into so many lines: whether the stack runs, its line, and for how long.
+
+        Those that run come first, then those that did not end well, then a count of all.
+        """
+        running = [name for name, state in self._states.items() if state == "running"]
+        ended_badly = [
+            name for name, state in self._states.items() if state in {"failed", "timed out", "stopped", "not started"}
+        ]
+        shown = [*running, *reversed(ended_badly)]
+        fitting = shown if len(shown) < room else shown[: max(room - 1, 0)]
+        rows = []
+        for name in fitting:
+            state, line = self._states[name], self._lines.get(name, "").partition("\n")[0].removeprefix(f"{name}: ")
+            seconds = f"{time.monotonic() - self._since[name]:.0f} s" if state == "running" else ""
+            text = (
+                line or "…" if state == "running" or line.startswith(state) else f"{state}: {line}" if line else state
+            )
+            rows.append((state == "running", f"{name}: {text}", seconds))
+        if len(self._states) > 1:
+            counts = Counter(self._states.values())
+            told = ", ".join(f"{counts[state]} {state}" for state in get_args(State) if counts[state])
+            rows.append((False, f"{len(self._states)} clusters: {told}", f"{time.monotonic() - self._begun:.0f} s"))
+        return rows
+
+
+class _Live:
+    """The board on a terminal, which only it needs rich for."""
+
+    def __init__(self, board: Board) -> None:
+        from rich.console import Console
+        from rich.live import Live
+        from rich.spinner import Spinner
+        from rich.table import Table
+        from rich.text import Text
+
+        console, spinner = Console(stderr=True), Spinner("dots")
+
+        def table() -> Table:
+            grid = Table.grid(padding=(0, 1))
+            for runs, line, seconds in board.rows(max(console.height - SPARE_LINES, 1)):
+                text = Text(line, no_wrap=True, overflow="ellipsis")
+                grid.add_row(spinner if runs else " ", text, Text(seconds, style="dim"))
+            return grid
+
+        self._console = console
+        self._live = Live(console=console, get_renderable=table, transient=True, refresh_per_second=8)
+
+    def resume(self) -> None:
+        if not self._live.is_started:
+            self._live.start()
+
+    def pause(self) -> None:
+        if self._live.is_started:
+            self._live.stop()
+
+    def tell(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False)

@@ -1,0 +1,85 @@
+"""What was found about some stacks: a value that every output renders."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from config.finding import folded
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from config.files.project_files import Project
+    from config.finding import Finding
+
+
+MOST = 10
+"""Stacks that a sentence names at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a look at stacks, or at their clusters, found; the findings are in the stacks' order.
+
+    `left_out` has a sentence for what could not be looked at, so that nothing is said of it.
+    """
+
+    project: Project
+    stacks: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    left_out: tuple[str, ...]
+    proven: tuple[str, ...] = ()
+    """A sentence for each stack of which something was proven, and what."""
+    not_judged: Mapping[str, int] = field(default_factory=dict)
+    """How many rules could not be judged, for each stack where there are any."""
+
+    def with_(self, more: Checked) -> Checked:
+        """Return both as one, about the stacks of this one."""
+        return replace(
+            self,
+            findings=(*self.findings, *more.findings),
+            left_out=(*self.left_out, *more.left_out),
+            proven=(*self.proven, *more.proven),
+            not_judged=Counter(self.not_judged) + Counter(more.not_judged),
+        )
+
+    @property
+    def blocks(self) -> bool:
+        """Whether one of the stacks must not be applied."""
+        return any(finding.blocks for finding in self.findings)
+
+    @property
+    def warns(self) -> bool:
+        """Whether there is a warning that nobody waived."""
+        return any(finding.severity == "warning" and finding.waived is None for finding in self.findings)
+
+    @property
+    def summary(self) -> str:
+        """What was found in one line: `3 stacks: 1 error, 2 warnings`."""
+        counts = Counter(
+            "waived" if finding.waived is not None else finding.severity for finding in folded(self.findings)
+        )
+        words = [
+            f"{counts[kind]} {kind if kind in {'waived', 'info'} or counts[kind] == 1 else kind + 's'}"
+            for kind in ("error", "warning", "info", "waived")
+            if counts[kind]
+        ]
+        stacks = f"{len(self.stacks)} stack{'' if len(self.stacks) == 1 else 's'}"
+        found = ", ".join(words) or ("" if self.not_judged else "nothing found")
+        return f"{stacks}: {'; '.join(filter(None, (found, not_judged(self.not_judged))))}"
+
+
+def not_judged(rules: Mapping[str, int]) -> str:
+    """Say how many rules were not judged, and on which stacks' clusters; nothing when all were.
+
+    >>> not_judged({"dev": 12, "prod": 1})
+    '13 rules were not judged (dev: 12, prod: 1)'
+    """
+    counted = [f"{name}: {count}" for name, count in rules.items() if count]
+    if not counted:
+        return ""
+    total = sum(rules.values())
+    more = f" and {len(counted) - MOST} more" if len(counted) > MOST else ""
+    return f"{total} rule{'s were' if total > 1 else ' was'} not judged ({', '.join(counted[:MOST])}{more})"

@@ -1,0 +1,105 @@
+"""Write stack files: in one step each, and one process at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from typing import TYPE_CHECKING
+
+from config.finding import ConfigError, Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from config.files.project_files import Project
+
+
+@contextlib.contextmanager
+def locked(project: Project, *, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Keep other processes of this tool from writing stack files; wait for one that does, after calling `on_wait`.
+
+    The lock is on the project's folder itself: nothing is left behind, and the kernel frees it when its holder ends.
+    """
+    folder = os.open(project.directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_wait()
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def read(project: Project, stack: str) -> str:
+    """Return the text of a stack file with its line ends as they are."""
+    return project.stack_file(stack).read_bytes().decode()
+
+
+def write(project: Project, texts: Mapping[str, str]) -> None:
+    """Replace the files of stacks by new texts: a reader sees the old text or the new one; modes and links stay.
+
+    All new texts are on the disk before the first file is replaced. Raises ConfigError when the folder or a file cannot
+    be written.
+    """
+    ready: dict[str, tuple[Path, Path]] = {}
+    stack = ""
+    try:
+        for stack, text in texts.items():
+            path = project.stack_file(stack).resolve()
+            ready[stack] = path, _beside(path)
+            _write_new(ready[stack][1], text, mode=path.stat().st_mode & 0o7777)
+        for path, new in ready.values():
+            new.replace(path)
+    except OSError as error:
+        raise _not_written(project, stack, error) from error
+    finally:
+        for _, new in ready.values():
+            new.unlink(missing_ok=True)
+
+
+def create(project: Project, stack: str, text: str) -> None:
+    """Write the file of a new stack. Raises ConfigError when there is one already: it is never overwritten."""
+    path = project.stack_file(stack)
+    new = _beside(path)
+    try:
+        _write_new(new, text, mode=0o666)
+        # Unlike a rename, a link does not take the place of a file that came up meanwhile.
+        os.link(new, path)
+    except FileExistsError:
+        raise exists(project, stack) from None
+    except OSError as error:
+        raise _not_written(project, stack, error) from error
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def exists(project: Project, stack: str) -> ConfigError:
+    """Return the error that a stack has a file already."""
+    name = project.stack_file(stack).name
+    rule, remedy = "exists, and is never overwritten", "Edit it, or choose another name for the stack"
+    return ConfigError([Finding("error", "stack-file-exists", stack, name, None, rule, remedy)])
+
+
+def _beside(path: Path) -> Path:
+    """Return a hidden name in the same folder, which no list of stack files has."""
+    return path.with_name(f".{path.name}.{os.getpid()}")
+
+
+def _write_new(path: Path, text: str, *, mode: int) -> None:
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        if mode != 0o666:
+            os.fchmod(file.fileno(), mode)
+        file.write(text.encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _not_written(project: Project, stack: str, error: OSError) -> ConfigError:
+    name, rule = project.stack_file(stack).name, f"cannot be written: {error.strerror}"
+    remedy = "Correct that, and run it again; the old file is as it was"
+    return ConfigError([Finding("error", "stack-file-unwritable", stack, name, None, rule, remedy)])

@@ -1,0 +1,411 @@
+"""The one door to a cluster's API server. Objects go in and come out as plain dicts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+
+import httpx2
+from lightkube import ApiError, AsyncClient
+from lightkube.core.exceptions import ConfigError as KubeConfigError
+from lightkube.generic_resource import create_global_resource, create_namespaced_resource
+from lightkube.types import CascadeType
+
+from components.ownership import FIELD_MANAGER
+from mignet.kube import kubeconfig
+from mignet.kube.credentials import FAILURES, expired, unreadable, unusable, without_user
+from mignet.kube.hyperconverged_versions import path_in, refused_because
+from mignet.kube.kinds import HYPERCONVERGED_V1, NAMESPACE, Kind, Object, kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    from config.cluster import Cluster as ClusterConfig
+    from mignet.kube.kubeconfig import Connection
+
+T = TypeVar("T")
+
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 20.0
+"""Until the next part of an answer comes."""
+ANSWER_SECONDS = 60.0
+"""Until an answer is complete, with all its pages, and with the waits that a busy API server asks for."""
+REQUESTS = 8
+"""Requests to one API server at the same time, and so connections: each costs a handshake."""
+LIMIT_VARIABLE = "MIGNET_TIMEOUT"
+"""Environment variable: seconds that none of the three above may exceed."""
+SYSTEM_NAMESPACE = "kube-system"
+"""Every cluster has it from its first day to its last."""
+ATTEMPTS = 8
+"""Times that a request is made while the API server answers that it is busy; it says how long to wait in between."""
+
+
+Reason = Literal[
+    "kubeconfig", "other-cluster", "unreachable", "unauthorized", "forbidden", "not-served", "conflict", "refused"
+]
+"""Why a cluster did not do what was asked of it."""
+
+
+class ClusterError(Exception):
+    """The cluster did not do what was asked of it: one sentence that says what, and what to do."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A field that another field manager owns, so that a server-side apply without force is refused."""
+
+    path: str
+    owner: str
+
+
+class ConflictError(Exception):
+    """A server-side apply met fields of other field managers."""
+
+    def __init__(self, conflicts: tuple[Conflict, ...]) -> None:
+        self.conflicts = conflicts
+        super().__init__(", ".join(f"{conflict.path} ({conflict.owner})" for conflict in conflicts))
+
+
+class Cluster:
+    """An open connection to one cluster. Use it as an asynchronous context manager.
+
+    Every method raises ClusterError when the API server cannot be reached, or refuses.
+    """
+
+    def __init__(self, config: ClusterConfig, *, base: Path) -> None:
+        self._config = config
+        self._base = base
+
+    async def __aenter__(self) -> Self:
+        try:
+            connection = kubeconfig.connection(self._config, self._base)
+        except kubeconfig.KubeconfigError as error:
+            raise ClusterError("kubeconfig", str(error)) from error
+        single = connection.single
+        self._server = without_user(single.cluster.server)
+        self._user = single.user
+        limit = _limit()
+        self._answer_seconds = min(ANSWER_SECONDS, limit)
+        timeout = httpx2.Timeout(min(READ_SECONDS, limit), connect=min(CONNECT_SECONDS, limit))
+        # Stacks of one cluster that are worked on at the same time share its connections, whatever its contexts.
+        key = (asyncio.get_running_loop(), str(single.fname), repr((single.cluster, single.user, connection)))
+        self._shared = _clients.setdefault(key, _Shared())
+        self._shared.users += 1
+        try:
+            if self._shared.client is None:
+                self._shared.client = _client(connection, timeout)
+        except (KubeConfigError, httpx2.InvalidURL, OSError, TypeError, ValueError) as error:
+            message = f"context {self._config.context} of the kubeconfig cannot be used: {unreadable(error)}"
+            _clients.pop(key, None)
+            raise ClusterError("kubeconfig", message) from error
+        self._client = self._shared.client
+        self._key = key
+        if self._config.uid is not None:
+            try:
+                await self._recognise(self._config.uid)
+            except BaseException:
+                await self.__aexit__(None, None, None)
+                raise
+        return self
+
+    async def _recognise(self, uid: str) -> None:
+        """Raise ClusterError unless this is the cluster that the stack means."""
+        try:
+            found = await self.identity()
+        except ClusterError as error:
+            if error.reason != "forbidden":
+                raise
+            message = f"{error}: cluster.uid is compared with its UID; docs/roles has that right"
+            raise ClusterError("forbidden", message) from error
+        if found != uid:
+            message = f"{self._where} is another cluster: the UID of its namespace {SYSTEM_NAMESPACE} is {found}, and"
+            message += f" cluster.uid is {uid}; correct the context or the kubeconfig, or cluster.uid where the cluster"
+            raise ClusterError("other-cluster", f"{message} was installed anew")
+
+    async def identity(self) -> str:
+        """Return what tells this cluster from every other: the UID of its namespace `kube-system`, in lower case."""
+        if self._shared.identity is None:
+            namespace = await self.get(NAMESPACE, SYSTEM_NAMESPACE)
+            if namespace is None:
+                raise ClusterError("refused", f"{self._where} has no namespace {SYSTEM_NAMESPACE}; see what serves it")
+            self._shared.identity = str(namespace["metadata"]["uid"]).lower()
+        return self._shared.identity
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._shared.users -= 1
+        if not self._shared.users:
+            _clients.pop(self._key, None)
+            await self._client.close()
+
+    async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
+        """Read one object, or None when it is not there. Raises ClusterError `not-served` when its API is not."""
+
+        async def read() -> Object | None:
+            try:
+                return _plain(await self._client.get(_resource(kind), name, namespace=namespace))
+            except ApiError as error:
+                if error.status.code == 404:
+                    return None
+                raise
+
+        return await self._ask(f"read {kind.kind} {name}", kind, read)
+
+    async def list(
+        self,
+        kind: Kind,
+        *,
+        namespace: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> list[Object]:
+        """Read the objects of a kind in one namespace, or in all; those with all of `labels` and `fields` when given.
+
+        Which fields the API server selects by depends on the kind; `metadata.name` is one of every kind's.
+        """
+
+        async def read() -> list[Object]:
+            where = (namespace or "*") if kind.namespaced else None
+            narrowed: Any = {"labels": dict(labels or {}), "fields": dict(fields or {})}
+            found = self._client.list(_resource(kind), namespace=where, **narrowed)
+            return [_plain(item) | {"apiVersion": kind.api_version, "kind": kind.kind} async for item in found]
+
+        return await self._ask(f"list {kind.kind}", kind, read)
+
+    async def serves(self, kind: Kind) -> bool:
+        """Tell whether discovery lists a kind, which everybody may ask who is logged in; True where it does not say."""
+        if not kind.group:
+            return True
+
+        async def read() -> bool:
+            # lightkube speaks of objects only; its own client has the connection and the credentials.
+            http = self._client._client._client
+            response = await http.get(f"/apis/{kind.api_version}")
+            if response.status_code == 404:
+                return False
+            response.raise_for_status()
+            return any(each.get("kind") == kind.kind for each in response.json()["resources"])
+
+        try:
+            return await self._ask("list the APIs", kind, read)
+        except (ClusterError, KeyError):
+            return True
+
+    async def apply(self, manifest: Object, *, manager: str, force: bool, dry_run: bool) -> Object:
+        """Apply an object server-side and return what the API server holds, or would hold after a dry run.
+
+        Raises ConflictError when other field managers own fields of it and `force` is False.
+        """
+        kind = kind_of(manifest)
+        name, namespace = manifest["metadata"]["name"], manifest["metadata"].get("namespace")
+
+        async def write() -> Object:
+            wanted = _resource(kind)(manifest)
+            try:
+                applied = await self._client.apply(
+                    wanted, name, namespace=namespace, field_manager=manager, force=force, dry_run=dry_run
+                )
+            except ApiError as error:
+                if error.status.code == 409 and (conflicts := _conflicts(error, kind)):
+                    raise ConflictError(conflicts) from error
+                raise
+            return _plain(applied)
+
+        return await self._ask(f"apply {kind.kind} {name}", kind, write)
+
+    async def create(self, kind: Kind, manifest: Object, namespace: str | None = None) -> Object:
+        """Create an object, and return it as the API server holds it."""
+
+        async def write() -> Object:
+            wanted: Any = _resource(kind)(manifest | {"apiVersion": kind.api_version, "kind": kind.kind})
+            where: Any = {"namespace": namespace} if kind.namespaced else {}
+            created = await self._client.create(wanted, field_manager=FIELD_MANAGER, **where)
+            return _plain(created)
+
+        return await self._ask(f"create {kind.kind}", kind, write)
+
+    async def delete(self, kind: Kind, name: str, namespace: str | None = None) -> None:
+        """Delete an object in the background; one that is gone already counts as deleted."""
+
+        async def remove() -> None:
+            try:
+                await self._client.delete(_resource(kind), name, namespace=namespace, cascade=CascadeType.BACKGROUND)
+            except ApiError as error:
+                if error.status.code != 404:
+                    raise
+
+        await self._ask(f"delete {kind.kind} {name}", kind, remove)
+
+    async def _ask(self, action: str, kind: Kind, request: Callable[[], Awaitable[T]]) -> T:
+        """Make a request, and make it again while the API server asks for patience; all of it in a bounded time."""
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                return await self._ask_patiently(action, kind, request)
+        except TimeoutError as error:
+            waited = f"no complete answer in {self._answer_seconds:.0f} s"
+            raise ClusterError("unreachable", f"{self._where} is unreachable: {waited}") from error
+
+    async def _ask_patiently(self, action: str, kind: Kind, request: Callable[[], Awaitable[T]]) -> T:
+        begun = time.monotonic()
+        for attempts_left in reversed(range(ATTEMPTS)):
+            try:
+                async with self._shared.room:
+                    if (silence := self._shared.silence) and self._shared.silent_at > begun:
+                        # It let somebody wait in vain meanwhile: the next one in the queue need not try the same.
+                        raise silence
+                    return await request()
+            except ApiError as error:
+                if error.status.code != 429 or not attempts_left:
+                    raise self._refusal(action, kind, error) from error
+                details = error.status.details
+                await asyncio.sleep((details.retryAfterSeconds if details else None) or 1)
+            except FAILURES as error:
+                if isinstance(refusal := error.__context__, httpx2.HTTPStatusError):
+                    # lightkube looks for the form of an answer that says none, as those of some proxies.
+                    raise self._failure(action, kind, refusal) from error
+                if why := unusable(self._user, error):
+                    raise ClusterError("kubeconfig", f"{self._where}: {why}") from error
+                if isinstance(error, ValueError):
+                    message = f"{self._where} answered something that is not JSON to: {action}"
+                    raise ClusterError("refused", message) from error
+                if isinstance(error, OSError):
+                    raise ClusterError("unreachable", f"{self._where} is unreachable: {error.strerror}") from error
+                raise
+            except httpx2.HTTPError as error:
+                if isinstance(error, httpx2.ConnectTimeout):
+                    self._shared.silence, self._shared.silent_at = error, time.monotonic()
+                raise self._failure(action, kind, error) from error
+        raise AssertionError
+
+    @property
+    def _where(self) -> str:
+        return f"context {self._config.context} ({self._server})"
+
+    def _refusal(self, action: str, kind: Kind, error: ApiError) -> ClusterError:
+        answers: dict[int, tuple[Reason, str]] = {
+            401: ("unauthorized", f"; {expired(self._user) or 'log in again'}"),
+            409: ("conflict", ""),
+            403: ("forbidden", "; ask the cluster's administrator for that right"),
+        }
+        reason, hint = answers.get(error.status.code or 0, ("refused", ""))
+        if reason == "refused" and kind.kind == HYPERCONVERGED_V1.kind:
+            hint = refused_because(error.status.message or "", kind.api_version)
+        return ClusterError(reason, f"{self._where} refused to {action}: {error.status.message}{hint}")
+
+    def _failure(self, action: str, kind: Kind, error: httpx2.HTTPError) -> ClusterError:
+        match error:
+            # An API that is not served answers with plain text, not with a Status.
+            case httpx2.HTTPStatusError(response=httpx2.Response(status_code=404)):
+                hint = "install its operator, or correct the version"
+                return ClusterError("not-served", f"{self._where} does not serve {kind}; {hint}")
+            case httpx2.HTTPStatusError(response=httpx2.Response(status_code=401)):
+                why = expired(self._user) or "log in again"
+                return ClusterError("unauthorized", f"{self._where} does not accept the credentials; {why}")
+            case httpx2.HTTPStatusError(response=response):
+                return ClusterError("refused", f"{self._where} answered {response.status_code} to: {action}")
+            case httpx2.TimeoutException():
+                limit = _limit()
+                connect, answer = min(CONNECT_SECONDS, limit), min(READ_SECONDS, limit)
+                seconds = f"{connect:.0f} s to connect, {answer:.0f} s to answer"
+                return ClusterError("unreachable", f"{self._where} is unreachable: no answer in time ({seconds})")
+            case _ if distrust := re.search(
+                r"CERTIFICATE_VERIFY_FAILED\] certificate verify failed: (.*?) \(_ssl", str(error)
+            ):
+                remedy = (
+                    "correct cluster.certificate-authority, tls-server-name or server in the kubeconfig, or renew it"
+                )
+                message = f"{self._where} is unreachable: its certificate is not trusted ({distrust[1]}); {remedy}"
+                return ClusterError("unreachable", message)
+            case _:
+                why = expired(self._user) or str(error) or type(error).__name__
+                return ClusterError("unreachable", f"{self._where} is unreachable: {why}")
+
+
+def _limit() -> float:
+    """Return the most seconds that anything may take, as the user's environment says."""
+    value = os.environ.get(LIMIT_VARIABLE, "")
+    try:
+        seconds = float(value) if value else ANSWER_SECONDS
+    except ValueError:
+        seconds = 0
+    if not seconds > 0:
+        raise ClusterError(
+            "kubeconfig", f"{LIMIT_VARIABLE} is {value}, which is no number of seconds; write 30, or unset it"
+        )
+    return seconds
+
+
+@dataclass(slots=True)
+class _Shared:
+    client: AsyncClient | None = None
+    users: int = 0
+    identity: str | None = None
+    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(REQUESTS))
+    silence: httpx2.ConnectTimeout | None = None
+    silent_at: float = 0.0
+    """When it last took no connection, on the clock of time.monotonic."""
+
+
+_clients: dict[tuple[asyncio.AbstractEventLoop, str, str], _Shared] = {}
+
+
+def _client(connection: Connection, timeout: httpx2.Timeout) -> AsyncClient:
+    """Return lightkube's client, told of what it reads from no kubeconfig: impersonation, proxy and server name."""
+    client = AsyncClient(connection.single, timeout=timeout, field_manager=None, proxy=connection.proxy)
+    http: httpx2.AsyncClient = client._client._client
+    for name, value in connection.headers.items():
+        for each in [value] if isinstance(value, str) else value:
+            http.headers = httpx2.Headers([*http.headers.multi_items(), (name, each)])
+
+    async def named(request: httpx2.Request) -> None:
+        request.extensions = {**request.extensions, "sni_hostname": connection.server_name}
+
+    if connection.server_name:
+        http.event_hooks = {"request": [named]}
+    return client
+
+
+_resources: dict[Kind, Any] = {}
+_resources_lock = threading.Lock()
+
+
+def _resource(kind: Kind) -> Any:
+    # Pulumi works on several uplinks at a time, in threads of one process; lightkube refuses a kind made twice.
+    with _resources_lock:
+        if kind not in _resources:
+            create = create_namespaced_resource if kind.namespaced else create_global_resource
+            _resources[kind] = create(kind.group, kind.version, kind.kind, kind.plural)
+        return _resources[kind]
+
+
+def _plain(found: Any) -> Object:
+    return dict(found.to_dict())
+
+
+def _conflicts(error: ApiError, kind: Kind) -> tuple[Conflict, ...]:
+    causes = (error.status.details.causes if error.status.details else None) or ()
+    return tuple(
+        _conflict(cause.field or "", cause.message or "", kind)
+        for cause in causes
+        if cause.reason == "FieldManagerConflict"
+    )
+
+
+def _conflict(field_: str, message: str, kind: Kind) -> Conflict:
+    # 'conflict with "kubectl-create" using hco.kubevirt.io/v1beta1': the path is that version's.
+    owner = re.search(r'"([^"]+)"', message)
+    version = re.search(r" using (\S+)", message)
+    path = path_in(field_.lstrip("."), written=version[1] if version else "", read=kind.api_version)
+    return Conflict(path, owner[1] if owner else message)

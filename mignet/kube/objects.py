@@ -1,0 +1,51 @@
+"""What any live object tells of itself: its name in a sentence, who made it, who keeps it, and a value inside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from components.ownership import FIELD_MANAGER
+
+if TYPE_CHECKING:
+    from mignet.kube.kinds import Object
+
+
+def name_of(live: Object) -> str:
+    """Return how an object is named in a sentence: `Kind namespace/name`."""
+    metadata = live["metadata"]
+    where = f"{metadata['namespace']}/" if "namespace" in metadata else ""
+    return f"{live['kind']} {where}{metadata['name']}"
+
+
+def controller_of(live: Object) -> str | None:
+    """Return the controller that keeps an object, as `Kind name`; None when there is none.
+
+    A user-defined network and the network operator's additionalNetworks make attachments so.
+    """
+    references = live["metadata"].get("ownerReferences") or ()
+    return next((f"{each.get('kind')} {each.get('name')}" for each in references if each.get("controller")), None)
+
+
+def kept_by(controller: str) -> str:
+    """Say why an object with a controller is not taken over, as the rest of a sentence that begins with it."""
+    return f"is kept by {controller}, which writes its content back: it cannot be adopted"
+
+
+def made_by(live: Object) -> str | None:
+    """Return the field managers of an object that has nothing of ours; None when we made it, or adopted it."""
+    managers = [entry.get("manager", "unknown") for entry in live["metadata"].get("managedFields", [])]
+    return None if FIELD_MANAGER in managers else ", ".join(dict.fromkeys(managers)) or "unknown"
+
+
+def stack_of(live: Object) -> str | None:
+    """Return the stack that an object says it belongs to."""
+    instance: str | None = live["metadata"].get("labels", {}).get("app.kubernetes.io/instance")
+    return instance
+
+
+def value_at(manifest: Object, path: str) -> object:
+    """Return the value at a dotted path, or None when there is none."""
+    value: object = manifest
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value

@@ -1,0 +1,107 @@
+"""Rights on a cluster as values: which ones looking and applying take, and whether the API server grants them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from config.hyperconverged import NAME
+from mignet.kube.hyperconverged_versions import hyperconverged_kind
+from mignet.kube.kinds import (
+    ACCESS_REVIEW,
+    LEASE,
+    NAMESPACE,
+    NETWORK_ATTACHMENT,
+    NODE,
+    NODE_ENACTMENT,
+    NODE_NETWORK_STATE,
+    NODE_POLICY,
+    Kind,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from config.stack import Stack
+    from mignet.kube.client import Cluster
+    from mignet.kube.snapshot import Read
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Right:
+    """One verb on one resource. An empty `namespace` means the whole cluster, an empty `name` every object."""
+
+    group: str
+    resource: str
+    verb: str
+    namespace: str = ""
+    name: str = ""
+
+    def __str__(self) -> str:
+        resource = f"{self.resource}.{self.group}" if self.group else self.resource
+        name = f" {self.name}" if self.name else ""
+        where = f" in namespace {self.namespace}" if self.namespace else ""
+        return f"{self.verb} {resource}{name}{where}"
+
+
+def to_look(reads: Iterable[Read]) -> frozenset[Right]:
+    """Return the rights that reading takes, and no other."""
+    return frozenset(
+        right
+        for read in reads
+        for right in _rights(read.kind, read.namespace, read.name, "get" if read.name else "list")
+    )
+
+
+def to_apply(stack: Stack) -> frozenset[Right]:
+    """Return the rights that `up` and `destroy` take, on either engine."""
+    return frozenset(_to_apply(stack))
+
+
+def _to_apply(stack: Stack) -> Iterator[Right]:
+    namespace = stack.cluster.namespace
+    yield from _rights(NAMESPACE, None, namespace, "get")
+    yield from _rights(hyperconverged_kind(stack), namespace, NAME, "get", "patch")
+    yield from _rights(NETWORK_ATTACHMENT, namespace, None, "get", "create", "patch", "delete")
+    # What is ours and no longer declared may be in a namespace that the stack named before.
+    yield from _rights(NETWORK_ATTACHMENT, None, None, "list")
+    # Who works on a stack (mignet/kube/lease.py); one's own is created, which no rule can bind to a name.
+    yield from _rights(LEASE, namespace, None, "get", "create", "patch", "delete")
+    if stack.uplink:
+        yield from _rights(NODE_POLICY, None, None, "get", "list", "create", "patch", "delete")
+        yield from _rights(NODE_ENACTMENT, None, None, "list")
+        yield from _rights(NODE, None, None, "list")
+        yield from _rights(NODE_NETWORK_STATE, None, None, "list")
+
+
+def _rights(kind: Kind, namespace: str | None, name: str | None, *verbs: str) -> Iterator[Right]:
+    # A namespace is read inside itself: a Role is enough for it.
+    where = name if kind == NAMESPACE else namespace
+    for verb in verbs:
+        yield Right(kind.group, kind.plural, verb, where or "", name or "")
+
+
+def least(rights: Iterable[Right]) -> frozenset[Right]:
+    """Return the rights without those on one object where the same verb on every object is among them."""
+    wanted = frozenset(rights)
+    return frozenset(right for right in wanted if not right.name or replace(right, name="") not in wanted)
+
+
+async def denied(cluster: Cluster, rights: Iterable[Right]) -> tuple[Right, ...]:
+    """Ask the API server for each right, all at once; return those that it does not grant, in order."""
+    asked = sorted(least(rights))
+    answers = await asyncio.gather(*(_granted(cluster, right) for right in asked))
+    return tuple(right for right, granted in zip(asked, answers, strict=True) if not granted)
+
+
+async def _granted(cluster: Cluster, right: Right) -> bool:
+    attributes = {
+        "group": right.group,
+        "resource": right.resource,
+        "verb": right.verb,
+        "namespace": right.namespace,
+        "name": right.name,
+    }
+    review = await cluster.create(ACCESS_REVIEW, {"metadata": {}, "spec": {"resourceAttributes": attributes}})
+    return bool(review["status"]["allowed"])

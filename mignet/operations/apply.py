@@ -1,0 +1,346 @@
+"""Run a verb on one stack or on many, with either engine: stacks in, reports out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from config.files.fleet_files import read_fleet
+from config.finding import ConfigError, Finding, folded, is_not
+from mignet.engines import direct_engine
+from mignet.fleet import survey
+from mignet.fleet.concurrency import CTRL_C, StoppedError
+from mignet.kube import lease
+from mignet.kube.client import Cluster, ClusterError, ConflictError
+from mignet.kube.diff import ObjectChange, Report
+from mignet.kube.kinds import HYPERCONVERGED_V1, NODE_POLICY
+from mignet.kube.network.nmstate import UplinkError
+from mignet.kube.network.uplink_changes import effects
+from mignet.program.guards import GuardError, stale_handlers, switch, will_be_written_back
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from config.files.project_files import Project
+    from config.stack import Stack
+    from mignet.engines.evaluation import Declaration
+    from mignet.fleet.concurrency import Ended
+    from mignet.fleet.results import Checked
+    from mignet.fleet.run_context import Course
+    from mignet.kube.snapshot import Judged
+
+Verb = Literal["preview", "up", "destroy"]
+Engine = Literal["pulumi", "direct"]
+
+
+def choose_engine(wanted: str) -> tuple[Engine, str | None]:
+    """Return the engine for `auto`, `pulumi` or `direct`, and a line to say when auto had no choice.
+
+    Raises ConfigError when Pulumi is wanted and not there.
+    """
+    if wanted == "direct":
+        return "direct", None
+    if shutil.which("pulumi"):
+        return "pulumi", None
+    if wanted == "auto":
+        return "direct", "the Pulumi CLI is not on PATH: using the direct engine (same program, no Pulumi state)"
+    remedy = "Install it (https://www.pulumi.com/docs/install/), or use --engine direct"
+    raise ConfigError([Finding("error", "engine-missing", "mignet", "--engine", wanted, "is not on PATH", remedy)])
+
+
+def check_fleet(project: Project, stacks: Sequence[Stack]) -> list[str]:
+    """Hold the stacks against all others of the project; return what else to say, in lines.
+
+    Raises ConfigError when a rule between stacks forbids to apply one of them.
+    """
+    files = read_fleet(project, known=stacks)
+    blocking = files.blocking(stack.name for stack in stacks)
+    if blocking:
+        raise ConfigError(blocking)
+    return [files.left_out] if files.left_out else []
+
+
+async def preflight(project: Project, stacks: Sequence[Stack], course: Course, *, last: bool = True) -> Checked:
+    """Look whether the stacks' clusters are fit for them, all side by side; nothing is changed."""
+    # All the rules of preflight and verify: a preview has no need of them.
+    from mignet.checks.preflight import preflight as fitness
+    from mignet.operations import roles
+
+    identities: dict[str, str] = {}
+    unknown: dict[str, ClusterError] = {}
+
+    async def look(stack: Stack, cluster: Cluster) -> Judged:
+        judged = await fitness(stack, cluster, needed=roles.to_observe(stack))
+        try:
+            identities[stack.name] = await cluster.identity()
+        except ClusterError as error:
+            unknown[stack.name] = error
+        return judged
+
+    return _apart(await survey.look_at(project, stacks, look, course, last=last), stacks, identities, unknown)
+
+
+def _apart(
+    checked: Checked, stacks: Sequence[Stack], identities: Mapping[str, str], unknown: Mapping[str, ClusterError]
+) -> Checked:
+    """Return what preflight found, and the stacks whose contexts lead to one cluster, as far as that can be told."""
+    untold = {name: error for name, error in unknown.items() if len(stacks) > 1}
+    return replace(
+        checked,
+        findings=(*checked.findings, *survey.one_cluster(stacks, lambda stack: identities.get(stack.name))),
+        left_out=(*checked.left_out, *(f"{name}: not judged: cluster-shared, as {untold[name]}" for name in untold)),
+        not_judged=Counter(checked.not_judged) + Counter(untold.keys()),
+    )
+
+
+def refused(
+    checked: Checked, stacks: Sequence[Stack], verb: Verb, engine: Engine, *, allow_not_judged: bool
+) -> list[Report]:
+    """Return a report for each stack that preflight found an error in, or could not judge: nothing is done there."""
+    reports = []
+    for stack in stacks:
+        blocking = tuple(each for each in checked.findings if each.stack == stack.name and each.blocks)
+        lines = [str(each) for each in folded(blocking)]
+        if not lines and not allow_not_judged and (count := checked.not_judged.get(stack.name)):
+            lines.append(
+                f"{stack.name}: {count} rule{'s' if count > 1 else ''} of preflight could not be judged, so that nobody"
+                " knows whether the cluster is fit. Give this user the rights in docs/roles/apply.yaml, or accept it"
+                " with --allow-not-judged"
+            )
+        if lines:
+            report = _report(stack, verb, error="\n".join(lines))
+            reports.append(replace(report, engine=engine, findings=blocking))
+    return reports
+
+
+def declare(project: Project, stack: Stack) -> Declaration:
+    """Evaluate the program for one stack. Raises ConfigError when the program refuses."""
+    # Pulumi takes a fifth of a start, and clusters are read meanwhile.
+    from mignet.engines.evaluation import ProgramError, evaluate
+
+    try:
+        return evaluate(project, stack.name, project.stack_values(stack.name))
+    except ProgramError as error:
+        mistake = Finding("error", "program", stack.name, "__main__.py", None, str(error), "Mend the program")
+        raise ConfigError([mistake]) from error
+
+
+async def declared(project: Project, stack: Stack) -> Declaration:
+    """Evaluate the program for one stack beside the requests that are under way. Raises as `declare` does."""
+    # In one thread of its own: Pulumi keeps one stack at a time, and would pump this loop while it waits.
+    return await asyncio.get_running_loop().run_in_executor(_EVALUATOR, declare, project, stack)
+
+
+_EVALUATOR = ThreadPoolExecutor(max_workers=1, thread_name_prefix="program")
+
+
+class Act(Protocol):
+    """What carries a plan out on some of its stacks."""
+
+    async def __call__(self, stacks: Sequence[Stack], *, last: bool) -> dict[str, Report]:
+        """Return a report for each stack, by name; `last` as for a phase of a course."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a verb would do to each stack, by name, and what does it."""
+
+    reports: dict[str, Report]
+    act: Act
+
+
+async def plan(
+    project: Project, stacks: Sequence[Stack], verb: Verb, engine: Engine, course: Course, *, asked: bool
+) -> Plan:
+    """Plan a verb on all stacks, side by side. One stack's failure is an error in its report, and stops no other.
+
+    With the Pulumi engine, Pulumi itself is asked when somebody is `asked` who will look at it.
+    """
+    if engine == "direct":
+        return await _direct(project, stacks, verb, course, last=verb == "preview")
+    return await _with_pulumi(project, stacks, verb, course, asked=asked)
+
+
+async def _direct(project: Project, stacks: Sequence[Stack], verb: Verb, course: Course, *, last: bool) -> Plan:
+    steps: dict[str, list[direct_engine.Step]] = {}
+
+    async def planned(stack: Stack) -> Report:
+        report, steps[stack.name] = await _planned(project, stack, verb)
+        return report
+
+    async def carried_out(stack: Stack) -> Report:
+        report = reports[stack.name]
+        act = direct_engine.carry_out_removal if verb == "destroy" else direct_engine.carry_out
+        try:
+            async with (
+                Cluster(stack.cluster, base=project.directory) as cluster,
+                lease.held(stack, cluster) if report.changed else contextlib.nullcontext() as hold,
+            ):
+
+                def between(done: int, rolls_out: str | None = None) -> None:
+                    if hold:
+                        hold.still_ours()
+                    if course.stop.reason == CTRL_C:
+                        count = f"{done} of {len(steps[stack.name])} objects"
+                        if rolls_out:
+                            count += f" done, and the nodes go on with policy {rolls_out} by themselves"
+                        else:
+                            count += " done"
+                        msg = f"{stack.name}: stopped by {CTRL_C} at a safe point: {count}; run again for the rest"
+                        raise StoppedError(msg)
+
+                left = await act(stack, steps[stack.name], cluster, between=between)
+        except (ClusterError, ConflictError, UplinkError, direct_engine.ReadBackError, lease.HeldError) as error:
+            return replace(_failed(stack, verb, error), changes=report.changes)
+        return replace(report, warnings=(*report.warnings, *(f"{stack.name}: {line}" for line in left)))
+
+    async def act(stacks: Sequence[Stack], *, last: bool) -> dict[str, Report]:
+        work = {stack.name: partial(carried_out, stack) for stack in stacks}
+        ends = await course.through(work, error=_error, changing=True, last=last)
+        return {stack.name: ended_as(stack, verb, ends[stack.name], reports[stack.name]) for stack in stacks}
+
+    work = {stack.name: partial(planned, stack) for stack in stacks}
+    ends = await course.through(work, error=_error, last=last)
+    reports = {stack.name: ended_as(stack, verb, ends[stack.name]) for stack in stacks}
+    return Plan(reports, act)
+
+
+async def _planned(project: Project, stack: Stack, verb: Verb) -> tuple[Report, list[direct_engine.Step]]:
+    foresee = direct_engine.plan_removal if verb == "destroy" else direct_engine.plan
+    try:
+        async with Cluster(stack.cluster, base=project.directory) as cluster:
+            declaring = asyncio.ensure_future(declared(project, stack))
+            steps = await foresee(stack, declaring, cluster)
+    except (ConfigError, GuardError, ClusterError, ConflictError) as error:
+        return _failed(stack, verb, error), []
+    outputs = {} if verb == "destroy" else declaring.result().outputs
+    report = _report(stack, verb, tuple(step.change for step in steps), outputs=outputs)
+    if verb == "destroy":
+        return report, steps
+    back = will_be_written_back(stack, (step.live for step in steps))
+    return replace(report, warnings=(*report.warnings, *_switch(stack, report.changes), *back)), steps
+
+
+async def _with_pulumi(project: Project, stacks: Sequence[Stack], verb: Verb, course: Course, *, asked: bool) -> Plan:
+    """Plan a verb through Pulumi. What the reports say of fields, and the reading back, are dry runs of ours."""
+    from mignet.engines import pulumi_engine
+
+    dry = await _direct(project, stacks, verb, course, last=False)
+    reports = {name: replace(report, engine="pulumi") for name, report in dry.reports.items()}
+
+    async def read_back(stack: Stack, report: Report) -> Report:
+        left, _ = await _planned(project, stack, "preview")
+        return _held(report, left)
+
+    async def first(stack: Stack, report: Report) -> str | None:
+        return await _shortened(project, stack, report)
+
+    async def act(stacks: Sequence[Stack], *, last: bool) -> dict[str, Report]:
+        return await pulumi_engine.act(
+            project, stacks, verb, reports, course, first=first, read_back=read_back, last=last
+        )
+
+    if verb == "preview" or asked:
+        sound = [stack for stack in stacks if not reports[stack.name].error]
+        reports |= await pulumi_engine.preview(project, sound, verb, reports, course, last=verb == "preview")
+    return Plan(reports, act)
+
+
+async def _shortened(project: Project, stack: Stack, report: Report) -> str | None:
+    """Take away what somebody appended to lists of the stack's; return an error when that failed.
+
+    Pulumi compares no more items of a list than are declared, and leaves the others. Its own run comes after, so that
+    it sees the objects as they are then.
+    """
+    if not any(each.extended for change in report.changes for each in change.fields):
+        return None
+    left, steps = await _planned(project, stack, "preview")
+    if left.error:
+        return left.error
+    longer = [step for step in steps if any(each.extended for each in step.change.fields)]
+    try:
+        async with Cluster(stack.cluster, base=project.directory) as cluster:
+            await direct_engine.carry_out(stack, longer, cluster, between=lambda *_: None)
+    except (ClusterError, ConflictError, UplinkError, direct_engine.ReadBackError) as error:
+        return sentences(stack, error)
+    return None
+
+
+def _error(report: Report) -> str | None:
+    return report.error
+
+
+def ended_as(stack: Stack, verb: Verb, ended: Ended[Report], planned: Report | None = None) -> Report:
+    """Return the report of a stack's work, or one that says why it came to no end."""
+    return ended.result or _report(stack, verb, planned.changes if planned else (), error=ended.why)
+
+
+def _held(report: Report, left: Report) -> Report:
+    """Return the report of an `up`, as a failure when a look at the cluster afterwards finds something left to do."""
+    lost = [
+        f"{change.kind} {change.name} {each.path} {is_not(each.old, each.new)}"
+        for change in left.changes
+        for each in change.fields
+    ]
+    reason = left.error or (f"the API server holds something else: {'; '.join(lost)}" if lost else None)
+    return replace(report, error=f"{report.stack}: was applied, but {reason}") if reason else report
+
+
+def _report(
+    stack: Stack,
+    verb: Verb,
+    changes: tuple[ObjectChange, ...] = (),
+    *,
+    outputs: Mapping[str, object] | None = None,
+    error: str | None = None,
+) -> Report:
+    return Report(
+        stack=stack.name,
+        verb=verb,
+        engine="direct",
+        changes=changes,
+        warnings=(*map(str, stack.findings), *_stale_handlers(stack, changes), *_on_uplink(stack, changes)),
+        outputs=outputs or {},
+        error=error,
+    )
+
+
+def _failed(stack: Stack, verb: Verb, error: Exception) -> Report:
+    found = (survey.trouble(stack, error),) if isinstance(error, ClusterError) else ()
+    return replace(_report(stack, verb, error=sentences(stack, error)), findings=found)
+
+
+def _stale_handlers(stack: Stack, changes: Iterable[ObjectChange]) -> Iterator[str]:
+    for change in changes:
+        if change.operation == "update" and change.name == stack.network:
+            yield from stale_handlers(stack, change.fields)
+
+
+def _switch(stack: Stack, changes: Iterable[ObjectChange]) -> Iterator[str]:
+    for change in changes:
+        for each in change.fields:
+            if change.kind == HYPERCONVERGED_V1.kind and each.path.endswith(".network"):
+                yield from switch(stack, each.old)
+
+
+def _on_uplink(stack: Stack, changes: Iterable[ObjectChange]) -> Iterator[str]:
+    """Say what a change of a policy does to what stands on it; where the attachment goes as well, nothing does."""
+    changes = list(changes)
+    if any(change.operation == "delete" and change.name == stack.network for change in changes):
+        return
+    for change in changes:
+        if change.kind == NODE_POLICY.kind and change.operation in {"update", "delete"}:
+            yield from effects(stack, change.name, change.fields, removed=change.operation == "delete")
+
+
+def sentences(stack: Stack, error: Exception) -> str:
+    """Return what an error says, the stack before each line of it."""
+    if isinstance(error, (ConfigError, GuardError)):
+        return str(error)
+    return "\n".join(f"{stack.name}: {line}" for line in str(error).splitlines())

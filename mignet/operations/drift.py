@@ -1,0 +1,99 @@
+"""Drift: what differs on the clusters from what the stacks declare, in our eyes and in Pulumi's. Changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from config.finding import ConfigError, Finding, waived
+from mignet.checks.drift_rules import RULES, Seen, reads
+from mignet.engines import direct_engine
+from mignet.fleet.survey import trouble, unseen
+from mignet.kube.client import Cluster, ClusterError
+from mignet.kube.diff import Report
+from mignet.kube.snapshot import judge, look
+from mignet.operations.apply import Engine, declared, sentences
+from mignet.operations.versus_pulumi import apart
+from mignet.program.guards import GuardError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from config.files.project_files import Project
+    from config.stack import Stack
+    from mignet.engines.evaluation import Declaration
+    from mignet.fleet.concurrency import Ended
+    from mignet.fleet.run_context import Course
+    from mignet.kube.diff import PulumiView
+
+
+async def drift(project: Project, stacks: Sequence[Stack], engine: Engine, course: Course) -> list[Report]:
+    """Look at every stack's cluster, and with the Pulumi engine through Pulumi's eyes, too.
+
+    A cluster that cannot be looked at is an error in its report, and stops no other.
+    """
+
+    async def one(stack: Stack) -> Report:
+        report = Report(stack.name, "drift", "direct", warnings=tuple(map(str, stack.findings)))
+        try:
+            async with Cluster(stack.cluster, base=project.directory) as cluster:
+                declaring = asyncio.ensure_future(declared(project, stack))
+                return await _look_at(stack, declaring, cluster, report)
+        except ClusterError as error:
+            return replace(report, error=sentences(stack, error), findings=(trouble(stack, error),))
+        except ConfigError as error:
+            return replace(report, error=str(error), findings=error.findings)
+        except GuardError as error:
+            unfit = (
+                Finding("error", "cluster-unfit", stack.name, "cluster", None, each, "") for each in error.sentences
+            )
+            return replace(report, error=str(error), findings=tuple(unfit))
+
+    work = {stack.name: partial(one, stack) for stack in stacks}
+    ends = await course.through(work, error=lambda report: report.error, last=engine == "direct")
+    ours = [ended.result or _without_end(name, ended) for name, ended in ends.items()]
+    if engine == "direct":
+        return ours
+    from mignet.engines import pulumi_engine
+
+    reached = [stack for stack, report in zip(stacks, ours, strict=True) if not report.error]
+    views = await pulumi_engine.views(project, reached, course)
+    return [_side_by_side(report, views.get(report.stack)) for report in ours]
+
+
+def _without_end(name: str, ended: Ended[Report]) -> Report:
+    return Report(name, "drift", "direct", error=ended.why, findings=(unseen(name, ended),))
+
+
+async def _look_at(stack: Stack, declaring: asyncio.Future[Declaration], cluster: Cluster, report: Report) -> Report:
+    snapshot, steps = await asyncio.gather(
+        look(cluster, stack, reads(stack)),
+        direct_engine.plan(stack, declaring, cluster, only_look=True),
+        return_exceptions=True,
+    )
+    # Of a dead cluster both speak, and the look says why.
+    if isinstance(snapshot, BaseException):
+        raise snapshot
+    if isinstance(steps, BaseException):
+        raise steps
+    changes = tuple(step.change for step in steps)
+    judged = judge(RULES, Seen(snapshot, changes))
+    return replace(
+        report,
+        changes=changes,
+        outputs=declaring.result().outputs,
+        findings=tuple(waived(stack.name, judged.findings, stack.waivers)),
+        left_out=tuple(f"{stack.name}: {sentence}" for sentence in judged.sentences()),
+        not_judged=judged.not_judged,
+    )
+
+
+def _side_by_side(report: Report, view: PulumiView | None) -> Report:
+    report = replace(report, engine="pulumi", pulumi=view)
+    if view is None:
+        return report
+    # That Pulumi stops at what we found is part of the answer; that it stops at anything else leaves it open.
+    error = view.error if not report.drifted else None
+    return replace(report, apart=tuple(apart(report, view)), error=error)

@@ -1,0 +1,131 @@
+"""Look at the clusters of a report: once each, with the eyes of preflight, verify and peers."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from config.finding import ConfigError, Finding, waived
+from config.fleet import Fleet
+from mignet.checks import peers, preflight
+from mignet.checks.peers.endpoint import Side
+from mignet.checks.preflight.seen import Seen
+from mignet.checks.verify import Patience, Verdict, verify
+from mignet.checks.verify import peers as doubles
+from mignet.fleet import survey
+from mignet.kube.client import Cluster, ClusterError
+from mignet.kube.snapshot import Snapshot, judge, look
+from mignet.operations import apply
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from config.files.project_files import Project
+    from config.stack import Stack
+    from mignet.fleet.concurrency import Ended
+    from mignet.fleet.run_context import Course
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """One stack, and what was seen of its cluster; of what could not be seen, a finding or a sentence says why."""
+
+    stack: Stack
+    fitness: Seen | None = None
+    """What preflight reads; who looks here applies nothing, so no right to is asked for, and no patch is tried."""
+    verdict: Verdict | None = None
+    """What verify came to, at one look and without waiting."""
+    side: Side = field(kw_only=True)
+    """What peers looked at."""
+    findings: tuple[Finding, ...] = ()
+    left_out: tuple[str, ...] = ()
+    not_judged: int = 0
+    """How many rules of preflight and verify could not be judged."""
+
+    @property
+    def name(self) -> str:
+        """The stack's name."""
+        return self.stack.name
+
+
+def from_files(stack: Stack) -> Sighting:
+    """Return a stack whose cluster is not asked."""
+    return Sighting(stack, side=Side(stack))
+
+
+async def see(project: Project, stacks: Sequence[Stack], course: Course) -> list[Sighting]:
+    """Look at the stacks' clusters, side by side. One that cannot be looked at is a finding, and stops no other."""
+    work = {stack.name: partial(_one, project, stack) for stack in stacks}
+    ends = await course.through(work, error=_silent)
+    return [ends[stack.name].result or _unseen(stack, ends[stack.name]) for stack in stacks]
+
+
+def _silent(seen: Sighting) -> str | None:
+    """Say why nothing was seen of a cluster: of a report, that something is wrong on one is no failure."""
+    return survey.blocking(seen.findings) if seen.fitness is None and seen.verdict is None else None
+
+
+def _unseen(stack: Stack, ended: Ended[Sighting]) -> Sighting:
+    return _dark(stack, ClusterError("unreachable", survey.unseen(stack.name, ended).rule))
+
+
+def _dark(stack: Stack, error: ClusterError) -> Sighting:
+    """Return a cluster that cannot be looked at: its ways are closed, and peers says why."""
+    return Sighting(stack, side=Side(stack, error), findings=(survey.trouble(stack, error),))
+
+
+async def _one(project: Project, stack: Stack) -> Sighting:
+    try:
+        manifests = tuple(each.manifest for each in (await apply.declared(project, stack)).objects)
+    except ConfigError as error:
+        return Sighting(stack, side=await peers.look_at(project, stack), findings=error.findings)
+    try:
+        async with Cluster(stack.cluster, base=project.directory) as cluster:
+            fitness, verdict, side = await asyncio.gather(
+                look(cluster, stack, preflight.reads(stack)),
+                verify(stack, cluster, declared=manifests, patience=Patience(0, 0)),
+                peers.look_at(project, stack),
+                return_exceptions=True,
+            )
+    except ClusterError as error:
+        return _dark(stack, error)
+    for outcome in (fitness, verdict, side):
+        if isinstance(outcome, BaseException) and not isinstance(outcome, ClusterError):
+            raise outcome
+    seen = Seen(stack, fitness.found) if isinstance(fitness, Snapshot) else None
+    found = None if isinstance(verdict, BaseException) else verdict
+    findings = [survey.trouble(stack, each) for each in (fitness, verdict) if isinstance(each, ClusterError)]
+    left_out: list[str] = []
+    not_judged = 0
+    for judged in (judge(preflight.RULES, seen) if seen else None, found.judged if found else None):
+        if judged:
+            findings += judged.findings
+            left_out += judged.sentences()
+            not_judged += judged.not_judged
+    return Sighting(
+        stack,
+        seen,
+        found,
+        side=side if isinstance(side, Side) else Side(stack),
+        findings=tuple(waived(stack.name, findings, stack.waivers)),
+        left_out=tuple(f"{stack.name}: {sentence}" for sentence in left_out),
+        not_judged=not_judged,
+    )
+
+
+def between(sightings: Sequence[Sighting]) -> Iterator[Finding]:
+    """Yield the addresses that pods of two clusters of one segment have."""
+    seen = {each.name: each for each in sightings if each.verdict and each.verdict.rolled_out}
+    for segment in Fleet(tuple(each.stack for each in sightings)).segments:
+        here = {stack.name: stack for stack in segment if stack.name in seen}
+        pods = {
+            name: tuple(pod for pod in each.verdict.sight.living if pod.link)
+            for name, each in seen.items()
+            if name in here and each.verdict
+        }
+        found = judge(doubles.RULES, doubles.Clusters(here, frozenset(here), pods, {})).findings
+        for stack in here.values():
+            found = tuple(waived(stack.name, found, stack.waivers))
+        yield from found

@@ -1,0 +1,116 @@
+"""The report in Markdown, with the drawings as Mermaid, for a comment on a pull request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mignet.fleet.last_checkup import outcome
+from mignet.fleet.results import not_judged
+from mignet.outputs.as_markdown import plain
+from mignet.report import checkups
+from mignet.report.rendering import diagrams, mermaid
+from mignet.report.rendering.page import grouped, headline, rows
+from mignet.report.status import SIGNS, WORDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mignet.report import Report
+
+MOST = 10
+"""Findings of one code, and pictures of paths."""
+MOST_ROWS = 40
+MOST_LEFT_OUT = 20
+
+
+def render(report: Report) -> str:
+    """Return the report; of many clusters those with something against them."""
+    return "\n".join(_lines(report)) + "\n"
+
+
+def _lines(report: Report) -> Iterator[str]:
+    head = headline(report)
+    yield f"## {SIGNS[head.tone]} Migration network: {plain(head.text)}"
+    yield ""
+    seen = f"{len(report.seen)} of {len(report.stacks)} clusters" if report.asked else "the stack files alone"
+    measured = outcome(report.checkup)
+    unjudged = f"; {not_judged(report.not_judged)}" if report.not_judged else ""
+    yield (
+        f"{report.ways.ready} of {report.ways.of} ways are ready; seen from {seen}, {report.made:%Y-%m-%d %H:%M}"
+        f" UTC, from objects; {measured}{unjudged}."
+    )
+    yield ""
+    yield from _findings(report)
+    yield from _addresses(report)
+    yield "### From the nodes to virt-handler"
+    yield ""
+    drawn = diagrams.chains(report.paths)
+    for each in drawn[:MOST]:
+        yield from (f"**{plain(each.title)}**: {plain(each.words)}", "", mermaid.draw(each), "")
+    if left := [each.title for each in drawn[MOST:]]:
+        yield from (f"Not drawn: {plain('; '.join(left[:MOST_ROWS]))}{_more(left, MOST_ROWS)}", "")
+    if len(report.stacks) > 1:
+        grid = diagrams.grid(report.ways)
+        yield from (f"### {grid.title}", "", mermaid.draw(grid), "")
+        yield f"| from, to | {' | '.join(map(plain, grid.heads))} |"
+        yield f"|---{'|---' * len(grid.heads)}|"
+        for name, row in zip(grid.heads, grid.cells, strict=True):
+            cells = (
+                f"{'' if cell.tone == 'idle' else SIGNS[cell.tone]} {cell.text} {plain(cell.code)}" for cell in row
+            )
+            yield f"| {plain(name)} | {' | '.join(' '.join(cell.split()) for cell in cells)} |"
+        yield ""
+    if report.checkup:
+        sign = SIGNS[checkups.tone(report.checkup)]
+        yield from ("### The last checkup", "", f"{sign} {plain(report.checkup.words)}", "")
+        broken = report.checkup.broken if report.checkup.counts else ()
+        yield from (f"- ✕ {plain(way.words)}" for way in broken[:MOST])
+        if more := _more(broken, MOST):
+            yield f"-{more}"
+        yield ""
+    if report.left_out:
+        yield from ("### What was not seen", "")
+        yield from (f"- {plain(sentence)}" for sentence in report.left_out[:MOST_LEFT_OUT])
+        if more := _more(report.left_out, MOST_LEFT_OUT):
+            yield f"-{more}"
+
+
+def _findings(report: Report) -> Iterator[str]:
+    if not report.findings:
+        return
+    yield from ("### Findings", "", "| | what | remedy |", "|---|---|---|")
+    for group in grouped(report.findings, MOST):
+        for each in group.findings:
+            finding = each.finding
+            what = str(finding).removesuffix(finding.remedy).strip() if finding.waived is None else str(finding)
+            if len(each.others) > 1:
+                what = f"{each.stack} and {len(each.others)} others, such as {what}"
+            yield f"| {SIGNS[group.tone]} {group.kind} `{group.code}` | {plain(what)} | {plain(finding.remedy)} |"
+        if group.more:
+            yield f"| {SIGNS[group.tone]} {group.kind} `{group.code}` | and {group.more} more | |"
+    yield ""
+
+
+def _addresses(report: Report) -> Iterator[str]:
+    yield from ("### Addresses", "")
+    for number, books in enumerate(report.books, 1):
+        strip = diagrams.strip(number, books)
+        yield from (f"**{plain(strip.title)}**", "", mermaid.draw(strip), "")
+    found = list(rows(report))
+    listed = found if len(found) <= MOST_ROWS else [row for row in found if row.tone in {"bad", "warn"}]
+    yield from ("| cluster | slice | use and forecast | path |", "|---|---|---|---|")
+    for row in listed[:MOST_ROWS]:
+        for use in row.uses:
+            words = f"{SIGNS[use.tone]} {plain(use.details)}"
+            yield (
+                f"| {plain(row.name)} | {plain(str(use.span))} | {words} |"
+                f" {SIGNS[row.path.tone]} {WORDS[row.path.tone]} |"
+            )
+    if rest := len(found) - len(listed[:MOST_ROWS]):
+        yield f"| and {rest} more | | | |"
+    yield ""
+
+
+def _more(items: object, most: int) -> str:
+    count = len(items) - most  # type: ignore[arg-type]
+    return f" and {count} more" if count > 0 else ""

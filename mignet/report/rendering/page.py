@@ -1,0 +1,219 @@
+"""The report as one HTML page that needs nothing else: no network, no file, and hardly any script."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+import jinja2
+from markupsafe import Markup
+
+from config.finding import shown
+from mignet.fleet.last_checkup import outcome
+from mignet.fleet.results import not_judged
+from mignet.report import checkups
+from mignet.report import status as tones
+from mignet.report.rendering import diagrams, palette, svg
+from mignet.report.status import RANK, SIGNS, WORDS, Tone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from mignet.report import Report
+    from mignet.report.address_usage import Use
+    from mignet.report.grouping import Told
+    from mignet.report.topology import Path
+
+MOST_FINDINGS = 20
+"""Findings of one code that are listed; of more, the page says how many there are."""
+MOST_WRITES = 30
+MOST_LEFT_OUT = 60
+
+
+@dataclass(frozen=True, slots=True)
+class FindingGroup:
+    """Findings of one code and tone; `more` are those that are not listed."""
+
+    code: str
+    tone: Tone
+    kind: str
+    findings: tuple[Told, ...]
+    more: int
+    stacks: int
+
+    @property
+    def remedy(self) -> str:
+        """The way out, when it is the same for all that are listed."""
+        remedies = {each.finding.remedy for each in self.findings}
+        return remedies.pop() if len(remedies) == 1 and len(self.findings) > 1 and self.kind != "waived" else ""
+
+    @property
+    def count(self) -> int:
+        """All of them."""
+        return len(self.findings) + self.more
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One cluster's line in the table."""
+
+    name: str
+    tone: Tone
+    uses: tuple[Use, ...]
+    path: Path
+    sends: int
+    takes: int
+    others: int
+    errors: int
+    warnings: int
+
+
+def render(report: Report) -> str:
+    """Return the page."""
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_read),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style = f"{palette.variables(':root')}\n{_read('page.css')}\n{svg.style()}"
+    script = _read("page.js")
+    strips = [diagrams.strip(number, each) for number, each in enumerate(report.books, 1)]
+    ways = diagrams.grid(report.ways) if len(report.stacks) > 1 else None
+    return environment.get_template(
+        "page.html.j2"
+    ).render(
+        report=report,
+        head=headline(report),
+        policy=f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:;"
+        " base-uri 'none'; form-action 'none'",
+        # Both are files of this package, and no part of them comes from outside.
+        style=Markup(style),  # noqa: S704
+        script=Markup(script),  # noqa: S704
+        groups=grouped(report.findings),
+        rows=list(rows(report)),
+        strips=[(strip, [_drawn(strip, width) for width in (svg.WIDE, svg.NARROW)]) for strip in strips],
+        chains=diagrams.chains(report.paths),
+        grid=ways,
+        measured=diagrams.measured(report.checkup) if report.checkup and report.checkup.ways else None,
+        measured_tone=checkups.tone(report.checkup) if report.checkup else "idle",
+        outcome=outcome(report.checkup),
+        signs=SIGNS,
+        words=WORDS,
+        shown=shown,
+        not_judged=not_judged,
+        writes=report.writes[:MOST_WRITES],
+        more_writes=max(len(report.writes) - MOST_WRITES, 0),
+        left_out=report.left_out[:MOST_LEFT_OUT],
+        more_left_out=max(len(report.left_out) - MOST_LEFT_OUT, 0),
+    )
+
+
+def _drawn(strip: diagrams.Strip, width: int) -> Markup:
+    return Markup(svg.inline(strip, width=width))  # noqa: S704 (every text in it is escaped there)
+
+
+def _read(name: str) -> str:
+    return (files("mignet.report.rendering") / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The first line of a report, which answers whether there is anything to do."""
+
+    tone: Tone
+    text: str
+
+
+def headline(report: Report) -> Headline:
+    """Return it."""
+    unseen = len(report.stacks) - len(report.seen)
+    if report.errors:
+        tone: Tone = "bad"
+        hit = {name for each in report.findings if each.finding.blocks for name in each.about}
+        where = f" on {len(hit)} cluster{'s' if len(hit) > 1 else ''}" if len(report.stacks) > 1 else ""
+        text = f"{report.errors} error{'s' if report.errors > 1 else ''}{where}: migrations fail, or will"
+    elif report.not_judged:
+        tone, text = "warn", f"Nobody knows whether it works: {not_judged(report.not_judged)}"
+    elif report.warnings:
+        tone, text = "warn", f"It works, with {report.warnings} warning{'s' if report.warnings > 1 else ''}"
+    elif doubtful := sum(path.tone in {"bad", "warn"} for path in report.paths):
+        tone, text = "warn", f"It works, and the path of {doubtful} cluster{'s' if doubtful > 1 else ''} is doubtful"
+    elif not report.asked:
+        tone, text = "idle", "The files agree with each other; no cluster was asked"
+    elif unseen:
+        tone, text = "warn", f"{unseen} of {len(report.stacks)} clusters could not be seen"
+    else:
+        tone, text = "good", "Every cluster is on the network, and every way is ready"
+        if len(report.stacks) == 1:
+            text = "The cluster is on the network"
+        text += f", as the clusters' objects say; {outcome(report.checkup)}"
+    return Headline(tone, text)
+
+
+def grouped(findings: Iterable[Told], most: int = MOST_FINDINGS) -> list[FindingGroup]:
+    """Put findings together by code, errors first; within a code, at most so many are kept."""
+    by_code: dict[tuple[str, str], list[Told]] = {}
+    for each in findings:
+        kind = "waived" if each.finding.waived is not None else each.finding.severity
+        by_code.setdefault((kind, each.finding.code), []).append(each)
+    return [
+        FindingGroup(
+            code,
+            tones.of(same[0].finding),
+            kind,
+            tuple(same[:most]),
+            max(len(same) - most, 0),
+            len({name for each in same for name in each.about}),
+        )
+        for (kind, code), same in by_code.items()
+    ]
+
+
+def rows(report: Report) -> Iterator[Row]:
+    """Yield a line for each cluster, in the order of the stacks."""
+    paths = {path.stack: path for path in report.paths}
+    errors: dict[str, int] = dict.fromkeys(report.stacks, 0)
+    warnings = dict(errors)
+    for each in report.findings:
+        for name in errors.keys() & set(each.about):
+            errors[name] += each.finding.blocks
+            warnings[name] += each.finding.severity == "warning" and each.finding.waived is None
+    for name in report.stacks:
+        if name not in paths:
+            continue
+        uses = tuple(use for books in report.books for use in books.uses if use.stack == name)
+        against: Tone = (
+            "bad"
+            if errors[name]
+            else "warn"
+            if warnings[name] or report.not_judged.get(name)
+            else "good"
+            if name in report.seen
+            else "idle"
+        )
+        tone = _worst([against, *(each for each in (paths[name].tone, *(use.tone for use in uses)) if each != "idle")])
+        ways = report.ways
+        yield Row(
+            name,
+            tone,
+            uses,
+            paths[name],
+            ways.sends.get(name, 0),
+            ways.takes.get(name, 0),
+            len(paths) - 1,
+            errors[name],
+            warnings[name],
+        )
+
+
+def _worst(found: Sequence[Tone]) -> Tone:
+    return max(found, key=lambda tone: RANK[tone])

@@ -1,0 +1,56 @@
+"""Which findings about clusters a stack may accept: judgements that exist, and no proof of broken traffic."""
+
+import ast
+from collections.abc import Iterator
+
+import pytest
+from support import ROOT
+
+from config.finding import Finding, waived
+from config.loading import WAIVABLE
+from config.rules.fleet_rules import CODES as FLEET_CODES
+from config.rules.stack_rules import CODES
+from config.rules.waivable_codes import ALSO_LIVE, WAIVABLE_LIVE
+from mignet.checks import drift_rules, preflight, verify
+from mignet.kube.diff import Report
+
+
+def test_each_is_of_a_rule_that_looks_at_clusters() -> None:
+    assert set() == WAIVABLE_LIVE - (preflight.CODES | verify.CODES | drift_rules.CODES)
+    assert not WAIVABLE_LIVE & (CODES | FLEET_CODES)
+    assert WAIVABLE_LIVE < WAIVABLE
+
+
+def test_what_files_and_a_look_both_find_is_listed() -> None:
+    """The waiver of such a code is not called unused where only the cluster knows better."""
+    assert (CODES | FLEET_CODES) & (preflight.CODES | verify.CODES | drift_rules.CODES) == ALSO_LIVE
+
+
+def errors_of_verify() -> Iterator[str]:
+    """Yield the codes of the errors that verify's own modules find: each is a proof."""
+    for path in (ROOT / "mignet" / "checks" / "verify").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in {"Finding", "_finding", "Pending"}:
+                given = [each.value for each in node.args if isinstance(each, ast.Constant)]
+                if given and ast.unparse(node.func) != "Finding":
+                    yield str(given[0])
+                elif len(given) > 1 and given[0] == "error":
+                    yield str(given[1])
+
+
+def test_no_proof_of_broken_traffic_can_be_waived() -> None:
+    proofs = set(errors_of_verify())
+    assert {"pod-network-fallback", "address-duplicate", "rollout-unfinished", "vm-other-network"} <= proofs
+    assert not proofs & WAIVABLE_LIVE
+
+
+def test_what_up_would_change_cannot_be_waived_either() -> None:
+    assert not drift_rules.SHOWN_AS_FIELDS & WAIVABLE_LIVE
+
+
+@pytest.mark.parametrize(("name", "reason"), [("a", "known"), ("b", "known"), ("c", None)])
+def test_a_finding_between_two_stacks_is_waived_by_either(name: str, reason: str | None) -> None:
+    finding = Finding("warning", "peer-unread", "a", "peer b", None, "could not be asked", "Ask it", peer="b")
+    (found,) = waived(name, [finding], {"peer-unread": "known"})
+    assert found.waived == reason
+    assert Report("a", "drift", "direct", findings=(found,)).drifted is (reason is None)

@@ -1,0 +1,114 @@
+"""What the documents show is true: files that are generated are fresh, examples are valid, commands exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import typer
+import yaml
+from support import ROOT
+
+from config.loading import load_stack
+from mignet.checks import drift_rules, preflight, verify
+from mignet.cli import app
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def blocks(language: str) -> Iterator[tuple[str, str]]:
+    for path in DOCUMENTS:
+        for indent, text in re.findall(
+            rf"^( *)```{language}\n(.*?)^ *```$", path.read_text(), re.MULTILINE | re.DOTALL
+        ):
+            yield path.name, "\n".join(line.removeprefix(indent) for line in text.splitlines())
+
+
+COMMANDS = [
+    (name, line[2:])
+    for name, text in blocks("console")
+    for line in text.replace("\\\n", " ").splitlines()
+    if line.startswith("$ ") and not line.startswith("$ eval")
+]
+
+OTHERS = {
+    "for",
+    "pulumi",
+    "kubectl",
+    "git",
+    "python3",
+    "export",
+    "printf",
+    "sed",
+    "mkdir",
+    "grep",
+    "if",
+    "rm",
+    "env",
+    ".venv/bin/pip",
+}
+"""Programs that are not ours."""
+
+
+@pytest.mark.parametrize(("name", "text"), [each for each in blocks("yaml") if "migration-network:" in each[1]])
+def test_a_stack_file_that_is_shown_is_valid(name: str, text: str) -> None:
+    config = yaml.safe_load(text)["config"]
+    values = {key.removeprefix("migration-network:"): value for key, value in config.items()}
+    rest = {"segment": {"subnet": "10.200.5.0/24"}, "cluster": {"context": "prod-1"}}
+    if "type" not in values.get("attachment", {}):
+        # A part of a file: a guide shows what is new.
+        values["attachment"] = {"type": "macvlan", "name": "m", "master": "eth1"} | values.get("attachment", {})
+    load_stack("prod-1", rest | values)
+
+
+@pytest.mark.parametrize(("name", "command"), COMMANDS)
+def test_a_command_that_is_shown_exists_with_its_options(name: str, command: str) -> None:
+    program, *arguments = shlex.split(re.split(" && | > | [|]{2} ", command)[0])
+    if program == "make":
+        assert re.search(rf"^{arguments[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), command
+        return
+    if program in OTHERS:
+        return
+    assert program in {".venv/bin/mignet", "mignet"}, command
+    command_line = typer.main.get_command(app)
+    while hasattr(command_line, "commands"):
+        command_line = command_line.commands[arguments.pop(0)]
+    known = {option for parameter in command_line.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    for argument in arguments:
+        assert not argument.startswith("-") or argument in known, command
+
+
+def test_links_between_the_documents_lead_somewhere() -> None:
+    for path in DOCUMENTS:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text()):
+            assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_the_reference_of_config_keys_is_what_the_models_say() -> None:
+    script = "import sys; sys.path.insert(0, 'tools/docs'); import generate; sys.stdout.write(generate.configuration())"
+    fresh = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert (ROOT / "docs/configuration.md").read_text() == fresh, "run: python tools/docs/generate.py"
+
+
+@pytest.mark.parametrize("name", ["observe", "apply"])
+def test_the_roles_are_what_the_code_asks_for(name: str) -> None:
+    script = f"import sys; sys.path.insert(0, 'tools/docs'); import generate; sys.stdout.write(generate.role({name!r}))"
+    fresh = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert (ROOT / f"docs/roles/{name}.yaml").read_text() == fresh, "run: python tools/docs/generate.py"
+
+
+def test_the_codes_of_preflight_are_all_in_its_document() -> None:
+    named = set(re.findall(r"`([a-z]+(?:-[a-z]+)+)`", (ROOT / "docs/preflight.md").read_text()))
+    assert preflight.CODES - named == set()
+
+
+def test_every_rule_that_the_list_of_traps_names_exists() -> None:
+    rules = set(re.findall(r"^## (\S+)$", (ROOT / "docs/rules.md").read_text(), re.MULTILINE))
+    closing = [line.split(" | ")[-1] for line in (ROOT / "docs/traps.md").read_text().splitlines() if line[:2] == "| "]
+    named = {name for cell in closing for name in re.findall(r"`([a-z]+(?:-[a-z]+)+)`", cell)}
+    assert named - rules - preflight.CODES - verify.CODES - drift_rules.CODES == set()
+    assert len(named) > 30

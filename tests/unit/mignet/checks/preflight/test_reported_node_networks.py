@@ -1,0 +1,279 @@
+"""Node networks out of public reports, reduced to what was written there: the right answer, and nothing beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from preflight_traps import CONFIG, merged
+
+from config.loading import load_stack
+from mignet.checks.preflight import nodes, policies
+from mignet.checks.preflight.seen import Seen
+from mignet.kube.kinds import NETWORK_ATTACHMENT, NODE, NODE_NETWORK_STATE, NODE_POLICY
+from mignet.kube.network.nic_choice import judge as judge_nics
+from mignet.kube.snapshot import Read, judge
+
+Object = dict[str, Any]
+MACVLAN: Object = {"type": "macvlan", "name": "migration", "master": "eth1"}
+BRIDGE: Object = {"type": "bridge", "name": "migration", "vlan": 2001, "preserveDefaultVlan": False}
+LOCALNET: Object = {"type": "localnet", "name": "mig", "physicalNetworkName": "mig"}
+ACCESS: Object = {"waivers": {"vlan-untagged": "the bridge tags", "uplink-untagged": "access ports"}}
+BR_EX: Object = {"name": "br-ex", "type": "ovs-interface", "controller": "br-ex", "default-route": True}
+MAPPED: Object = {"bridge-mappings": [{"localnet": "mig", "bridge": "br-phy"}]}
+
+
+def snapshot(interfaces: tuple[Object, ...], config: Object, foreign: tuple[Object, ...] = (), **state: Any) -> Seen:
+    listed = [{"type": "ethernet", "state": "up"} | each for each in interfaces]
+    routes = [
+        {"destination": "0.0.0.0/0", "next-hop-interface": each["name"]}
+        for each in listed
+        if each.pop("default-route", 0)
+    ]
+    # A node has more NICs than a report is about; one alone is a finding of its own.
+    listed += [{"name": name, "type": "ethernet", "state": "down"} for name in ("eth8", "eth9")]
+    current = {"interfaces": listed, "routes": {"running": routes}} | state
+    node = {"metadata": {"name": "a", "labels": {"kubevirt.io/schedulable": "true"}}}
+    found: dict[Read, Any] = {
+        Read(NODE): (node,),
+        Read(NODE_NETWORK_STATE): ({"metadata": {"name": "a"}, "status": {"currentState": current}},),
+        Read(NODE_POLICY): foreign,
+        Read(NETWORK_ATTACHMENT): (),
+    }
+    cluster = {"context": "dev", "crossCluster": False}
+    return Seen(load_stack("dev", merged(CONFIG, {"cluster": cluster} | config)), found)
+
+
+def as_object(name: str) -> Object:
+    return {"name": name}
+
+
+SLB: Object = {"mode": "balance-slb", "port": [{"name": "eth0"}, {"name": "eth1"}]}
+
+
+@pytest.mark.parametrize(
+    ("interfaces", "config", "state", "right"),
+    [
+        pytest.param(
+            (
+                {
+                    "name": "br-phy",
+                    "type": "ovs-bridge",
+                    "bridge": {
+                        "port": [{"name": "ovs-bond", "link-aggregation": SLB}, {"name": "patch-phy-to-br-int"}]
+                    },
+                },
+                {"name": "eth0", "mtu": 1500},
+                {"name": "eth1", "mtu": 1500},
+            ),
+            {"attachment": LOCALNET},
+            {"ovn": MAPPED},
+            {("error", "nic-mtu"): ["stands on eth0 with MTU 1500", "stands on eth1 with MTU 1500"]},
+            id="nics-inside-an-ovs-bond",
+        ),
+        pytest.param(
+            ({"name": "br-phy", "type": "ovs-bridge", "bridge": {"port": [{"name": "patch-vmnet-to-br-int"}]}},),
+            {"attachment": LOCALNET},
+            {"ovn": MAPPED},
+            {("error", "bridge-without-nic"): ["only patch-vmnet-to-br-int"]},
+            id="bridge-with-only-ovn-s-patch-port",
+        ),
+        pytest.param(
+            (
+                {
+                    "name": "br-phy",
+                    "type": "ovs-bridge",
+                    "bridge": {"port": [{"name": "patch-vmnet-to-br-int"}, {"name": "bond0"}]},
+                },
+            ),
+            {"attachment": LOCALNET},
+            {"ovn": MAPPED},
+            {("error", "bridge-without-nic"): ["only patch-vmnet-to-br-int, bond0"]},
+            id="bridge-with-a-bond-that-is-gone",
+        ),
+        pytest.param(
+            (BR_EX,),
+            {"attachment": MACVLAN | {"master": "br-ex"}},
+            {},
+            {("error", "nic-default-route"): ["has the default route"]},
+            id="macvlan-on-br-ex",
+        ),
+        pytest.param(
+            ({"name": "br-mig", "type": "linux-bridge", "bridge": {"port": [{"name": "eth1"}]}}, {"name": "eth1"}),
+            {"attachment": MACVLAN | {"master": "br-mig"}},
+            {},
+            {},
+            id="macvlan-on-a-linux-bridge",
+        ),
+        pytest.param(
+            (
+                {"name": "br-mig", "type": "linux-bridge", "bridge": {"port": [{"name": "eth1"}]}},
+                {"name": "eth1", "mtu": 1500},
+            ),
+            {"attachment": MACVLAN | {"master": "br-mig"}},
+            {},
+            {("error", "nic-mtu"): ["stands on eth1 with MTU 1500"]},
+            id="macvlan-on-a-linux-bridge-whose-port-is-looked-at",
+        ),
+        *(
+            pytest.param(
+                (
+                    {"name": "br1", "type": "linux-bridge", "bridge": {"port": [{"name": "eth1.x"} | filter_]}},
+                    {"name": "eth1.x", "type": "vlan", "vlan": {"id": tag, "base-iface": "eth1"}}
+                    if tag
+                    else {"name": "eth1.x"},
+                    {"name": "eth1"},
+                ),
+                {"attachment": BRIDGE | {"bridge": "br1"} | attachment, **ACCESS},
+                {},
+                right,
+                id=f"bridge-tags-twice-{name}",
+            )
+            for name, tag, filter_, attachment, right in (
+                ("same", 2001, {}, {}, {("error", "uplink-double-tag"): ["attachment.vlan tags with 2001 already"]}),
+                (
+                    "differs",
+                    300,
+                    {},
+                    {"vlan": None, "preserveDefaultVlan": None},
+                    {("error", "nic-vlan"): ["which tags VLAN 300, and segment.vlan is 2001"]},
+                ),
+                (
+                    "trunk",
+                    0,
+                    {"vlan": {"mode": "trunk", "trunk-tags": [{"id": 100}]}},
+                    {},
+                    {
+                        ("error", "uplink-trunk"): [
+                            "a trunk of VLAN 100, which does not let VLAN 2001 of the attachment"
+                        ]
+                    },
+                ),
+            )
+        ),
+        *(
+            pytest.param(
+                (
+                    {"name": "eth0", "default-route": True},
+                    {"name": "eth0.2001", "type": "vlan", "vlan": {"id": 2001, "base-iface": "eth0"}},
+                )[: 1 if uplink else 2],
+                {"attachment": MACVLAN | {"master": "eth0.2001"}} | uplink,
+                {},
+                {("warning", "default-route-shared"): ["has the default route: the kernel passes tagged frames"]},
+                id=f"vlan-above-the-default-route-{'declared' if uplink else 'there'}",
+            )
+            for uplink in ({}, {"uplink": {"vlan": {"baseInterface": "eth0"}}})
+        ),
+        *(
+            pytest.param(
+                (
+                    BR_EX,
+                    {"name": "br-ex", "type": "ovs-bridge", "bridge": {"port": [{"name": "bond0"}, {"name": "br-ex"}]}},
+                    {"name": "bond0", "type": "bond", "link-aggregation": {"port": ["eth0"]}, "controller": "br-ex"},
+                    {"name": "eth0", "controller": "bond0"},
+                    {"name": "bond0.2001", "type": "vlan", "vlan": {"id": 2001, "base-iface": "bond0"}},
+                )[: 4 if uplink else 5],
+                {"attachment": MACVLAN | {"master": "bond0.2001"}} | uplink,
+                {},
+                {("warning", "default-route-shared"): ["carries the default route of br-ex: the kernel passes"]},
+                id=f"vlan-above-the-bond-of-br-ex-{'declared' if uplink else 'there'}",
+            )
+            for uplink in ({}, {"uplink": {"vlan": {"baseInterface": "bond0"}}})
+        ),
+        pytest.param(
+            (BR_EX,),
+            {"attachment": LOCALNET, "uplink": {"localnet": {"localnet": "mig", "bridge": "br-ex"}}},
+            {},
+            {("warning", "nic-default-route"): ["NIC br-ex has the default route: OVN shares that bridge"]},
+            id="localnet-on-br-ex",
+        ),
+        *(
+            pytest.param(
+                (
+                    {
+                        "name": "bond0",
+                        "type": "bond",
+                        "link-aggregation": {key: [as_(each) for each in ("ens1", "ens2")]},
+                    },
+                    {"name": "ens1", "max-mtu": 4000},
+                    {"name": "ens2"},
+                ),
+                {"segment": {"mtu": 9126, "vlan": None}, "attachment": MACVLAN | {"master": "bond0"}},
+                {},
+                {("error", "nic-mtu"): ["stands on ens1 with MTU at most 4000, and 9126 is needed"]},
+                id=f"members-max-mtu-{key}-{as_.__name__}",
+            )
+            for key in ("port", "ports", "slaves")
+            for as_ in (str, as_object)
+        ),
+    ],
+)
+def test_a_reported_network_gets_its_right_answer(
+    interfaces: tuple[Object, ...], config: Object, state: Object, right: dict[tuple[str, str], list[str]]
+) -> None:
+    found = judge((*nodes.RULES, *policies.RULES), snapshot(interfaces, config, **state)).findings
+    said = [str(each) for each in found]
+    assert {(each.severity, each.code) for each in found} == right.keys(), said
+    for (_, code), sentences in right.items():
+        assert all(any(sentence in str(each) for each in found if each.code == code) for sentence in sentences), said
+
+
+def test_a_linux_bridge_port_of_one_vlan_is_no_judge_of_an_ovs_port_by_another_name() -> None:
+    """An access port of the OVS bridge that leads to the NIC counts; that of the patch to br-ex does not."""
+    ports = [{"name": "patch-phy-to-ex", "vlan": {"mode": "access", "tag": 100}}, {"name": "eth1"}]
+    interfaces = ({"name": "br-phy", "type": "ovs-bridge", "bridge": {"port": ports}}, {"name": "eth1", "mtu": 9000})
+    seen = snapshot(interfaces, {"attachment": LOCALNET}, ovn=MAPPED)
+    assert judge(nodes.RULES, seen).findings == ()
+    ports[1]["vlan"] = {"mode": "access", "tag": 100}
+    (finding,) = judge(nodes.RULES, snapshot(interfaces, {"attachment": LOCALNET}, ovn=MAPPED)).findings
+    assert finding.code == "uplink-trunk"
+
+
+def test_uplink_takes_host_addresses() -> None:
+    address = {"enabled": True, "address": [{"ip": "192.168.22.71", "prefix-length": 26}]}
+    vlan = {"name": "eth1.3876", "type": "vlan", "vlan": {"id": 3876, "base-iface": "eth1"}}
+    policy = {"metadata": {"name": "nfs-vlan"}, "spec": {"desiredState": {"interfaces": [vlan | {"ipv4": address}]}}}
+    config = {
+        "segment": {"vlan": 3876},
+        "attachment": MACVLAN | {"master": "eth1.3876"},
+        "uplink": {"vlan": {"baseInterface": "eth1"}},
+    }
+    (finding,) = judge(
+        (*nodes.RULES, *policies.RULES), snapshot(({"name": "eth1"}, vlan | {"ipv4": address}), config, (policy,))
+    ).findings
+    assert (finding.severity, finding.code, finding.key) == ("error", "uplink-host-address", "NIC eth1.3876")
+    assert "192.168.22.71/26 on a (declared by NodeNetworkConfigurationPolicy nfs-vlan)" in finding.rule
+    assert finding.remedy.startswith("Remove uplink and attach to eth1.3876 as it is")
+
+
+def test_foreign_policy_declares_our_interface() -> None:
+    interfaces = [{"name": "eth3", "state": "down"}, {"name": "bond1", "ipv4": {"dhcp": True}}]
+    policy = {"metadata": {"name": "other"}, "spec": {"desiredState": {"interfaces": interfaces}}}
+    config = {
+        "attachment": MACVLAN | {"master": "bond1"},
+        "uplink": {"bond": {"name": "bond1", "ports": ["eth3", "eth4"], "mode": "802.3ad"}},
+        **ACCESS,
+    }
+    there = ({"name": "eth3"}, {"name": "eth4"})
+    (finding,) = judge((*nodes.RULES, *policies.RULES), snapshot(there, config, (policy,))).findings
+    assert (finding.severity, finding.code) == ("error", "policy-shared")
+    assert finding.key == "NodeNetworkConfigurationPolicy other"
+    assert "eth3 (state: down); bond1 (ipv4.enabled: true)" in finding.rule
+
+
+def test_init_does_not_recommend_a_vlan_above_the_bond_of_br_ex() -> None:
+    """It said `tags segment.vlan` and nothing else, and chose it."""
+    seen = snapshot(
+        (
+            {"name": "br-ex", "type": "ovs-bridge", "bridge": {"port": [{"name": "bond0"}, {"name": "br-ex"}]}},
+            BR_EX,
+            {"name": "bond0", "type": "bond", "link-aggregation": {"port": ["eth0"]}, "controller": "br-ex"},
+            {"name": "eth0", "controller": "bond0"},
+            {"name": "bond0.2001", "type": "vlan", "vlan": {"id": 2001, "base-iface": "bond0"}},
+        ),
+        {"attachment": MACVLAN},
+    )
+    (nic,) = (each for each in judge_nics(seen.nodes, seen.stack.segment) if each.name == "bond0.2001")
+    assert nic.against[0].startswith(
+        "stands on bond0, which carries the default route of br-ex: the kernel passes tagged"
+    )

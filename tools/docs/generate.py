@@ -1,0 +1,158 @@
+"""Write the documents that are generated from the code: `python tools/docs/generate.py`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+os.environ["MIGNET_FIELD_DOCS"] = "1"
+
+import yaml
+from catalogue import rules
+from troubleshooting import troubleshooting
+
+from config.attachment import Bridge, Ipvlan, Localnet, Macvlan, VlanTrunkItem
+from config.attachment.ipam import Dhcp, HostLocal, Route, Static, StaticAddress, Whereabouts
+from config.cluster import Cluster
+from config.hyperconverged import HyperConverged, LiveMigration
+from config.loading import load_stack
+from config.segment import Segment
+from config.slice import Slice
+from config.uplink import Bond, LinuxBridge, NodeGroup, OvsBridge, Uplink, Vlan
+from config.uplink import Localnet as BridgeMapping
+from config.uplink.bond_options import BondOptions
+from mignet.operations.roles import ROLES, Role, granted, manifests
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+_HEAD = """# Configuration
+
+What a stack file may say, generated from the models (`python tools/docs/generate.py`). Keys stand under `config:`, with
+the project's name before them: `migration-network:cluster`. Unknown keys are refused. `segment` stands in
+`Pulumi.yaml`, so that all stacks share it.
+
+`migration-network:otherNetworks` is a mapping of names to subnets (or lists of them) that the segment must not overlap,
+such as `machine: 10.0.0.0/16`: the cluster's machine, pod and service networks.
+
+`migration-network:labels` is a mapping of labels, such as `tier: canary`, by which `mignet --select` chooses stacks;
+nothing of them is applied. `waves` stands in `Pulumi.yaml`, as the segment does: a list of lists of stacks' names,
+patterns (`prod-*`) and labels (`tier=canary,region!=eu`), the order in which a fleet is applied.
+"""
+
+_SECTIONS: list[tuple[str, type[BaseModel]]] = [
+    ("segment", Segment),
+    ("cluster", Cluster),
+    ("attachment, type: macvlan", Macvlan),
+    ("attachment, type: ipvlan", Ipvlan),
+    ("attachment, type: bridge", Bridge),
+    ("attachment.vlanTrunk, an item", VlanTrunkItem),
+    ("attachment, type: localnet", Localnet),
+    ("attachment.ipam, type: whereabouts", Whereabouts),
+    ("attachment.ipam, type: dhcp", Dhcp),
+    ("attachment.ipam, type: static", Static),
+    ("attachment.ipam.addresses, an item", StaticAddress),
+    ("attachment.ipam.routes, an item", Route),
+    ("attachment.ipam, type: host-local", HostLocal),
+    ("slice, or an item of it", Slice),
+    ("uplink", Uplink),
+    ("uplink.nodeGroups, an item", NodeGroup),
+    ("uplink.bond", Bond),
+    ("uplink.bond.options", BondOptions),
+    ("uplink.vlan", Vlan),
+    ("uplink.bridge", LinuxBridge),
+    ("uplink.ovsBridge", OvsBridge),
+    ("uplink.localnet", BridgeMapping),
+    ("hyperConverged", HyperConverged),
+    ("hyperConverged.liveMigration", LiveMigration),
+]
+
+
+def configuration() -> str:
+    """Return the reference of all config keys."""
+    parts = [_HEAD]
+    for title, model in _SECTIONS:
+        about = " ".join((model.__doc__ or "").split())
+        parts.append(f"\n## {title}\n\n{about}\n\n| key | value | default | |\n|---|---|---|---|\n")
+        parts.extend(_row(name, field) for name, field in _fields(model))
+    return "".join(parts)
+
+
+def _fields(model: type[BaseModel]) -> list[tuple[str, dict[str, Any]]]:
+    schema = model.model_json_schema(by_alias=True)
+    required = schema.get("required", ())
+    return [(key, field | {"required": key in required}) for key, field in schema["properties"].items()]
+
+
+def _row(key: str, field: dict[str, Any]) -> str:
+    default = "required" if field["required"] else _default(field.get("default"))
+    about = " ".join(field.get("description", "").split())
+    return f"| `{key}` | {_value(field)} | {default} | {about} |\n"
+
+
+def _default(value: object) -> str:
+    match value:
+        case None | [] | dict():
+            return ""
+        case bool():
+            return str(value).lower()
+        case _:
+            return f"`{value}`"
+
+
+def _value(field: dict[str, Any]) -> str:
+    choices = [each for each in field.get("anyOf", [field]) if each.get("type") != "null"]
+    return " or ".join(_one(each) for each in choices)
+
+
+def _one(schema: dict[str, Any]) -> str:
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if "enum" in schema:
+        return ", ".join(f"`{each}`" for each in schema["enum"])
+    if schema.get("type") == "integer":
+        return f"{schema['minimum']} to {schema['maximum']}"
+    if schema.get("type") == "boolean":
+        return "true or false"
+    if schema.get("type") == "array":
+        return "list"
+    return "text" if schema.get("type") == "string" else "mapping"
+
+
+_ROLE_HEAD = {
+    "observe": "Preflight, verify, drift, peers and report: reading only.",
+    "apply": "up and destroy, on either engine, and all that observe has: up looks first.",
+    "checkup": "mignet checkup: a Job and pods of its own in KubeVirt's namespace; neither exec nor logs.",
+}
+_WIDEST = {
+    "segment": {"subnet": "10.200.5.0/24", "vlan": 2001},
+    "cluster": {"context": "prod-1"},
+    "attachment": {"type": "macvlan", "name": "migration", "master": "mig0"},
+    "uplink": {"vlan": {"baseInterface": "eth1", "name": "mig0"}},
+}
+"""A stack that takes every right that any stack takes."""
+
+
+def role(name: Role) -> str:
+    """Return the manifests of a role."""
+    head = (
+        f"# {_ROLE_HEAD[name]}\n# Generated (python tools/docs/generate.py). Bind the ClusterRole with a"
+        " ClusterRoleBinding, each Role with a RoleBinding.\n"
+        "# Write cluster.namespace in place of openshift-cnv, where it is another.\n"
+    )
+    documents = manifests(name, granted(name, load_stack("prod-1", _WIDEST)))
+    return head + yaml.safe_dump_all(
+        documents, explicit_start=True, sort_keys=False, default_flow_style=None, width=110
+    )
+
+
+if __name__ == "__main__":
+    (DOCS / "roles").mkdir(exist_ok=True)
+    for each in ROLES:
+        (DOCS / "roles" / f"{each}.yaml").write_text(role(each), encoding="utf-8")
+    (DOCS / "configuration.md").write_text(configuration(), encoding="utf-8")
+    (DOCS / "rules.md").write_text(rules(), encoding="utf-8")
+    (DOCS / "troubleshooting.md").write_text(troubleshooting(), encoding="utf-8")
