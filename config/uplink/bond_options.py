@@ -77,7 +77,7 @@ def _truth(value: object) -> bool | None:
 def _mac(value: Any) -> Any:
     if not isinstance(value, str) or not re.fullmatch(r"([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}", value):
         refuse("uplink-bond-option", "is not a MAC address", "Write it in quotes, such as '02:00:00:00:00:01'")
-    if int(value[:2], 16) & 1 or value == "00:00:00:00:00:00":
+    if int(value[:2], 16) & 1:
         refuse(
             "uplink-bond-option", "is no address of one host", "Write a unicast address, such as '02:00:00:00:00:01'"
         )
@@ -224,29 +224,10 @@ class BondOptions(Model):
     def broken(self, mode: str, ports: tuple[str, ...]) -> Iterator[Broken]:
         """Yield what nmstate or the kernel refuses of these options in a mode."""
         written = self.written()
-        arp = _number(self.arp_interval) or 0
-        if _number(self.miimon) and arp:
-            yield Broken(
-                "uplink-bond-options",
-                "arp_interval",
-                self.arp_interval,
-                f"and miimon {self.miimon} exclude each other",
-                "Keep one of the two",
-            )
-        if arp and mode in _WITHOUT_ARP:
-            yield _elsewhere("arp_interval", self.arp_interval, mode, "miimon: 100 does it in every mode")
+        yield from self._of_monitoring(mode)
         for name, modes in _REFUSED_ELSEWHERE.items():
             if name in written and mode not in modes:
                 yield _elsewhere(name, written[name], mode, f"Leave it out, or use {' or '.join(modes)}")
-        for name in ("arp_ip_target", "ns_ip6_target"):
-            if written.get(name) and not arp:
-                yield Broken(
-                    "uplink-bond-options",
-                    name,
-                    written[name],
-                    "is probed only with an arp_interval",
-                    "Add arp_interval: 100",
-                )
         if self.primary is not None and self.primary not in ports:
             named = ", ".join(ports)
             yield Broken("uplink-bond-options", "primary", self.primary, "is not a port of the bond", f"Choose {named}")
@@ -263,6 +244,52 @@ class BondOptions(Model):
             yield Broken(
                 "uplink-bond-options", "balance-slb", written["balance-slb"], "is there twice", "Keep balance_slb"
             )
+
+    def _of_monitoring(self, mode: str) -> Iterator[Broken]:
+        """Yield what is refused of the options by which the links are watched."""
+        written, arp = self.written(), _number(self.arp_interval) or 0
+        if _number(self.miimon) and arp:
+            yield Broken(
+                "uplink-bond-options",
+                "arp_interval",
+                self.arp_interval,
+                f"and miimon {self.miimon} exclude each other",
+                "Keep one of the two",
+            )
+        for name, value in (("arp_interval", arp), ("arp_missed_max", self.arp_missed_max)):
+            if value and mode in _WITHOUT_ARP:
+                yield _elsewhere(name, written[name], mode, "miimon: 100 does it in every mode")
+        elsewhere = mode in _WITHOUT_ARP or _number(self.miimon)
+        if arp and not elsewhere and not (self.arp_ip_target or self.ns_ip6_target):
+            yield Broken(
+                "uplink-bond-options",
+                "arp_interval",
+                self.arp_interval,
+                "has nobody to probe",
+                "Add arp_ip_target or ns_ip6_target, or use miimon: 100",
+            )
+        if "miimon" in written and _number(self.miimon) == 0:
+            for name in ("updelay", "downdelay"):
+                if _number(written.get(name)):
+                    yield Broken("uplink-bond-options", name, written[name], "needs miimon", "Set miimon: 100")
+        sent, advertised = _number(self.num_grat_arp), _number(self.num_unsol_na)
+        if sent is not None and advertised is not None and sent != advertised:
+            yield Broken(
+                "uplink-bond-options",
+                "num_unsol_na",
+                self.num_unsol_na,
+                f"and num_grat_arp {self.num_grat_arp} are one setting",
+                "Keep one of the two",
+            )
+        for name in ("arp_ip_target", "ns_ip6_target"):
+            if written.get(name) and not arp:
+                yield Broken(
+                    "uplink-bond-options",
+                    name,
+                    written[name],
+                    "is probed only with an arp_interval",
+                    "Add arp_interval: 100",
+                )
 
 
 def _elsewhere(name: str, value: object, mode: str, remedy: str) -> Broken:

@@ -299,15 +299,20 @@ def _key(side: Side) -> str:
 
 
 def endpoint(text: str, port: int) -> tuple[Address | None, int | None]:
-    """Read an address with a port; one without a port, as KubeVirt publishes of IPv6 at times, has `port`.
+    """Read an address with a port; one without a port has `port`.
+
+    virt-operator writes address, colon, port, of IPv6 too without brackets: where the text ends in `port`, that is it.
 
     >>> endpoint("fd00::1", 9185)
     (IPv6Address('fd00::1'), 9185)
     >>> endpoint("[fd00::1]:9186", 9185)
     (IPv6Address('fd00::1'), 9186)
+    >>> endpoint("fd00::1:9185", 9185)
+    (IPv6Address('fd00::1'), 9185)
     """
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(text.strip("[]")), port
+    for bare in (text.removesuffix(f":{port}"), text):
+        with contextlib.suppress(ValueError):
+            return ipaddress.ip_address(bare.strip("[]")), port
     host, _, own = text.rpartition(":")
     try:
         return ipaddress.ip_address(host.strip("[]")), int(own)

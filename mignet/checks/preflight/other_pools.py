@@ -7,6 +7,7 @@ ClusterUserDefinedNetwork.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,9 +21,9 @@ from mignet.kube.objects import name_of, value_at
 from mignet.kube.snapshot import UnreadError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from config.types.addressing import Network
+    from config.types.addressing import Address, Network
     from mignet.checks.preflight.seen import Seen
 
 _OVN = "ovn-k8s-cni-overlay"
@@ -62,8 +63,7 @@ def plugins(live: Object) -> list[Mapping[str, Any]]:
         config = json.loads(live.get("spec", {}).get("config") or "{}")
     except ValueError:
         return []
-    chain = config.get("plugins", [config]) if isinstance(config, dict) else []
-    return [plugin for plugin in chain if isinstance(plugin, dict)]
+    return _dicts(config.get("plugins", [config]) if isinstance(config, dict) else None)
 
 
 def pools(seen: Seen) -> Iterator[Pool]:
@@ -110,18 +110,39 @@ def _of_whereabouts(owner: str, ipam: Mapping[str, Any]) -> Iterator[Pool]:
         if found := whereabouts_range(each.get("range"), each.get("range_start"), each.get("range_end")):
             subnet, span = found
             # One that it cannot read fails every pod; what it would spare is not known.
-            taken = [block for text in each.get("exclude") or () if (block := excluded(text))]
+            taken = [block for text in _items(each.get("exclude")) if (block := excluded(text))]
             yield from _pool(owner, span, taken, book=book(subnet, ipam.get("network_name")), checks_others=checks)
 
 
 def _of_host_local(owner: str, ipam: Mapping[str, Any]) -> Iterator[Pool]:
     """Its flat form is one more of its `ranges`; it never gives the gateway, the first address where none is named."""
-    listed = [each for range_set in ipam.get("ranges") or () if isinstance(range_set, list) for each in range_set]
+    listed = [each for range_set in _items(ipam.get("ranges")) for each in _items(range_set)]
     for each in _dicts([ipam, *listed]):
-        if found := whereabouts_range(each.get("subnet"), each.get("rangeStart"), each.get("rangeEnd")):
+        if found := _host_local_range(each):
             subnet, span = found
             gateway = address(each.get("gateway")) or subnet.network_address + 1
             yield from _pool(owner, span, [AddressRange(gateway, gateway)])
+
+
+def _host_local_range(said: Mapping[str, Any]) -> tuple[Network, AddressRange] | None:
+    """Return what a range of host-local gives; None where the plugin refuses it.
+
+    Each end may be any address of the subnet; without one it begins behind the network address, and ends before the
+    broadcast address of IPv4. Source: the plugin's range.go (Canonicalize).
+    """
+    try:
+        subnet = ipaddress.ip_network(str(said.get("subnet")))
+    except ValueError:
+        return None
+    broadcast = subnet.version == 4 and subnet.num_addresses > 1
+    ends: list[Address] = []
+    for key, default in (("rangeStart", subnet[0] + 1), ("rangeEnd", subnet[-1] - broadcast)):
+        end = address(said[key]) if said.get(key) else default
+        if end is None or end not in subnet:
+            return None
+        ends.append(end)
+    first, last = ends
+    return (subnet, AddressRange(first, last)) if int(first) <= int(last) else None
 
 
 def _of_static(owner: str, ipam: Mapping[str, Any]) -> Iterator[Pool]:
@@ -145,7 +166,7 @@ def _of_user_network(live: Object) -> Iterator[Pool]:
     if not isinstance(found, dict) or value_at(live, "spec.network.topology") != "Localnet":
         return
     # With its IPAM off it has no subnets: its API demands it.
-    yield from _of_ovn(name_of(live), found.get("subnets") or (), found.get("excludeSubnets") or ())
+    yield from _of_ovn(name_of(live), _items(found.get("subnets")), _items(found.get("excludeSubnets")))
 
 
 def _pool(
@@ -160,8 +181,13 @@ def _pool(
         yield Pool(owner, given, book, checks_others)
 
 
+def _items(value: object) -> Sequence[Any]:
+    """Return a list as it is, and nothing for what is none: others write what they like."""
+    return value if isinstance(value, list | tuple) else ()
+
+
 def _dicts(items: object) -> list[Mapping[str, Any]]:
-    return [each for each in items if isinstance(each, dict)] if isinstance(items, list | tuple) else []
+    return [each for each in _items(items) if isinstance(each, dict)]
 
 
 def _listed(text: object) -> list[str]:

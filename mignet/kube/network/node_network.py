@@ -6,6 +6,7 @@ NICs. Pure, given the objects. Sources: nmstate's state schema, and what it repo
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,8 +22,8 @@ INTEGRATION_BRIDGE = "br-int"
 """OVN's own bridge, which joins pods and all mapped bridges: no NIC is reached through it."""
 
 _DEFAULTS = {"0.0.0.0/0", "::/0"}
-_PORTS = ("port", "ports", "slaves")
-"""How nmstate names what belongs to a bond or a bridge: now, in policies of old, and longer ago."""
+PORTS = ("port", "ports", "slaves", "ports-config")
+"""How nmstate names what belongs to a bond or a bridge: now, in policies of old, longer ago, and with its settings."""
 _ON_BASE = ("vlan", "vxlan", "mac-vlan", "mac-vtap", "macsec", "ipvlan")
 """What stands on another interface, which it names as base-iface."""
 _VIRTUAL = {
@@ -145,7 +146,7 @@ class Node:
     def lists_ports(self, name: str) -> bool:
         """Tell whether nmstate says which ports a bridge of this name has, even if there are none."""
         bridges = [each.get("bridge") for each in self.state.get("interfaces", []) if each["name"] == name]
-        return any(isinstance(each, dict) and not each.keys().isdisjoint(_PORTS) for each in bridges)
+        return any(isinstance(each, dict) and not each.keys().isdisjoint(PORTS) for each in bridges)
 
     def masters(self) -> dict[str, str]:
         """Return, for each interface that is a port of a bridge or a bond, of which."""
@@ -236,15 +237,25 @@ def ports_of(interface: Mapping[str, Any]) -> tuple[str, ...]:
     found: list[str] = []
     for name, port in (*_ports(interface.get("link-aggregation")), *_ports(interface.get("bridge"))):
         found += [name, *(member for member, _ in _ports(port.get("link-aggregation")))]
-    return tuple(name for name in found if name != interface.get("name"))
+    return tuple(dict.fromkeys(name for name in found if name != interface.get("name")))
+
+
+def port_settings(interface: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return what a bond or a bridge says of each of its own ports, by name."""
+    return {
+        name: port
+        for section in ("link-aggregation", "bridge")
+        for name, port in _ports(interface.get(section))
+        if port and name != interface.get("name")
+    }
 
 
 def _ports(section: object) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the ports that a bond or bridge lists, each with what it says of it."""
     if not isinstance(section, dict):
         return
-    for key in _PORTS:
-        for port in section.get(key) or ():
+    for key in PORTS:
+        for port in listed if isinstance(listed := section.get(key), list | tuple) else ():
             if isinstance(port, dict):
                 if "name" in port:
                     yield str(port["name"]), port
@@ -265,12 +276,14 @@ def machine_networks(nodes: Iterable[Node]) -> list[Network]:
 
 
 def addresses_of(interface: Mapping[str, Any]) -> Iterator[ipaddress.IPv4Interface | ipaddress.IPv6Interface]:
-    """Yield the addresses of an interface, with their prefix, without link-local ones."""
+    """Yield the addresses of an interface, with their prefix, without link-local ones, and what is none."""
     for family in ("ipv4", "ipv6"):
-        for each in interface.get(family, {}).get("address") or ():
-            address = ipaddress.ip_interface(f"{each['ip']}/{each['prefix-length']}")
-            if not address.is_link_local:
-                yield address
+        said = interface.get(family)
+        for each in (said.get("address") or ()) if isinstance(said, dict) else ():
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                address = ipaddress.ip_interface(f"{each['ip']}/{each.get('prefix-length', '')}".rstrip("/"))
+                if not address.is_link_local:
+                    yield address
 
 
 def passes(filter_: Mapping[str, Any], tag: int, *, kind: str) -> bool:

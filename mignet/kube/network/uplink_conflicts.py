@@ -10,17 +10,19 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from components.ownership import labels
+from config.attachment.localnet import Localnet
 from config.attachment.tags import attachment_tags
 from config.finding import Finding, shown
 from config.uplink import desired_state, made
 from mignet.kube.kinds import NODE_POLICY
-from mignet.kube.network.node_network import addresses_of, ports_of
+from mignet.kube.network.node_network import PORTS, addresses_of, port_settings, ports_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from ipaddress import IPv4Interface, IPv6Interface
 
     from config.finding import Severity
@@ -215,20 +217,25 @@ def _shared(stack: Stack, policy: Policy, severity: Severity, said: Sequence[str
 
 
 def disagreeing(
-    stack: Stack, used: Iterable[tuple[Node, Iterable[str]]], policies: Iterable[Object]
+    stack: Stack, used: Iterable[tuple[Node, Collection[str]]], policies: Iterable[Object]
 ) -> Iterator[Finding]:
     """Yield pairs of other policies that disagree about what the attachment uses, which is given node by node."""
     others = _foreign(stack, policies)
     found: defaultdict[tuple[str, str, str, str], list[str]] = defaultdict(list)
+    localnet = stack.attachment.physical_network if isinstance(stack.attachment, Localnet) else None
     for node, names in used:
         here = [policy for policy in others if policy.selects(node)]
-        for name in names:
-            about = [policy for policy in here if name in policy.interfaces]
-            for index, one in enumerate(about):
-                for two in about[index + 1 :]:
-                    differs = ", ".join(_differences(one.interfaces[name], two.interfaces[name]))
-                    if differs:
-                        found[one.name, two.name, name, differs].append(node.name)
+        for one, two in combinations(here, 2):
+            for name in names:
+                # The one whose word about a port is another is named second.
+                for first, second in ((one, two), (two, one)):
+                    if differs := ", ".join(_at_odds(first, second, name, names)):
+                        found[first.name, second.name, name, differs].append(node.name)
+                        break
+            bridges = [each.mappings[localnet] for each in (one, two) if localnet in each.mappings] if localnet else []
+            if len(set(bridges)) == 2:
+                differs = f"a mapping to {bridges[1]}" if bridges[1] else "state absent"
+                found[one.name, two.name, f"localnet {localnet}", differs].append(node.name)
     for (one_, two_, name, differs), where in found.items():
         yield Finding(
             "warning",
@@ -240,6 +247,17 @@ def disagreeing(
             " that nmstate applies last holds, at each reboot anew",
             "Let one policy declare it",
         )
+
+
+def _at_odds(one: Policy, two: Policy, name: str, used: Collection[str]) -> Iterator[str]:
+    """Yield what the second policy says otherwise than the first of an interface that is used."""
+    if name in one.interfaces and name in two.interfaces:
+        yield from _differences(one.interfaces[name], two.interfaces[name])
+    ours, theirs = one.ports.get(name), two.ports.get(name)
+    # A port of what is used, too, is how layers are shared.
+    about = name in one.interfaces or ours is not None
+    if about and theirs is not None and theirs != ours and (ours is not None or theirs not in used):
+        yield f"it as a port of {theirs}"
 
 
 def findings(stack: Stack, nodes: Iterable[Node], policies: Iterable[Object]) -> Iterator[Finding]:
@@ -309,7 +327,13 @@ def _same_tag(claim: Claim) -> str | None:
 def _disagreements(policy: Policy, claim: Claim) -> Iterator[str]:
     """Yield in what another policy says otherwise than the uplink."""
     if claim.name in policy.interfaces:
-        yield from _differences(claim.declared, policy.interfaces[claim.name])
+        theirs = policy.interfaces[claim.name]
+        yield from _differences(claim.declared, theirs)
+        for family in ("ipv4", "ipv6") if claim.part_of else ():
+            # A port has no addresses, whatever our policy says of it.
+            said = _plain(theirs).get(family)
+            if isinstance(said, dict) and said.get("enabled") and family not in claim.declared:
+                yield f"{family}.enabled: true"
     master = policy.ports.get(claim.name)
     if master is not None and claim.part_of is not None and master != claim.part_of:
         yield f"a port of {master}"
@@ -336,7 +360,11 @@ def _plain(interface: Mapping[str, Any]) -> dict[str, Any]:
         plain["ports"] = tuple(ports)
     for key in ("bridge", "link-aggregation"):
         if isinstance(plain.get(key), dict):
-            plain[key] = {name: value for name, value in plain[key].items() if name not in {"port", "ports", "slaves"}}
+            plain[key] = {name: value for name, value in plain[key].items() if name not in PORTS}
+    for name, settings in port_settings(interface).items():
+        plain[f"port {name}"] = {key: value for key, value in settings.items() if key not in {"name", *PORTS}}
+        if isinstance(bond := settings.get("link-aggregation"), dict):
+            plain[f"port {name}"]["link-aggregation"] = {k: v for k, v in bond.items() if k not in PORTS}
     return plain
 
 

@@ -118,6 +118,36 @@ def test_what_nmstate_takes_goes_to_the_nodes_as_it_was_written(mode: str, optio
         ),
         (
             "active-backup",
+            {"arp_interval": 100},
+            "dev: uplink.bond.options.arp_interval 100 has nobody to probe. Add arp_ip_target or ns_ip6_target, or use"
+            " miimon: 100",
+        ),
+        (
+            "active-backup",
+            {"miimon": 0, "updelay": 200},
+            "dev: uplink.bond.options.updelay 200 needs miimon. Set miimon: 100",
+        ),
+        (
+            "active-backup",
+            {"miimon": "0", "downdelay": 200},
+            "dev: uplink.bond.options.downdelay 200 needs miimon. Set miimon: 100",
+        ),
+        *(
+            (
+                mode,
+                {"arp_missed_max": 3},
+                f"dev: uplink.bond.options.arp_missed_max 3 is refused in mode {mode}. miimon: 100 does it in every"
+                " mode",
+            )
+            for mode in ("802.3ad", "balance-tlb", "balance-alb")
+        ),
+        (
+            "active-backup",
+            {"num_grat_arp": 2, "num_unsol_na": 3},
+            "dev: uplink.bond.options.num_unsol_na 3 and num_grat_arp 2 are one setting. Keep one of the two",
+        ),
+        (
+            "active-backup",
             {"arp_interval": 100, "ns_ip6_target": "fd00::1"},
             "dev: uplink.bond.options.ns_ip6_target fd00::1 is not a list of at most 16 IPv6 addresses. Write [fd00::1,"
             " fd00::2]",

@@ -477,7 +477,12 @@ def test_sync_addresses_of_both_families_are_fine() -> None:
     east = stack("east", 10, segment=v6, slice=ranges)
     side = cluster(east, leased=10)
     side["sync"] = [sync_pod("a", "10.200.5.10", "fd00:5::10")]
-    for published in (["10.200.5.10:9185", "[fd00:5::10]:9185"], ["10.200.5.10:9185", "fd00:5::10"]):
+    for published in (
+        ["10.200.5.10:9185", "[fd00:5::10]:9185"],
+        ["10.200.5.10:9185", "fd00:5::10"],
+        # As virt-operator writes it.
+        ["10.200.5.10:9185", "fd00:5::10:9185"],
+    ):
         side["kubevirt"]["status"]["synchronizationAddresses"] = published
         assert judge((sync,), seen(east, side)).findings == ()
     side["kubevirt"]["status"]["synchronizationAddresses"] = ["[fd00:5::11]:9185"]
@@ -568,9 +573,12 @@ def test_what_a_checkup_found_broken_between_two_is_not_ready_whatever_objects_s
 )
 def test_a_published_address_is_read_with_or_without_its_port(address: Address, port: int | None, usual: int) -> None:
     bracketed = f"[{address}]" if address.version == 6 else str(address)
-    texts = [f"{bracketed}:{port}"] if port else [bracketed, str(address)]
+    # An address of IPv6 without brackets may look like a shorter one with a port.
+    bare = [] if str(address).endswith(f":{usual}") else [str(address)]
+    texts = [f"{bracketed}:{port}"] if port else [bracketed, *bare]
     for text in texts:
         assert endpoint(text, usual) == (address, port or usual)
+    assert endpoint(f"{address}:{usual}", usual) == (address, usual)
 
 
 @given(st.text())

@@ -180,6 +180,83 @@ def test_two_others_that_disagree_are_named_once_for_all_nodes() -> None:
     assert "so does second with mtu: 1500 on n0, n1, n2 and 2 more" in finding.rule
 
 
+BRIDGE = {"name": "br1", "type": "linux-bridge"}
+
+
+def trunk(*tags: int) -> Object:
+    return BRIDGE | {
+        "bridge": {"port": [{"name": "eth1", "vlan": {"mode": "trunk", "trunk-tags": [{"id": t} for t in tags]}}]}
+    }
+
+
+def bond(name: str, *ports: str, key: str = "port") -> Object:
+    listed = [{"name": each, "priority": 1} for each in ports] if key == "ports-config" else list(ports)
+    return {"name": name, "type": "bond", "state": "up", "link-aggregation": {"mode": "802.3ad", key: listed}}
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "used", "says"),
+    [
+        (trunk(2001), trunk(100), ["br1", "eth1"], 'so does second with port eth1.vlan.trunk-tags: [{"id": 100}]'),
+        (bond("bond8", "eth1"), bond("bond9", "eth1", "eth5"), ["bond8", "eth1"], "with it as a port of bond9"),
+        (nic("eth1", mtu=9000), bond("bond9", "eth1", "eth5"), ["eth1.2001", "eth1"], "with it as a port of bond9"),
+    ],
+    ids=["the trunk of a port", "a port of two bonds", "a base that is a port"],
+)
+def test_two_others_disagree_by_what_they_say_of_ports(one: Object, two: Object, used: list[str], says: str) -> None:
+    first, second = policy(one), policy(two)
+    second["metadata"] = {"name": "second"}
+    (finding,) = disagreeing(stack(VLAN), [(node("a"), used)], [first, second])
+    assert says in finding.rule
+
+
+def test_two_others_disagree_by_the_bridge_that_they_map_the_localnet_to() -> None:
+    def mapped(bridge: str) -> Object:
+        return policy(state={"ovn": {"bridge-mappings": [{"localnet": "mig", "bridge": bridge}]}})
+
+    first, second = mapped("br-phy"), mapped("br-ex")
+    second["metadata"] = {"name": "second"}
+    one = stack(LOCALNET | {"ovsBridge": {"name": "br-mig", "port": "eth1"}})
+    (finding,) = disagreeing(one, [(node("a"), [])], [first, second])
+    assert (
+        "declares localnet mig, which the attachment uses, and so does second with a mapping to br-ex" in finding.rule
+    )
+    assert list(disagreeing(one, [(node("a"), [])], [first, first])) == []
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "used"),
+    [
+        # One makes the bond of the NIC that the other sets up: that is how layers are shared.
+        (nic("eth1", mtu=9000), bond("bond9", "eth1", "eth5"), ["bond9", "eth1"]),
+        (trunk(2001), trunk(2001), ["br1", "eth1"]),
+        (bond("bond8", "eth1"), bond("bond8", "eth1"), ["bond8", "eth1"]),
+    ],
+)
+def test_others_that_agree_are_no_matter(one: Object, two: Object, used: list[str]) -> None:
+    second = policy(two)
+    second["metadata"] = {"name": "second"}
+    assert list(disagreeing(stack(VLAN), [(node("a"), used)], [policy(one), second])) == []
+
+
+@pytest.mark.parametrize(
+    ("theirs", "says"),
+    [
+        (bond("bond9", "eth3", key="ports-config"), "eth3 (a port of bond9)"),
+        (nic("eth3", ipv4={"enabled": True, "dhcp": True}), "eth3 (ipv4.enabled: true)"),
+    ],
+)
+def test_a_policy_of_others_that_needs_what_is_to_be_a_port_is_an_error(theirs: Object, says: str) -> None:
+    ((severity, code, rule),) = found(stack(BOND), [node("a", nic("eth3"), nic("eth4"))], policy(theirs))
+    assert (severity, code) == ("error", "policy-shared")
+    assert says in rule
+
+
+def test_a_policy_of_others_that_turns_ip_off_on_a_port_agrees() -> None:
+    theirs = policy(nic("eth3", ipv4={"enabled": False}, ipv6={"enabled": False}))
+    assert found(stack(BOND), [node("a", nic("eth3"), nic("eth4"))], theirs) == []
+
+
 class Answers:
     """A cluster that serves these nodes, and no policy."""
 
