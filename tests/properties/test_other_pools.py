@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 
 from config.address_share import parts_of
 from config.loading import load_stack
+from mignet.checks.preflight.other_pools import _of_host_local as of_host_local
+from mignet.checks.preflight.other_pools import _of_plugin as of_plugin
 from mignet.checks.preflight.other_pools import _of_whereabouts as of_whereabouts
+from mignet.checks.preflight.other_pools import plugins
 from mignet.lab.whereabouts import first_pods
 
 OBSERVED: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "data/whereabouts-observed.json").read_text())[
@@ -87,3 +90,78 @@ def test_our_own_excludes_are_given_to_nobody(exclude: list[tuple[int, int]], *,
     (part,) = parts_of(stack.segment, stack.slices)
     free = {str(address) for span in stack.attachment.ipam.free(part) for address in _first([span], MOST)}
     assert free == given_by_the_model(stack.cni_config["ipam"])
+
+
+@pytest.mark.parametrize(
+    ("said", "given_"),
+    [
+        ({"subnet": "10.200.5.0/29"}, "10.200.5.2-10.200.5.6"),
+        # Any address of the subnet, its first and last ones too, where the ends say so.
+        ({"subnet": "10.200.5.32/27", "rangeStart": "10.200.5.63", "rangeEnd": "10.200.5.63"}, "10.200.5.63"),
+        ({"subnet": "10.200.5.32/27", "rangeStart": "10.200.5.32", "rangeEnd": "10.200.5.33"}, "10.200.5.32"),
+        # The first /65 alone is whereabouts' limit.
+        (
+            {
+                "subnet": "fd00:200:5::/64",
+                "rangeStart": "fd00:200:5:0:8000::10",
+                "rangeEnd": "fd00:200:5:0:8000::20",
+            },
+            "fd00:200:5:0:8000::10-fd00:200:5:0:8000::20",
+        ),
+        # What the plugin refuses gives nothing.
+        ({"subnet": "10.200.5.0/24", "rangeStart": "10.200.6.1"}, None),
+        ({"subnet": "10.200.5.1/24"}, None),
+        ({"subnet": "10.200.5.0/24", "rangeStart": "10.200.5.9", "rangeEnd": "10.200.5.8"}, None),
+    ],
+)
+def test_host_local_gives_by_its_own_rules(said: dict[str, str], given_: str | None) -> None:
+    for ipam in (said, {"ranges": [[said]]}):
+        pools = [pool for pool in of_host_local("x", ipam) if pool.given]
+        assert [str(each) for pool in pools for each in pool.given] == ([given_] if given_ else [])
+
+
+WORDS = st.sampled_from(
+    [
+        "range",
+        "range_start",
+        "range_end",
+        "exclude",
+        "ipRanges",
+        "ranges",
+        "subnet",
+        "rangeStart",
+        "rangeEnd",
+        "gateway",
+        "addresses",
+        "address",
+        "network_name",
+        "subnets",
+        "excludeSubnets",
+        "type",
+        "topology",
+        "plugins",
+    ]
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["10.200.5.0/24", "fd00::/64", "10.200.5.9", "x", ""]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(
+    kind=st.sampled_from(["whereabouts", "host-local", "static", "dhcp", 5]),
+    ipam=st.dictionaries(WORDS, JSON, max_size=4) | JSON,
+    plugin=st.dictionaries(WORDS, JSON, max_size=3),
+    chained=st.booleans(),
+)
+def test_what_others_write_never_stops_the_look(kind: Any, ipam: Any, plugin: dict[str, Any], *, chained: bool) -> None:
+    one = plugin | {"ipam": {**ipam, "type": kind} if isinstance(ipam, dict) else ipam}
+    config = {"plugins": [one]} if chained else one
+    for each in plugins({"spec": {"config": json.dumps(config)}}):
+        for pool in of_plugin("x", each):
+            assert pool.given
+
+
+def test_a_chain_that_is_none_has_no_plugins() -> None:
+    assert plugins({"spec": {"config": '{"plugins": null}'}}) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING
 
-from config.attachment.ipam import Whereabouts
+from config.attachment.ipam import Static, Whereabouts
 from config.finding import Finding, rule
 from config.fleet import handed_out
 from mignet.checks.preflight.seen import Seen, names
@@ -122,6 +122,13 @@ def range_node_address(seen: Seen) -> Iterator[Finding]:
     """
     stack = seen.stack
     given, taken = tuple(handed_out(stack)), _node_addresses(seen)
+    if isinstance(ipam := stack.attachment.ipam, Static):
+        for number, each in enumerate(ipam.addresses):
+            if (address := each.address.ip) in taken:
+                key, is_had = f"attachment.ipam.addresses[{number}].address", f"is what {taken[address]} has"
+                remedy = "Give the pods another address"
+                yield seen.finding("error", "range-node-address", key, is_had, remedy, value=str(each.address))
+        return
     for part in stack.parts:
         twice = [
             (address, where)

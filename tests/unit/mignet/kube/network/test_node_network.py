@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mignet.kube.network.node_network import Node, passes
+from mignet.kube.network.node_network import Node, addresses_of, passes
 
 Object = dict[str, Any]
 
@@ -202,3 +202,15 @@ def test_what_carries_a_default_route_lies_under_it_and_never_shares_it(one: Nod
     assert all(low in {layer.name for layer in one.below(top)} for low, top in carriers.items())
     shared = one.shares_default_route(name)
     assert (shared is None) or (name not in carriers and carriers[shared[0]] == shared[1])
+
+
+@pytest.mark.parametrize(
+    ("interface", "found"),
+    [
+        ({"ipv4": {"address": [{"ip": "10.0.0.1", "prefix-length": 24}]}}, ["10.0.0.1/24"]),
+        ({"ipv4": None, "ipv6": {"address": None}}, []),
+        ({"ipv4": {"address": [{"ip": "10.0.0.1"}, {"prefix-length": 24}, "10.0.0.2", {"ip": "x"}]}}, ["10.0.0.1/32"]),
+    ],
+)
+def test_addresses_are_read_whatever_is_left_out(interface: dict[str, Any], found: list[str]) -> None:
+    assert list(map(str, addresses_of(interface))) == found
