@@ -5,8 +5,11 @@ unexport XDG_STATE_HOME
 # Without its caches, each start of mignet and each worker of the tests compiles everything again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: up down test browser check format bench lock
-.DEFAULT_GOAL := test
+.PHONY: help up down test browser check format bench campaign lock
+.DEFAULT_GOAL := help
+
+help:  ## List the targets.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1 /' | awk '{ printf "  make %-9s", $$1; $$1 = ""; print }'
 
 up: .venv/.runtime  ## The main job: two clusters on this machine, preflight, up, every pod on its network, no drift.
 	$(BIN)/mignet lab up
@@ -48,6 +51,9 @@ bench: .venv/.dev  ## Measure, side by side with kubectl, and rewrite docs/bench
 	$(BIN)/python bench/fleet.py
 	$(BIN)/python bench/fleet_run.py
 	$(BIN)/python bench/allocate.py
+
+campaign: .venv/.dev  ## Property tests with draws of their own, 2,000 for each: a longer look than a run of the tests takes.
+	HYPOTHESIS_PROFILE=campaign $(BIN)/pytest -q -n auto tests/properties tests/unit
 
 lock: .venv/.dev  ## Pin what pyproject.toml asks for.
 	$(BIN)/uv pip compile -q pyproject.toml --generate-hashes --universal --python-version 3.11 -o requirements.txt

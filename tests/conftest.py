@@ -67,8 +67,11 @@ def operated(operated_lab: tuple[Lab, list[Objects]], tmp_path: Path) -> Operate
 
 
 # Shared machines are slow at times; a property is not false for that.
-hypothesis.settings.register_profile("default", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("default")
+_COMMON = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+# The same draws in each run: what fails today failed yesterday. `make campaign` draws anew, and more.
+hypothesis.settings.register_profile("same", derandomize=True, database=None, **_COMMON)
+hypothesis.settings.register_profile("campaign", max_examples=2000, print_blob=True, **_COMMON)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 @pytest.fixture

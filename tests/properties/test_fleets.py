@@ -155,9 +155,7 @@ def two_stacks(*slices: list[tuple[str, str]]) -> Fleet:
     return Fleet(stacks, set())
 
 
-many = settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
-)
+many = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
 
 @many
