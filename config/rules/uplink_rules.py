@@ -227,7 +227,7 @@ def _one_tag(draft: Draft) -> Iterator[Finding]:
     for key, group, segment in _groups(draft):
         tag = group.vlan_id(segment)
         if tag and tags and draft.attachment is not None:
-            where, remedy = _tagging_key(draft.attachment)
+            where, remedy = tagging_key(draft.attachment)
             yield Finding(
                 "error",
                 "uplink-double-tag",
@@ -240,7 +240,7 @@ def _one_tag(draft: Draft) -> Iterator[Finding]:
             return
 
 
-def _tagging_key(attachment: AnyAttachment) -> tuple[str, str]:
+def tagging_key(attachment: AnyAttachment) -> tuple[str, str]:
     """Return the key by which an attachment tags, as the user wrote it, and how it stops."""
     match attachment:
         case Localnet(vlan_id=None):
@@ -262,19 +262,21 @@ def _bond_mode_bears_a_bridge(draft: Draft) -> Iterator[Finding]:
     """
     for key, group, _ in _groups(draft):
         bridge = "bridge" if group.bridge else "ovsBridge" if group.ovs_bridge else None
-        if bridge and group.bond and group.bond.mode in _NOT_UNDER_A_BRIDGE:
+        if bridge and group.bond and group.bond.mode in NOT_UNDER_A_BRIDGE:
             yield Finding(
                 "warning",
                 "uplink-bond-bridged",
                 draft.name,
                 f"{key}.bond.mode",
                 group.bond.mode,
-                f"does not go with {bridge} upon it: pods lose frames when their addresses move between its ports",
-                "Use active-backup, 802.3ad or balance-xor, or an attachment of type macvlan without a bridge",
+                f"does not go with {bridge} upon it: {LOSES}",
+                BRIDGED_REMEDY,
             )
 
 
-_NOT_UNDER_A_BRIDGE = {"balance-rr", "broadcast", "balance-tlb", "balance-alb"}
+LOSES = "pods lose frames when their addresses move between its ports"
+BRIDGED_REMEDY = "Use active-backup, 802.3ad or balance-xor, or an attachment of type macvlan without a bridge"
+NOT_UNDER_A_BRIDGE = {"balance-rr", "broadcast", "balance-tlb", "balance-alb"}
 
 
 @rule("uplink-bond-option-unused")
@@ -446,17 +448,31 @@ def _default_route_shared(draft: Draft) -> Iterator[Finding]:
     nic = draft.cluster.default_route_interface if draft.cluster else None
     if nic is None:
         return
-    found = [(f"{key}.vlan.baseInterface", nic) for key, group, _ in _groups(draft) if group.vlan_base == nic]
-    end = None if draft.attachment is None else attached_to(draft.attachment)
     # An interface that is there already tells by its name what it stands on.
-    if end is not None and not found and end[1].rpartition(".")[0] == nic:
+    carrier = nic.rpartition(".")[0] or nic
+    found: list[tuple[str, str]] = []
+    for key, group, segment in _groups(draft):
+        if group.vlan_base in {nic, carrier}:
+            found.append((f"{key}.vlan.baseInterface", str(group.vlan_base)))
+        found += [
+            (f"{key}.{_naming(group, name)}", name)
+            for name in sorted(uses(group, segment))
+            if name != nic and name.rpartition(".")[0] in {nic, carrier}
+        ]
+        if group.localnet and group.mapped_bridge == nic:
+            rule_, remedy = f"has the default route: {OVN_SHARES}", f"{SHARED_REMEDY}; or map it to another bridge"
+            yield Finding("warning", "default-route-shared", draft.name, f"{key}.localnet.bridge", nic, rule_, remedy)
+    end = None if draft.attachment is None else attached_to(draft.attachment)
+    if end is not None and not found and end[1] != nic and end[1].rpartition(".")[0] in {nic, carrier}:
         found = [(f"attachment.{end[0]}", end[1])]
     for key, name in found:
+        base = name if name in {nic, carrier} else name.rpartition(".")[0]
         yield Finding(
-            "warning", "default-route-shared", draft.name, key, name, shares(nic, nic, itself=str(name)), SHARED_REMEDY
+            "warning", "default-route-shared", draft.name, key, name, shares(base, nic, itself=name), SHARED_REMEDY
         )
 
 
+OVN_SHARES = "OVN shares that bridge between the cluster's own traffic and migrations, which works, and slows both"
 SHARED_REMEDY = "Use another NIC, or waive default-route-shared with the reason and set bandwidthPerMigration"
 
 

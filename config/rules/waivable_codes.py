@@ -43,5 +43,14 @@ WAIVABLE_LIVE = frozenset(
 )
 """What `check` cannot find, and so cannot call unused when it is waived."""
 
-ALSO_LIVE = frozenset({"default-route-shared", "limit-zero", "migration-too-slow", "uplink-double-tag", "uplink-trunk"})
+ALSO_LIVE = frozenset(
+    {
+        "default-route-shared",
+        "limit-zero",
+        "migration-too-slow",
+        "uplink-bond-bridged",
+        "uplink-double-tag",
+        "uplink-trunk",
+    }
+)
 """Codes of `check` that a look at a cluster finds, too: there may be something to waive that no file tells."""

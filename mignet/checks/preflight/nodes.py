@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from config.attachment import Localnet
 from config.attachment.tags import attachment_tags
-from config.finding import Finding, rule
-from config.rules.uplink_rules import SHARED_REMEDY, shares
+from config.finding import FEW, Finding, rule
+from config.rules.uplink_rules import (
+    BRIDGED_REMEDY,
+    LOSES,
+    NOT_UNDER_A_BRIDGE,
+    OVN_SHARES,
+    SHARED_REMEDY,
+    shares,
+    tagging_key,
+)
 from config.uplink import made
 from mignet.checks.preflight.links import Link, Place, Purpose, groups_of, links, mapped_bridge, places
 from mignet.checks.preflight.seen import Seen, names
@@ -125,7 +134,9 @@ def _links(seen: Seen) -> Iterator[Link]:
 @rule("nic-missing")
 def nic_missing(seen: Seen) -> Iterator[Finding]:
     """One attachment serves all nodes: where no interface has its name, pods stay in ContainerCreating."""
-    found = [(link, "is missing") for link in _links(seen) if link.interface is None and link.purpose != "bridge"]
+    found = [
+        (link, "is missing") for link in _links(seen) if link.purpose != "bridge" and not link.node.kind(link.name)
+    ]
     remedy = "Use a name that every node has, or let the uplink make one (docs/uplinks.md)"
     yield from _told(seen, "nic-missing", found, remedy)
 
@@ -178,12 +189,16 @@ def nic_type(seen: Seen) -> Iterator[Finding]:
     """Each type of attachment has its own kind of interface; on another one, its pods do not start."""
     found = []
     for link in _links(seen):
-        if link.interface is not None and link.purpose != "base":
-            kind, (fitting, words) = link.node.kind(link.name), _FITTING[link.purpose]
+        kind = link.node.kind(link.name)
+        if kind == "ovs-bond" and link.purpose == "base":
+            found.append((link, "is a bond of Open vSwitch, which has no device that the uplink could build upon"))
+        elif kind and link.purpose != "base":
+            fitting, words = _FITTING[link.purpose]
             if kind not in fitting:
                 who = f"attachment.type {seen.stack.attachment.type}"
                 found.append((link, f"is of type {kind}, and {who} takes {words}"))
-    yield from _told(seen, "nic-type", found, "Name another one, or choose another attachment.type")
+    remedy = "Name another one, or choose another attachment.type (localnet takes bridges and bonds of Open vSwitch)"
+    yield from _told(seen, "nic-type", found, remedy)
 
 
 _FITTING: dict[Purpose, tuple[set[str], str]] = {
@@ -220,12 +235,16 @@ def nic_enslaved(seen: Seen) -> Iterator[Finding]:
         master = link.node.masters().get(link.name)
         if master is None or master in ours or link.purpose not in {"master", "base"}:
             continue
-        if link.node.kind(link.name) == "ovs-interface":
-            continue  # a bridge's own port is there for others to stand on
+        if link.node.kind(link.name) in {"ovs-interface", "ovs-bond"}:
+            continue  # a bridge's own port is there for others to stand on; of a bond nic-type has said it
         # The kernel hands tagged frames to a VLAN interface before a bridge sees them.
         if not link.is_vlan_base or link.node.kind(master) in {"bond", "ovs-bond"}:
-            found.append((link, f"is a port of {master}"))
-    yield from _told(seen, "nic-enslaved", found, "Attach to what it is a port of, or free it")
+            found.append((link, f"is a port of {master}", link.node.kind(master) in {"ovs-bond", "ovs-bridge"}))
+    in_ovs, elsewhere = ([(link, why) for link, why, ovs in found if ovs is of] for of in (True, False))
+    yield from _told(seen, "nic-enslaved", elsewhere, "Attach to what it is a port of, or free it")
+    yield from _told(
+        seen, "nic-enslaved", in_ovs, "Free it, or use attachment.type localnet on the Open vSwitch bridge"
+    )
 
 
 @rule("nic-default-route")
@@ -238,14 +257,11 @@ def nic_default_route(seen: Seen) -> Iterator[Finding]:
         is_port = link.name in link.node.masters() and link.name != top
         if top is not None and not is_port and not link.is_vlan_base:
             found.append((link, "has the default route" if top == link.name else f"carries the default route of {top}"))
-    mapped = [(link, f"{why}: {_SHARED_BY_OVN}") for link, why in found if link.purpose == "mapped"]
+    mapped = [(link, f"{why}: {OVN_SHARES}") for link, why in found if link.purpose == "mapped"]
     others = [(link, why) for link, why in found if link.purpose != "mapped"]
     remedy = "Accept it, or map the localnet to an OVS bridge with a NIC of its own"
     yield from _told(seen, "nic-default-route", mapped, remedy, severity="warning")
     yield from _told(seen, "nic-default-route", others, "Use another NIC")
-
-
-_SHARED_BY_OVN = "OVN shares that bridge between the cluster's own traffic and migrations, which works, and slows both"
 
 
 @rule("default-route-shared")
@@ -266,7 +282,7 @@ def default_route_shared(seen: Seen) -> Iterator[Finding]:
 @rule("nic-mtu")
 def nic_mtu(seen: Seen) -> Iterator[Finding]:
     """A pod's interface cannot have a larger MTU than what it stands on: the plugin fails, or frames are dropped."""
-    found = []
+    found: defaultdict[str, list[tuple[Link, str]]] = defaultdict(list)
     for link in _links(seen):
         if link.mtu is None:
             continue
@@ -274,13 +290,18 @@ def nic_mtu(seen: Seen) -> Iterator[Finding]:
             most = _mtu(link, layer)
             if most is not None and most[1] < link.mtu:
                 of = "has" if layer.name == link.name else f"stands on {layer.name} with"
-                found.append((link, f"{of} MTU {most[0]}{most[1]}, and {link.mtu} is needed,"))
-    remedy = "Raise it on the nodes and at the switch, or lower segment.mtu for all clusters"
-    yield from _told(seen, "nic-mtu", found, remedy)
+                remedy = (
+                    f"Lower segment.mtu to {most[1]} or less for all clusters, or use another NIC"
+                    if most[0]
+                    else "Raise it on the nodes and at the switch, or lower segment.mtu for all clusters"
+                )
+                found[remedy].append((link, f"{of} MTU {most[0]}{most[1]}, and {link.mtu} is needed,"))
+    for remedy, of_it in found.items():
+        yield from _told(seen, "nic-mtu", of_it, remedy)
 
 
 def _mtu(link: Link, layer: Layer) -> tuple[str, int] | None:
-    """Return what an interface can carry, in bytes: its MTU, or the most that it can have where it is about to get one.
+    """Return what an interface can carry, in bytes: its MTU, or the most that it can have where that is too little.
 
     A bridge's own MTU, and that of its internal port, are those of the node's own packets.
     """
@@ -290,9 +311,10 @@ def _mtu(link: Link, layer: Layer) -> tuple[str, int] | None:
     if layer.kind == "linux-bridge" and link.purpose == "bridge":
         return None
     mtu, most = facts.get("mtu"), facts.get("max-mtu")
-    if mtu is not None and link.purpose != "base":
-        return "", int(mtu)
-    return None if most is None else ("at most ", int(most))
+    if most is not None and int(most) < (link.mtu or 0):
+        return "at most ", int(most)
+    # The uplink gives what it builds upon the MTU that is needed.
+    return None if mtu is None or link.purpose == "base" else ("", int(mtu))
 
 
 @rule("nic-vlan")
@@ -301,7 +323,7 @@ def nic_vlan(seen: Seen) -> Iterator[Finding]:
     segment, tags = seen.stack.segment, attachment_tags(seen.stack.attachment, seen.stack.segment)
     found = []
     for link in _links(seen):
-        for layer in link.below if link.purpose != "base" and segment.vlan is not None and not tags else ():
+        for layer in link.below if segment.vlan is not None and not tags and not _added(seen, link) else ():
             tag = layer.facts and layer.facts.get("vlan", {}).get("id")
             if tag and layer.tags == (tag,) and tag != segment.vlan:
                 of = "tags" if layer.name == link.name else f"stands on {layer.name}, which tags"
@@ -313,36 +335,73 @@ def nic_vlan(seen: Seen) -> Iterator[Finding]:
 def double_tag(seen: Seen) -> Iterator[Finding]:
     """Either the attachment tags or an interface of the node does: two tags reach no other cluster."""
     tags = attachment_tags(seen.stack.attachment, seen.stack.segment)
-    key = "attachment.vlanID" if isinstance(seen.stack.attachment, Localnet) else "attachment.vlan"
+    key, remedy = tagging_key(seen.stack.attachment)
     found = []
     for link in _links(seen):
-        for layer in link.below if link.purpose != "base" else ():
+        ours = _added(seen, link)
+        for layer in link.below:
             if not layer.tags or not layer.facts or "vlan" not in layer.facts:
                 continue
-            if tags:
-                first = f"{key} tags with {names(tags)}"
-                found.append((link, f"stands on {layer.name}, which tags with {layer.tags[-1]} what {first} already,"))
+            on = "is a VLAN interface" if layer.name == link.name else f"stands on {layer.name}"
+            if tags or ours:
+                first = f"{key} tags with {names(tags)}" if tags else f"the uplink's VLAN interface tags with {ours[0]}"
+                found.append((link, f"{on}, which tags with {layer.tags[-1]} what {first} already,"))
             elif len(layer.tags) > 1:
-                found.append((link, f"stands on {layer.name}: tags {names(layer.tags)}, one inside the other,"))
-    remedy = f"Leave {key} out, or attach to a bridge whose port is no VLAN interface" if tags else "Use one VLAN"
+                found.append((link, f"{on}: tags {names(layer.tags)}, one inside the other,"))
+    remedy = f"{remedy}, or use a bridge whose port is no VLAN interface" if tags else "Use one VLAN"
     yield from _told(seen, "uplink-double-tag", found, remedy)
+
+
+def _added(seen: Seen, link: Link) -> tuple[int, ...]:
+    """Return the tag that the uplink's own VLAN interface puts on what goes down through what it builds upon."""
+    group = link.place.group
+    tag = group.vlan_id(seen.stack.segment) if group and group.vlan and link.purpose == "base" else None
+    return () if tag is None else (tag,)
 
 
 @rule("uplink-trunk")
 def trunk_passes(seen: Seen) -> Iterator[Finding]:
     """The bridge's port lets through what the attachment sends; anything else is dropped without a word."""
-    tags = attachment_tags(seen.stack.attachment, seen.stack.segment) or (0,)
+    of_attachment = attachment_tags(seen.stack.attachment, seen.stack.segment)
     found = []
     for link in _links(seen):
-        for layer in link.below if link.purpose in {"bridge", "mapped"} else ():
-            kind = link.node.kind(layer.above or "")
-            if layer.above != link.name or not layer.filter or not link.node.nics(layer.name):
+        inside = link.purpose in {"bridge", "mapped"}
+        layers = {each.name: each for each in link.below}
+        for layer in layers.values():
+            bridge = layers.get(layer.above or "")
+            if bridge is None or not layer.filter or not link.node.nics(layer.name):
                 continue
-            missing = [tag for tag in tags if not passes(layer.filter, tag, kind=kind)]
+            # The outermost tag is the bridge's matter: that of a VLAN interface upon it, else what it is given.
+            tags = bridge.tags[-1:] or (of_attachment if inside else _added(seen, link)) or (0,)
+            missing = [tag for tag in tags if not passes(layer.filter, tag, kind=bridge.kind)]
             if missing:
-                what = f"VLAN {missing[0]} of the attachment" if missing[0] else "the attachment's untagged frames"
-                found.append((link, f"has port {layer.name}, {_filter(layer.filter)}, which does not let {what} pass,"))
+                whose = " of the attachment" if inside and not bridge.tags else ""
+                what = f"VLAN {missing[0]}{whose}" if missing[0] else "untagged frames"
+                has = "has" if bridge.name == link.name else f"stands on {bridge.name}, which has"
+                passing = f"{_filter(layer.filter)}, which does not let {what} pass,"
+                found.append((link, f"{has} port {layer.name}, {passing}"))
     yield from _told(seen, "uplink-trunk", found, "Add the VLAN to the port, or correct the attachment's")
+
+
+@rule("uplink-bond-bridged")
+def bond_under_bridge(seen: Seen) -> Iterator[Finding]:
+    """Under a bridge, a bond of modes 0, 3, 5, 6 loses frames: the switch learns addresses on the wrong port."""
+    found = []
+    for link in _links(seen):
+        group = link.place.group
+        bridged = link.purpose == "base" and group is not None and bool(group.bridge or group.ovs_bridge)
+        layers = {each.name: each for each in link.below}
+        for layer in layers.values():
+            mode = ((layer.facts or {}).get("link-aggregation") or {}).get("mode")
+            if mode in NOT_UNDER_A_BRIDGE and (bridged or _under_bridge(layer, layers)):
+                of = "is" if layer.name == link.name else f"stands on {layer.name},"
+                found.append((link, f"{of} a bond of mode {mode}, which does not go with a bridge upon it: {LOSES}"))
+    yield from _told(seen, "uplink-bond-bridged", found, BRIDGED_REMEDY, severity="warning")
+
+
+def _under_bridge(layer: Layer, layers: Mapping[str, Layer]) -> bool:
+    above = layers.get(layer.above or "")
+    return above is not None and (above.kind in {"linux-bridge", "ovs-bridge"} or _under_bridge(above, layers))
 
 
 def _filter(of: Mapping[str, Any]) -> str:
@@ -358,16 +417,33 @@ def _filter(of: Mapping[str, Any]) -> str:
 def _told(
     seen: Seen, code: str, found: Iterable[tuple[Link, str]], remedy: str, *, severity: Severity | None = None
 ) -> Iterator[Finding]:
-    """Yield one finding for each interface and reason, with its nodes: hundreds of them have one mistake."""
+    """Yield one finding for each interface and reason, with its nodes: hundreds of them have one mistake.
+
+    What differs in numbers alone, of names and of values, is one too where there is much of it.
+    """
     grouped: defaultdict[tuple[str, str, Severity, str], list[Node]] = defaultdict(list)
     for link, why in found:
         grouped[link.name, why, severity or link.place.severity, link.place.pods].append(link.node)
-    for (name, why, of_severity, pods), nodes in grouped.items():
-        if len(nodes) == 1:
-            key, rule_ = f"Node {nodes[0].name} NIC {name}", f"{why.rstrip(',')}; {pods} may run there"
-        else:
-            key, rule_ = f"NIC {name}", f"{why} on {names(node.name for node in nodes)}; {pods} may run there"
-        yield seen.finding(of_severity, code, key, rule_, remedy)
+    alike: defaultdict[tuple[str, Severity, str], list[tuple[str, str]]] = defaultdict(list)
+    for name, why, of_severity, pods in grouped:
+        alike[re.sub(r"\d+", "#", f"{name} {why}"), of_severity, pods].append((name, why))
+    for (_, of_severity, pods), those in alike.items():
+        of_kind = {each: grouped[*each, of_severity, pods] for each in those}
+        for (name, why), nodes in of_kind.items() if len(those) <= FEW else (next(iter(of_kind.items())),):
+            where = f"{why} on {names(node.name for node in nodes)}"
+            key = f"NIC {name}"
+            if len(those) > FEW:
+                where += f", and alike on {_others(of_kind)}"
+            elif len(nodes) == 1:
+                key, where = f"Node {nodes[0].name} NIC {name}", why.rstrip(",")
+            yield seen.finding(of_severity, code, key, f"{where}; {pods} may run there", remedy)
+
+
+def _others(of_kind: Mapping[tuple[str, str], list[Node]]) -> str:
+    """Say on how many nodes it is alike, with a few examples."""
+    _, *rest = of_kind.items()
+    few = ", ".join(f"{name} of {nodes[0].name}" for (name, _), nodes in rest[:2])
+    return f"{sum(len(nodes) for _, nodes in rest)} more nodes ({few}, …)"
 
 
 def _nodes(nodes: Iterable[Node]) -> str:
@@ -393,4 +469,5 @@ RULES = (
     nic_vlan,
     double_tag,
     trunk_passes,
+    bond_under_bridge,
 )

@@ -35,6 +35,12 @@ _LEADS_NOWHERE = {"veth", "ovs-interface"}
 """A pod's end of a veth pair and an internal port are ports of a bridge, and no way out of the node."""
 
 
+def _is_way_out(interface: Mapping[str, Any]) -> bool:
+    """Tell whether something virtual leads out of the node by itself: a NIC given to DPDK, a tunnel without a base."""
+    tunnel = interface.get("vxlan")
+    return bool(interface.get("dpdk")) or (isinstance(tunnel, dict) and not tunnel.get("base-iface"))
+
+
 @dataclass(frozen=True, slots=True)
 class Layer:
     """One interface under another one, or the topmost itself.
@@ -54,7 +60,7 @@ class Layer:
     @property
     def is_nic(self) -> bool:
         """Whether it is a NIC that the node has."""
-        return self.facts is not None and self.kind not in _VIRTUAL
+        return self.facts is not None and (self.kind not in _VIRTUAL or _is_way_out(self.facts))
 
 
 @dataclass(frozen=True)
@@ -168,7 +174,11 @@ class Node:
         if bases:
             return tuple(bases)
         ports = self._inside.get(name, {})
-        down = [port for port in ports if self.kind(port) not in _LEADS_NOWHERE]
+        down = [
+            port
+            for port in ports
+            if self.kind(port) not in _LEADS_NOWHERE or _is_way_out(self.interfaces.get(port, {}))
+        ]
         # nmstate reports no patch port of OVN's, and a bridge keeps the name of a bond that is gone.
         if there := [port for port in down if self.kind(port)]:
             return tuple(there)

@@ -282,6 +282,46 @@ def test_what_is_likely_not_meant_is_a_warning(stack: dict[str, Any], line: str)
     assert [str(finding) for finding in load_stack("dev", stack).findings] == [line]
 
 
+SHARED = (
+    "the kernel passes tagged frames there, but Red Hat's documents advise against it, and migrations fill the link of"
+    " the nodes' own traffic. Use another NIC, or waive default-route-shared with the reason and set"
+    " bandwidthPerMigration"
+)
+
+
+@pytest.mark.parametrize(
+    ("route", "uplink", "attachment", "line"),
+    [
+        (
+            "bond0",
+            {"bridge": {"name": "br-mig", "port": "bond0.2001"}},
+            BRIDGE,
+            f"dev: uplink.bridge.port bond0.2001 stands on bond0, which has the default route: {SHARED}",
+        ),
+        (
+            "bond0.178",
+            {"vlan": {"baseInterface": "bond0"}},
+            MACVLAN | {"master": "bond0.2001"},
+            "dev: uplink.vlan.baseInterface bond0 is to carry a VLAN interface, and carries the default route of"
+            f" bond0.178: {SHARED}",
+        ),
+        (
+            "br-ex",
+            {"localnet": {"localnet": "mig", "bridge": "br-ex"}},
+            {"type": "localnet", "name": "mig"},
+            "dev: uplink.localnet.bridge br-ex has the default route: OVN shares that bridge between the cluster's own"
+            " traffic and migrations, which works, and slows both. Use another NIC, or waive default-route-shared with"
+            " the reason and set bandwidthPerMigration; or map it to another bridge",
+        ),
+    ],
+)
+def test_what_shares_the_default_route_is_said_whatever_layer_it_is(
+    route: str, uplink: dict[str, Any], attachment: dict[str, Any], line: str
+) -> None:
+    found = load_stack("dev", values(uplink, attachment, cluster={"context": "dev", "defaultRouteInterface": route}))
+    assert line in [str(finding) for finding in found.findings]
+
+
 @pytest.mark.parametrize(
     ("uplink", "cluster"),
     [

@@ -218,6 +218,223 @@ def test_a_reported_network_gets_its_right_answer(
         assert all(any(sentence in str(each) for each in found if each.code == code) for sentence in sentences), said
 
 
+ETH1: Object = {"name": "eth1", "mtu": 9000}
+TAGGED: Object = {"name": "eth1.2001", "type": "vlan", "vlan": {"id": 2001, "base-iface": "eth1"}, "mtu": 9000}
+STRAY: Object = {"name": "eth1.300", "type": "vlan", "vlan": {"id": 300, "base-iface": "eth1"}, "mtu": 9000}
+ON_BRM: Object = {"type": "bridge", "name": "migration", "bridge": "brm", "vlan": 2001, "preserveDefaultVlan": False}
+OVS_BOND: Object = {
+    "name": "br-phy",
+    "type": "ovs-bridge",
+    "bridge": {"port": [{"name": "ob", "link-aggregation": {"mode": "balance-slb", "port": ["eth1", "eth2"]}}]},
+}
+
+
+def br1(mode: str = "trunk", tag: int | None = None, *tags: int) -> Object:
+    """A Linux bridge with eth1 as its port, and that port's filter."""
+    vlan: Object = {"mode": mode} | ({"tag": tag} if tag else {})
+    vlan |= {"trunk-tags": [{"id": each} for each in tags]} if tags else {}
+    return {"name": "br1", "type": "linux-bridge", "mtu": 9000, "bridge": {"port": [{"name": "eth1", "vlan": vlan}]}}
+
+
+def bond(mode: str) -> Object:
+    return {"name": "bond0", "type": "bond", "mtu": 9000, "link-aggregation": {"mode": mode, "port": ["eth1", "eth2"]}}
+
+
+def over_bond(mode: str) -> tuple[Object, ...]:
+    bridge = {"name": "br1", "type": "linux-bridge", "mtu": 9000, "bridge": {"port": [{"name": "bond0"}]}}
+    return bridge, bond(mode), ETH1, {"name": "eth2", "mtu": 9000}
+
+
+@pytest.mark.parametrize(
+    ("interfaces", "config", "right"),
+    [
+        pytest.param(
+            (ETH1, TAGGED),
+            {"uplink": {"bridge": {"name": "brm", "port": "eth1.2001"}}, "attachment": ON_BRM, **ACCESS},
+            {"uplink-double-tag": "eth1.2001 is a VLAN interface, which tags with 2001 what attachment.vlan tags with"},
+            id="the uplink's bridge on a VLAN interface, and a tag of the attachment's",
+        ),
+        pytest.param(
+            (ETH1, STRAY),
+            {
+                "uplink": {"bridge": {"name": "brm", "port": "eth1.300"}},
+                "attachment": ON_BRM | {"vlan": None},
+                **ACCESS,
+            },
+            {"nic-vlan": "eth1.300 tags VLAN 300, and segment.vlan is 2001"},
+            id="the uplink's bridge on a VLAN interface of another tag",
+        ),
+        pytest.param(
+            (ETH1, TAGGED),
+            {
+                "uplink": {"bridge": {"name": "brm", "port": "eth1.2001"}},
+                "attachment": ON_BRM | {"vlan": None},
+                **ACCESS,
+            },
+            {},
+            id="the uplink's bridge on the segment's VLAN interface",
+        ),
+        pytest.param(
+            (ETH1, TAGGED),
+            {
+                "uplink": {"ovsBridge": {"name": "brm", "port": "eth1.2001"}, "localnet": {"localnet": "mig"}},
+                "attachment": LOCALNET,
+                **ACCESS,
+            },
+            {"uplink-double-tag": "what segment.vlan tags with 2001 already; virt-handler may run there. Set"},
+            id="the uplink's OVS bridge on a VLAN interface",
+        ),
+        pytest.param(
+            (ETH1, STRAY),
+            {
+                "uplink": {"vlan": {"baseInterface": "eth1.300", "name": "mig0"}},
+                "attachment": MACVLAN | {"master": "mig0"},
+            },
+            {"uplink-double-tag": "which tags with 300 what the uplink's VLAN interface tags with 2001 already"},
+            id="the uplink's VLAN on a VLAN interface",
+        ),
+        pytest.param(
+            (ETH1, br1("access", 300)),
+            {"attachment": MACVLAN | {"master": "br1"}, **ACCESS},
+            {"uplink-trunk": "br1 has port eth1, an access port of VLAN 300, which does not let untagged frames pass"},
+            id="macvlan on a bridge whose port is of another VLAN",
+        ),
+        pytest.param(
+            (
+                ETH1,
+                br1("trunk", None, 100),
+                {"name": "br1.2001", "type": "vlan", "mtu": 9000, "vlan": {"id": 2001, "base-iface": "br1"}},
+            ),
+            {"attachment": MACVLAN | {"master": "br1.2001"}},
+            {"uplink-trunk": "stands on br1, which has port eth1, a trunk of VLAN 100, which does not let VLAN 2001"},
+            id="macvlan on a VLAN of a bridge whose trunk lacks it",
+        ),
+        pytest.param(
+            (
+                ETH1,
+                br1("trunk", None, 100, 2001),
+                {"name": "br1.2001", "type": "vlan", "mtu": 9000, "vlan": {"id": 2001, "base-iface": "br1"}},
+            ),
+            {"attachment": MACVLAN | {"master": "br1.2001"}},
+            {},
+            id="macvlan on a VLAN of a bridge whose trunk has it",
+        ),
+        *(
+            pytest.param(
+                over_bond(mode),
+                {"attachment": BRIDGE | {"bridge": "br1"}},
+                {"uplink-bond-bridged": f"br1 stands on bond0, a bond of mode {mode}, which does not go with a bridge"}
+                if mode.startswith(("balance-a", "balance-r"))
+                else {},
+                id=f"an existing bridge on a bond of {mode}",
+            )
+            for mode in ("balance-alb", "balance-rr", "active-backup", "802.3ad", "balance-xor")
+        ),
+        pytest.param(
+            over_bond("balance-tlb")[1:],
+            {"uplink": {"bridge": {"name": "brm", "port": "bond0"}}, "attachment": ON_BRM},
+            {"uplink-bond-bridged": "bond0 is a bond of mode balance-tlb"},
+            id="the uplink's bridge on an existing bond",
+        ),
+        pytest.param(
+            over_bond("balance-tlb")[1:],
+            {"attachment": MACVLAN | {"master": "bond0"}, **ACCESS},
+            {},
+            id="macvlan on such a bond",
+        ),
+        pytest.param(
+            (OVS_BOND, ETH1, {"name": "eth2"}),
+            {"attachment": MACVLAN | {"master": "ob"}, **ACCESS},
+            {"nic-type": "ob is of type ovs-bond, and attachment.type macvlan takes a NIC, a VLAN interface"},
+            id="macvlan on a bond of Open vSwitch",
+        ),
+        pytest.param(
+            (OVS_BOND, ETH1, {"name": "eth2"}),
+            {"attachment": MACVLAN | {"master": "eth1"}, **ACCESS},
+            {"nic-enslaved": "eth1 is a port of ob; virt-handler may run there. Free it, or use attachment.type"},
+            id="macvlan on a member of such a bond",
+        ),
+        pytest.param(
+            (
+                {"name": "br1", "type": "linux-bridge", "mtu": 9000, "bridge": {"port": [{"name": "eth1.2001"}]}},
+                ETH1,
+                TAGGED,
+            ),
+            {"attachment": BRIDGE | {"bridge": "br1", "vlan": None, "vlanTrunk": [{"id": 2001}]}},
+            {"uplink-double-tag": "what attachment.vlanTrunk tags with 2001 already"},
+            id="a trunk of the attachment on a VLAN interface",
+        ),
+        pytest.param(
+            (
+                bond("802.3ad") | {"mtu": 1500},
+                {"name": "eth1", "mtu": 1500, "max-mtu": 4000},
+                {"name": "eth2", "mtu": 1500},
+            ),
+            {"attachment": MACVLAN | {"master": "bond0"}, **ACCESS},
+            {"nic-mtu": "stands on eth1 with MTU at most 4000, and 9000 is needed; virt-handler may run there. Lower"},
+            id="a member that cannot have the MTU",
+        ),
+        pytest.param(
+            (
+                {"name": "br-phy", "type": "ovs-bridge", "bridge": {"port": [{"name": "dpdk0"}]}},
+                {"name": "dpdk0", "type": "ovs-interface", "controller": "br-phy", "dpdk": {"devargs": "0000:af:00.1"}},
+            ),
+            {"attachment": LOCALNET},
+            {},
+            id="a NIC that was given to DPDK",
+        ),
+        pytest.param(
+            (
+                {"name": "br1", "type": "linux-bridge", "mtu": 9000, "bridge": {"port": [{"name": "vx0"}]}},
+                {"name": "vx0", "type": "vxlan", "mtu": 9000, "vxlan": {"id": 7, "remote": "192.0.2.9"}},
+            ),
+            {"attachment": BRIDGE | {"bridge": "br1"}},
+            {},
+            id="a tunnel without a base",
+        ),
+    ],
+)
+def test_what_stands_on_what_is_judged_all_the_way_down(
+    interfaces: tuple[Object, ...], config: Object, right: dict[str, str]
+) -> None:
+    mapped = {"ovn": MAPPED} if any(each["name"] == "br-phy" for each in interfaces) else {}
+    found = judge((*nodes.RULES, *policies.RULES), snapshot(interfaces, config, **mapped)).findings
+    said = {each.code: str(each) for each in found}
+    assert said.keys() == right.keys(), said
+    assert all(sentence in said[code] for code, sentence in right.items()), said
+
+
+def test_many_nodes_that_differ_in_numbers_are_one_line() -> None:
+    many = [
+        (
+            {"metadata": {"name": f"n{each}", "labels": {"kubevirt.io/schedulable": "true"}}},
+            {
+                "metadata": {"name": f"n{each}"},
+                "status": {
+                    "currentState": {
+                        "interfaces": [
+                            {"name": "bond0", "type": "bond", "state": "up", "mtu": 9000}
+                            | {"link-aggregation": {"port": [f"enp{each}s0"]}},
+                            {"name": f"enp{each}s0", "type": "ethernet", "state": "up", "mtu": 1500},
+                            {"name": "eth0", "type": "ethernet", "state": "up"},
+                        ]
+                    }
+                },
+            },
+        )
+        for each in range(300)
+    ]
+    one = snapshot((), {"attachment": MACVLAN | {"master": "bond0"}, **ACCESS})
+    found = {
+        **one.found,
+        Read(NODE): tuple(node for node, _ in many),
+        Read(NODE_NETWORK_STATE): tuple(s for _, s in many),
+    }
+    (finding,) = judge((nodes.nic_mtu,), Seen(one.stack, found)).findings
+    assert finding.key == "NIC bond0"
+    assert "stands on enp0s0 with MTU 1500, and 9000 is needed, on n0, and alike on 299 more nodes" in finding.rule
+
+
 def test_a_linux_bridge_port_of_one_vlan_is_no_judge_of_an_ovs_port_by_another_name() -> None:
     """An access port of the OVS bridge that leads to the NIC counts; that of the patch to br-ex does not."""
     ports = [{"name": "patch-phy-to-ex", "vlan": {"mode": "access", "tag": 100}}, {"name": "eth1"}]
