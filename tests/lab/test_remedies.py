@@ -210,7 +210,7 @@ def verified(one: Operated, *more: str) -> list[str]:
 def test_the_way_out_of_what_verify_finds_clears_it(operated: Operated, code: str) -> None:
     breaks, mends = OF_VERIFY[code]
     breaks(operated)
-    assert code in verified(operated, "--timeout", "3")
+    lab.until(lambda: code in verified(operated, "--timeout", "3"), f"{code} is found")
 
     mends(operated)
 
