@@ -25,7 +25,7 @@ _OF_FILES = {
     "checks/stack_files.py",
     "commands/addresses.py",
     "commands/arguments.py",
-    "commands/editor.py",
+    "commands/files.py",
     "fleet/stack_files.py",
     "operations/allocate.py",
     "operations/apply.py",

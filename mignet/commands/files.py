@@ -1,4 +1,4 @@
-"""`mignet schema` and `mignet init`: what helps to write a stack file."""
+"""`mignet check`, `render`, `schema` and `init`: what is about stack files."""
 
 from __future__ import annotations
 
@@ -12,11 +12,72 @@ import typer
 
 from config.files.project_files import Project
 from config.finding import ConfigError, Finding
-from mignet.commands.arguments import IN_FILES
+from mignet.commands.arguments import (
+    CONFIGURATION,
+    IN_FILES,
+    All,
+    Cwd,
+    OutputChoice,
+    Select,
+    Stacks,
+    chosen,
+    project_in,
+)
 
 app = typer.Typer()
 
-Cwd = Annotated[Path, typer.Option("--cwd", "-C", help="The project's folder, or one below it.")]
+
+@app.command(rich_help_panel=IN_FILES)
+def check(
+    stacks: Stacks = None,
+    *,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Check every stack that has a file; so does naming none.")
+    ] = False,
+    select: Select = None,
+    output: OutputChoice = "table",
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 2 on warnings, too.")] = False,
+    cwd: Cwd = Path(),
+) -> None:
+    """Check stack files, each by itself and against all others, without any cluster; exit 2 if one must not run."""
+    from mignet.checks.stack_files import check as run_check
+    from mignet.outputs import RENDER
+
+    project = project_in(cwd)
+    checked = run_check(project, chosen(project, stacks, all_=all_ or not (stacks or select), select=select))
+    typer.echo(RENDER[output](checked, Path.cwd()), nl=False)
+    if checked.blocks or (strict and checked.warns):
+        raise typer.Exit(CONFIGURATION)
+
+
+@app.command(rich_help_panel=IN_FILES)
+def render(
+    stacks: Stacks = None,
+    *,
+    all_: All = False,
+    select: Select = None,
+    cwd: Cwd = Path(),
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write one file a stack into this folder.")
+    ] = None,
+) -> None:
+    """Write the manifests for GitOps: apply them server-side, with field manager migration-network."""
+    from mignet.fleet.loading import load
+    from mignet.operations import apply, manifests
+
+    project = project_in(cwd)
+    loaded = load(project, chosen(project, stacks, all_=all_, select=select))
+    for line in apply.check_fleet(project, loaded):
+        typer.secho(line, fg="yellow", err=True)
+    for stack in loaded:
+        text = manifests.as_yaml(stack.name, apply.declare(project, stack))
+        if output is None:
+            sys.stdout.write(text)
+        else:
+            output.mkdir(parents=True, exist_ok=True)
+            path = output / f"{stack.name}.yaml"
+            path.write_text(text, encoding="utf-8")
+            typer.echo(f"wrote {path}")
 
 
 @app.command(rich_help_panel=IN_FILES)
