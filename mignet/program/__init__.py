@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -38,18 +39,17 @@ if TYPE_CHECKING:
 _ERROR_ALREADY_SHOWN = 32
 """The exit code by which Pulumi's Python language host knows that the user has seen the reason."""
 
-_guarded = True
+_GUARDED: ContextVar[bool] = ContextVar("guarded", default=True)
 
 
 @contextlib.contextmanager
 def unguarded() -> Iterator[None]:
     """Evaluate the program without a cluster: rendering needs none, and the direct engine has guards of its own."""
-    global _guarded  # noqa: PLW0603
-    _guarded = False
+    token = _GUARDED.set(False)
     try:
         yield
     finally:
-        _guarded = True
+        _GUARDED.reset(token)
 
 
 def load() -> Stack:
@@ -79,7 +79,7 @@ def guard(stack: Stack) -> None:
     The stack is held against the other stack files of the project first, where there are any. Plain `pulumi preview` is
     green on an unreachable cluster, a missing API or a field of somebody else; with this it is not.
     """
-    if not _guarded:
+    if not _GUARDED.get():
         return
     _check_fleet(stack)
     for finding in stack.findings:
