@@ -7,7 +7,7 @@ import ipaddress
 import json
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -47,8 +47,17 @@ class Finding:
         return text if self.waived is None else f"{text} (waived: {self.waived})"
 
 
-class ConfigError(Exception):
+class UserError(Exception):
+    """What a user can fix: its message is the sentence, or the lines, that are shown. All else is our own fault."""
+
+    exit_code: ClassVar[int] = 1
+    """That of a verb that it ends: 1 for what failed, 2 for a mistake in what was asked or configured."""
+
+
+class ConfigError(UserError):
     """A configuration that must not run. Carries every mistake that was found, not just the first."""
+
+    exit_code = 2
 
     def __init__(self, findings: Iterable[Finding]) -> None:
         self.findings = tuple(findings)

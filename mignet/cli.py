@@ -15,11 +15,10 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 import typer
 
-from config.files.project_files import ProjectNotFoundError
-from config.finding import ConfigError
+from config.finding import ConfigError, UserError
 from mignet.commands.addresses import app as addresses
 from mignet.commands.apply import app as applies
-from mignet.commands.arguments import CONFIGURATION, FAILED
+from mignet.commands.arguments import FAILED
 from mignet.commands.checkup import app as checkups
 from mignet.commands.drift import app as drifts
 from mignet.commands.export import app as export
@@ -70,10 +69,9 @@ def _answer() -> NoReturn:
     """Run the command line; configuration mistakes end it with one line each and exit code 2."""
     try:
         app()
-    except ConfigError as error:
-        _fail(str(error), CONFIGURATION)
-    except ProjectNotFoundError as error:
-        _fail(f"mignet: {error}", CONFIGURATION)
+    except UserError as error:
+        lines = str(error)
+        _fail(lines if isinstance(error, ConfigError) else f"mignet: {lines}", error.exit_code)
     except OSError as error:
         # A file that cannot be read or written, a folder that is none: the system's own words say which.
         _fail(f"mignet: {error}", FAILED)

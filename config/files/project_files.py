@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from config.finding import ConfigError, Finding
+from config.finding import ConfigError, Finding, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 _STACK_FILE = "Pulumi.{}.yaml"
 
 
-class ProjectNotFoundError(Exception):
+class ProjectNotFoundError(UserError):
     """There is no Pulumi.yaml in the folder, nor in one above it."""
+
+    exit_code = 2
 
 
 _STR, _MAP, _SEQ, _MERGE = (f"tag:yaml.org,2002:{kind}" for kind in ("str", "map", "seq", "merge"))

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from components.ownership import FIELD_MANAGER, labels
-from config.finding import is_not
+from config.finding import UserError, is_not
 from config.uplink import Uplink
 from mignet.engines.read_only_diff import compared
 from mignet.kube.client import Cluster, ClusterError, ConflictError
@@ -42,7 +42,7 @@ class Between(Protocol):
         """Raise where somebody wants to stop; `rolls_out` is the policy that the nodes are at work on by themselves."""
 
 
-class ReadBackError(Exception):
+class ReadBackError(UserError):
     """The API server accepted an object and holds something else."""
 
 

@@ -15,6 +15,7 @@ from pulumi.runtime.config import set_all_config
 from pulumi.runtime.proto import source_pb2
 from pulumi.runtime.settings import get_root_resource
 
+from config.finding import UserError
 from mignet import program
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ _LOOP.set_default_executor(_Inline())
 setattr(resource, "_get_stack_trace", source_pb2.StackTrace)  # noqa: B010 (the type checker knows it as a function)
 
 
-class ProgramError(Exception):
+class ProgramError(UserError):
     """The program itself refuses to go on."""
 
 

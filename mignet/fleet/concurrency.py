@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
+from config.finding import UserError
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
 
@@ -23,7 +25,7 @@ PARALLEL = 16
 """Clusters at a time, where nothing but waiting for their answers is in the way."""
 
 
-class StoppedError(Exception):
+class StoppedError(UserError):
     """Work ended at a safe point, as it was asked to; the sentence says at which."""
 
 

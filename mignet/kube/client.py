@@ -17,6 +17,7 @@ from lightkube.generic_resource import create_global_resource, create_namespaced
 from lightkube.types import CascadeType
 
 from components.ownership import FIELD_MANAGER
+from config.finding import UserError
 from mignet.kube import kubeconfig
 from mignet.kube.credentials import FAILURES, expired, unreadable, unusable, without_user
 from mignet.kube.hyperconverged_versions import path_in, refused_because
@@ -53,7 +54,7 @@ Reason = Literal[
 """Why a cluster did not do what was asked of it."""
 
 
-class ClusterError(Exception):
+class ClusterError(UserError):
     """The cluster did not do what was asked of it: one sentence that says what, and what to do."""
 
     def __init__(self, reason: Reason, message: str) -> None:
@@ -69,7 +70,7 @@ class Conflict:
     owner: str
 
 
-class ConflictError(Exception):
+class ConflictError(UserError):
     """A server-side apply met fields of other field managers."""
 
     def __init__(self, conflicts: tuple[Conflict, ...]) -> None:

@@ -21,6 +21,7 @@ import yaml
 from lightkube import KubeConfig
 from lightkube.config.kubeconfig import SingleConfig
 
+from config.finding import UserError
 from mignet.kube.credentials import unreadable
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ _FILES_OF_CLUSTERS = ("certificate-authority",)
 _FILES_OF_USERS = ("client-certificate", "client-key", "tokenFile")
 
 
-class KubeconfigError(Exception):
+class KubeconfigError(UserError):
     """A kubeconfig cannot be used: one sentence that names the key, and says what to do."""
 
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from components.ownership import FIELD_MANAGER, labels
+from config.finding import UserError
 from mignet.kube.client import Cluster, ClusterError
 from mignet.kube.kinds import LEASE
 
@@ -42,7 +43,7 @@ _IDENTITY = re.compile(r".+ pid (?P<pid>\d+) since (?P<since>\S+) \[(?P<machine>
 _TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
-class HeldError(Exception):
+class HeldError(UserError):
     """Another run works on this stack, or has taken it over; the sentence says who."""
 
 

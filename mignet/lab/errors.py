@@ -1,5 +1,7 @@
 """The one error of the lab."""
 
+from config.finding import UserError
 
-class LabError(Exception):
+
+class LabError(UserError):
     """What went wrong, in one line for the user: it names the file or process, and what to do."""

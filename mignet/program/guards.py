@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from components.ownership import FIELD_MANAGER
 from config.attachment.content import is_of_ranges
-from config.finding import shown, waived
+from config.finding import UserError, shown, waived
 from config.hyperconverged import NAME
 from mignet.kube.client import Cluster, ClusterError, ConflictError
 from mignet.kube.diff import FieldChange, declared_differences
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from config.stack import Stack
 
 
-class GuardError(Exception):
+class GuardError(UserError):
     """The cluster is not fit for what the stack declares: one sentence for each reason."""
 
     def __init__(self, stack: str, sentences: Iterable[str]) -> None:

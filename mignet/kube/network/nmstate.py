@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from components.ownership import FIELD_MANAGER, labels
-from config.finding import FEW, nameless
+from config.finding import FEW, UserError, nameless
 from mignet.kube.client import ClusterError
 from mignet.kube.kinds import NETWORK_ATTACHMENT, NODE, NODE_ENACTMENT, NODE_POLICY
 
@@ -30,7 +30,7 @@ FAILING, ABORTED = "Failing", "Aborted"
 RETRYING = "Retrying"
 
 
-class UplinkError(Exception):
+class UplinkError(UserError):
     """A policy was not rolled out: one line for what happened, and one for each node that refused it."""
 
     def __init__(self, lines: Iterable[str]) -> None:

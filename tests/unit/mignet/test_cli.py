@@ -12,7 +12,10 @@ import typer
 import yaml
 from support import ROOT
 
-from mignet.cli import app
+from config.finding import ConfigError, Finding, UserError
+from mignet.cli import _answer, app
+from mignet.kube.client import ClusterError
+from mignet.kube.lease import HeldError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -182,3 +185,32 @@ def test_no_model_is_imported_before_a_command_runs() -> None:
         timeout=60,
     )
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (
+            ClusterError("unreachable", "context dev (x) is unreachable: down"),
+            1,
+            "mignet: context dev (x) is unreachable",
+        ),
+        (
+            ConfigError([Finding("error", "usage", "dev", "--x", None, "is wrong", "Leave it out")]),
+            2,
+            "dev: --x is wrong",
+        ),
+        (HeldError("somebody is at work"), 1, "mignet: somebody is at work"),
+    ],
+)
+def test_what_a_user_can_fix_is_a_sentence_wherever_it_comes_from(
+    error: UserError, code: int, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> None:
+        raise error
+
+    monkeypatch.setattr("mignet.cli.app", broken)
+    with pytest.raises(SystemExit) as ended:
+        _answer()
+    assert ended.value.code == code
+    assert capsys.readouterr().err.startswith(says)
