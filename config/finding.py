@@ -7,7 +7,7 @@ import ipaddress
 import json
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -16,11 +16,57 @@ Severity = Literal["error", "warning", "info"]
 Subject_contra = TypeVar("Subject_contra", contravariant=True)
 
 
+class Subject(str):
+    """What a finding is about: the words by which a sentence names it, and its parts, which nobody reads out of them.
+
+    `kind` and `name` are those of an object (`namespace/name` where it has a namespace), `nodes` the nodes that it is
+    on, `interface` one of theirs, `at` the line and the column of a file that cannot be read.
+    """
+
+    __slots__ = ("at", "interface", "kind", "name", "nodes")
+
+    def __new__(
+        cls,
+        words: str,
+        *,
+        kind: str = "",
+        name: str = "",
+        nodes: Iterable[str] = (),
+        interface: str = "",
+        at: tuple[int, int] | None = None,
+    ) -> Self:
+        """Name a subject by `words`."""
+        one = super().__new__(cls, words)
+        one.kind, one.name, one.nodes, one.interface, one.at = kind, name, tuple(nodes), interface, at
+        return one
+
+    kind: str
+    name: str
+    nodes: tuple[str, ...]
+    interface: str
+    at: tuple[int, int] | None
+
+    @classmethod
+    def of(cls, kind: str, name: str) -> Self:
+        """Name an object by its kind and its name."""
+        return cls(f"{kind} {name}", kind=kind, name=name)
+
+    def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, Any]]:
+        """Keep the parts in copies."""
+        parts = {"kind": self.kind, "name": self.name, "nodes": self.nodes, "interface": self.interface, "at": self.at}
+        return (str(self),), parts
+
+    def parts(self) -> dict[str, Any]:
+        """Return what is known of it, by name."""
+        known = {"kind": self.kind, "name": self.name, "nodes": list(self.nodes), "interface": self.interface}
+        return {key: value for key, value in known.items() if value}
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One statement about one place: what stands there, the rule, and the way out.
 
-    `key` is the path in the stack file (`slice.rangeEnd`), or the object on the cluster; `value` is what was given
+    `key` is the path in the stack file (`slice.rangeEnd`), or a Subject on the cluster; `value` is what was given
     (None when nothing was). `rule` completes the sentence that key and value begin; `remedy` is a sentence of its own.
     """
 
@@ -35,6 +81,11 @@ class Finding:
     """The reason why it is accepted all the same, when the stack says so."""
     peer: str | None = None
     """The other stack, when the finding is about two of them; either can waive it."""
+
+    @property
+    def subject(self) -> Subject:
+        """What it is about, in parts; a key path has none."""
+        return self.key if isinstance(self.key, Subject) else Subject(self.key)
 
     @property
     def blocks(self) -> bool:
@@ -133,9 +184,6 @@ def waived(stack: str, findings: Iterable[Finding], waivers: Mapping[str, str]) 
 
 FEW = 5
 """Names that a sentence about many nodes or pods has at most."""
-_SUBJECT = re.compile(
-    r"(?P<kind>Pod|Node(?= )|\w+(?= \S+ on node )) (?P<name>\S+)(?: on node (?P<node>\S+))?(?P<rest>.*)"
-)
 _IDENTITY = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|(?<![0-9a-z])[0-9a-f]{12,}(?![0-9a-z])")
 
 
@@ -151,14 +199,13 @@ def folded(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def _likeness(finding: Finding) -> object:
-    found = _SUBJECT.fullmatch(finding.key)
-    if found is None:
+    subject = finding.subject
+    if len(subject.nodes) != 1 and subject.kind != "Pod":
         return None
-    kind, name, node, rest = found["kind"], found["name"], found["node"], found["rest"]
-    names = {name, name.rpartition("/")[2], node or name}
-    said = tuple(nameless(each, names) for each in (finding.rule, finding.remedy))
+    names = {each for each in (subject.name, subject.name.rpartition("/")[2], *subject.nodes) if each}
+    said = tuple(nameless(each, names) for each in (finding.key, finding.rule, finding.remedy))
     value = "•" if _is_address(finding.value) else shown(finding.value)
-    return finding.severity, finding.code, finding.stack, finding.peer, finding.waived, kind, rest, value, *said
+    return finding.severity, finding.code, finding.stack, finding.peer, finding.waived, subject.kind, value, *said
 
 
 def nameless(text: str, names: Iterable[str]) -> str:
@@ -183,11 +230,12 @@ def _of_many(same: list[Finding]) -> Finding:
     first, *others = same
     if not others:
         return first
-    found = [match for each in others if (match := _SUBJECT.fullmatch(each.key))]
-    where = [each["node"] or each["name"] for each in found[: FEW - 1]]
-    on = "on " if found[0]["node"] else ""
-    rest = ", …" if len(found) > len(where) else ""
-    return replace(first, key=f"{first.key} and {len(others)} more ({on}{', '.join(where)}{rest})")
+    where = [next(iter(each.subject.nodes), each.subject.name) for each in others[: FEW - 1]]
+    on = "on " if others[0].subject.nodes and others[0].subject.kind not in {"Node", "NIC"} else ""
+    rest = ", …" if len(others) > len(where) else ""
+    words = f"{first.key} and {len(others)} more ({on}{', '.join(where)}{rest})"
+    nodes = dict.fromkeys(node for each in same for node in each.subject.nodes)
+    return replace(first, key=Subject(words, kind=first.subject.kind, nodes=nodes))
 
 
 def is_not(live: object, wanted: object) -> str:

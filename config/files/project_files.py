@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from config.finding import ConfigError, Finding, UserError
+from config.finding import ConfigError, Finding, Subject, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -204,7 +204,8 @@ def _read(path: Path, *, stack: str) -> dict[str, object]:
         raise ConfigError([_mistake(stack, path.name, None, "is not UTF-8 text", "Save it as UTF-8")]) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        where = path.name if mark is None else f"{path.name}:{mark.line + 1}:{mark.column + 1}"
+        at = None if mark is None else (mark.line + 1, mark.column + 1)
+        where = Subject(path.name if at is None else f"{path.name}:{at[0]}:{at[1]}", at=at)
         raise ConfigError([_mistake(stack, where, None, f"is not YAML: {error.problem}", "Mend that line")]) from None
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())

@@ -32,8 +32,8 @@ def place_of(project: Project, finding: Finding) -> Place:
     """
     path = project.stack_file(finding.stack)
     # A file that is no YAML has no keys; the parser's own place stands in the finding.
-    if in_file := re.fullmatch(rf"{re.escape(path.name)}:(\d+):(\d+)", finding.key):
-        return Place(path, int(in_file[1]), int(in_file[2]))
+    if finding.subject.at is not None:
+        return Place(path, *finding.subject.at)
     keys = re.findall(r"[^.\[\]]+", finding.key)
     own = _find(_tree(path), ["config", *keys], project.name)
     if own is None and keys[0] in project.defaults:

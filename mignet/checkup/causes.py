@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from config.finding import Finding, rule
+from config.finding import Finding, Subject, rule
 from mignet.checkup.measurements import blame
 from mignet.kube.kubevirt.pods import INTERFACE
 
@@ -75,7 +75,7 @@ def address_outside(found: Measured) -> Iterator[Finding]:
                 "error",
                 "checkup-address-outside",
                 end.stack,
-                f"Node {end.node}",
+                _nodes([end]),
                 str(probe.address),
                 f"was given to its probe, and is outside of this cluster's slice {' and '.join(map(str, stack.spans))}",
                 f"See what mignet drift {end.stack} says of the attachment",
@@ -122,7 +122,7 @@ def address_duplicate(found: Measured) -> Iterator[Finding]:
             "error",
             "checkup-address-duplicate",
             end.stack,
-            f"Node {end.node}",
+            _nodes([end]),
             str(probe.address),
             f"is the address of {' and of '.join(holders)}",
             "Find that machine and give it another address; of two clusters, give each a slice of its own",
@@ -343,7 +343,8 @@ def _by_stack(ends: Iterable[End]) -> Iterator[tuple[str, list[End]]]:
     yield from found.items()
 
 
-def _nodes(ends: Collection[End], *, with_stack: bool = False) -> str:
+def _nodes(ends: Collection[End], *, with_stack: bool = False) -> Subject:
     names = [str(end) if with_stack else end.node for end in ends]
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"Node{'s' if len(names) > 1 else ''} {', '.join(names[:SHOWN])}{more}"
+    words = f"Node{'s' if len(names) > 1 else ''} {', '.join(names[:SHOWN])}{more}"
+    return Subject(words, kind="Node", nodes=[end.node for end in ends])

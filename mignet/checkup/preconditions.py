@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from config.attachment.ipam import Static
-from config.finding import Finding, rule
+from config.finding import Finding, Subject, rule
 from config.planning.demand import SURGE
 from mignet.kube.kinds import EVENT, IP_POOL, JOB, KUBEVIRT, NETWORK_ATTACHMENT, NODE, POD
 from mignet.kube.kubevirt.pods import HANDLER, LABEL, SCHEDULABLE, SYNC, read_pod
@@ -182,7 +182,7 @@ def node_away(site: Site) -> Iterator[Finding]:
             "warning",
             "checkup-node-away",
             site.stack.name,
-            f"Node {few}",
+            Subject(f"Node {few}", kind="Node", nodes=site.away),
             None,
             "is not Ready and was left out" if len(site.away) == 1 else "are not Ready and were left out",
             "See why: kubectl describe node",

@@ -152,6 +152,7 @@ class Result:
                     "peer": each.peer,
                     "key": each.key,
                     "waived": each.waived,
+                    "rule": each.rule,
                     "remedy": each.remedy,
                     "message": str(each),
                 }

@@ -370,7 +370,7 @@ def _result(
         for node in plan.nodes.get(stack.name, ()):
             end = End(stack.name, node)
             probe = measured.probes.get(end)
-            problem = next((each.code for each in own if _names(each, node)), None) or grouped.get(end)
+            problem = next((each.code for each in own if node in each.subject.nodes), None) or grouped.get(end)
             nodes.append(
                 NodeResult(
                     node,
@@ -398,11 +398,6 @@ def _result(
         left_out=tuple(left_out),
         not_judged=plan.not_judged,
     )
-
-
-def _names(finding: Finding, node: str) -> bool:
-    """Tell whether a finding names a node by itself, as its key's words do."""
-    return node in finding.key.replace(",", " ").split()
 
 
 def _now() -> str:

@@ -181,13 +181,8 @@ def _read(content: Mapping[str, Any]) -> Checkup:
 
 
 def _finding(each: Mapping[str, Any]) -> Finding:
-    """Take a finding apart again: its message is its whole sentence."""
-    key, remedy, waived = str(each["key"]), str(each["remedy"]), each["waived"]
-    sentence = str(each["message"]).removeprefix(f"{each['stack']}: ").removeprefix(key).strip()
-    if waived is not None:
-        sentence = sentence.removesuffix(f"(waived: {waived})").strip()
-    rule = sentence.removesuffix(remedy).strip().removesuffix(".")
     severity = each["severity"]
     if severity not in {"error", "warning", "info"}:
         raise ValueError(severity)
-    return Finding(severity, str(each["code"]), str(each["stack"]), key, None, rule, remedy, waived, each["peer"])
+    code, stack, key, rule, remedy = (str(each[part]) for part in ("code", "stack", "key", "rule", "remedy"))
+    return Finding(severity, code, stack, key, None, rule, remedy, each["waived"], each["peer"])

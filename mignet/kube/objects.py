@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from components.ownership import FIELD_MANAGER
+from config.finding import Subject
 
 if TYPE_CHECKING:
     from mignet.kube.kinds import Object
 
 
-def name_of(live: Object) -> str:
+def name_of(live: Object) -> Subject:
     """Return how an object is named in a sentence: `Kind namespace/name`."""
     metadata = live["metadata"]
-    where = f"{metadata['namespace']}/" if "namespace" in metadata else ""
-    return f"{live['kind']} {where}{metadata['name']}"
+    name = f"{metadata['namespace']}/{metadata['name']}" if "namespace" in metadata else str(metadata["name"])
+    return Subject(f"{live['kind']} {name}", kind=str(live["kind"]), name=name)
 
 
 def controller_of(live: Object) -> str | None:

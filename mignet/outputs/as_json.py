@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 def render(checked: Checked, base: Path) -> str:
     """Write `{stacks, leftOut, proven, notJudged, blocks, findings}`.
 
-    A finding has its sentence as `message`, and file, line and column.
+    A finding has its sentence as `message`, the parts of what it is about as `subject`, and file, line and column.
     """
     findings = []
     for finding in checked.findings:
         place = place_of(checked.project, finding)
         where = {"file": relative(place.path, base), "line": place.line, "column": place.column}
-        findings.append(asdict(finding) | {"blocks": finding.blocks, "message": str(finding)} | where)
+        parts = {"subject": finding.subject.parts(), "blocks": finding.blocks, "message": str(finding)}
+        findings.append(asdict(finding) | parts | where)
     whole = {
         "stacks": checked.stacks,
         "leftOut": checked.left_out,

@@ -17,7 +17,7 @@ from mignet.checks.preflight import nodes as node_rules
 from mignet.checks.preflight.links import Place, attached, group_of, groups_of
 from mignet.checks.verify.pools import used
 from mignet.fleet.last_checkup import NOTHING, outcome
-from mignet.kube.kinds import NODE, NODE_NETWORK_STATE
+from mignet.kube.kinds import DAEMON_SET, DEPLOYMENT, KUBEVIRT, NETWORK_ATTACHMENT, NODE, NODE_NETWORK_STATE
 from mignet.kube.kubevirt.pods import HANDLER, INTERFACE, SYNC
 from mignet.kube.snapshot import UnreadError, judge
 from mignet.report import status as tones
@@ -307,12 +307,12 @@ def _tag(stack: Stack) -> Iterator[Step]:
 def _marked(steps: list[Step], findings: Iterable[Finding]) -> list[Step]:
     """Return the stations below the attachment with what the rules say of them."""
     for finding in findings:
-        _, named, name = finding.key.partition(" NIC ")
-        at = next((index for index, step in enumerate(steps) if named and name in step.name.split(" + ")), 0)
+        name = finding.subject.interface
+        at = next((index for index, step in enumerate(steps) if name and name in step.name.split(" + ")), 0)
         if not steps:
             steps.append(Step("NIC", name or "none"))
         step = steps[at].marked(finding)
-        if step is not steps[at] and named and step.name != name:
+        if step is not steps[at] and name and step.name != name:
             step = replace(step, why=f"{name} {step.why}")
         steps[at] = step
     return steps
@@ -322,8 +322,8 @@ def _attachment(seen: Sighting, sight: Sight | None) -> Step:
     stack = seen.stack
     mtu = stack.attachment.mtu or stack.segment.mtu
     step = Step("attachment", stack.network, f"{stack.attachment.type}{f', MTU {mtu}' if mtu else ''}")
-    key = f"NetworkAttachmentDefinition {stack.cluster.namespace}/{stack.network}"
-    about = [each for each in seen.findings if each.key.startswith(key)]
+    named = (NETWORK_ATTACHMENT.kind, f"{stack.cluster.namespace}/{stack.network}")
+    about = [each for each in seen.findings if (each.subject.kind, each.subject.name) == named]
     if sight is not None:
         live = sight.attachment
         step = replace(step, tone="bad", why="does not exist") if live is None else replace(step, tone="good")
@@ -345,15 +345,15 @@ def _pod(seen: Sighting, sight: Sight | None, place: Place) -> tuple[Step, tuple
             # The scheduler chooses among the nodes of their placement.
             return Step("pod", name, "may run here", "good" if sight.of(role) else "idle"), ()
         step = Step("pod", name, tone="bad", why="does not run here")
-        named = f"Node {place.node.name}"
-        about = [each for each in seen.findings if each.key == named and each.code == "node-without-handler"]
+        here = (place.node.name,)
+        about = [each for each in seen.findings if each.subject.nodes == here and each.code == "node-without-handler"]
     else:
         step = _state(seen.stack, name, pods)
-        about = [each for each in seen.findings if any(each.key.startswith(f"{pod.key} ") for pod in pods)]
-        about += [each for each in seen.findings if any(each.key == pod.key for pod in pods)]
-    wide = ("HyperConverged ", "KubeVirt ", "DaemonSet " if handler else "Deployment ")
+        known = {pod.reference for pod in pods}
+        about = [each for each in seen.findings if each.subject.kind == "Pod" and each.subject.name in known]
+    wide = {"HyperConverged", KUBEVIRT.kind, (DAEMON_SET if handler else DEPLOYMENT).kind}
     ours = seen.verdict.judged.findings if seen.verdict else ()
-    about += [each for each in ours if each.blocks and each.key.startswith(wide)]
+    about += [each for each in ours if each.blocks and each.subject.kind in wide]
     for finding in about:
         step = step.marked(finding)
     return step, tuple(address for pod in pods if pod.link for address in pod.link.addresses)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from config.finding import Finding, rule
+from config.finding import Finding, Subject, rule
 from config.fleet import handed_out
 from mignet.checks.peers.certificates import certificates
 from mignet.kube.client import SYSTEM_NAMESPACE
@@ -293,9 +293,9 @@ def stays_behind(side: Side) -> Iterator[Finding]:
 RULES = (stays, kubevirt_there, upgrading, gate, sync, authority, toolkit, stays_behind)
 
 
-def _key(side: Side) -> str:
+def _key(side: Side) -> Subject:
     metadata = (side.kubevirt or {})["metadata"]
-    return f"KubeVirt {metadata['namespace']}/{metadata['name']}"
+    return Subject.of("KubeVirt", f"{metadata['namespace']}/{metadata['name']}")
 
 
 def endpoint(text: str, port: int) -> tuple[Address | None, int | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from config.attachment.ipam import Whereabouts
-from config.finding import Finding, rule
+from config.finding import Finding, Subject, rule
 from config.hyperconverged import NAME
 from mignet.checks.preflight.seen import Seen, definition_name
 from mignet.kube.hyperconverged_versions import hyperconverged_kind
@@ -96,7 +96,7 @@ def kubevirt_missing(seen: Seen) -> Iterator[Finding]:
         yield seen.finding(
             "error",
             "kubevirt-missing",
-            f"KubeVirt {namespace}/kubevirt-{NAME}",
+            Subject.of("KubeVirt", f"{namespace}/kubevirt-{NAME}"),
             "does not exist, though the HyperConverged does",
             "See the conditions of the HyperConverged, and that its operator runs",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from config.finding import Finding, rule, shown
+from config.finding import Finding, Subject, rule, shown
 from config.hyperconverged import NAME, LiveMigration
 from config.limits import of_zero, too_slow
 from mignet.checks.preflight.apis import served
@@ -31,8 +31,8 @@ def path(stack: Stack) -> str:
     return limits_path(hyperconverged_kind(stack).api_version)
 
 
-def _key(seen: Seen) -> str:
-    return f"HyperConverged {seen.stack.cluster.namespace}/{NAME}"
+def _key(seen: Seen) -> Subject:
+    return Subject.of("HyperConverged", f"{seen.stack.cluster.namespace}/{NAME}")
 
 
 @rule("namespace-missing")
@@ -220,7 +220,7 @@ def gate_off(seen: Seen) -> Iterator[Finding]:
             yield seen.finding(
                 "error",
                 "gate-off",
-                f"KubeVirt {stack.cluster.namespace}/{kubevirt['metadata']['name']}",
+                Subject.of("KubeVirt", f"{stack.cluster.namespace}/{kubevirt['metadata']['name']}"),
                 f"{what_is_off(kubevirt)}{_release(seen)}, and the stack says cluster.crossCluster",
                 f"Set {field} in the HyperConverged, or cluster.crossCluster: false",
             )
@@ -236,7 +236,7 @@ def limit_owned(seen: Seen) -> Iterator[Finding]:
         yield seen.finding(
             "error" if fail else "info",
             "limit-owned" if fail else "limit-taken",
-            f"HyperConverged {change.path}",
+            Subject.of("HyperConverged", change.path),
             f"is owned by {change.owner}, and "
             + (f"the stack wants {shown(change.new)}" if fail else f"becomes {shown(change.new)}: up takes it over"),
             "Agree on one value, or set hyperConverged.onConflict: take-over"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from config.attachment import Localnet
 from config.attachment.tags import attachment_tags
-from config.finding import FEW, Finding, rule
+from config.finding import FEW, Finding, Subject, rule
 from config.rules.uplink_rules import (
     BRIDGED_REMEDY,
     LOSES,
@@ -431,11 +431,13 @@ def _told(
         of_kind = {each: grouped[*each, of_severity, pods] for each in those}
         for (name, why), nodes in of_kind.items() if len(those) <= FEW else (next(iter(of_kind.items())),):
             where = f"{why} on {names(node.name for node in nodes)}"
-            key = f"NIC {name}"
+            words, meant = f"NIC {name}", nodes
             if len(those) > FEW:
                 where += f", and alike on {_others(of_kind)}"
+                meant = [node for each in of_kind.values() for node in each]
             elif len(nodes) == 1:
-                key, where = f"Node {nodes[0].name} NIC {name}", why.rstrip(",")
+                words, where = f"Node {nodes[0].name} NIC {name}", why.rstrip(",")
+            key = Subject(words, kind="NIC", name=name, nodes=[node.name for node in meant], interface=name)
             yield seen.finding(of_severity, code, key, f"{where}; {pods} may run there", remedy)
 
 
@@ -446,8 +448,9 @@ def _others(of_kind: Mapping[tuple[str, str], list[Node]]) -> str:
     return f"{sum(len(nodes) for _, nodes in rest)} more nodes ({few}, …)"
 
 
-def _nodes(nodes: Iterable[Node]) -> str:
-    return f"Node {names(node.name for node in nodes)}"
+def _nodes(nodes: Iterable[Node]) -> Subject:
+    listed = [node.name for node in nodes]
+    return Subject(f"Node {names(listed)}", kind="Node", nodes=listed)
 
 
 RULES = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from config.finding import Finding, rule
+from config.finding import Finding, Subject, rule
 from mignet.kube.kubevirt.pods import HANDLER, LABEL, SYNC, from_before, names, workload_kind
 from mignet.kube.network.attachment_history import last_change
 
@@ -70,7 +70,7 @@ def pods_keep_old_network(look: Look) -> Iterator[Finding]:
                 severity,
                 "pods-keep-old-network",
                 stack.name,
-                f"{kind} {namespace}/{role}",
+                Subject.of(kind, f"{namespace}/{role}"),
                 None,
                 f"has {len(mine)} pod{'s' if len(mine) > 1 else ''} from before {stack.network} last changed"
                 f" (by {last}): {names(mine)}{doubt}",

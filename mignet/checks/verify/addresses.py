@@ -130,7 +130,7 @@ def _of(pod: Pod) -> tuple[Address, ...]:
 
 
 def _finding(pod: Pod, code: str, value: object, *, rule_: str, remedy: str, stack: str) -> Finding:
-    return Finding("error", code, stack, f"{pod.key} on node {pod.node}", value, rule_, remedy)
+    return Finding("error", code, stack, pod.place, value, rule_, remedy)
 
 
 RULES = (families, own, duplicate, mtu)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from config.finding import Finding, rule
+from config.finding import Finding, Subject, rule
 from mignet.checks.rules.hyperconverged import settings_not_taken
 from mignet.checks.verify.pools import NO_ADDRESS, full
 from mignet.checks.verify.rollout import pending
@@ -37,7 +37,7 @@ def uplink_failing(sight: Sight) -> Iterator[Finding]:
                 "error",
                 "uplink-failing",
                 sight.stack.name,
-                f"NodeNetworkConfigurationPolicy {name} on node {node}",
+                Subject(f"{NODE_POLICY.kind} {name} on node {node}", kind=NODE_POLICY.kind, name=name, nodes=(node,)),
                 None,
                 f"fails: {message}",
                 "Mend the uplink in the stack file and run mignet up; the node went back to what it had",
@@ -53,7 +53,7 @@ def pod_crashes(sight: Sight) -> Iterator[Finding]:
                 "error",
                 "pod-crashes",
                 sight.stack.name,
-                f"{pod.key} on node {pod.node}",
+                pod.place,
                 None,
                 f"ends again and again: {words}",
                 f"See that {sight.stack.network} gives its pods an address; the log says more:"
@@ -75,7 +75,7 @@ def pool_full(sight: Sight) -> Iterator[Finding]:
                 "error",
                 "pool-full",
                 sight.stack.name,
-                f"{pod.key} on node {pod.node}",
+                pod.place,
                 None,
                 f"waits for an address, and the slice {' and '.join(map(str, sight.stack.spans))} has none left:"
                 f" {reason(message)}",
@@ -100,7 +100,7 @@ def pod_stuck(sight: Sight) -> Iterator[Finding]:
             continue
         no_network = event.get("reason") in {"FailedCreatePodSandBox", "NoNetworkFound"}
         code = "pod-no-network" if no_network else "pod-not-starting"
-        where = f"{pod.key} on node {pod.node}" if pod.node else pod.key
+        where = pod.place
         rule_ = f"{'gets no network' if no_network else 'does not start'}: {reason(message)}"
         yield Finding("error", code, sight.stack.name, where, None, rule_, "Mend what it says; kubelet tries again")
 

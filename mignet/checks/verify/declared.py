@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from config.finding import Finding, is_not, rule
+from config.finding import Finding, Subject, is_not, rule
 from mignet.kube.diff import declared_differences
 from mignet.kube.kinds import NETWORK_ATTACHMENT, NODE_POLICY, kind_of
 from mignet.kube.snapshot import UnreadError
@@ -40,7 +40,7 @@ def declared(sight: Sight) -> Iterator[Finding]:
             unread = error
             continue
         where = f"{metadata['namespace']}/" if "namespace" in metadata else ""
-        key, stack = f"{kind.kind} {where}{metadata['name']}", sight.stack.name
+        key, stack = Subject.of(kind.kind, f"{where}{metadata['name']}"), sight.stack.name
         if live is None and kind == NETWORK_ATTACHMENT:
             rule_ = "does not exist: a virt-handler that restarts waits for it for ever"
             yield Finding("error", "attachment-gone", stack, key, None, rule_, _UP)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from config.finding import Finding, rule
+from config.finding import Finding, Subject, rule
 from mignet.checks.rules.hyperconverged import operator_asleep, operator_degraded
 from mignet.checks.rules.stale_pods import pods_keep_old_network
 from mignet.kube.kinds import NODE
@@ -25,7 +25,7 @@ def pod_network_fallback(sight: Sight) -> Iterator[Finding]:
                 "error",
                 "pod-network-fallback",
                 sight.stack.name,
-                f"{pod.key} on node {pod.node}",
+                pod.place,
                 None,
                 f"has no {INTERFACE}, so it migrates over the pod network, though it asks for {sight.stack.network}",
                 f"Restart it: oc -n {pod.namespace} delete pod {pod.name}; if it comes back the same, see multus' log"
@@ -37,13 +37,13 @@ def pod_network_fallback(sight: Sight) -> Iterator[Finding]:
 def node_without_handler(sight: Sight) -> Iterator[Finding]:
     """A node that takes virtual machines, and has no virt-handler that is ready, can neither send nor receive one."""
     served = {pod.node for pod in sight.of(HANDLER) if pod.ready}
-    for node in sight.seen.all(NODE):
-        if node["metadata"]["name"] not in served:
+    for each in sight.seen.all(NODE):
+        if (node := each["metadata"]["name"]) not in served:
             yield Finding(
                 "error",
                 "node-without-handler",
                 sight.stack.name,
-                f"Node {node['metadata']['name']}",
+                Subject(f"Node {node}", kind="Node", name=node, nodes=(node,)),
                 None,
                 "takes virtual machines (kubevirt.io/schedulable), and no virt-handler is ready on it",
                 f"See why: oc -n {sight.namespace} get pods -o wide -l kubevirt.io={HANDLER}",

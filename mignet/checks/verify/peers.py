@@ -64,7 +64,7 @@ def duplicate_peer(clusters: Clusters) -> Iterator[Finding]:
             "error",
             "address-duplicate-peer",
             name,
-            f"{pod.key} on node {pod.node}",
+            pod.place,
             str(address),
             f"on {INTERFACE} is the address of {there.key} on cluster {other}, too",
             "Give each stack a slice of its own (mignet check, mignet allocate), run mignet up, and restart the pod",

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from config.finding import Subject
 from mignet.checks.rules.hyperconverged import settings_not_taken, taken
 from mignet.kube.kubevirt.pods import HANDLER, INTERFACE, NETWORKS, SYNC, Role, asks_for, workload_kind
 from mignet.kube.objects import name_of
@@ -100,7 +101,7 @@ def _asleep(live: Object, who: str, key: str) -> Pending:
 
 def _workload(sight: Sight, role: Role) -> Iterator[Pending]:
     kind, network = workload_kind(role), sight.stack.network
-    live, key = sight.workload(role), f"{workload_kind(role).kind} {sight.namespace}/{role}"
+    live, key = sight.workload(role), Subject.of(workload_kind(role).kind, f"{sight.namespace}/{role}")
     if live is None:
         # Without the gate for migrations between clusters there is no sync controller.
         if role == HANDLER or sight.stack.cluster.cross_cluster:

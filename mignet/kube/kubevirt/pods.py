@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from config.finding import Subject
 from mignet.kube.kinds import DAEMON_SET, DEPLOYMENT
 from mignet.kube.network.attachment_history import last_change
 
@@ -58,9 +59,16 @@ class Pod:
     live: Object
 
     @property
-    def key(self) -> str:
+    def key(self) -> Subject:
         """How a finding names it."""
-        return f"Pod {self.namespace}/{self.name}"
+        nodes = (self.node,) if self.node else ()
+        return Subject(f"Pod {self.reference}", kind="Pod", name=self.reference, nodes=nodes)
+
+    @property
+    def place(self) -> Subject:
+        """How a finding names it with its node, where it has one."""
+        key = self.key
+        return Subject(f"{key} on node {self.node}", kind="Pod", name=key.name, nodes=key.nodes) if self.node else key
 
     @property
     def reference(self) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from components.ownership import labels
 from config.attachment.localnet import Localnet
 from config.attachment.tags import attachment_tags
-from config.finding import Finding, shown
+from config.finding import Finding, Subject, shown
 from config.uplink import desired_state, made
 from mignet.kube.kinds import NODE_POLICY
 from mignet.kube.network.node_network import PORTS, addresses_of, port_settings, ports_of
@@ -209,7 +209,7 @@ def _shared(stack: Stack, policy: Policy, severity: Severity, said: Sequence[str
         severity,
         "policy-shared",
         stack.name,
-        f"{NODE_POLICY.kind} {policy.name}",
+        Subject.of(NODE_POLICY.kind, policy.name),
         None,
         f"declares {'; '.join(said)}, as this stack's uplink does on {_few(where)}: {consequence}",
         "Let one of the two declare it: take it out of that policy, or out of uplink",
@@ -241,7 +241,7 @@ def disagreeing(
             "warning",
             "policies-disagree",
             stack.name,
-            f"{NODE_POLICY.kind} {one_}",
+            Subject.of(NODE_POLICY.kind, one_),
             None,
             f"declares {name}, which the attachment uses, and so does {two_} with {differs} on {_few(where)}: the one"
             " that nmstate applies last holds, at each reboot anew",

@@ -167,6 +167,10 @@ class World:
         self._due = min(end, self._due or end)
         return False
 
+    def has_said(self, what: str) -> bool:
+        """Whether this was said."""
+        return what in self._said
+
     def said(self, what: str) -> bool:
         """Whether this was asked before, ever: for what is said once."""
         before = what in self._said

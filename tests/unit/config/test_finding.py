@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import doctest
+import pickle
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from config import finding
-from config.finding import Finding, folded, is_not, shown
+from config.finding import Finding, Subject, folded, is_not, shown
 
 
 def of_pod(number: int, **changes: object) -> Finding:
@@ -19,7 +21,12 @@ def of_pod(number: int, **changes: object) -> Finding:
         "severity": "error",
         "code": "pod-no-network",
         "stack": "dev",
-        "key": f"Pod openshift-cnv/{pod} on node worker-{number}",
+        "key": Subject(
+            f"Pod openshift-cnv/{pod} on node worker-{number}",
+            kind="Pod",
+            name=f"openshift-cnv/{pod}",
+            nodes=(f"worker-{number}",),
+        ),
         "value": None,
         "rule": said,
         "remedy": f"oc -n openshift-cnv delete pod {pod}",
@@ -59,13 +66,15 @@ def test_addresses_of_each_do_not_keep_them_apart() -> None:
 
 
 def test_nodes_are_put_together_as_pods_are() -> None:
-    (one,) = folded(of_pod(0, key=f"Node worker-{n}", rule="takes machines", remedy="See why") for n in range(2))
+    nodes = [Subject(f"Node worker-{n}", kind="Node", name=f"worker-{n}", nodes=(f"worker-{n}",)) for n in range(2)]
+    (one,) = folded(of_pod(0, key=node, rule="takes machines", remedy="See why") for node in nodes)
     assert one.key == "Node worker-0 and 1 more (worker-1)"
 
 
 def test_a_policy_that_fails_on_many_nodes_is_one_line() -> None:
-    key = "NodeNetworkConfigurationPolicy mig on node"
-    (one,) = folded(of_pod(0, key=f"{key} w-{n}", rule=f"fails: no eth1 on w-{n}") for n in range(9))
+    kind = "NodeNetworkConfigurationPolicy"
+    keys = [Subject(f"{kind} mig on node w-{n}", kind=kind, name="mig", nodes=(f"w-{n}",)) for n in range(9)]
+    (one,) = folded(of_pod(0, key=key, rule=f"fails: no eth1 on w-{n}") for n, key in enumerate(keys))
     assert one.key == "NodeNetworkConfigurationPolicy mig on node w-0 and 8 more (on w-1, w-2, w-3, w-4, …)"
 
 
@@ -104,3 +113,11 @@ def test_a_value_is_written_as_in_yaml_and_a_secret_without_what_it_holds(value:
 
 def test_the_examples_hold() -> None:
     assert doctest.testmod(finding).failed == 0
+
+
+def test_a_subject_is_its_words_and_keeps_its_parts() -> None:
+    subject = Subject("Node a NIC eth1", kind="NIC", name="eth1", nodes=("a",), interface="eth1")
+    assert subject == "Node a NIC eth1"
+    for each in (subject, copy.deepcopy(subject), pickle.loads(pickle.dumps(subject))):
+        assert each.parts() == {"kind": "NIC", "name": "eth1", "nodes": ["a"], "interface": "eth1"}
+    assert of_pod(0, key="slice.rangeEnd").subject.parts() == {}

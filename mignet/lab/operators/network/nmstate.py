@@ -46,8 +46,16 @@ async def _followed(world: World, policy: Object) -> bool:
         return await _said(world, policy, "NoMatchingNode", "Policy does not match any node", statuses)
     reason, message = "ConfigurationProgressing", f"Policy is progressing 0/{len(names)} nodes finished"
     statuses = {"Progressing": "True", "Available": "Unknown", "Degraded": "Unknown", "Ignored": "False"}
-    if not world.lasted(("policy", name, generation), world.pace.notice):
-        return await _said(world, policy, reason, message, statuses)
+    begun, lasted = (
+        f"{policy['metadata']['uid']} {generation}",
+        world.lasted(("policy", name, generation), world.pace.notice),
+    )
+    # Whatever the pace: what it says of the generation before never stands beside a node's word about this one.
+    if not lasted or not world.has_said(begun):
+        written = await _said(world, policy, reason, message, statuses)
+        world.said(begun)
+        if written or not lasted:
+            return written
     refusing = {world.faults[REFUSES] or names[-1]} & set(names) if REFUSES in world.faults else set()
     for node in names:
         if await _enacted(world, policy, node, refuses=node in refusing):

@@ -193,6 +193,7 @@ def test_json_has_every_part_of_a_finding_by_name(tmp_path: Path) -> None:
                 "remedy": "Run mignet release b and mignet allocate b, or move one of the two by hand",
                 "waived": None,
                 "peer": "a",
+                "subject": {},
                 "blocks": True,
                 "message": OVERLAP,
                 "file": "Pulumi.b.yaml",

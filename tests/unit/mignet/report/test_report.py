@@ -202,7 +202,7 @@ def test_a_checkup_of_many_nodes_is_shown_by_cluster_and_of_many_clusters_by_tho
 def test_a_finding_of_a_checkup_is_read_back_as_it_was(tmp_path: Path) -> None:
     finding = Finding("error", "checkup-silent", "one", "Node node-1", None, "does not answer", "See it", None, "two")
     entry = {"severity": "error", "code": finding.code, "stack": "one", "peer": "two", "key": finding.key}
-    entry |= {"waived": None, "remedy": finding.remedy, "message": str(finding)}
+    entry |= {"waived": None, "rule": finding.rule, "remedy": finding.remedy, "message": str(finding)}
     path = tmp_path / "c.json"
     report = pictured.fleet(tmp_path / "p", {"one": "", "two": ""})
     content = json.loads(pictured.checkup(report, path, broken={}).read_text()) | {"findings": [entry]}
