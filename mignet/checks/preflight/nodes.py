@@ -311,7 +311,8 @@ def _mtu(link: Link, layer: Layer) -> tuple[str, int] | None:
     if layer.kind == "linux-bridge" and link.purpose == "bridge":
         return None
     mtu, most = facts.get("mtu"), facts.get("max-mtu")
-    if most is not None and int(most) < (link.mtu or 0):
+    # 0 stands for no limit.
+    if most and int(most) < (link.mtu or 0):
         return "at most ", int(most)
     # The uplink gives what it builds upon the MTU that is needed.
     return None if mtu is None or link.purpose == "base" else ("", int(mtu))
@@ -371,6 +372,9 @@ def trunk_passes(seen: Seen) -> Iterator[Finding]:
             bridge = layers.get(layer.above or "")
             if bridge is None or not layer.filter or not link.node.nics(layer.name):
                 continue
+            # What comes through a patch or an internal port of Open vSwitch may have got another tag there.
+            if bridge.name != link.name and not (bridge.kind == "linux-bridge" and _only_tagged(bridge, layers)):
+                continue
             # The outermost tag is the bridge's matter: that of a VLAN interface upon it, else what it is given.
             tags = bridge.tags[-1:] or (of_attachment if inside else _added(seen, link)) or (0,)
             missing = [tag for tag in tags if not passes(layer.filter, tag, kind=bridge.kind)]
@@ -381,6 +385,12 @@ def trunk_passes(seen: Seen) -> Iterator[Finding]:
                 passing = f"{_filter(layer.filter)}, which does not let {what} pass,"
                 found.append((link, f"{has} port {layer.name}, {passing}"))
     yield from _told(seen, "uplink-trunk", found, "Add the VLAN to the port, or correct the attachment's")
+
+
+def _only_tagged(layer: Layer, layers: Mapping[str, Layer]) -> bool:
+    """Tell whether nothing but VLAN interfaces lies between the top and an interface."""
+    above = layers.get(layer.above or "")
+    return above is None or (above.kind == "vlan" and _only_tagged(above, layers))
 
 
 @rule("uplink-bond-bridged")

@@ -375,6 +375,26 @@ def over_bond(mode: str) -> tuple[Object, ...]:
             id="a member that cannot have the MTU",
         ),
         pytest.param(
+            (bond("802.3ad"), ETH1 | {"max-mtu": 0}, {"name": "eth2", "mtu": 9000}),
+            {"attachment": MACVLAN | {"master": "bond0"}, **ACCESS},
+            {},
+            id="a member without a limit",
+        ),
+        pytest.param(
+            (
+                {
+                    "name": "br-x",
+                    "type": "ovs-bridge",
+                    "bridge": {"port": [{"name": "eth1", "vlan": {"mode": "trunk", "trunk-tags": [{"id": 2001}]}}]},
+                },
+                {"name": "mig0", "type": "ovs-interface", "controller": "br-x", "mtu": 9000},
+                ETH1,
+            ),
+            {"attachment": MACVLAN | {"master": "mig0"}, **ACCESS},
+            {},
+            id="an internal port of Open vSwitch, which may have a tag of its own",
+        ),
+        pytest.param(
             (
                 {"name": "br-phy", "type": "ovs-bridge", "bridge": {"port": [{"name": "dpdk0"}]}},
                 {"name": "dpdk0", "type": "ovs-interface", "controller": "br-phy", "dpdk": {"devargs": "0000:af:00.1"}},
