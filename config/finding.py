@@ -187,6 +187,17 @@ FEW = 5
 _IDENTITY = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|(?<![0-9a-z])[0-9a-f]{12,}(?![0-9a-z])")
 
 
+def few(items: Iterable[object], *, most: int = FEW) -> str:
+    """Write a list in a sentence: at most so many, and how many more there are.
+
+    >>> few(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    listed = [str(item) for item in items]
+    more = len(listed) - most
+    return ", ".join(listed[:most]) + (f" and {more} more" if more > 0 else "")
+
+
 def folded(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Return findings that say the same of many nodes or pods as one that names a few of them; the others stay.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from config.finding import Finding, Subject, rule
+from config.finding import Finding, Subject, few, rule
 from mignet.checkup.measurements import blame
 from mignet.kube.kubevirt.pods import INTERFACE
 
@@ -345,6 +345,5 @@ def _by_stack(ends: Iterable[End]) -> Iterator[tuple[str, list[End]]]:
 
 def _nodes(ends: Collection[End], *, with_stack: bool = False) -> Subject:
     names = [str(end) if with_stack else end.node for end in ends]
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    words = f"Node{'s' if len(names) > 1 else ''} {', '.join(names[:SHOWN])}{more}"
+    words = f"Node{'s' if len(names) > 1 else ''} {few(names)}"
     return Subject(words, kind="Node", nodes=[end.node for end in ends])

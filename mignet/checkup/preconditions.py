@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from config.attachment.ipam import Static
-from config.finding import Finding, Subject, rule
+from config.finding import Finding, Subject, few, rule
 from config.planning.demand import SURGE
 from mignet.kube.kinds import EVENT, IP_POOL, JOB, KUBEVIRT, NETWORK_ATTACHMENT, NODE, POD
 from mignet.kube.kubevirt.pods import HANDLER, LABEL, SCHEDULABLE, SYNC, read_pod
@@ -177,12 +177,11 @@ def nodes_there(site: Site) -> Iterator[Finding]:
 def node_away(site: Site) -> Iterator[Finding]:
     """On a node whose kubelet does not answer, no pod starts; nothing is said of its way."""
     if site.away:
-        few = ", ".join(site.away[:5]) + (f" and {len(site.away) - 5} more" if len(site.away) > 5 else "")
         yield Finding(
             "warning",
             "checkup-node-away",
             site.stack.name,
-            Subject(f"Node {few}", kind="Node", nodes=site.away),
+            Subject(f"Node {few(site.away)}", kind="Node", nodes=site.away),
             None,
             "is not Ready and was left out" if len(site.away) == 1 else "are not Ready and were left out",
             "See why: kubectl describe node",

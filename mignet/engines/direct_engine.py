@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from components.ownership import FIELD_MANAGER, labels
-from config.finding import UserError, is_not
+from config.finding import UserError, few, is_not
 from config.uplink import Uplink
 from mignet.engines.read_only_diff import compared
 from mignet.kube.client import Cluster, ClusterError, ConflictError
@@ -238,7 +238,7 @@ async def _remove(stack: Stack, live: Object, cluster: Cluster, *, between: Call
         check = partial(between, name)
         left = await nmstate.take_back(cluster, stack.name, name, seconds=_patience(stack), check=check)
     elif users := await rollout.released(cluster, metadata["namespace"], metadata["name"]):
-        some = ", ".join(users[:3]) + (f" and {len(users) - 3} more" if len(users) > 3 else "")
+        some = few(users, most=3)
         stays = f"{kind.kind} {metadata['namespace']}/{metadata['name']} stays, as it is still in use"
         return [f"{stays} by {some}; mignet verify {stack.name} says why, and another run removes it"]
     await cluster.delete(kind, metadata["name"], metadata.get("namespace"))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from config.finding import Finding, Subject, rule
+from config.finding import Finding, Subject, few, rule
 from config.fleet import handed_out
 from mignet.checks.peers.certificates import certificates
 from mignet.kube.client import SYSTEM_NAMESPACE
@@ -33,8 +33,6 @@ _TRUE = {"true", "yes", "y", "on", "1", "t"}
 """What the toolkit's operator takes for true, as text or not (Ansible's filter `bool`)."""
 FAILURE = "DecentralizedLiveMigrationFailure"
 """The condition of a virtual machine by which KubeVirt says why it could not go to another cluster."""
-SHOWN = 5
-"""Virtual machines that a line names."""
 
 
 @dataclass(frozen=True)
@@ -278,12 +276,11 @@ def stays_behind(side: Side) -> Iterator[Finding]:
                     f"{each['metadata']['namespace']}/{each['metadata']['name']}"
                 )
     for why, names in by_reason.items():
-        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         yield Finding(
             "warning",
             "vm-stays-behind",
             side.name,
-            f"{INSTANCE.kind} {', '.join(names[:SHOWN])}{more}",
+            f"{INSTANCE.kind} {few(names)}",
             None,
             f"could not go to another cluster: {why}",
             "Correct that, and migrate again once nothing of the failed migration is open on either side",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from config.finding import few
 from mignet.fleet.last_checkup import outcome
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def lines(peers: Peers) -> Iterator[str]:
         if reason is not None:
             reasons.setdefault(f"{reason.stack}: {reason.code}", []).append(f"{source} → {target}")
     for code, ways in reasons.items():
-        some = ", ".join(ways[:3]) + (f" and {len(ways) - 3} more" if len(ways) > 3 else "")
+        some = few(ways, most=3)
         yield f"{some}: {code}"
     basis = f", as the clusters' objects say; {outcome(peers.checkup)}" if peers.asked else ""
     yield f"{peers.ready} of {len(peers.matrix)} ways are ready{basis}"

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from config.finding import Finding, Severity, rule, shown
-from mignet.checks.peers.endpoint import AUTHORITIES, SHOWN
+from config.finding import Finding, Severity, Subject, few, rule, shown
+from mignet.checks.peers.endpoint import AUTHORITIES
 from mignet.fleet.survey import one_cluster
 from mignet.kube.kinds import NODE
 
@@ -150,13 +150,12 @@ def processors(pair: Pair) -> Iterator[Finding]:
         shown_there = _labels(target, "cpu-model-migration.node.kubevirt.io/").keys()
         for model, nodes in sorted(_labels(source, "host-model-cpu.node.kubevirt.io/").items()):
             if model not in shown_there:
-                named = ", ".join(nodes[:SHOWN]) + (f" and {len(nodes) - SHOWN} more" if len(nodes) > SHOWN else "")
                 unlabelled = "" if shown_there else " (none is labelled with CPU models by KubeVirt's node-labeller)"
                 yield Finding(
                     "warning",
                     "peer-cpu",
                     source.name,
-                    f"Node {named}",
+                    Subject(f"Node {few(nodes)}", kind="Node", nodes=nodes),
                     model,
                     f"is a CPU model that no node of {target.name} can show{unlabelled}: a virtual machine with CPU"
                     " model host-model, the default, does not migrate there from here",

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 from config.attachment import Ipvlan, Macvlan
 from config.attachment.ipam import Whereabouts
-from config.finding import Finding, rule
+from config.finding import Finding, few, rule
 from config.fleet import handed_out
 from mignet.checks.preflight import other_pools
-from mignet.checks.preflight.seen import names
 from mignet.kube.kinds import NETWORK_ATTACHMENT, NODE_POLICY
 from mignet.kube.objects import controller_of, kept_by, made_by, name_of, stack_of
 
@@ -110,7 +109,7 @@ def _between(seen: Seen, pool: Pool, part: Part, given: Iterable[AddressRange]) 
     common = next((both for own in given for each in pool.given if (both := each.clipped(own))), None)
     if common is None:
         return
-    theirs = names(pool.given)
+    theirs = few(pool.given)
     if pool.book is not None and pool.book == book:
         if not part.is_slice or all(each.first in part.span and each.last in part.span for each in pool.given):
             rule_ = f"hands out addresses of {theirs} from the same pool: its pods count against {part.key}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from config.attachment import Localnet
 from config.attachment.tags import attachment_tags
-from config.finding import FEW, Finding, Subject, rule
+from config.finding import FEW, Finding, Subject, few, rule
 from config.rules.uplink_rules import (
     BRIDGED_REMEDY,
     LOSES,
@@ -20,7 +20,6 @@ from config.rules.uplink_rules import (
 )
 from config.uplink import made
 from mignet.checks.preflight.links import Link, Place, Purpose, groups_of, links, mapped_bridge, places
-from mignet.checks.preflight.seen import Seen, names
 from mignet.kube.kinds import NODE
 from mignet.kube.network.nic_choice import TYPES
 from mignet.kube.network.node_network import Node, passes
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from config.finding import Severity
+    from mignet.checks.preflight.seen import Seen
     from mignet.kube.network.node_network import Layer
 
 
@@ -160,7 +160,7 @@ def bridge_without_nic(seen: Seen) -> Iterator[Finding]:
         if link.node.lists_ports(link.name) and not link.node.nics(link.name):
             # OVN's own patch port, and a bond that is gone, are ports that lead nowhere.
             ports = link.node.ports(link.name)
-            found.append((link, "has no NIC as its port" + (f", only {names(ports)}" if ports else "")))
+            found.append((link, "has no NIC as its port" + (f", only {few(ports)}" if ports else "")))
     yield from _told(seen, "bridge-without-nic", found, "Add the NIC for migration as its port")
 
 
@@ -221,7 +221,7 @@ def nic_down(seen: Seen) -> Iterator[Finding]:
         if link.interface.get("state") != "up":
             found.append((link, f"is {link.interface.get('state', 'down')}"))
         elif nics and all((nic.facts or {}).get("state") == "down" for nic in nics):
-            found.append((link, f"stands on {names(nic.name for nic in nics)} alone, which is down"))
+            found.append((link, f"stands on {few(nic.name for nic in nics)} alone, which is down"))
     yield from _told(seen, "nic-down", found, "Bring it up, and see the cable and the switch")
 
 
@@ -345,10 +345,10 @@ def double_tag(seen: Seen) -> Iterator[Finding]:
                 continue
             on = "is a VLAN interface" if layer.name == link.name else f"stands on {layer.name}"
             if tags or ours:
-                first = f"{key} tags with {names(tags)}" if tags else f"the uplink's VLAN interface tags with {ours[0]}"
+                first = f"{key} tags with {few(tags)}" if tags else f"the uplink's VLAN interface tags with {ours[0]}"
                 found.append((link, f"{on}, which tags with {layer.tags[-1]} what {first} already,"))
             elif len(layer.tags) > 1:
-                found.append((link, f"{on}: tags {names(layer.tags)}, one inside the other,"))
+                found.append((link, f"{on}: tags {few(layer.tags)}, one inside the other,"))
     remedy = f"{remedy}, or use a bridge whose port is no VLAN interface" if tags else "Use one VLAN"
     yield from _told(seen, "uplink-double-tag", found, remedy)
 
@@ -421,7 +421,7 @@ def _filter(of: Mapping[str, Any]) -> str:
     ranges = [each.get("id-range") for each in of.get("trunk-tags") or ()]
     ends = [f"{each['min']}-{each['max']}" if each else None for each in ranges]
     ids = [each.get("id") for each in of.get("trunk-tags") or ()]
-    return f"a trunk of VLAN {names(end or number for end, number in zip(ends, ids, strict=True))}"
+    return f"a trunk of VLAN {few(end or number for end, number in zip(ends, ids, strict=True))}"
 
 
 def _told(
@@ -440,7 +440,7 @@ def _told(
     for (_, of_severity, pods), those in alike.items():
         of_kind = {each: grouped[*each, of_severity, pods] for each in those}
         for (name, why), nodes in of_kind.items() if len(those) <= FEW else (next(iter(of_kind.items())),):
-            where = f"{why} on {names(node.name for node in nodes)}"
+            where = f"{why} on {few(node.name for node in nodes)}"
             words, meant = f"NIC {name}", nodes
             if len(those) > FEW:
                 where += f", and alike on {_others(of_kind)}"
@@ -460,7 +460,7 @@ def _others(of_kind: Mapping[tuple[str, str], list[Node]]) -> str:
 
 def _nodes(nodes: Iterable[Node]) -> Subject:
     listed = [node.name for node in nodes]
-    return Subject(f"Node {names(listed)}", kind="Node", nodes=listed)
+    return Subject(f"Node {few(listed)}", kind="Node", nodes=listed)
 
 
 RULES = (

@@ -6,9 +6,8 @@ import ipaddress
 from typing import TYPE_CHECKING
 
 from config.attachment.ipam import Static, Whereabouts
-from config.finding import Finding, rule
+from config.finding import Finding, few, rule
 from config.fleet import handed_out
-from mignet.checks.preflight.seen import Seen, names
 from mignet.kube.kinds import NODE, OPENSHIFT_NETWORK, OPENSHIFT_OPERATOR_NETWORK, Object
 from mignet.kube.network.node_network import Node, addresses_of, machine_networks
 from mignet.kube.snapshot import UnreadError
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from config.finding import Severity
     from config.stack import Stack
     from config.types.addressing import Address, Network
+    from mignet.checks.preflight.seen import Seen
 
 _CLUSTER = "cluster"
 _OVN = "OVNKubernetes"
@@ -137,7 +137,7 @@ def range_node_address(seen: Seen) -> Iterator[Finding]:
         ]
         if twice:
             address, where = twice[0]
-            more = f", and {len(twice) - 1} more of nodes: {names(each for each, _ in twice[1:])}" if twice[1:] else ""
+            more = f", and {len(twice) - 1} more of nodes: {few(each for each, _ in twice[1:])}" if twice[1:] else ""
             yield seen.finding(
                 "error",
                 "range-node-address",
@@ -163,9 +163,9 @@ def _node_addresses(seen: Seen) -> dict[Address, str]:
 
 def _remedy(stack: Stack, part: Part, addresses: list[Address]) -> str:
     if isinstance(stack.attachment.ipam, Whereabouts):
-        blocks = names(f"{each}/{each.max_prefixlen}" for each in addresses)
+        blocks = few(f"{each}/{each.max_prefixlen}" for each in addresses)
         return f"Add {blocks} to attachment.ipam.exclude, or move the slice"
-    return "Move the slice" if part.is_slice else f"Add {names(addresses)} to segment.reserved, or use a slice"
+    return "Move the slice" if part.is_slice else f"Add {few(addresses)} to segment.reserved, or use a slice"
 
 
 def _overlapping(
@@ -185,7 +185,7 @@ def _overlapping(
                 severity,
                 code,
                 "segment.subnet",
-                f"overlaps {what} {names(met)}{so}",
+                f"overlaps {what} {few(met)}{so}",
                 remedy,
                 value=str(subnet),
             )

@@ -16,15 +16,11 @@ from mignet.kube.network.node_network import Node
 from mignet.kube.snapshot import Snapshot, UnreadError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from config.finding import Severity
     from mignet.kube.client import ClusterError
     from mignet.kube.diff import FieldChange
     from mignet.kube.rbac import Right
 
-SHOWN = 5
-"""Names that a list in a sentence has at most."""
 
 """The gate of migrations between clusters, as it stands in the KubeVirt object."""
 
@@ -120,10 +116,3 @@ class Seen(Snapshot):
 def definition_name(kind: Kind) -> str:
     """Return the name of a kind's CustomResourceDefinition."""
     return f"{kind.plural}.{kind.group}"
-
-
-def names(items: Iterable[object]) -> str:
-    """Write names as one list, at most `SHOWN` of them."""
-    listed = [str(item) for item in items]
-    few = ", ".join(listed[:SHOWN])
-    return few if len(listed) <= SHOWN else f"{few} and {len(listed) - SHOWN} more"

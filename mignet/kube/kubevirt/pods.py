@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from config.finding import Subject
+from config.finding import Subject, few
 from mignet.kube.kinds import DAEMON_SET, DEPLOYMENT
 from mignet.kube.network.attachment_history import last_change
 
@@ -147,8 +147,6 @@ def workload_kind(role: Role) -> Kind:
     return DAEMON_SET if role == HANDLER else DEPLOYMENT
 
 
-def names(pods: Iterable[Pod], *, limit: int = 5) -> str:
-    """Name pods in a sentence, at most `limit` of them."""
-    listed = [pod.name for pod in pods]
-    more = len(listed) - limit
-    return ", ".join(listed[:limit]) + (f" and {more} more" if more > 0 else "")
+def names(pods: Iterable[Pod]) -> str:
+    """Name pods in a sentence."""
+    return few(pod.name for pod in pods)

@@ -9,6 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from config.finding import few
 from config.rules.uplink_rules import shares
 from mignet.kube.network.node_network import addresses_of
 
@@ -75,7 +76,7 @@ def _judged(name: str, nodes: Sequence[Node], schedulable: Sequence[Node], segme
     others = [node.name for node in nodes if not node.schedulable and name not in node.interfaces]
     if others:
         speaks_for.append(
-            f"but is missing on {_names(others)}, where the sync controller of migrations between clusters may run"
+            f"but is missing on {few(others)}, where the sync controller of migrations between clusters may run"
         )
     against = tuple(f"{reason} {_on(where, schedulable)}" for reason, where in reasons.items())
     return Nic(name, tuple(speaks_for), against, rank)
@@ -114,9 +115,4 @@ def _against(name: str, interface: Mapping[str, Any], node: Node, segment: Segme
 def _on(names: Sequence[str], schedulable: Sequence[Node]) -> str:
     if len(names) == len(schedulable):
         return f"on all {len(names)} nodes" if len(names) > 1 else f"on the only node {names[0]}"
-    return f"on {_names(names)}"
-
-
-def _names(names: Sequence[str]) -> str:
-    few = ", ".join(names[:3])
-    return few if len(names) <= 3 else f"{few} and {len(names) - 3} more"
+    return f"on {few(names, most=3)}"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from components.ownership import labels
 from config.attachment.localnet import Localnet
 from config.attachment.tags import attachment_tags
-from config.finding import Finding, Subject, shown
+from config.finding import Finding, Subject, few, shown
 from config.uplink import desired_state, made
 from mignet.kube.kinds import NODE_POLICY
 from mignet.kube.network.node_network import PORTS, addresses_of, port_settings, ports_of
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 _WORDS = {"name", "description", "profile-name", "identifier", "lldp"}
 """What says nothing about how an interface carries traffic."""
-_MANY = 3
 
 
 @dataclass(frozen=True)
@@ -384,7 +383,5 @@ def _worse(one: Severity, other: Severity) -> Severity:
     return max(one, other, key=order.index)
 
 
-def _few(names: Sequence[str]) -> str:
-    """Write a list with its first names, and how many more there are."""
-    few = ", ".join(names[:_MANY])
-    return few if len(names) <= _MANY else f"{few} and {len(names) - _MANY} more"
+def _few(names: Iterable[str]) -> str:
+    return few(names, most=3)
