@@ -28,7 +28,7 @@ down:  ## End what `make up` started.
 	$(BIN)/mignet lab down
 
 test: check browser  ## Everything that CI runs.
-	$(BIN)/pytest -n 4 --dist worksteal
+	$(BIN)/pytest -n 2 --dist worksteal
 
 browser:  ## A browser for the tests of the report's page: from Debian's packages where they can be installed.
 	@command -v chromium > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get update -qq \
