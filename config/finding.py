@@ -211,7 +211,7 @@ def folded(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 def _likeness(finding: Finding) -> object:
     subject = finding.subject
-    if len(subject.nodes) != 1 and subject.kind != "Pod":
+    if not subject.kind or (len(subject.nodes) != 1 and subject.kind != "Pod"):
         return None
     names = {each for each in (subject.name, subject.name.rpartition("/")[2], *subject.nodes) if each}
     said = tuple(nameless(each, names) for each in (finding.key, finding.rule, finding.remedy))

@@ -321,10 +321,11 @@ def _finding(code: str, each: Blame, what: str, cause: str, remedy: str) -> Find
         case "between":
             key = f"Every way {one.stack} {arrow} {other.stack}"
         case "pair":
-            key = f"{_named(one, other)} {arrow} {_named(other, one)}"
+            both = (one.node, other.node) if one.stack == other.stack else ()
+            key = Subject(f"{_named(one, other)} {arrow} {_named(other, one)}", nodes=both)
         case _:
             words = {"to": "Every way to node", "from": "Every way from node", "both": "Every way from and to node"}
-            key = f"{words[each.direction]} {one.node}"
+            key = Subject(f"{words[each.direction]} {one.node}", nodes=(one.node,))
     pair = "" if each.what == "pair" else f" (first: {first.source} → {first.target})"
     stack = one.stack
     peers = [end.stack for way in each.ways for end in (way.source, way.target) if end.stack != stack]
