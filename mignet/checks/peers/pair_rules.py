@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from config.finding import Finding, Severity, Subject, few, rule, shown
 from mignet.checks.peers.endpoint import AUTHORITIES
 from mignet.fleet.survey import one_cluster
 from mignet.kube.kinds import NODE
+from mignet.kube.kubevirt.feature_gates import version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,9 +114,10 @@ def versions(pair: Pair) -> Iterator[Finding]:
     that was published (linuxelitebr/cclm).
     """
     one, other = pair.one.version, pair.other.version
-    if not one or not other or _minor(one) == _minor(other):
+    minors = [version(side.kubevirt) for side in (pair.one, pair.other)]
+    if not one or not other or minors[0] == minors[1]:
         return
-    if (_minor(one) < _FROM_ALPN) != (_minor(other) < _FROM_ALPN):
+    if len({each < _FROM_ALPN for each in minors}) == 2:
         yield _between(
             pair,
             "peer-version-apart",
@@ -199,10 +200,6 @@ RULES = (apart, segment, slices, leases, trust, versions, processors, limits)
 
 def _value(value: object) -> str:
     return "(not set)" if value is None else shown(value)
-
-
-def _minor(version: str) -> tuple[int, ...]:
-    return tuple(map(int, re.findall(r"\d+", version)[:2]))
 
 
 def _between(

@@ -122,8 +122,8 @@ def nic_single(seen: Seen) -> Iterator[Finding]:
 
 
 def _is_single(place: Place) -> bool:
-    found = [each for each in place.node.state.get("interfaces", ()) if each.get("type") == "ethernet"]
-    return len(found) == 1
+    listed = place.node.state.get("interfaces", ())
+    return len([each for each in listed if each.get("type") == "ethernet" or each.get("dpdk")]) == 1
 
 
 def _links(seen: Seen) -> Iterator[Link]:

@@ -514,3 +514,12 @@ def test_init_does_not_recommend_a_vlan_above_the_bond_of_br_ex() -> None:
     assert nic.against[0].startswith(
         "stands on bond0, which carries the default route of br-ex: the kernel passes tagged"
     )
+
+
+@pytest.mark.parametrize("more", [{}, {"name": "dpdk0", "type": "ovs-interface", "dpdk": {"devargs": "0000:af:00.1"}}])
+def test_a_nic_that_was_given_to_dpdk_is_a_second_one(more: Object) -> None:
+    one = snapshot((), {"attachment": MACVLAN})
+    interfaces = [{"name": "eth0", "type": "ethernet", "state": "up"}, *([more] if more else [])]
+    states = ({"metadata": {"name": "a"}, "status": {"currentState": {"interfaces": interfaces}}},)
+    found = judge((nodes.nic_single,), Seen(one.stack, {**one.found, Read(NODE_NETWORK_STATE): states})).findings
+    assert [each.code for each in found] == ([] if more else ["nic-single"])
