@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mignet.fleet.journal import place as record_place
+from mignet.fleet.journal import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -163,11 +164,8 @@ class Result:
         }
 
     def write(self, path: Path) -> None:
-        """Write it as JSON, so that a reader finds either the old or the new one whole. Raises OSError."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(f".{path.name}.new")
-        new.write_text(json.dumps(self.as_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        new.replace(path)
+        """Write it as JSON. Raises OSError."""
+        write_whole(path, json.dumps(self.as_json(), indent=1, ensure_ascii=False) + "\n")
 
 
 def place(project: Project) -> Path:

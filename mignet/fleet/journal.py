@@ -98,11 +98,16 @@ class RunRecord:
         """Write it, so that a reader finds either the old or the new one whole."""
         text = json.dumps(self.as_json(), indent=2, ensure_ascii=False) + "\n"
         for path in self.paths:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            new = path.with_name(f".{path.name}.{os.getpid()}")
-            new.write_text(text, encoding="utf-8")
-            new.replace(path)
+            write_whole(path, text)
         self._written = time.monotonic()
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader finds either the old or the new one whole. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)
 
 
 def place(project: Project, verb: str) -> Path:
