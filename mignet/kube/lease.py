@@ -157,10 +157,14 @@ def _spec() -> Object:
 
 
 def gone(pid: int, since: str) -> bool:
-    """Whether no process of this machine has that id, or only one that began after `since` (ISO 8601, UTC)."""
+    """Whether no process of this machine has that id, or one that ended, or began after `since` (ISO 8601, UTC)."""
     try:
+        process = psutil.Process(pid)
+        # One that has ended and that nobody has waited for does nothing any more.
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return True
         # Machines count a process's start in hundredths of a second after their own.
-        return psutil.Process(pid).create_time() > datetime.fromisoformat(since).timestamp() + 2
+        return process.create_time() > datetime.fromisoformat(since).timestamp() + 2
     except psutil.NoSuchProcess:
         return True
 
