@@ -53,8 +53,7 @@ class Subject(str):
 
     def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, Any]]:
         """Keep the parts in copies."""
-        parts = {"kind": self.kind, "name": self.name, "nodes": self.nodes, "interface": self.interface, "at": self.at}
-        return (str(self),), parts
+        return (str(self),), {part: getattr(self, part) for part in self.__slots__}
 
     def parts(self) -> dict[str, Any]:
         """Return what is known of it, by name."""

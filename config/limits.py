@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 import re
+from decimal import Decimal
 
 _GIB = 2**30
-_FACTORS = {"": 1.0, "n": 1e-9, "u": 1e-6, "m": 1e-3} | {
-    letter: factor
+_SMALL = {"": Decimal(1), "m": Decimal("1e-3"), "u": Decimal("1e-6"), "n": Decimal("1e-9")}
+_FACTORS = _SMALL | {
+    letter: Decimal(base) ** power
     for power, name in enumerate("KMGTPE", 1)
-    for letter, factor in ((name if power > 1 else "k", 1000.0**power), (f"{name}i", 1024.0**power))
+    for letter, base in ((name if power > 1 else "k", 1000), (f"{name}i", 1024))
 }
 _QUANTITY = re.compile(r"((?:\d+(?:\.\d*)?|\.\d+))(?:([eE][+-]?\d{1,2})|([numkMGTPE]|[KMGTPE]i)?)")
 
@@ -25,14 +27,19 @@ def quantity(text: object) -> float | None:
     >>> quantity("2048Mi"), quantity("1e7"), quantity("10000000000m"), quantity("64 MB")
     (2147483648.0, 10000000.0, 10000000.0, None)
     """
-    match = _QUANTITY.fullmatch(str(text))
-    return None if match is None else float(match[1] + (match[2] or "")) * _FACTORS[match[3] or ""]
+    found = _exactly(text)
+    return None if found is None else float(found)
 
 
 def same_quantity(one: object, other: object) -> bool:
     """Tell whether two values are one quantity in two spellings (2048Mi as 2Gi)."""
-    found = quantity(one)
-    return found is not None and found == quantity(other)
+    found = _exactly(one)
+    return found is not None and found == _exactly(other)
+
+
+def _exactly(text: object) -> Decimal | None:
+    match = _QUANTITY.fullmatch(str(text))
+    return None if match is None else Decimal(match[1] + (match[2] or "")) * _FACTORS[match[3] or ""]
 
 
 def too_slow(bandwidth: object, timeout: object) -> tuple[str, str] | None:

@@ -347,4 +347,5 @@ def _by_stack(ends: Iterable[End]) -> Iterator[tuple[str, list[End]]]:
 def _nodes(ends: Collection[End], *, with_stack: bool = False) -> Subject:
     names = [str(end) if with_stack else end.node for end in ends]
     words = f"Node{'s' if len(names) > 1 else ''} {few(names)}"
-    return Subject(words, kind="Node", nodes=[end.node for end in ends])
+    # Of several stacks, a node's name alone may be that of another one.
+    return Subject(words, kind="Node", nodes=() if with_stack else [end.node for end in ends])

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from config.finding import folded
+from config.finding import few, folded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,5 +81,4 @@ def not_judged(rules: Mapping[str, int]) -> str:
     if not counted:
         return ""
     total = sum(rules.values())
-    more = f" and {len(counted) - MOST} more" if len(counted) > MOST else ""
-    return f"{total} rule{'s were' if total > 1 else ' was'} not judged ({', '.join(counted[:MOST])}{more})"
+    return f"{total} rule{'s were' if total > 1 else ' was'} not judged ({few(counted, most=MOST)})"

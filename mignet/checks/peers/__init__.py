@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mignet.fleet.last_checkup import Checkup
     from mignet.fleet.run_context import Course
 
-BETWEEN = (pair_rules.apart, machines.runs_twice, *pair_rules.RULES[1:])
+BETWEEN = (pair_rules.apart, machines.runs_twice, *pair_rules.RULES)
 """The rules about two clusters."""
 RULES = (*endpoint.RULES, *BETWEEN)
 CODES = frozenset(code for each in RULES for code in each.codes)

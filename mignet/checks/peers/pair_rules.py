@@ -195,7 +195,8 @@ def limits(pair: Pair) -> Iterator[Finding]:
         )
 
 
-RULES = (apart, segment, slices, leases, trust, versions, processors, limits)
+RULES = (segment, slices, leases, trust, versions, processors, limits)
+"""All but `apart`, which goes before every other: of one cluster nothing else is to be said."""
 
 
 def _value(value: object) -> str:

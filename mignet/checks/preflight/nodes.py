@@ -373,7 +373,8 @@ def trunk_passes(seen: Seen) -> Iterator[Finding]:
             if bridge is None or not layer.filter or not link.node.nics(layer.name):
                 continue
             # What comes through a patch or an internal port of Open vSwitch may have got another tag there.
-            if bridge.name != link.name and not (bridge.kind == "linux-bridge" and _only_tagged(bridge, layers)):
+            only_tagged = all(each.kind == "vlan" for each in _above(bridge, layers))
+            if bridge.name != link.name and not (bridge.kind == "linux-bridge" and only_tagged):
                 continue
             # The outermost tag is the bridge's matter: that of a VLAN interface upon it, else what it is given.
             tags = bridge.tags[-1:] or (of_attachment if inside else _added(seen, link)) or (0,)
@@ -387,10 +388,11 @@ def trunk_passes(seen: Seen) -> Iterator[Finding]:
     yield from _told(seen, "uplink-trunk", found, "Add the VLAN to the port, or correct the attachment's")
 
 
-def _only_tagged(layer: Layer, layers: Mapping[str, Layer]) -> bool:
-    """Tell whether nothing but VLAN interfaces lies between the top and an interface."""
-    above = layers.get(layer.above or "")
-    return above is None or (above.kind == "vlan" and _only_tagged(above, layers))
+def _above(layer: Layer, layers: Mapping[str, Layer]) -> Iterator[Layer]:
+    """Yield what lies above an interface, up to the topmost."""
+    while (above := layers.get(layer.above or "")) is not None:
+        yield above
+        layer = above
 
 
 @rule("uplink-bond-bridged")
@@ -403,15 +405,11 @@ def bond_under_bridge(seen: Seen) -> Iterator[Finding]:
         layers = {each.name: each for each in link.below}
         for layer in layers.values():
             mode = ((layer.facts or {}).get("link-aggregation") or {}).get("mode")
-            if mode in NOT_UNDER_A_BRIDGE and (bridged or _under_bridge(layer, layers)):
+            under = bridged or any(each.kind in {"linux-bridge", "ovs-bridge"} for each in _above(layer, layers))
+            if mode in NOT_UNDER_A_BRIDGE and under:
                 of = "is" if layer.name == link.name else f"stands on {layer.name},"
                 found.append((link, f"{of} a bond of mode {mode}, which does not go with a bridge upon it: {LOSES}"))
     yield from _told(seen, "uplink-bond-bridged", found, BRIDGED_REMEDY, severity="warning")
-
-
-def _under_bridge(layer: Layer, layers: Mapping[str, Layer]) -> bool:
-    above = layers.get(layer.above or "")
-    return above is not None and (above.kind in {"linux-bridge", "ovs-bridge"} or _under_bridge(above, layers))
 
 
 def _filter(of: Mapping[str, Any]) -> str:
@@ -447,15 +445,15 @@ def _told(
                 meant = [node for each in of_kind.values() for node in each]
             elif len(nodes) == 1:
                 words, where = f"Node {nodes[0].name} NIC {name}", why.rstrip(",")
-            key = Subject(words, kind="NIC", name=name, nodes=[node.name for node in meant], interface=name)
+            key = Subject(words, kind="NIC", nodes=[node.name for node in meant], interface=name)
             yield seen.finding(of_severity, code, key, f"{where}; {pods} may run there", remedy)
 
 
 def _others(of_kind: Mapping[tuple[str, str], list[Node]]) -> str:
     """Say on how many nodes it is alike, with a few examples."""
     _, *rest = of_kind.items()
-    few = ", ".join(f"{name} of {nodes[0].name}" for (name, _), nodes in rest[:2])
-    return f"{sum(len(nodes) for _, nodes in rest)} more nodes ({few}, …)"
+    examples = ", ".join(f"{name} of {nodes[0].name}" for (name, _), nodes in rest[:2])
+    return f"{sum(len(nodes) for _, nodes in rest)} more nodes ({examples}, …)"
 
 
 def _nodes(nodes: Iterable[Node]) -> Subject:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from config.finding import Finding, rule
+from config.finding import Finding, few, rule
 from mignet.kube.kinds import INSTANCE
-from mignet.kube.objects import name_of, value_at
+from mignet.kube.objects import value_at
 from mignet.kube.snapshot import Read, UnreadError
 
 if TYPE_CHECKING:
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from config.stack import Stack
     from mignet.kube.kinds import Kind, Object
 
-SHOWN = 5
-"""Virtual machines that a line names."""
 READS = (Read(INSTANCE),)
 
 
@@ -37,14 +35,12 @@ def vm_attached(look: Look) -> Iterator[Finding]:
     network = look.stack.network
     found = [each for each in _instances(look) if _is_attached(each, network, look.stack.cluster.namespace)]
     if found:
-        first, *rest = found[:SHOWN]
-        more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-        others = "".join(f", {each['metadata']['namespace']}/{each['metadata']['name']}" for each in rest)
+        named = few(f"{each['metadata']['namespace']}/{each['metadata']['name']}" for each in found)
         yield Finding(
             "warning",
             "vm-attached",
             look.stack.name,
-            f"{name_of(first)}{others}{more}",
+            f"{INSTANCE.kind} {named}",
             None,
             f"{'is' if len(found) == 1 else 'are'} attached to {network}, where the memory of all others is copied in"
             " migrations: there it can listen and send, and it takes addresses that virt-handler needs",

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from config.attachment.ipam import Whereabouts
-from config.finding import Finding, rule
+from config.finding import Finding, few, rule
 from config.planning.demand import SURGE, demand_of
 from config.types.addressing import AddressRange
 from mignet.checks.verify.addresses import holders
@@ -169,15 +169,14 @@ def lease_leaked(sight: Sight) -> Iterator[Finding]:
     for pool in pools(sight):
         leaked = [lease for lease in pool.inside if _leaked(sight, pool, lease)]
         if leaked:
-            some = ", ".join(f"{lease.address} of {lease.pod}" for lease in leaked[:5])
-            more = f" and {len(leaked) - 5} more" if len(leaked) > 5 else ""
+            some = few(f"{lease.address} of {lease.pod}" for lease in leaked)
             yield Finding(
                 "warning",
                 "lease-leaked",
                 sight.stack.name,
                 f"IPPool {pool.name}",
                 None,
-                f"has {len(leaked)} lease{'s' if len(leaked) > 1 else ''} of pods that are gone: {some}{more}",
+                f"has {len(leaked)} lease{'s' if len(leaked) > 1 else ''} of pods that are gone: {some}",
                 "whereabouts' reconciler takes them back; see that it runs (mignet preflight), or remove those entries",
             )
 

@@ -71,7 +71,7 @@ def _kubevirt(sight: Sight) -> Iterator[Pending]:
     if live is None:
         yield Pending(
             "operator-asleep",
-            f"KubeVirt in {sight.namespace}",
+            Subject(f"KubeVirt in {sight.namespace}", kind="KubeVirt"),
             "the HyperConverged operator to make the KubeVirt object",
             "does not exist, which the HyperConverged operator makes",
             f"See whether the operator runs: oc -n {sight.namespace} get pods",

@@ -76,7 +76,7 @@ def _judged(name: str, nodes: Sequence[Node], schedulable: Sequence[Node], segme
     others = [node.name for node in nodes if not node.schedulable and name not in node.interfaces]
     if others:
         speaks_for.append(
-            f"but is missing on {few(others)}, where the sync controller of migrations between clusters may run"
+            f"but is missing on {few(others, most=3)}, where the sync controller of migrations between clusters may run"
         )
     against = tuple(f"{reason} {_on(where, schedulable)}" for reason, where in reasons.items())
     return Nic(name, tuple(speaks_for), against, rank)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from components.ownership import FIELD_MANAGER, labels
-from config.finding import FEW, UserError, nameless
+from config.finding import UserError, few, nameless
 from mignet.kube.client import ClusterError
 from mignet.kube.kinds import NETWORK_ATTACHMENT, NODE, NODE_ENACTMENT, NODE_POLICY
 
@@ -257,8 +257,7 @@ def _of_nodes(seen: Rollout) -> Iterator[str]:
     for node, message in sorted(seen.nodes.items()):
         alike.setdefault(nameless(message, {node}), []).append(node)
     for nodes in alike.values():
-        more = f" and {len(nodes) - FEW} more" if len(nodes) > FEW else ""
-        yield f"node{'s' if len(nodes) > 1 else ''} {', '.join(nodes[:FEW])}{more}: {seen.nodes[nodes[0]]}"
+        yield f"node{'s' if len(nodes) > 1 else ''} {few(nodes)}: {seen.nodes[nodes[0]]}"
 
 
 def _node(enactment: Object) -> str:

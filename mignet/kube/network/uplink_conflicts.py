@@ -221,19 +221,22 @@ def disagreeing(
     """Yield pairs of other policies that disagree about what the attachment uses, which is given node by node."""
     others = _foreign(stack, policies)
     found: defaultdict[tuple[str, str, str, str], list[str]] = defaultdict(list)
-    localnet = stack.attachment.physical_network if isinstance(stack.attachment, Localnet) else None
+    localnet = stack.attachment.physical_network if isinstance(stack.attachment, Localnet) else ""
     for node, names in used:
         here = [policy for policy in others if policy.selects(node)]
-        for one, two in combinations(here, 2):
-            for name in names:
+        for name in names:
+            about = [policy for policy in here if name in policy.interfaces or name in policy.ports]
+            for pair in combinations(about, 2):
                 # The one whose word about a port is another is named second.
-                for first, second in ((one, two), (two, one)):
-                    if differs := ", ".join(_at_odds(first, second, name, names)):
-                        found[first.name, second.name, name, differs].append(node.name)
+                for one, two in (pair, pair[::-1]):
+                    if differs := ", ".join(_at_odds(one, two, name, names)):
+                        found[one.name, two.name, name, differs].append(node.name)
                         break
-            bridges = [each.mappings[localnet] for each in (one, two) if localnet in each.mappings] if localnet else []
-            if len(set(bridges)) == 2:
-                differs = f"a mapping to {bridges[1]}" if bridges[1] else "state absent"
+        mapping = [policy for policy in here if localnet in policy.mappings]
+        for one, two in combinations(mapping, 2):
+            bridge = two.mappings[localnet]
+            if one.mappings[localnet] != bridge:
+                differs = f"a mapping to {bridge}" if bridge else "state absent"
                 found[one.name, two.name, f"localnet {localnet}", differs].append(node.name)
     for (one_, two_, name, differs), where in found.items():
         yield Finding(

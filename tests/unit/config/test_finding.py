@@ -71,6 +71,16 @@ def test_nodes_are_put_together_as_pods_are() -> None:
     assert one.key == "Node worker-0 and 1 more (worker-1)"
 
 
+def test_one_interface_on_two_nodes_is_one_line_and_another_interface_is_another() -> None:
+    def nic(node: str, name: str) -> Finding:
+        return of_pod(
+            0, key=Subject(f"Node {node} NIC {name}", kind="NIC", nodes=(node,), interface=name), rule="is down"
+        )
+
+    found = folded([nic("a", "eth1"), nic("b", "eth1"), nic("c", "eth2")])
+    assert [each.key for each in found] == ["Node a NIC eth1 and 1 more (b)", "Node c NIC eth2"]
+
+
 def test_a_policy_that_fails_on_many_nodes_is_one_line() -> None:
     kind = "NodeNetworkConfigurationPolicy"
     keys = [Subject(f"{kind} mig on node w-{n}", kind=kind, name="mig", nodes=(f"w-{n}",)) for n in range(9)]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.limits import quantity, too_slow
+from config.limits import quantity, same_quantity, too_slow
 from config.loading import load_stack
 
 
@@ -69,3 +69,9 @@ def test_the_bound_is_1024_mib_by_the_seconds_and_the_remedies_are_its_least_val
 def test_what_is_no_quantity_is_none(text: object) -> None:
     assert quantity(text) is None
     assert too_slow(text, 20) is None
+
+
+@pytest.mark.parametrize(("one", "other"), [("2048Mi", "2Gi"), ("1.1Gi", "1126.4Mi"), ("0.1M", "100k"), ("1000m", "1")])
+def test_two_spellings_are_one_quantity(one: str, other: str) -> None:
+    assert same_quantity(one, other)
+    assert not same_quantity(one, f"{other}1" if other[-1].isdigit() else f"1{other}")
