@@ -67,15 +67,16 @@ class Finding:
 
     `key` is the path in the stack file (`slice.rangeEnd`), or a Subject on the cluster; `value` is what was given
     (None when nothing was). `rule` completes the sentence that key and value begin; `remedy` is a sentence of its own.
+    What finds it fills in the rest where it is the same for all: the decorator `rule`, and the reader of a section.
     """
 
-    severity: Severity
-    code: str
-    stack: str
     key: str
     value: object
     rule: str
     remedy: str
+    code: str = ""
+    severity: Severity = "error"
+    stack: str = ""
     waived: str | None = None
     """The reason why it is accepted all the same, when the stack says so."""
     peer: str | None = None
@@ -121,23 +122,37 @@ class Rule(Generic[Subject_contra]):
     codes: tuple[str, ...]
     why: str
     find: Callable[[Subject_contra], Iterator[Finding]]
+    severity: Severity | None = None
+    """That of all its findings; None where each says its own."""
 
     def __call__(self, subject: Subject_contra) -> Iterator[Finding]:
-        """Yield what breaks the rule."""
-        return self.find(subject)
+        """Yield what breaks the rule, each with its code, severity and stack: the subject's own, where it has one."""
+        stack: str = getattr(getattr(subject, "stack", subject), "name", "")
+        for found in self.find(subject):
+            yield replace(
+                found,
+                code=found.code or self.codes[0],
+                severity=self.severity or found.severity,
+                stack=found.stack or stack,
+            )
 
 
 REASONS: dict[str, str] = {}
 """Why each rule holds, by the codes that it finds; the outputs say it beside a finding."""
 
 
-def rule(*codes: str) -> Callable[[Callable[[Subject_contra], Iterator[Finding]]], Rule[Subject_contra]]:
-    """Name the codes that a function finds; its docstring says why. Only what is named so can be waived."""
+def rule(
+    *codes: str, severity: Severity | None = None
+) -> Callable[[Callable[[Subject_contra], Iterator[Finding]]], Rule[Subject_contra]]:
+    """Name the codes that a function finds, and their severity; its docstring says why.
+
+    A finding without a code has the first one. Only what is named so can be waived.
+    """
 
     def named(find: Callable[[Subject_contra], Iterator[Finding]]) -> Rule[Subject_contra]:
         why = " ".join((find.__doc__ or "").split())
         REASONS.update(dict.fromkeys(codes, why))
-        return Rule(codes, why, find)
+        return Rule(codes, why, find, severity)
 
     return named
 
@@ -161,13 +176,12 @@ def apply_waivers(
             near = difflib.get_close_matches(code, known, n=1)
             hint = f"Did you mean {near[0]}? " if near else ""
             yield Finding(
-                "error",
-                "waiver-unknown",
-                stack,
                 "waivers",
                 code,
                 "is no rule that can be waived",
                 f"{hint}See docs/rules.md and docs/check.md",
+                code="waiver-unknown",
+                stack=stack,
             )
 
 

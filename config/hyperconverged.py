@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
+from config.finding import Finding
 from config.limits import quantity
-from config.types.model import Broken, Model, refuse
+from config.types.model import Model, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,16 +63,16 @@ class LiveMigration(Model):
     allow_workload_disruption: bool | None = None
     """Pause the guest, or switch to post-copy, rather than cancel. Only HCO releases after 1.18 know it."""
 
-    def rules(self) -> Iterator[Broken]:
+    def rules(self) -> Iterator[Finding]:
         """One node cannot send more migrations than the whole cluster."""
         node, cluster = self.parallel_outbound_migrations_per_node, self.parallel_migrations_per_cluster
         if node is not None and cluster is not None and node > cluster:
-            yield Broken(
-                "migrations-node-cluster",
+            yield Finding(
                 "parallelOutboundMigrationsPerNode",
                 node,
                 f"is above parallelMigrationsPerCluster {cluster}, which is then the limit",
                 f"Lower it to at most {cluster}, or raise parallelMigrationsPerCluster",
+                code="migrations-node-cluster",
             )
 
 

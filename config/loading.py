@@ -22,7 +22,7 @@ from config.selection import Labels, Waves
 from config.slice import Slice
 from config.stack import Stack
 from config.types.addressing import Subnet
-from config.types.model import OneOrMore, Refusal, parse, refuse
+from config.types.model import OneOrMore, parse, refuse
 from config.uplink import Uplink
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Slices(RootModel[Annotated[tuple[Slice, ...], OneOrMore(), Field(min_lengt
 class _Attachment(RootModel[AnyAttachment]):
     """The attachment, of whichever type."""
 
-    refusals: ClassVar[Mapping[str, Refusal]] = UNFIT_TYPES
+    refusals: ClassVar[tuple[Finding, ...]] = UNFIT_TYPES
 
 
 class _OtherNetworks(RootModel[dict[str, Annotated[tuple[Subnet, ...], OneOrMore()]]]):
@@ -102,13 +102,12 @@ def read_stack(name: str, values: Mapping[str, object]) -> tuple[Stack | None, t
             hint = f"Did you mean {near[0]}? " if near else ""
             findings.append(
                 Finding(
-                    "error",
-                    "key-unknown",
-                    name,
                     key,
                     None,
                     "is not a config key",
                     f"{hint}Keys: {', '.join(_SECTIONS)}",
+                    code="key-unknown",
+                    stack=name,
                 )
             )
             continue
@@ -118,7 +117,7 @@ def read_stack(name: str, values: Mapping[str, object]) -> tuple[Stack | None, t
         else:
             parts[key] = result.root if isinstance(result, RootModel) else result
     findings.extend(
-        Finding("error", "key-missing", name, key, None, "is required", _WHERE_MISSING[key])
+        Finding(key, None, "is required", _WHERE_MISSING[key], code="key-missing", stack=name)
         for key in _REQUIRED
         if key not in values
     )
@@ -168,14 +167,13 @@ def _stack_name(name: str) -> Iterator[Finding]:
     # The name becomes the value of a label (app.kubernetes.io/instance).
     if not re.fullmatch(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", name):
         yield Finding(
-            "error",
-            "stack-name",
-            name,
             "stack",
             name,
             "cannot be the value of a Kubernetes label (at most 63 letters, digits, - _ ., beginning and ending with a"
             " letter or digit)",
             "Rename the stack with pulumi stack rename",
+            code="stack-name",
+            stack=name,
         )
 
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from config.finding import Finding
 from config.types.addressing import AddressRange, InclusiveRange, IPAddress, Subnet
-from config.types.model import NULL_IS_NONE_AT_ALL, Broken, Model, OneOrMore, keys_of
+from config.types.model import NULL_IS_NONE_AT_ALL, Model, OneOrMore, keys_of
 from config.types.names import Mtu, VlanId
 
 if TYPE_CHECKING:
@@ -59,72 +60,72 @@ class Segment(Model):
         """What nobody may be given, of either family: the gateways and the reserved ranges."""
         return (*(AddressRange(gateway, gateway) for gateway in self.gateways), *self.reserved)
 
-    def rules(self) -> Iterator[Broken]:
+    def rules(self) -> Iterator[Finding]:
         """What must hold between the subnets, the gateways and the reserved addresses."""
         # Later rules look at each family's subnet.
         broken = [*self._families(), *self._subnets_usable()]
         yield from broken or (*self._gateways_inside(), *self._reserved_inside())
 
-    def _families(self) -> Iterator[Broken]:
+    def _families(self) -> Iterator[Finding]:
         for key, items, what in (("subnet", self.subnets, "subnet"), ("gateway", self.gateways, "gateway")):
             seen: dict[int, object] = {}
             for index, item in enumerate(items):
                 if item.version in seen:
-                    yield Broken(
-                        f"{what}-families",
+                    yield Finding(
                         f"{key}[{index}]",
                         str(item),
                         f"is IPv{item.version} like {seen[item.version]}; a segment has one {what} of each family",
                         "Keep one of them",
+                        code=f"{what}-families",
                     )
                 seen.setdefault(item.version, item)
 
-    def _subnets_usable(self) -> Iterator[Broken]:
+    def _subnets_usable(self) -> Iterator[Finding]:
         for key, subnet in zip(keys_of("subnet", self.subnets), self.subnets, strict=True):
             # whereabouts refuses /31 and /32 (IPv6 /127, /128) when the first pod asks: observed with the real plugin.
             if subnet.num_addresses < 4:
-                yield Broken(
-                    "subnet-too-small",
+                yield Finding(
                     key,
                     str(subnet),
                     "has no usable address for pods",
                     f"Use a prefix of /{subnet.max_prefixlen - 2} or shorter",
+                    code="subnet-too-small",
                 )
             # virt-handler binds the first global unicast address of migration0.
             elif subnet.is_multicast or subnet.is_loopback or subnet.is_link_local or subnet.is_unspecified:
-                yield Broken(
-                    "subnet-not-unicast",
+                yield Finding(
                     key,
                     str(subnet),
                     "is not a unicast subnet, and virt-handler uses global unicast addresses only",
                     f"Use a private range, such as {'10.200.5.0/24' if subnet.version == 4 else 'fd00:200:5::/64'}",
+                    code="subnet-not-unicast",
                 )
 
-    def _gateways_inside(self) -> Iterator[Broken]:
+    def _gateways_inside(self) -> Iterator[Finding]:
         for key, gateway in zip(keys_of("gateway", self.gateways), self.gateways, strict=True):
             subnet = self._subnet_of(gateway)
             # A router may well have an address that whereabouts does not reach.
             usable = None if subnet is None else AddressRange(subnet.network_address + 1, subnet.broadcast_address - 1)
             if usable is None or gateway not in usable:
-                yield Broken(
-                    "gateway-outside",
+                yield Finding(
                     key,
                     str(gateway),
                     f"is not a usable address of subnet {subnet or self._subnets_text}",
                     f"Use one of {usable or self.usable}, or leave gateway out",
+                    code="gateway-outside",
                 )
 
-    def _reserved_inside(self) -> Iterator[Broken]:
+    def _reserved_inside(self) -> Iterator[Finding]:
         for index, reserved in enumerate(self.reserved):
             subnet = self._subnet_of(reserved.first)
             bounds = AddressRange.all_of(subnet or self.subnet)
             if reserved.first not in bounds or reserved.last not in bounds:
-                yield Broken(
-                    "reserved-outside",
+                yield Finding(
                     f"reserved[{index}]",
                     str(reserved),
                     f"is not inside subnet {subnet or self._subnets_text}",
                     f"Use addresses of {bounds}, or remove it",
+                    code="reserved-outside",
                 )
 
     def _subnet_of(self, address: Address) -> Network | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from config.finding import Finding
 from config.types.addressing import AddressRange, IPAddress
-from config.types.model import Broken, Model
+from config.types.model import Model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,23 +33,23 @@ class Slice(Model):
         """4 or 6."""
         return self.range_start.version
 
-    def rules(self) -> Iterator[Broken]:
+    def rules(self) -> Iterator[Finding]:
         """The end must not come before the start; whereabouts would ignore such an end."""
         start, end = self.range_start, self.range_end
         if start.version != end.version:
-            yield Broken(
-                "slice-family",
+            yield Finding(
                 "rangeEnd",
                 str(end),
                 f"is IPv{end.version} and rangeStart {start} is IPv{start.version}",
                 "Use one family for both",
+                code="slice-family",
             )
         elif int(end) < int(start):
-            yield Broken(
-                "slice-order",
+            yield Finding(
                 "rangeEnd",
                 str(end),
                 f"comes before rangeStart {start}; whereabouts ignores such an end and hands out addresses up to the"
                 " end of the subnet",
                 "Swap them",
+                code="slice-order",
             )

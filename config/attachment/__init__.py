@@ -13,7 +13,8 @@ from pydantic import Field
 from config.attachment.base import Attachment, DelegatingAttachment
 from config.attachment.ipam import Dhcp
 from config.attachment.localnet import Localnet
-from config.types.model import Broken, Model, Refusal
+from config.finding import Finding
+from config.types.model import Model
 from config.types.names import InterfaceName
 
 if TYPE_CHECKING:
@@ -57,16 +58,16 @@ class Ipvlan(DelegatingAttachment):
     mode: Literal["l2", "l3", "l3s"] = "l2"
     """l2 switches; l3 and l3s route, and answer no neighbour that asks for a pod's address."""
 
-    def rules(self) -> Iterator[Broken]:
+    def rules(self) -> Iterator[Finding]:
         """DHCP tells clients by their MAC address, and here all have the same one."""
         yield from super().rules()
         if isinstance(self.ipam, Dhcp):
-            yield Broken(
-                "ipvlan-dhcp",
+            yield Finding(
                 "ipam.type",
                 "dhcp",
                 "cannot work with ipvlan: all its interfaces share the NIC's MAC address, by which DHCP tells clients",
                 "Use whereabouts, or macvlan",
+                code="ipvlan-dhcp",
             )
 
 
@@ -87,19 +88,19 @@ class VlanTrunkItem(Model):
             return range(self.id, self.id + 1)
         return range(self.min_id or 0, (self.max_id or 0) + 1)
 
-    def rules(self) -> Iterator[Broken]:
+    def rules(self) -> Iterator[Finding]:
         """Either an id, or both ends of a range in order (bridge plugin, collectVlanTrunk)."""
         given = (self.id is not None, self.min_id is not None, self.max_id is not None)
         if given not in {(True, False, False), (False, True, True)}:
-            yield Broken(
-                "vlan-trunk-item",
+            yield Finding(
                 "id",
                 self.id,
                 "is neither a single VLAN nor a range",
                 "Write {id: 100}, or {minID: 100, maxID: 110}",
+                code="vlan-trunk-item",
             )
         elif self.min_id is not None and self.max_id is not None and self.max_id < self.min_id:
-            yield Broken("vlan-trunk-order", "maxID", self.max_id, f"is below minID {self.min_id}", "Swap them")
+            yield Finding("maxID", self.max_id, f"is below minID {self.min_id}", "Swap them", code="vlan-trunk-order")
 
 
 class Bridge(DelegatingAttachment):
@@ -140,48 +141,52 @@ class Bridge(DelegatingAttachment):
     port_isolation: bool | None = None
     """Keep pods on one bridge from reaching each other."""
 
-    def rules(self) -> Iterator[Broken]:
+    def rules(self) -> Iterator[Finding]:
         """What the bridge plugin demands between its keys."""
         yield from super().rules()
         if self.hairpin_mode and self.promisc_mode:
-            yield Broken(
-                "bridge-hairpin-promisc",
+            yield Finding(
                 "promiscMode",
                 True,
                 "cannot be combined with hairpinMode true; the plugin refuses every pod",
                 "Keep one of them",
+                code="bridge-hairpin-promisc",
             )
         if self.is_default_gateway and self.is_gateway is False:
-            yield Broken(
-                "bridge-default-gateway",
+            yield Finding(
                 "isGateway",
                 False,
                 "contradicts isDefaultGateway true, which makes the bridge a gateway",
                 "Leave isGateway out",
+                code="bridge-default-gateway",
             )
         if self.ip_masq_backend is not None and not self.ip_masq:
-            yield Broken(
-                "bridge-masq-backend",
+            yield Finding(
                 "ipMasqBackend",
                 self.ip_masq_backend,
                 "has no effect without ipMasq true",
                 "Remove it",
+                code="bridge-masq-backend",
             )
 
 
 AnyAttachment = Annotated[Macvlan | Ipvlan | Bridge | Localnet, Field(discriminator="type")]
 
-UNFIT_TYPES = {
-    "sriov": Refusal(
-        "attachment-sriov",
+UNFIT_TYPES: tuple[Finding, ...] = (
+    Finding(
+        "sriov",
+        None,
         "is not supported for virt-handler: KubeVirt attaches the migration network by its name alone, and requests no"
         " SR-IOV device for the pods",
         "Use macvlan or a bridge on the physical function",
+        code="attachment-sriov",
     ),
-    "host-device": Refusal(
-        "attachment-host-device",
+    Finding(
+        "host-device",
+        None,
         "moves the NIC itself into one pod, and virt-handler and the synchronization controller of a node both need it",
         "Use macvlan on that NIC",
+        code="attachment-host-device",
     ),
-}
+)
 """Types of attachment that exist and cannot carry migrations."""

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from config.attachment.content import HASH_DIGITS, fingerprint
 from config.attachment.ipam import Ipam, Whereabouts
-from config.types.model import Broken, Model
+from config.finding import Finding
+from config.types.model import Model
 from config.types.names import CniName, DnsLabel, Mtu
 
 if TYPE_CHECKING:
@@ -42,16 +43,16 @@ class Attachment(Model):
     """What a change of the content does: change the object, which running virt-handlers do not see until they are
     restarted; or make a new one, which the operator rolls out."""
 
-    def rules(self) -> Iterator[Broken]:
+    def rules(self) -> Iterator[Finding]:
         """A name with the hash behind it still is a DNS label."""
         longest = _LONGEST_LABEL - HASH_DIGITS - 1
         if self.rollout == "rename" and len(self.name) > longest:
-            yield Broken(
-                "name-rollout",
+            yield Finding(
                 "name",
                 self.name,
                 f"is {len(self.name)} characters long, and rollout rename puts {HASH_DIGITS + 1} more behind it",
                 f"Use at most {longest}, so that the whole is a DNS-1123 label",
+                code="name-rollout",
             )
 
     def network(self, segment: Segment, slices: Sequence[Slice]) -> str:

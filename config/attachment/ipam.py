@@ -6,14 +6,14 @@ Sources: the plugins' documentation, and for whereabouts what the real plugin do
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PlainValidator
 
 from config.address_share import parts_of
+from config.finding import Finding
 from config.types.addressing import PREFIXED_PATTERN, AddressRange, IPAddress, Subnet, text_schema
-from config.types.model import Model, Refusal, refuse
+from config.types.model import Model, refuse
 from config.types.names import CniName
 
 if TYPE_CHECKING:
@@ -49,15 +49,17 @@ class Whereabouts(Model):
     are excluded by themselves: whereabouts reserves neither. A segment of two families becomes `ipRanges`.
     """
 
-    refusals: ClassVar[Mapping[str, Refusal]] = {
-        key: Refusal(
-            "node-slice-size",
+    refusals: ClassVar[tuple[Finding, ...]] = tuple(
+        Finding(
+            key,
+            None,
             "is not for a migration network: with it whereabouts ignores range_start and range_end and hands out"
             " addresses of other clusters, and without its controller it crashes",
             "Remove it",
+            code="node-slice-size",
         )
         for key in ("nodeSliceSize", "node_slice_size")
-    }
+    )
 
     type: Literal["whereabouts"]
     split: Literal["range", "exclude"] = "range"

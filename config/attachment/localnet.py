@@ -7,7 +7,6 @@ multi_network.go, pkg/allocator/ip).
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -15,8 +14,8 @@ from pydantic import Field
 
 from config.address_share import parts_of
 from config.attachment.base import Attachment
+from config.finding import Finding
 from config.types.addressing import AddressRange, Network
-from config.types.model import Broken, Refusal
 from config.types.names import CniName
 
 if TYPE_CHECKING:
@@ -81,16 +80,22 @@ class Localnet(Attachment):
     configuration of one name.
     """
 
-    refusals: ClassVar[Mapping[str, Refusal]] = {
-        "ipam": Refusal(
-            "localnet-ipam",
+    refusals: ClassVar[tuple[Finding, ...]] = (
+        Finding(
+            "ipam",
+            None,
             "cannot be combined with localnet: OVN has its own address management, and refuses a network with ipam",
             "Remove it; the slice becomes excludeSubnets",
+            code="localnet-ipam",
         ),
-        "vlan": Refusal(
-            "localnet-vlan", "is not how OVN is told of its tag", "Write vlanID, or leave it to segment.vlan"
+        Finding(
+            "vlan",
+            None,
+            "is not how OVN is told of its tag",
+            "Write vlanID, or leave it to segment.vlan",
+            code="localnet-vlan",
         ),
-    }
+    )
 
     type: Literal["localnet"]
     physical_network_name: CniName | None = None
@@ -108,17 +113,17 @@ class Localnet(Attachment):
         """OVN's own address management: not a key, as there is no other."""
         return OvnIpam()
 
-    def rules(self) -> Iterator[Broken]:
+    def rules(self) -> Iterator[Finding]:
         """What OVN-Kubernetes demands of the name."""
         yield from super().rules()
         name = self.cni_name or self.name
         if name in _RESERVED_NAMES:
-            yield Broken(
-                "localnet-name",
+            yield Finding(
                 "name" if self.cni_name is None else "cniName",
                 name,
                 "is a name that OVN-Kubernetes keeps for itself; it refuses the network",
                 "Choose another cniName",
+                code="localnet-name",
             )
 
     def cni_config(self, segment: Segment, slices: Sequence[Slice], *, namespace: str) -> dict[str, Any]:

@@ -225,4 +225,4 @@ def _mapping(content: dict[str, object], key: str, *, stack: str) -> dict[object
 
 
 def _mistake(stack: str, key: str, value: object, rule: str, remedy: str) -> Finding:
-    return Finding("error", "project-file", stack, key, value, rule, remedy)
+    return Finding(key, value, rule, remedy, code="project-file", stack=stack)

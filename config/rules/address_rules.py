@@ -31,9 +31,6 @@ def _slice_spares_reserved(draft: Draft) -> Iterator[Finding]:
             if kept_free.overlaps(part.span):
                 what = "gateway" if kept_free.first == kept_free.last == part.gateway else "reserved part"
                 yield Finding(
-                    "error",
-                    "slice-reserved",
-                    draft.name,
                     part.key,
                     str(part.span),
                     f"contains the segment's {what} {kept_free}",
@@ -51,29 +48,25 @@ def _exclude_inside(draft: Draft) -> Iterator[Finding]:
     for index, block in enumerate(attachment.ipam.exclude):
         if not any(AddressRange.all_of(block).overlaps(each) for each in bounds):
             yield Finding(
-                "error",
-                "exclude-outside",
-                draft.name,
                 f"attachment.ipam.exclude[{index}]",
                 str(block),
                 f"is not inside subnet {' or '.join(map(str, segment.subnets))}",
                 "Remove it",
+                code="exclude-outside",
             )
     for part in draft.parts:
         if attachment.ipam.counted(part) == 0:
             of = f" of {part.subnet}" if len(segment.subnets) > 1 else ""
             yield Finding(
-                "error",
-                "range-empty",
-                draft.name,
                 "attachment.ipam",
                 None,
                 f"leaves no address{of}: gateway, reserved and excluded ones take the whole range",
                 "Widen the slice, or exclude less",
+                code="range-empty",
             )
 
 
-@rule("exclude-many")
+@rule("exclude-many", severity="warning")
 def _excludes_can_be_read(draft: Draft) -> Iterator[Finding]:
     """A split by exclusion is read by eye in review: many blocks are not, and a slice on round borders needs few."""
     attachment = draft.attachment
@@ -83,9 +76,6 @@ def _excludes_can_be_read(draft: Draft) -> Iterator[Finding]:
         count = len(attachment.ipam.excluded(part))
         if count > MANY_BLOCKS:
             yield Finding(
-                "warning",
-                "exclude-many",
-                draft.name,
                 "attachment.ipam.split",
                 "exclude",
                 f"takes {count} blocks to leave {part.span} of {part.subnet}",
@@ -93,7 +83,7 @@ def _excludes_can_be_read(draft: Draft) -> Iterator[Finding]:
             )
 
 
-@rule("subnet-wide")
+@rule("subnet-wide", severity="warning")
 def _wide_subnet_is_known(draft: Draft) -> Iterator[Finding]:
     """Of an IPv6 subnet wider than a /64 whereabouts uses the first /65 only; without a slice nothing else says so."""
     attachment = draft.attachment
@@ -103,9 +93,6 @@ def _wide_subnet_is_known(draft: Draft) -> Iterator[Finding]:
         # A /64 is what IPv6 subnets are; nobody misses the other half of it.
         if not part.is_slice and part.subnet.version == 6 and part.subnet.prefixlen < 64:
             yield Finding(
-                "warning",
-                "subnet-wide",
-                draft.name,
                 part.key,
                 str(part.subnet),
                 f"is wider than whereabouts can count: it uses the first /65 only, {part.span}",
@@ -113,7 +100,7 @@ def _wide_subnet_is_known(draft: Draft) -> Iterator[Finding]:
             )
 
 
-@rule("segment-family-order")
+@rule("segment-family-order", severity="warning")
 def _ipv4_is_what_migrations_use(draft: Draft) -> Iterator[Finding]:
     """With both families migrations use IPv4, whatever the order in which the segment names them.
 
@@ -124,9 +111,6 @@ def _ipv4_is_what_migrations_use(draft: Draft) -> Iterator[Finding]:
     if segment is not None and len(segment.subnets) > 1 and segment.subnet.version == 6:
         four = next(subnet for subnet in segment.subnets if subnet.version == 4)
         yield Finding(
-            "warning",
-            "segment-family-order",
-            draft.name,
             "segment.subnet",
             str(segment.subnet),
             f"is listed first, and migrations use IPv4 ({four}) all the same: virt-handler takes the first address that"
@@ -148,9 +132,6 @@ def _capacity_meets_demand(draft: Draft) -> Iterator[Finding]:
         capacity = ipam.counted(part)
         if capacity < demand.total:
             yield Finding(
-                "error",
-                "slice-too-small",
-                draft.name,
                 part.key,
                 str(part.span if part.is_slice else part.subnet),
                 f"has {capacity} addresses, and the cluster needs {demand.total} ({demand})",
@@ -158,7 +139,7 @@ def _capacity_meets_demand(draft: Draft) -> Iterator[Finding]:
             )
 
 
-@rule("dhcp-family")
+@rule("dhcp-family", severity="warning")
 def _dhcp_knows_the_family(draft: Draft) -> Iterator[Finding]:
     """The CNI dhcp plugin asks for IPv4 leases only."""
     segment, attachment = draft.segment, draft.attachment
@@ -167,9 +148,6 @@ def _dhcp_knows_the_family(draft: Draft) -> Iterator[Finding]:
     for key, subnet in zip(keys_of("segment.subnet", segment.subnets), segment.subnets, strict=True):
         if subnet.version == 6:
             yield Finding(
-                "warning",
-                "dhcp-family",
-                draft.name,
                 key,
                 str(subnet),
                 "is IPv6, and the dhcp plugin asks for IPv4 addresses only",

@@ -22,9 +22,6 @@ def _ipvlan_is_reachable(draft: Draft) -> Iterator[Finding]:
     attachment = draft.attachment
     if isinstance(attachment, Ipvlan) and attachment.mode != "l2":
         yield Finding(
-            "error",
-            "ipvlan-l3",
-            draft.name,
             "attachment.mode",
             attachment.mode,
             "answers no ARP, so that other nodes reach a pod only by a route to each address, which nobody makes",
@@ -32,15 +29,12 @@ def _ipvlan_is_reachable(draft: Draft) -> Iterator[Finding]:
         )
 
 
-@rule("macvlan-mode")
+@rule("macvlan-mode", severity="warning")
 def _macvlan_pods_see_each_other(draft: Draft) -> Iterator[Finding]:
     """Only in mode bridge do the pods of one node, virt-handler and the synchronization controller, share the NIC."""
     attachment = draft.attachment
     if isinstance(attachment, Macvlan) and attachment.mode != "bridge":
         yield Finding(
-            "warning",
-            "macvlan-mode",
-            draft.name,
             "attachment.mode",
             attachment.mode,
             _APART[attachment.mode],
@@ -63,9 +57,6 @@ def _localnet_uses_the_segments_vlan(draft: Draft) -> Iterator[Finding]:
         return
     if attachment.vlan_id != segment.vlan:
         yield Finding(
-            "error",
-            "localnet-vlan-differs",
-            draft.name,
             "attachment.vlanID",
             attachment.vlan_id,
             f"is not segment.vlan {segment.vlan}; this cluster would be alone on its VLAN",
@@ -79,9 +70,6 @@ def _trunk_carries_the_segments_vlan(draft: Draft) -> Iterator[Finding]:
     segment, bridge = draft.segment, draft.attachment
     if segment is not None and segment.vlan is not None and _misses(bridge, segment.vlan):
         yield Finding(
-            "error",
-            "vlan-trunk-misses",
-            draft.name,
             "attachment.vlanTrunk",
             None,
             f"does not let segment.vlan {segment.vlan} through, so that no packet of a migration passes",
@@ -95,7 +83,7 @@ def _misses(bridge: AnyAttachment | None, vlan: int) -> bool:
     return not any(vlan in item.vlans for item in bridge.vlan_trunk)
 
 
-@rule("vlan-untagged")
+@rule("vlan-untagged", severity="warning")
 def _somebody_tags(draft: Draft) -> Iterator[Finding]:
     """The segment's VLAN is put on by the attachment, or by the uplink of the bridge that it leads to."""
     segment, attachment = draft.segment, draft.attachment
@@ -110,9 +98,6 @@ def _somebody_tags(draft: Draft) -> Iterator[Finding]:
         case _:
             return
     yield Finding(
-        "warning",
-        "vlan-untagged",
-        draft.name,
         f"attachment.{key}",
         given,
         f"{'is not set' if given is None else 'means no tag'}, so packets reach segment.vlan {segment.vlan} only if the"
@@ -131,9 +116,6 @@ def _slice_is_known_to_ovn(draft: Draft) -> Iterator[Finding]:
         window = attachment.ipam.window(part.subnet)
         if part.is_slice and part.span.last in part.subnet and part.span.last not in window:
             yield Finding(
-                "error",
-                "localnet-window",
-                draft.name,
                 part.key,
                 str(part.span),
                 f"goes beyond {AddressRange(window.first + 1, window.last)}, which is all that OVN hands out of an IPv6"
@@ -151,9 +133,6 @@ def _localnet_has_addresses(draft: Draft) -> Iterator[Finding]:
         return
     if attachment.ipam.hands_out(segment, ()) == 0:
         yield Finding(
-            "error",
-            "localnet-empty",
-            draft.name,
             "segment.reserved",
             None,
             "leaves no address for pods: gateway and reserved ones take the whole subnet",
@@ -161,15 +140,12 @@ def _localnet_has_addresses(draft: Draft) -> Iterator[Finding]:
         )
 
 
-@rule("localnet-rename")
+@rule("localnet-rename", severity="warning")
 def _localnet_keeps_its_books(draft: Draft) -> Iterator[Finding]:
     """OVN keeps its books by network: the new one of a rename gives what pods on the old one still have."""
     attachment = draft.attachment
     if isinstance(attachment, Localnet) and attachment.rollout == "rename":
         yield Finding(
-            "warning",
-            "localnet-rename",
-            draft.name,
             "attachment.rollout",
             "rename",
             "makes a second OVN network, which knows nothing of the addresses that pods on the first one hold: until"

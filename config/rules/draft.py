@@ -55,17 +55,17 @@ def slice_families(draft: Draft) -> Iterator[Finding]:
         family = slice_.family
         if family in seen:
             broken = f"is IPv{family} like {seen[family]}; a stack has one slice of each subnet"
-            yield Finding("error", "slice-families", draft.name, key, str(slice_.span), broken, "Keep one of them")
+            yield Finding(key, str(slice_.span), broken, "Keep one of them")
         elif missing.pop(family, None) is None:
             broken = f"is IPv{family}, and the segment has no IPv{family} subnet"
             remedy = f"Use addresses of {segment.usable}"
-            yield Finding("error", "slice-families", draft.name, key, str(slice_.span), broken, remedy)
+            yield Finding(key, str(slice_.span), broken, remedy)
         seen.setdefault(family, key)
     # Where every slice is of the wrong family, one mistake explains the other.
     for subnet in missing.values() if len(missing) < len(segment.subnets) else ():
         broken = f"has no part of segment.subnet {subnet}; this cluster would hand out those of all others, too"
         remedy = f"Write a list of two; the other one is inside {AddressRange.usable(subnet)}"
-        yield Finding("error", "slice-families", draft.name, "slice", None, broken, remedy)
+        yield Finding("slice", None, broken, remedy)
 
 
 @rule("slice-outside", "slice-beyond-count")
@@ -92,15 +92,7 @@ def slice_inside(draft: Draft) -> Iterator[Finding]:
             else:
                 code, what = "slice-outside", f"is not a usable address of subnet {subnet}"
                 then = "whereabouts ignores it and hands out addresses of other clusters"
-            yield Finding(
-                "error",
-                code,
-                draft.name,
-                f"{key}.{end}",
-                str(address),
-                f"{what}; {then}",
-                f"Use addresses of {usable}",
-            )
+            yield Finding(f"{key}.{end}", str(address), f"{what}; {then}", f"Use addresses of {usable}", code=code)
 
 
 def sound_parts(draft: Draft) -> tuple[Part, ...]:

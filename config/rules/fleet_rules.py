@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from config.types.addressing import Network
 
 
-@rule("segment-overridden")
+@rule("segment-overridden", severity="warning")
 def _segment_stands_once(fleet: Fleet) -> Iterator[Finding]:
     """The segment stands once, in Pulumi.yaml: Pulumi replaces it as a whole, so a copy misses every later change."""
     for stack in fleet.stacks:
@@ -40,17 +40,15 @@ def _segment_stands_once(fleet: Fleet) -> Iterator[Finding]:
         )
         remedy = "" if same else ", unless this cluster has a migration network of its own"
         yield Finding(
-            "warning",
-            "segment-overridden",
-            stack.name,
             "segment",
             _subnets(stack.segment.subnets),
             effect,
             f"Remove it from the stack file{remedy}",
+            stack=stack.name,
         )
 
 
-@rule("segment-apart")
+@rule("segment-apart", severity="warning")
 def _one_segment(fleet: Fleet) -> Iterator[Finding]:
     """The clusters of a project share a segment: between those that do not, no migration runs."""
     if fleet.shared is not None or len(fleet.segments) < 2:
@@ -59,14 +57,12 @@ def _one_segment(fleet: Fleet) -> Iterator[Finding]:
     for stacks in fleet.segments:
         for stack in stacks if stacks is not most else ():
             yield Finding(
-                "warning",
-                "segment-apart",
-                stack.name,
                 "segment.subnet",
                 _subnets(stack.segment.subnets),
                 f"is another segment than {_subnets(most[0].segment.subnets)} of {_named(most[0], len(most))}; no"
                 " migration runs between the two",
                 "Write the segment once, into Pulumi.yaml, unless this cluster has a migration network of its own",
+                stack=stack.name,
                 peer=most[0].name,
             )
 
@@ -170,15 +166,13 @@ def _slice_where_shared(fleet: Fleet) -> Iterator[Finding]:
             if len(handing_out) > 1 and takes_whole_subnet(stack):
                 other = handing_out[0] if handing_out[0] is not stack else handing_out[1]
                 yield Finding(
-                    "error",
-                    "slice-missing",
-                    stack.name,
                     "slice",
                     None,
                     f"is required, as {_and_others(other, len(handing_out) - 1)} on the same segment"
                     f" ({_subnets(stack.segment.subnets)}); whereabouts does not coordinate clusters, and both would"
                     " give the same addresses to pods",
                     f"Run mignet allocate {stack.name}",
+                    stack=stack.name,
                     peer=other.name,
                 )
 
@@ -193,9 +187,6 @@ def _slices_apart(fleet: Fleet) -> Iterator[Finding]:
             other, stack = stack, other
         twice = bool(stack.slices) and stack.slices == other.slices
         yield Finding(
-            "error",
-            "slice-overlap",
-            stack.name,
             "slice" if stack.slices else "attachment.ipam",
             ", ".join(map(str, stack.spans)),
             f"is the slice of {other.name} too; both clusters give the same addresses to pods"
@@ -203,6 +194,7 @@ def _slices_apart(fleet: Fleet) -> Iterator[Finding]:
             else f"shares {collision.common} with {other.name} ({', '.join(map(str, other.spans))}); both clusters give"
             " these addresses to pods",
             f"Run mignet release {stack.name} and mignet allocate {stack.name}, or move one of the two by hand",
+            stack=stack.name,
             peer=other.name,
         )
 
@@ -216,19 +208,17 @@ def _ipam_knows_the_cluster(fleet: Fleet) -> Iterator[Finding]:
             if len(stacks) > 1 and isinstance(ipam, Static | HostLocal):
                 other = stacks[0] if stacks[0] is not stack else stacks[1]
                 yield Finding(
-                    "error",
-                    "ipam-not-cluster-wide",
-                    stack.name,
                     "attachment.ipam.type",
                     ipam.type,
                     f"gives the same addresses on every node, and {_and_others(other, len(stacks) - 1)} on the same"
                     " segment",
                     "Use whereabouts with a slice",
+                    stack=stack.name,
                     peer=other.name,
                 )
 
 
-@rule("ipam-mixed")
+@rule("ipam-mixed", severity="warning")
 def _one_kind_of_ipam(fleet: Fleet) -> Iterator[Finding]:
     """DHCP and slices on one segment need a DHCP server that spares the slices; nothing here can see its pool."""
     for stacks in fleet.segments:
@@ -236,14 +226,12 @@ def _one_kind_of_ipam(fleet: Fleet) -> Iterator[Finding]:
         rest = [stack for stack in stacks if not isinstance(stack.attachment.ipam, Dhcp)]
         for stack in dhcp if rest else ():
             yield Finding(
-                "warning",
-                "ipam-mixed",
-                stack.name,
                 "attachment.ipam.type",
                 "dhcp",
                 f"is used on one segment with {rest[0].attachment.ipam.type} of {_named(rest[0], len(rest))}; a DHCP"
                 " server gives out addresses of slices unless its pool spares them",
                 "Keep the slices out of the server's pool, or use one kind of IPAM for all clusters",
+                stack=stack.name,
                 peer=rest[0].name,
             )
 
@@ -259,30 +247,26 @@ def _one_stack_a_cluster(fleet: Fleet) -> Iterator[Finding]:
         twin = stack.cluster.uid and by_uid.setdefault(stack.cluster.uid, stack)
         if twin and other is stack is not twin:
             yield Finding(
-                "error",
-                "cluster-twice",
-                stack.name,
                 "cluster.uid",
                 stack.cluster.uid,
                 f"is the cluster of {twin.name} too; the two would overwrite each other",
                 "Correct the one that was copied, or remove one of the stacks",
+                stack=stack.name,
                 peer=twin.name,
             )
         if other is not stack:
             yield Finding(
-                "error",
-                "cluster-twice",
-                stack.name,
                 "cluster.context",
                 stack.cluster.context,
                 f"with kubeconfig {path or '$KUBECONFIG'} is the cluster of {other.name} too; the two would overwrite"
                 " each other",
                 "Name another context, or remove one of the stacks",
+                stack=stack.name,
                 peer=other.name,
             )
 
 
-@rule("peer-overlap")
+@rule("peer-overlap", severity="warning")
 def _apart_from_networks_of_others(fleet: Fleet) -> Iterator[Finding]:
     """A segment overlaps no network of another cluster: that cluster would send its answers there."""
     segments: dict[Network, Stack] = {}
@@ -297,13 +281,11 @@ def _apart_from_networks_of_others(fleet: Fleet) -> Iterator[Finding]:
                 found = next((net for net in index.overlapping(network) if net not in stack.segment.subnets), None)
                 if found is not None:
                     yield Finding(
-                        "warning",
-                        "peer-overlap",
-                        stack.name,
                         f"otherNetworks.{name}",
                         str(network),
                         f"overlaps the segment of {segments[found].name} ({found}); answers to that cluster go there",
                         "Choose another subnet for one of them, unless the two clusters never migrate to each other",
+                        stack=stack.name,
                         peer=segments[found].name,
                     )
 
@@ -430,13 +412,13 @@ def _differing(
                 so = effect if isinstance(effect, str) else effect(stack, reference)
                 has, most = (value, usual) if text is None else (text(stack), text(reference))
                 yield Finding(
-                    severity,
-                    code,
-                    stack.name,
                     key,
                     has,
                     f"{_unlike(has, most, reference.name)}; {so}",
                     remedy,
+                    code=code,
+                    severity=severity,
+                    stack=stack.name,
                     peer=reference.name,
                 )
 

@@ -30,9 +30,6 @@ def _slice_used(draft: Draft) -> Iterator[Finding]:
     attachment = draft.attachment
     if draft.slices and attachment is not None and isinstance(attachment.ipam, Dhcp | Static):
         yield Finding(
-            "error",
-            "slice-unused",
-            draft.name,
             "slice",
             ", ".join(str(slice_.span) for slice_ in draft.slices),
             f"has no effect with attachment.ipam.type {attachment.ipam.type}",
@@ -46,13 +43,7 @@ def _mtu_fits(draft: Draft) -> Iterator[Finding]:
     segment, attachment = draft.segment, draft.attachment
     if segment and attachment and segment.mtu and attachment.mtu and attachment.mtu > segment.mtu:
         yield Finding(
-            "error",
-            "mtu-above-segment",
-            draft.name,
-            "attachment.mtu",
-            attachment.mtu,
-            f"is above segment.mtu {segment.mtu}",
-            "Leave it out to use the segment's",
+            "attachment.mtu", attachment.mtu, f"is above segment.mtu {segment.mtu}", "Leave it out to use the segment's"
         )
 
 
@@ -64,9 +55,6 @@ def _vlan_agrees(draft: Draft) -> Iterator[Finding]:
         return
     if attachment.vlan != segment.vlan:
         yield Finding(
-            "error",
-            "vlan-differs",
-            draft.name,
             "attachment.vlan",
             attachment.vlan,
             f"is not segment.vlan {segment.vlan}; this cluster would be alone on its VLAN",
@@ -85,9 +73,6 @@ def _apart_from_other_networks(draft: Draft) -> Iterator[Finding]:
             for cidr in cidrs:
                 if _overlap(subnet, cidr):
                     yield Finding(
-                        "error",
-                        "subnet-overlap",
-                        draft.name,
                         key,
                         str(subnet),
                         f"overlaps otherNetworks.{network} {cidr}",
@@ -101,16 +86,13 @@ def _overlap(one: Network, other: Network) -> bool:
     return isinstance(one, IPv6Network) and isinstance(other, IPv6Network) and one.overlaps(other)
 
 
-@rule("ipam-duplicates")
+@rule("ipam-duplicates", severity="warning")
 def _ipam_counts_for_the_cluster(draft: Draft) -> Iterator[Finding]:
     """An IPAM that keeps its books per node, or has one address, gives addresses twice."""
     attachment = draft.attachment
     if attachment is not None and isinstance(attachment.ipam, Static | HostLocal):
         kind = attachment.ipam.type
         yield Finding(
-            "warning",
-            "ipam-duplicates",
-            draft.name,
             "attachment.ipam.type",
             kind,
             "gives the same addresses on every node: static has one set, and host-local keeps its books per node",
@@ -118,7 +100,7 @@ def _ipam_counts_for_the_cluster(draft: Draft) -> Iterator[Finding]:
         )
 
 
-@rule("bridge-default", "bridge-gateway", "bridge-default-vlan")
+@rule("bridge-default", "bridge-gateway", "bridge-default-vlan", severity="warning")
 def _bridge_is_meant(draft: Draft) -> Iterator[Finding]:
     """A bridge attachment names its bridge, makes no gateway of it, and says what its default VLAN is."""
     bridge = draft.attachment
@@ -126,13 +108,11 @@ def _bridge_is_meant(draft: Draft) -> Iterator[Finding]:
         return
     if bridge.bridge is None:
         yield Finding(
-            "warning",
-            "bridge-default",
-            draft.name,
             "attachment.bridge",
             None,
             "is not set, so the plugin uses cni0, which it creates without any uplink where it is missing",
             "Name the bridge that has the migration NIC as its port",
+            code="bridge-default",
         )
     for key, on in (
         ("isGateway", bridge.is_gateway),
@@ -141,35 +121,28 @@ def _bridge_is_meant(draft: Draft) -> Iterator[Finding]:
     ):
         if on:
             yield Finding(
-                "warning",
-                "bridge-gateway",
-                draft.name,
                 f"attachment.{key}",
                 True,
                 "gives the node an address on the migration network or rewrites sources; no migration needs it",
                 "Remove it",
+                code="bridge-gateway",
             )
     if (bridge.vlan or bridge.vlan_trunk) and bridge.preserve_default_vlan is None:
         yield Finding(
-            "warning",
-            "bridge-default-vlan",
-            draft.name,
             "attachment.preserveDefaultVlan",
             None,
             "is not set, and its default differs between versions of the plugin",
             "Write false to keep the port off the default VLAN",
+            code="bridge-default-vlan",
         )
 
 
-@rule("completion-timeout-default")
+@rule("completion-timeout-default", severity="warning")
 def _completion_timeout_is_kept(draft: Draft) -> Iterator[Finding]:
     """The old default of completionTimeoutPerGiB is rewritten: the operator turns 150 into 20 when it is upgraded."""
     limits = draft.hyper_converged and draft.hyper_converged.live_migration
     if limits and limits.completion_timeout_per_gib == 150:
         yield Finding(
-            "warning",
-            "completion-timeout-default",
-            draft.name,
             "hyperConverged.liveMigration.completionTimeoutPerGiB",
             150,
             "is the old default, which the HyperConverged operator rewrites to 20 when it is upgraded: drift",
@@ -177,23 +150,23 @@ def _completion_timeout_is_kept(draft: Draft) -> Iterator[Finding]:
         )
 
 
-@rule("limit-zero")
+@rule("limit-zero", severity="warning")
 def _timeouts_are_some(draft: Draft) -> Iterator[Finding]:
     """A timeout of 0 is no timeout for KubeVirt; who writes it may have meant the shortest one."""
     for key, value in _limits(draft).items():
         if value == 0 and type(value) is int and (meaning := of_zero(key)):
             where = f"hyperConverged.liveMigration.{key}"
-            yield Finding("warning", "limit-zero", draft.name, where, 0, meaning, "Write seconds, or leave it out")
+            yield Finding(where, 0, meaning, "Write seconds, or leave it out")
 
 
-@rule("migration-too-slow")
+@rule("migration-too-slow", severity="warning")
 def _a_gib_fits_its_time(draft: Draft) -> Iterator[Finding]:
     """KubeVirt cancels a migration after that many seconds for each GiB, and copies no faster than it is told."""
     limits = _limits(draft)
     bandwidth = limits.get("bandwidthPerMigration")
     if found := too_slow(bandwidth, limits.get("completionTimeoutPerGiB")):
         where = "hyperConverged.liveMigration.bandwidthPerMigration"
-        yield Finding("warning", "migration-too-slow", draft.name, where, bandwidth, *found)
+        yield Finding(where, bandwidth, *found)
 
 
 def _limits(draft: Draft) -> dict[str, Any]:

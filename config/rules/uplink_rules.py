@@ -67,13 +67,11 @@ def _vlan_known(draft: Draft) -> Iterator[Finding]:
     for key, group, segment in _groups(draft):
         if group.vlan and group.vlan_id(segment) is None:
             yield Finding(
-                "error",
-                "uplink-vlan-missing",
-                draft.name,
                 f"{key}.vlan.id",
                 None,
                 "is required while segment.vlan is not set",
                 "Set segment.vlan in Pulumi.yaml, so that all stacks share it",
+                code="uplink-vlan-missing",
             )
 
 
@@ -84,26 +82,22 @@ def _names_fit(draft: Draft) -> Iterator[Finding]:
         name = group.vlan_name(segment)
         if name is not None and len(name) > 15 and group.vlan_id(segment) is not None:
             yield Finding(
-                "error",
-                "uplink-name-long",
-                draft.name,
                 f"{key}.vlan.name",
                 group.vlan.name if group.vlan else None,
                 f"is {len(name)} characters long, and the kernel takes 15"
                 if group.vlan and group.vlan.name
                 else f"is not set, and {name} is {len(name)} characters long: the kernel takes 15",
                 "Write a shorter vlan.name, such as mig0",
+                code="uplink-name-long",
             )
         policy = policy_name(draft.name, group, segment)
         if len(policy) > 63:
             yield Finding(
-                "error",
-                "uplink-policy-name",
-                draft.name,
                 f"{key}.name" if group.name else key,
                 group.name,
                 f"makes the policy's name {policy} {len(policy)} characters long, and nmstate labels with at most 63",
                 "Shorten the group's or the stack's name",
+                code="uplink-policy-name",
             )
 
 
@@ -114,9 +108,6 @@ def _vlan_agrees(draft: Draft) -> Iterator[Finding]:
         tag = group.vlan_id(segment)
         if tag and segment.vlan and tag != segment.vlan:
             yield Finding(
-                "error",
-                "uplink-vlan-differs",
-                draft.name,
                 f"{key}.vlan.id",
                 tag,
                 f"is not segment.vlan {segment.vlan}; this cluster would be alone on its VLAN",
@@ -130,9 +121,6 @@ def _layers_stack(draft: Draft) -> Iterator[Finding]:
     for key, group, segment in _groups(draft):
         if group.bond and group.vlan and group.vlan.base_interface not in {None, group.bond.name}:
             yield Finding(
-                "error",
-                "uplink-layer-unused",
-                draft.name,
                 f"{key}.vlan.baseInterface",
                 group.vlan.base_interface,
                 f"passes by bond {group.bond.name}, which nothing uses then",
@@ -141,9 +129,6 @@ def _layers_stack(draft: Draft) -> Iterator[Finding]:
         below, port = group.below_bridge(segment), group.bridge_port(segment)
         if below and port and port != below:
             yield Finding(
-                "error",
-                "uplink-layer-unused",
-                draft.name,
                 f"{key}.{'bridge' if group.bridge else 'ovsBridge'}.port",
                 port,
                 f"passes by {below}, which nothing uses then",
@@ -162,9 +147,6 @@ def _one_top(draft: Draft) -> Iterator[Finding]:
         for key, end in ends[1:]:
             if end != ends[0][1]:
                 yield Finding(
-                    "error",
-                    "uplink-top-differs",
-                    draft.name,
                     key,
                     None,
                     f"ends in {what} {end or 'none'} and {ends[0][0]} in {ends[0][1] or 'none'}; one attachment serves"
@@ -191,23 +173,19 @@ def _attachment_meets_uplink(draft: Draft) -> Iterator[Finding]:
         ports = {group.bridge_port(segment), *(group.bond.ports if group.bond else ())}
         if key == "master" and wanted in ports:
             yield Finding(
-                "error",
-                "uplink-port-master",
-                draft.name,
                 "attachment.master",
                 wanted,
                 f"is a port of the bridge or bond that {where} makes, which takes all its traffic",
                 f"Write {offered}" if group.bridge is None else "Use type bridge, or leave the bridge out",
+                code="uplink-port-master",
             )
         else:
             yield Finding(
-                "error",
-                "uplink-not-attached",
-                draft.name,
                 f"attachment.{_written(draft.attachment, key)}",
                 wanted,
                 f"is not what {where} makes ({offered or 'nothing of that kind'})",
                 f"Write {offered}, or rename it in the uplink" if offered else "Correct the uplink or attachment.type",
+                code="uplink-not-attached",
             )
         # One sentence for each group would say the same again.
         return
@@ -229,13 +207,7 @@ def _one_tag(draft: Draft) -> Iterator[Finding]:
         if tag and tags and draft.attachment is not None:
             where, remedy = tagging_key(draft.attachment)
             yield Finding(
-                "error",
-                "uplink-double-tag",
-                draft.name,
-                where,
-                tags[0],
-                f"tags what {key}.vlan tags with {tag} again",
-                f"{remedy}, or remove the vlan layer",
+                where, tags[0], f"tags what {key}.vlan tags with {tag} again", f"{remedy}, or remove the vlan layer"
             )
             return
 
@@ -253,7 +225,7 @@ def tagging_key(attachment: AnyAttachment) -> tuple[str, str]:
             return "attachment.vlan", "Leave it out"
 
 
-@rule("uplink-bond-bridged")
+@rule("uplink-bond-bridged", severity="warning")
 def _bond_mode_bears_a_bridge(draft: Draft) -> Iterator[Finding]:
     """Under a bridge, a bond of modes 0, 3, 5, 6 loses frames: it sends one address from several ports, or rewrites it.
 
@@ -264,13 +236,7 @@ def _bond_mode_bears_a_bridge(draft: Draft) -> Iterator[Finding]:
         bridge = "bridge" if group.bridge else "ovsBridge" if group.ovs_bridge else None
         if bridge and group.bond and group.bond.mode in NOT_UNDER_A_BRIDGE:
             yield Finding(
-                "warning",
-                "uplink-bond-bridged",
-                draft.name,
-                f"{key}.bond.mode",
-                group.bond.mode,
-                f"does not go with {bridge} upon it: {LOSES}",
-                BRIDGED_REMEDY,
+                f"{key}.bond.mode", group.bond.mode, f"does not go with {bridge} upon it: {LOSES}", BRIDGED_REMEDY
             )
 
 
@@ -279,7 +245,7 @@ BRIDGED_REMEDY = "Use active-backup, 802.3ad or balance-xor, or an attachment of
 NOT_UNDER_A_BRIDGE = {"balance-rr", "broadcast", "balance-tlb", "balance-alb"}
 
 
-@rule("uplink-bond-option-unused")
+@rule("uplink-bond-option-unused", severity="warning")
 def _bond_options_do_something(draft: Draft) -> Iterator[Finding]:
     """An option of another bond mode is written to the nodes and does nothing there."""
     for key, group, _ in _groups(draft):
@@ -289,9 +255,6 @@ def _bond_options_do_something(draft: Draft) -> Iterator[Finding]:
             modes = UNUSED_ELSEWHERE.get(name)
             if modes and group.bond.mode not in modes:
                 yield Finding(
-                    "warning",
-                    "uplink-bond-option-unused",
-                    draft.name,
                     f"{key}.bond.options.{name}",
                     value,
                     f"does nothing in mode {group.bond.mode}",
@@ -310,9 +273,6 @@ def _trunk_passes(draft: Draft) -> Iterator[Finding]:
             continue
         if missing:
             yield Finding(
-                "error",
-                "uplink-trunk",
-                draft.name,
                 f"{key}.bridge.trunk",
                 list(trunk),
                 f"lets VLAN {missing[0]} of the attachment not pass",
@@ -320,9 +280,6 @@ def _trunk_passes(draft: Draft) -> Iterator[Finding]:
             )
         elif not tags:
             yield Finding(
-                "error",
-                "uplink-trunk",
-                draft.name,
                 f"{key}.bridge.trunk",
                 list(trunk),
                 "lets only tagged frames pass, and the attachment sends untagged ones",
@@ -330,7 +287,7 @@ def _trunk_passes(draft: Draft) -> Iterator[Finding]:
             )
 
 
-@rule("uplink-untagged")
+@rule("uplink-untagged", severity="warning")
 def _somebody_tags(draft: Draft) -> Iterator[Finding]:
     """Where the segment has a VLAN and nothing on the node tags, the switch must."""
     if _tags(draft):
@@ -338,9 +295,6 @@ def _somebody_tags(draft: Draft) -> Iterator[Finding]:
     for key, group, segment in _groups(draft):
         if segment.vlan and group.vlan is None:
             yield Finding(
-                "warning",
-                "uplink-untagged",
-                draft.name,
                 key,
                 None,
                 f"sends untagged frames, and segment.vlan is {segment.vlan}; right only where the switch ports of these"
@@ -358,19 +312,10 @@ def _mtu_fits(draft: Draft) -> Iterator[Finding]:
         # Where the uplink says nothing, it is the segment's, and mtu-above-segment's matter.
         if group.mtu and wanted and wanted > group.mtu:
             yield Finding(
-                "error",
-                "uplink-mtu",
-                draft.name,
-                f"{key}.mtu",
-                group.mtu,
-                f"is below the {wanted} of the pods",
-                "Leave it out to use the segment's",
+                f"{key}.mtu", group.mtu, f"is below the {wanted} of the pods", "Leave it out to use the segment's"
             )
         if group.base_mtu and mtu and group.base_mtu < mtu and group.mtu is None:
             yield Finding(
-                "error",
-                "uplink-mtu",
-                draft.name,
                 f"{key}.baseMtu",
                 group.base_mtu,
                 f"is below the {mtu} of what stands upon it; the kernel refuses it",
@@ -385,7 +330,7 @@ def covers_control_plane(selector: Mapping[str, str]) -> bool | None:
     return False if selector.keys() & _NOT_CONTROL_PLANE else None
 
 
-@rule("uplink-control-plane")
+@rule("uplink-control-plane", severity="warning")
 def _control_plane_covered(draft: Draft) -> Iterator[Finding]:
     """The sync controllers of cross-cluster migration run on control-plane nodes, unless `spec.infra` says otherwise.
 
@@ -397,9 +342,6 @@ def _control_plane_covered(draft: Draft) -> Iterator[Finding]:
         return
     remedy = "Add a group for node-role.kubernetes.io/control-plane, or waive this where they run elsewhere"
     yield Finding(
-        "warning",
-        "uplink-control-plane",
-        draft.name,
         "uplink",
         None,
         "has no group for control-plane nodes, where the sync controllers of cross-cluster migration run unless"
@@ -414,20 +356,9 @@ def _default_route_spared(draft: Draft) -> Iterator[Finding]:
     nic = draft.cluster.default_route_interface if draft.cluster else None
     for key, group, segment in _groups(draft):
         if nic in uses(group, segment) and nic != group.vlan_base:
-            yield Finding(
-                "error",
-                "uplink-default-route",
-                draft.name,
-                f"{key}.{_naming(group, nic)}",
-                nic,
-                "is the NIC of the default route",
-                "Use another NIC",
-            )
+            yield Finding(f"{key}.{_naming(group, nic)}", nic, "is the NIC of the default route", "Use another NIC")
     if nic is not None and nic == getattr(draft.attachment, "master", None):
         yield Finding(
-            "error",
-            "uplink-default-route",
-            draft.name,
             "attachment.master",
             nic,
             "is the NIC of the default route: migrations would starve the cluster's own traffic",
@@ -442,7 +373,7 @@ def _naming(group: NodeGroup, nic: str | None) -> str:
     return "bridge.port" if group.bridge else "ovsBridge.port"
 
 
-@rule("default-route-shared")
+@rule("default-route-shared", severity="warning")
 def _default_route_shared(draft: Draft) -> Iterator[Finding]:
     """A VLAN on what carries the default route works, and shares it: Red Hat's documents advise against it."""
     nic = draft.cluster.default_route_interface if draft.cluster else None
@@ -461,15 +392,13 @@ def _default_route_shared(draft: Draft) -> Iterator[Finding]:
         ]
         if group.localnet and group.mapped_bridge == nic:
             rule_, remedy = f"has the default route: {OVN_SHARES}", f"{SHARED_REMEDY}; or map it to another bridge"
-            yield Finding("warning", "default-route-shared", draft.name, f"{key}.localnet.bridge", nic, rule_, remedy)
+            yield Finding(f"{key}.localnet.bridge", nic, rule_, remedy)
     end = None if draft.attachment is None else attached_to(draft.attachment)
     if end is not None and not found and end[1] != nic and end[1].rpartition(".")[0] in {nic, carrier}:
         found = [(f"attachment.{end[0]}", end[1])]
     for key, name in found:
         base = name if name in {nic, carrier} else name.rpartition(".")[0]
-        yield Finding(
-            "warning", "default-route-shared", draft.name, key, name, shares(base, nic, itself=name), SHARED_REMEDY
-        )
+        yield Finding(key, name, shares(base, nic, itself=name), SHARED_REMEDY)
 
 
 OVN_SHARES = "OVN shares that bridge between the cluster's own traffic and migrations, which works, and slows both"

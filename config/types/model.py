@@ -1,7 +1,7 @@
 """The base of every model, and how a broken rule becomes a finding.
 
 A model forbids unknown keys, coerces nothing (`"5"` is not 5) and is immutable. What must hold between several keys of
-one model stands in its method `rules`, which yields `Broken`; all of them are reported together.
+one model stands in its method `rules`, which yields findings; all of them are reported together.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from __future__ import annotations
 import difflib
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeVar, cast
 
 from pydantic import (
     BaseModel,
@@ -30,26 +29,7 @@ from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails, PydanticCu
 from config.finding import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """A rule that does not hold inside one model: at which key, the rule, the remedy."""
-
-    code: str
-    key: str
-    value: object
-    rule: str
-    remedy: str
-
-
-class Refusal(NamedTuple):
-    """Why a key, or a type, that others know has no place here: the rule completes "<key> <value> …"."""
-
-    code: str
-    rule: str
-    remedy: str
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 class Model(BaseModel):
@@ -65,10 +45,10 @@ class Model(BaseModel):
         arbitrary_types_allowed=True,
     )
 
-    refusals: ClassVar[Mapping[str, Refusal]] = {}
-    """Keys that are refused with a reason of their own, rather than as unknown ones."""
+    refusals: ClassVar[tuple[Finding, ...]] = ()
+    """What is said of keys, or types, that others know and that have no place here; any other is unknown."""
 
-    def rules(self) -> Iterator[Broken]:
+    def rules(self) -> Iterator[Finding]:
         """Yield what does not hold between the keys of this model."""
         yield from ()
 
@@ -85,7 +65,7 @@ def refuse(code: str, rule: str, remedy: str) -> NoReturn:
     raise _custom_error(code, rule, remedy)
 
 
-def _details(broken: Broken) -> InitErrorDetails:
+def _details(broken: Finding) -> InitErrorDetails:
     error = _custom_error(broken.code, broken.rule, broken.remedy)
     return InitErrorDetails(type=error, loc=(broken.key,), input=broken.value)
 
@@ -167,31 +147,31 @@ def _finding(model: type[BaseModel], details: ErrorDetails, *, stack: str, key: 
     keys, owner = _path(model, details["loc"])
     path = ".".join((key, *keys)).replace(".[", "[")
     value = details["input"]
-    if details["type"] == "rule":
-        return Finding("error", context["code"], stack, path, value, context["rule"], context["remedy"])
-    if details["type"] == "union_tag_not_found":
-        return Finding("error", "key-missing", stack, f"{path}.type", None, "is required", "Add it")
     # A union is a root model: its refusals are types.
-    refusals: Mapping[str, Refusal] = getattr(owner, "refusals", {})
-    if details["type"] == "union_tag_invalid":
-        if refusal := refusals.get(context["tag"]):
-            return Finding("error", refusal.code, stack, f"{path}.type", context["tag"], refusal.rule, refusal.remedy)
-        rule, remedy = "is not a type that is known here", f"Choose {context['expected_tags']}"
-        return Finding("error", "type-unknown", stack, f"{path}.type", context["tag"], rule, remedy)
-    if details["type"] == "missing":
-        return Finding("error", "key-missing", stack, path, None, "is required", "Add it")
-    if details["type"] == "extra_forbidden":
-        if refusal := refusals.get(keys[-1]):
-            return Finding("error", refusal.code, stack, path, value, refusal.rule, refusal.remedy)
-        known = _keys_of(owner)
-        near = difflib.get_close_matches(str(keys[-1]), known, n=1)
-        hint = f"Did you mean {near[0]}? " if near else ""
-        kind = _type_of(owner)
-        return Finding(
-            "error", "key-unknown", stack, path, value, f"is not a key of {kind}", f"{hint}Its keys: {', '.join(known)}"
-        )
-    rule, remedy = _plain(details["type"], context)
-    return Finding("error", f"value-{details['type'].replace('_', '-')}", stack, path, value, rule, remedy)
+    refusals = {each.key: each for each in getattr(owner, "refusals", ())}
+    match details["type"]:
+        case "rule":
+            found = Finding(path, value, context["rule"], context["remedy"], code=context["code"])
+        case "union_tag_not_found":
+            found = Finding(f"{path}.type", None, "is required", "Add it", code="key-missing")
+        case "union_tag_invalid" if refused := refusals.get(context["tag"]):
+            found = replace(refused, key=f"{path}.type", value=context["tag"])
+        case "union_tag_invalid":
+            rule, remedy = "is not a type that is known here", f"Choose {context['expected_tags']}"
+            found = Finding(f"{path}.type", context["tag"], rule, remedy, code="type-unknown")
+        case "missing":
+            found = Finding(path, None, "is required", "Add it", code="key-missing")
+        case "extra_forbidden" if refused := refusals.get(keys[-1]):
+            found = replace(refused, key=path, value=value)
+        case "extra_forbidden":
+            known = _keys_of(owner)
+            near = difflib.get_close_matches(str(keys[-1]), known, n=1)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            rule, remedy = f"is not a key of {_type_of(owner)}", f"{hint}Its keys: {', '.join(known)}"
+            found = Finding(path, value, rule, remedy, code="key-unknown")
+        case kind:
+            found = Finding(path, value, *_plain(kind, context), code=f"value-{kind.replace('_', '-')}")
+    return replace(found, stack=stack)
 
 
 PLAIN: dict[str, tuple[str, str]] = {

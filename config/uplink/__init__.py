@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
-from config.types.model import Broken, Model, refuse
+from config.finding import Finding
+from config.types.model import Model, refuse
 from config.types.names import DnsLabel, InterfaceName, Mtu, VlanId
 from config.uplink.bond_options import BondOptions
 
@@ -74,15 +75,17 @@ class Bond(Model):
     options: BondOptions = Field(default_factory=BondOptions)
     """Options of the bonding driver, by nmstate's names, such as miimon: 100 (milliseconds)."""
 
-    def rules(self) -> Iterator[Broken]:
+    def rules(self) -> Iterator[Finding]:
         """A NIC is a port once, a bond is no port of itself, and its options go with its mode."""
         for broken in self.options.broken(self.mode, self.ports):
             yield replace(broken, key=f"options.{broken.key}")
         for index, port in enumerate(self.ports):
             if port in self.ports[:index]:
-                yield Broken("uplink-port-twice", f"ports[{index}]", port, "is a port already", "Name each NIC once")
+                yield Finding(
+                    f"ports[{index}]", port, "is a port already", "Name each NIC once", code="uplink-port-twice"
+                )
             if port == self.name:
-                yield Broken("uplink-port-self", f"ports[{index}]", port, "is the bond itself", "Name its NICs")
+                yield Finding(f"ports[{index}]", port, "is the bond itself", "Name its NICs", code="uplink-port-self")
 
 
 class Vlan(Model):
@@ -117,15 +120,15 @@ class OvsBridge(Model):
     port: InterfaceName | None = None
     """Its port; the VLAN interface or the bond when left out."""
 
-    def rules(self) -> Iterator[Broken]:
+    def rules(self) -> Iterator[Finding]:
         """The bridges of OVN-Kubernetes are not to be made here, nor removed."""
         if self.name in _OVN_OWN:
-            yield Broken(
-                "uplink-ovn-bridge",
+            yield Finding(
                 "name",
                 self.name,
                 "belongs to OVN-Kubernetes",
                 "Choose another name, such as br-mig",
+                code="uplink-ovn-bridge",
             )
 
 
@@ -209,40 +212,40 @@ class NodeGroup(Model):
             return None
         return self.localnet.bridge or (self.ovs_bridge.name if self.ovs_bridge else None)
 
-    def rules(self) -> Iterator[Broken]:
+    def rules(self) -> Iterator[Finding]:
         """What must hold between the layers of one group."""
         if self.bridge and self.ovs_bridge:
-            yield Broken(
-                "uplink-two-bridges",
+            yield Finding(
                 "ovsBridge",
                 self.ovs_bridge.name,
                 f"stands beside bridge {self.bridge.name}",
                 "Keep one",
+                code="uplink-two-bridges",
             )
         if self.vlan and self.vlan_base is None:
-            yield Broken(
-                "uplink-base-missing",
+            yield Finding(
                 "vlan.baseInterface",
                 None,
                 "is required without a bond",
                 "Name the NIC, such as eth1",
+                code="uplink-base-missing",
             )
         for key, bridge in (("bridge", self.bridge), ("ovsBridge", self.ovs_bridge)):
             if bridge and not (bridge.port or self.bond or self.vlan):
-                yield Broken(
-                    "uplink-base-missing",
+                yield Finding(
                     f"{key}.port",
                     None,
                     "is required without a bond or vlan",
                     "Name the NIC, such as eth1",
+                    code="uplink-base-missing",
                 )
         if self.localnet and self.mapped_bridge is None:
-            yield Broken(
-                "uplink-localnet-bridge",
+            yield Finding(
                 "localnet.bridge",
                 None,
                 "is required without an ovsBridge",
                 "Name the bridge that leads to the segment",
+                code="uplink-localnet-bridge",
             )
         ports = set(self.bond.ports) if self.bond else set()
         for key, value in (
@@ -251,20 +254,20 @@ class NodeGroup(Model):
             ("ovsBridge.port", self.ovs_bridge and self.ovs_bridge.port),
         ):
             if value in ports and self.bond:
-                yield Broken(
-                    "uplink-port-shared",
+                yield Finding(
                     key,
                     value,
                     f"is a port of bond {self.bond.name}, which takes all its traffic",
                     "Leave it out to use the bond",
+                    code="uplink-port-shared",
                 )
         if self.mtu and self.base_mtu and self.base_mtu < self.mtu:
-            yield Broken(
-                "uplink-base-mtu",
+            yield Finding(
                 "baseMtu",
                 self.base_mtu,
                 f"is below mtu {self.mtu}; the kernel refuses it",
                 "Raise it",
+                code="uplink-base-mtu",
             )
 
 
@@ -284,7 +287,7 @@ class Uplink(NodeGroup):
         """All groups, in the order of the file."""
         return self.node_groups or (self,)
 
-    def rules(self) -> Iterator[Broken]:
+    def rules(self) -> Iterator[Finding]:
         """Either one group or several, each of them with layers, a name and a selector of its own."""
         yield from super().rules()
         if self.node_groups is None:
@@ -292,40 +295,42 @@ class Uplink(NodeGroup):
             return
         given = self.model_fields_set - {"node_groups", "wait_seconds"}
         if own := sorted(str(type(self).model_fields[name].alias) for name in given):
-            yield Broken(
-                "uplink-groups-mixed",
+            yield Finding(
                 "nodeGroups",
                 None,
                 f"stands beside keys of a single group ({', '.join(own)})",
                 "Move them into the groups",
+                code="uplink-groups-mixed",
             )
         for index, group in enumerate(self.node_groups):
             key, before = f"nodeGroups[{index}]", self.node_groups[:index]
             yield from _empty(group, f"{key}.")
             if group.name is None:
-                yield Broken("uplink-group-name", f"{key}.name", None, "is required", "Add it, such as workers")
+                yield Finding(f"{key}.name", None, "is required", "Add it, such as workers", code="uplink-group-name")
             elif any(group.name == other.name for other in before):
-                yield Broken("uplink-group-name", f"{key}.name", group.name, "is another group's too", "Rename one")
+                yield Finding(
+                    f"{key}.name", group.name, "is another group's too", "Rename one", code="uplink-group-name"
+                )
             for other in before:
                 one, two = group.node_selector.items(), other.node_selector.items()
                 if one <= two or two <= one:
-                    yield Broken(
-                        "uplink-selector-same",
+                    yield Finding(
                         f"{key}.nodeSelector",
                         group.node_selector,
                         f"selects nodes of group {other.name} too; two policies would fight over them",
                         "Select other nodes, or merge the groups",
+                        code="uplink-selector-same",
                     )
 
 
-def _empty(group: NodeGroup, within: str) -> Iterator[Broken]:
+def _empty(group: NodeGroup, within: str) -> Iterator[Finding]:
     if not group.has_layers:
-        yield Broken(
-            "uplink-empty",
+        yield Finding(
             f"{within}vlan",
             None,
             "is not there, nor is bond, bridge, ovsBridge or localnet: the uplink makes nothing",
             "Add one, such as vlan: {baseInterface: eth1}, or remove uplink",
+            code="uplink-empty",
         )
 
 

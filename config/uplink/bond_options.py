@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from config.types.model import Broken, Model, refuse
+from config.finding import Finding
+from config.types.model import Model, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -221,7 +222,7 @@ class BondOptions(Model):
         """Return the options as they were written."""
         return self.model_dump(exclude_unset=True, by_alias=True)
 
-    def broken(self, mode: str, ports: tuple[str, ...]) -> Iterator[Broken]:
+    def broken(self, mode: str, ports: tuple[str, ...]) -> Iterator[Finding]:
         """Yield what nmstate or the kernel refuses of these options in a mode."""
         written = self.written()
         yield from self._of_monitoring(mode)
@@ -230,67 +231,69 @@ class BondOptions(Model):
                 yield _elsewhere(name, written[name], mode, f"Leave it out, or use {' or '.join(modes)}")
         if self.primary is not None and self.primary not in ports:
             named = ", ".join(ports)
-            yield Broken("uplink-bond-options", "primary", self.primary, "is not a port of the bond", f"Choose {named}")
+            yield Finding(
+                "primary", self.primary, "is not a port of the bond", f"Choose {named}", code="uplink-bond-options"
+            )
         slb = next((name for name in ("balance_slb", "balance-slb") if _truth(written.get(name))), None)
         if slb and not (mode == "balance-xor" and self.xmit_hash_policy in {"vlan+srcmac", 5, "5"}):
-            yield Broken(
-                "uplink-bond-options",
+            yield Finding(
                 slb,
                 written[slb],
                 "needs mode balance-xor and xmit_hash_policy vlan+srcmac",
                 "Set both, or leave it out",
+                code="uplink-bond-options",
             )
         if {"balance_slb", "balance-slb"} <= written.keys():
-            yield Broken(
-                "uplink-bond-options", "balance-slb", written["balance-slb"], "is there twice", "Keep balance_slb"
+            yield Finding(
+                "balance-slb", written["balance-slb"], "is there twice", "Keep balance_slb", code="uplink-bond-options"
             )
 
-    def _of_monitoring(self, mode: str) -> Iterator[Broken]:
+    def _of_monitoring(self, mode: str) -> Iterator[Finding]:
         """Yield what is refused of the options by which the links are watched."""
         written, arp = self.written(), _number(self.arp_interval) or 0
         if _number(self.miimon) and arp:
-            yield Broken(
-                "uplink-bond-options",
+            yield Finding(
                 "arp_interval",
                 self.arp_interval,
                 f"and miimon {self.miimon} exclude each other",
                 "Keep one of the two",
+                code="uplink-bond-options",
             )
         for name, value in (("arp_interval", arp), ("arp_missed_max", self.arp_missed_max)):
             if value and mode in _WITHOUT_ARP:
                 yield _elsewhere(name, written[name], mode, "miimon: 100 does it in every mode")
         elsewhere = mode in _WITHOUT_ARP or _number(self.miimon)
         if arp and not elsewhere and not (self.arp_ip_target or self.ns_ip6_target):
-            yield Broken(
-                "uplink-bond-options",
+            yield Finding(
                 "arp_interval",
                 self.arp_interval,
                 "has nobody to probe",
                 "Add arp_ip_target or ns_ip6_target, or use miimon: 100",
+                code="uplink-bond-options",
             )
         if "miimon" in written and _number(self.miimon) == 0:
             for name in ("updelay", "downdelay"):
                 if _number(written.get(name)):
-                    yield Broken("uplink-bond-options", name, written[name], "needs miimon", "Set miimon: 100")
+                    yield Finding(name, written[name], "needs miimon", "Set miimon: 100", code="uplink-bond-options")
         sent, advertised = _number(self.num_grat_arp), _number(self.num_unsol_na)
         if sent is not None and advertised is not None and sent != advertised:
-            yield Broken(
-                "uplink-bond-options",
+            yield Finding(
                 "num_unsol_na",
                 self.num_unsol_na,
                 f"and num_grat_arp {self.num_grat_arp} are one setting",
                 "Keep one of the two",
+                code="uplink-bond-options",
             )
         for name in ("arp_ip_target", "ns_ip6_target"):
             if written.get(name) and not arp:
-                yield Broken(
-                    "uplink-bond-options",
+                yield Finding(
                     name,
                     written[name],
                     "is probed only with an arp_interval",
                     "Add arp_interval: 100",
+                    code="uplink-bond-options",
                 )
 
 
-def _elsewhere(name: str, value: object, mode: str, remedy: str) -> Broken:
-    return Broken("uplink-bond-options", name, value, f"is refused in mode {mode}", remedy)
+def _elsewhere(name: str, value: object, mode: str, remedy: str) -> Finding:
+    return Finding(name, value, f"is refused in mode {mode}", remedy, code="uplink-bond-options")

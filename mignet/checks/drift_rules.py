@@ -131,7 +131,7 @@ class Seen:
 
     def finding(self, severity: Severity, code: str, key: str, sentence: str, remedy: str) -> Finding:
         """Make a finding about an object of this stack's cluster."""
-        return Finding(severity, code, self.stack.name, key, None, sentence, remedy)
+        return Finding(key, None, sentence, remedy, code=code, severity=severity, stack=self.stack.name)
 
 
 @rule("field-changed")
@@ -141,11 +141,9 @@ def field_changed(seen: Seen) -> Iterator[Finding]:
         if _code(each) == "field-changed":
             if each.same_meaning:
                 sentence = f"{each.path} means what is declared, in another form{_by(each)}"
-                yield seen.finding("warning", "field-changed", change.key, sentence, _mend(each, _FIX))
+                yield Finding(change.key, None, sentence, _mend(each, _FIX), severity="warning")
             else:
-                yield seen.finding(
-                    "error", "field-changed", change.key, f"{_is_not(each)}{_by(each)}", _mend(each, _FIX)
-                )
+                yield Finding(change.key, None, f"{_is_not(each)}{_by(each)}", _mend(each, _FIX))
 
 
 @rule("not-applied")
@@ -155,17 +153,17 @@ def not_applied(seen: Seen) -> Iterator[Finding]:
         if _code(each) == "not-applied":
             sentence = f"{_is_not(each)}: nobody touched it since it was applied at {each.by.time if each.by else '?'}"
             remedy = "Run mignet up, or put the stack file back"
-            yield seen.finding("error", "not-applied", change.key, sentence, remedy)
+            yield Finding(change.key, None, sentence, remedy)
 
 
-@rule("field-taken")
+@rule("field-taken", severity="warning")
 def field_taken(seen: Seen) -> Iterator[Finding]:
     """A field holds the right value and is not ours: somebody wrote it, and the next write of theirs changes it."""
     for change, each in seen.updates():
         if _code(each) == "field-taken":
             sentence = f"{each.path} is {shown(each.new)} as declared, and no longer ours{_by(each)}"
             remedy = _mend(each, "mignet drift --fix makes it ours again")
-            yield seen.finding("warning", "field-taken", change.key, sentence, remedy)
+            yield Finding(change.key, None, sentence, remedy)
 
 
 @rule("list-extended")
@@ -174,7 +172,7 @@ def list_extended(seen: Seen) -> Iterator[Finding]:
     for change, each in seen.updates():
         if _code(each) == "list-extended":
             sentence = f"{each.path} holds {shown(each.beyond)} beyond what is declared{_by(each)}"
-            yield seen.finding("error", "list-extended", change.key, sentence, _mend(each, _FIX))
+            yield Finding(change.key, None, sentence, _mend(each, _FIX))
 
 
 @rule("network-elsewhere")
@@ -188,7 +186,7 @@ def network_elsewhere(seen: Seen) -> Iterator[Finding]:
             remedy = "mignet drift --fix puts it back; every virt-handler restarts then, one after the other"
             remedy = _mend(each, remedy)
             sentence = f"{named}, not {each.new}{_by(each)}"
-            yield seen.finding("error", "network-elsewhere", change.key, sentence, remedy)
+            yield Finding(change.key, None, sentence, remedy)
 
 
 @rule("object-missing")
@@ -197,16 +195,16 @@ def object_missing(seen: Seen) -> Iterator[Finding]:
     for change in seen.changes:
         if change.operation == "create":
             sentence = "is declared and does not exist: it was deleted, or never applied"
-            yield seen.finding("error", "object-missing", change.key, sentence, "mignet drift --fix makes it")
+            yield Finding(change.key, None, sentence, "mignet drift --fix makes it")
 
 
-@rule("object-left-over")
+@rule("object-left-over", severity="warning")
 def object_left_over(seen: Seen) -> Iterator[Finding]:
     """An object carries this stack's labels, was made by us, and is not declared: of an older name, mostly."""
     for change in seen.changes:
         if change.operation == "delete":
             remedy = "mignet drift --fix --engine direct removes it; see first that no virt-handler is attached to it"
-            yield seen.finding("warning", "object-left-over", change.key, "is ours and no longer declared", remedy)
+            yield Finding(change.key, None, "is ours and no longer declared", remedy)
 
 
 @rule("object-recreated")
@@ -216,7 +214,7 @@ def object_recreated(seen: Seen) -> Iterator[Finding]:
         metadata = live["metadata"]
         if controller := controller_of(live):
             remedy = "Choose another name, as a repair would be written back"
-            yield seen.finding("error", "object-recreated", name_of(live), kept_by(controller), remedy)
+            yield Finding(name_of(live), None, kept_by(controller), remedy)
         elif made_by(live):
             first = min((writer for _, writer in owners(live)), key=lambda each: each.time, default=None)
             sentence = f"was made by {first or 'somebody who left no trace'}, not by this stack: recreated by hand"
@@ -227,7 +225,7 @@ def object_recreated(seen: Seen) -> Iterator[Finding]:
                 if live["kind"] == NETWORK_ATTACHMENT.kind
                 else f"See who made {metadata['name']}, delete it, and run mignet up"
             )
-            yield seen.finding("error", "object-recreated", name_of(live), sentence, remedy)
+            yield Finding(name_of(live), None, sentence, remedy)
 
 
 @rule("object-relabelled")
@@ -239,10 +237,10 @@ def object_relabelled(seen: Seen) -> Iterator[Finding]:
             by = writer_of(live, f"metadata.labels.{_INSTANCE}", ours=FIELD_MANAGER)
             sentence = f"says that it belongs to stack {other}{f': set by {by}' if by else ''}"
             remedy = f"Set its label {_INSTANCE} to {seen.stack.name}, or choose another name"
-            yield seen.finding("error", "object-relabelled", name_of(live), sentence, remedy)
+            yield Finding(name_of(live), None, sentence, remedy)
 
 
-@rule("object-extended")
+@rule("object-extended", severity="warning")
 def object_extended(seen: Seen) -> Iterator[Finding]:
     """Fields beyond the declared ones take effect as well: an apply leaves what another manager added."""
     for live in seen.whole_objects:
@@ -252,10 +250,10 @@ def object_extended(seen: Seen) -> Iterator[Finding]:
             if path.startswith("spec."):
                 sentence = f"{path} is {shown(value_at(live, path))}, which is not declared: set by {by}"
                 remedy = "Remove it by hand, as an apply does not; or declare it"
-                yield seen.finding("warning", "object-extended", name_of(live), sentence, remedy)
+                yield Finding(name_of(live), None, sentence, remedy)
 
 
-@rule("foreign-metadata")
+@rule("foreign-metadata", severity="info")
 def foreign_metadata(seen: Seen) -> Iterator[Finding]:
     """Labels, annotations and finalizers of others on an object of ours do no harm, and say who else works on it."""
     for live in seen.whole_objects:
@@ -266,10 +264,10 @@ def foreign_metadata(seen: Seen) -> Iterator[Finding]:
         for by, paths in by_writer.items():
             sentence = f"carries {', '.join(sorted(paths))}: set by {by}"
             remedy = "Nothing to do, unless nobody knows who that is"
-            yield seen.finding("info", "foreign-metadata", name_of(live), sentence, remedy)
+            yield Finding(name_of(live), None, sentence, remedy)
 
 
-@rule("field-co-owned")
+@rule("field-co-owned", severity="warning")
 def field_co_owned(seen: Seen) -> Iterator[Finding]:
     """Somebody else applies the same fields: as soon as the two declare different values, each undoes the other."""
     candidates = [live for live in seen.whole_objects if not _stranger(live, seen.stack)]
@@ -285,7 +283,7 @@ def field_co_owned(seen: Seen) -> Iterator[Finding]:
             sentence = f"{', '.join(sorted(paths))}: declared by {by}, too"
             back = next((each for each in writers_back(seen.stack, live) if each.by == by), None)
             remedy = back.remedy if back else f"Take it out of what {by.manager} applies, or out of the stack file"
-            yield seen.finding("warning", "field-co-owned", name_of(live), sentence, remedy)
+            yield Finding(name_of(live), None, sentence, remedy)
 
 
 @rule("operator-asleep")
@@ -313,7 +311,7 @@ def policy_degraded(seen: Seen) -> Iterator[Finding]:
             if said:
                 sentence = f"is Degraded: {' '.join('; '.join(said).split())}"
                 remedy = "Mend what it says; mignet verify looks further"
-                yield seen.finding("error", "policy-degraded", name_of(live), sentence, remedy)
+                yield Finding(name_of(live), None, sentence, remedy)
 
 
 def _code(each: FieldChange) -> str:

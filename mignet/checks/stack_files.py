@@ -48,11 +48,11 @@ def _unused_waivers(files: FleetFiles, found: Iterable[Finding]) -> Iterator[Fin
             ):
                 continue
             yield Finding(
-                "warning",
-                "waiver-unused",
-                stack.name,
                 f"waivers.{code}",
                 stack.waivers[code],
                 "waives what is not broken",
                 "Remove it, so that it hides nothing later",
+                code="waiver-unused",
+                severity="warning",
+                stack=stack.name,
             )

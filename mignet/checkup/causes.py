@@ -24,13 +24,11 @@ def not_started(found: Measured) -> Iterator[Finding]:
             by_reason.setdefault((end.stack, probe.stuck), []).append(end)
     for (stack, why), ends in by_reason.items():
         yield Finding(
-            "error",
-            "checkup-not-started",
-            stack,
             _nodes(ends),
             None,
             f"started no probe: {why}",
             "Mend what it says; an image from another registry is named by --image, other nodes by --nodes",
+            stack=stack,
         )
 
 
@@ -39,13 +37,11 @@ def no_attachment(found: Measured) -> Iterator[Finding]:
     """Without migration0, virt-handler migrates over the pod network, and says so to nobody."""
     for stack, ends in _by_stack(end for end, probe in found.probes.items() if not probe.attached):
         yield Finding(
-            "error",
-            "checkup-no-attachment",
-            stack,
             _nodes(ends),
             None,
             f"gave its pod no {INTERFACE}: multus did not attach it",
             "See that multus runs there, and what its log says",
+            stack=stack,
         )
 
 
@@ -55,13 +51,7 @@ def no_address(found: Measured) -> Iterator[Finding]:
     without = [end for end, probe in found.probes.items() if probe.attached and not probe.stuck and not probe.address]
     for stack, ends in _by_stack(without):
         yield Finding(
-            "error",
-            "checkup-no-address",
-            stack,
-            _nodes(ends),
-            None,
-            f"gave its pod {INTERFACE} without an address",
-            "See the attachment's ipam",
+            _nodes(ends), None, f"gave its pod {INTERFACE} without an address", "See the attachment's ipam", stack=stack
         )
 
 
@@ -72,13 +62,11 @@ def address_outside(found: Measured) -> Iterator[Finding]:
         stack = found.stacks[end.stack]
         if probe.address is not None and not any(probe.address in span for span in stack.spans):
             yield Finding(
-                "error",
-                "checkup-address-outside",
-                end.stack,
                 _nodes([end]),
                 str(probe.address),
                 f"was given to its probe, and is outside of this cluster's slice {' and '.join(map(str, stack.spans))}",
                 f"See what mignet drift {end.stack} says of the attachment",
+                stack=end.stack,
             )
 
 
@@ -95,13 +83,11 @@ def no_result(found: Measured) -> Iterator[Finding]:
             lost.setdefault((end.stack, probe.report.trouble), []).append(end)
     for (stack, why), ends in lost.items():
         yield Finding(
-            "error",
-            "checkup-no-result",
-            stack,
             _nodes(ends),
             None,
             f"measured nothing: {why}",
             "Run it again; with a longer --timeout on a busy cluster",
+            stack=stack,
         )
 
 
@@ -119,13 +105,11 @@ def address_duplicate(found: Measured) -> Iterator[Finding]:
             each.end for each in found.probes.values() if each.address == probe.address and each.turn == probe.turn
         ]
         yield Finding(
-            "error",
-            "checkup-address-duplicate",
-            end.stack,
             _nodes([end]),
             str(probe.address),
             f"is the address of {' and of '.join(holders)}",
             "Find that machine and give it another address; of two clusters, give each a slice of its own",
+            stack=end.stack,
             peer=next((each.stack for each in others if each.stack != end.stack), None),
         )
 
@@ -135,14 +119,12 @@ def link_down(found: Measured) -> Iterator[Finding]:
     """A NIC without a carrier reaches nobody."""
     for stack, ends in _by_stack(found.dark):
         yield Finding(
-            "error",
-            "checkup-link-down",
-            stack,
             _nodes(ends),
             None,
             f"{'reaches' if len(ends) == 1 else 'reach'} nobody, and the link is down: the cable, the switch's port, or"
             " the NIC",
             "See the cable and the port; on the node: ip link",
+            stack=stack,
         )
 
 
@@ -153,14 +135,12 @@ def node_alone(found: Measured) -> Iterator[Finding]:
         return
     for stack, ends in _by_stack(end for group in found.groups[1:] if len(group) == 1 for end in group):
         yield Finding(
-            "error",
-            "checkup-node-alone",
-            stack,
             _nodes(ends),
             None,
             f"{'reaches' if len(ends) == 1 else 'reach'} nobody, though the link is up: most likely another VLAN on the"
             " switch's port or on the uplink, or (behind a bridge) the cable",
             "Compare the port's VLAN, and the uplink of that node, with one that works",
+            stack=stack,
         )
 
 
@@ -177,14 +157,12 @@ def group_apart(found: Measured) -> Iterator[Finding]:
         whole = all(end in group for end in found.probes if end.stack in stacks)
         others = sorted({end.stack for end in found.groups[0]} - set(stacks))
         yield Finding(
-            "error",
-            "checkup-group-apart",
-            stacks[0],
             f"All nodes of {' and '.join(stacks)}" if whole else _nodes(ends, with_stack=len(stacks) > 1),
             None,
             f"reach only each other, and none of {len(found.groups[0])} others"
             f"{' (' + ', '.join(others) + ')' if others else ''}: another VLAN, or no way between two switches",
             "Compare the VLANs of the switches' ports, and of the trunk between them",
+            stack=stacks[0],
             peer=others[0] if others else stacks[1] if len(stacks) > 1 else None,
         )
 
@@ -196,14 +174,12 @@ def nobody(found: Measured) -> Iterator[Finding]:
         ends = sorted(end for group in found.groups for end in group)
         stacks = sorted({end.stack for end in ends})
         yield Finding(
-            "error",
-            "checkup-nobody",
-            stacks[0],
             _nodes(ends, with_stack=len(stacks) > 1),
             None,
             "do not reach each other at all, though their links are up: the VLAN is not on the switch, or the switch"
             " (or hypervisor) drops frames of MAC addresses that it does not know",
             "See that the VLAN is on all ports, and that MAC changes and promiscuous mode are allowed there",
+            stack=stacks[0],
             peer=stacks[1] if len(stacks) > 1 else None,
         )
 
@@ -330,7 +306,7 @@ def _finding(code: str, each: Blame, what: str, cause: str, remedy: str) -> Find
     stack = one.stack
     peers = [end.stack for way in each.ways for end in (way.source, way.target) if end.stack != stack]
     peer = peers[0] if each.what in {"between", "pair"} and peers else None
-    return Finding("error", code, stack, key, None, f"{what}{pair}: {cause}", remedy, peer=peer)
+    return Finding(key, None, f"{what}{pair}: {cause}", remedy, code=code, stack=stack, peer=peer)
 
 
 def _named(end: End, other: End) -> str:

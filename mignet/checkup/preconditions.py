@@ -132,9 +132,6 @@ def network_there(site: Site) -> Iterator[Finding]:
     namespace = stack.cluster.namespace
     if site.seen.one(NETWORK_ATTACHMENT, stack.network, namespace) is None:
         yield Finding(
-            "error",
-            "checkup-no-network",
-            stack.name,
             f"NetworkAttachmentDefinition {namespace}/{stack.network}",
             None,
             "does not exist, so that nothing can be attached to it",
@@ -147,9 +144,6 @@ def own_addresses(site: Site) -> Iterator[Finding]:
     """Static addresses stand in the attachment: every pod has the same, and a probe would take a virt-handler's."""
     if isinstance(site.stack.attachment.ipam, Static):
         yield Finding(
-            "error",
-            "checkup-static",
-            site.stack.name,
             "attachment.ipam",
             "static",
             "gives every pod the same addresses, so that a probe would have those of a virt-handler",
@@ -167,20 +161,17 @@ def nodes_there(site: Site) -> Iterator[Finding]:
     if site.chosen:
         # Patterns may be about nodes of another cluster.
         rule_ = f"chooses none of its {count} nodes that run virtual machines or a sync controller"
-        yield Finding("warning", "checkup-no-nodes", site.stack.name, "--nodes", " ".join(site.chosen), rule_, remedy)
+        yield Finding("--nodes", " ".join(site.chosen), rule_, remedy, severity="warning")
     else:
         rule_ = f"has the label kubevirt.io/schedulable=true on none of {count} nodes"
-        yield Finding("error", "checkup-no-nodes", site.stack.name, "Node", None, rule_, remedy)
+        yield Finding("Node", None, rule_, remedy)
 
 
-@rule("checkup-node-away")
+@rule("checkup-node-away", severity="warning")
 def node_away(site: Site) -> Iterator[Finding]:
     """On a node whose kubelet does not answer, no pod starts; nothing is said of its way."""
     if site.away:
         yield Finding(
-            "warning",
-            "checkup-node-away",
-            site.stack.name,
             Subject(f"Node {few(site.away)}", kind="Node", nodes=site.away),
             None,
             "is not Ready and was left out" if len(site.away) == 1 else "are not Ready and were left out",
@@ -193,9 +184,6 @@ def room_there(site: Site) -> Iterator[Finding]:
     """Each probe needs an address of the slice; the last ones belong to the pods that migrate."""
     if site.nodes and site.room == 0:
         yield Finding(
-            "error",
-            "checkup-no-room",
-            site.stack.name,
             "slice",
             ", ".join(map(str, site.stack.spans)),
             "has no address to spare: what is free is for the pods that migrate",

@@ -115,12 +115,14 @@ def _unread(stack: Stack, judged: Judged) -> Iterator[Finding]:
 
 def _too_many(stack: str, why: str) -> Finding:
     remedy = "Name fewer nodes or stacks with --nodes and --select, or give the stack more addresses: mignet allocate"
-    return Finding("error", "checkup-too-many", stack, "checkup", None, why, remedy)
+    return Finding("checkup", None, why, remedy, code="checkup-too-many", stack=stack)
 
 
 def _alone(stack: str) -> Finding:
     remedy = "Name more nodes, or another stack"
-    return Finding("error", "checkup-alone", stack, "Node", None, "has nobody to reach: one at most is chosen", remedy)
+    return Finding(
+        "Node", None, "has nobody to reach: one at most is chosen", remedy, code="checkup-alone", stack=stack
+    )
 
 
 def manifests(plan: Plan, asked: Asked) -> Iterator[Object]:
@@ -327,13 +329,12 @@ async def _remove(crews: Mapping[str, Crew], course: Course) -> list[Finding]:
 
 def _left_behind(crew: Crew, why: str) -> Finding:
     return Finding(
-        "error",
-        "checkup-left-behind",
-        crew.stack.name,
         f"Job {crew.namespace}/{crew.job} with {len(crew.probes)} pods",
         None,
         f"could not be removed: {why}; the cluster removes it by itself within {crew.asked.deadline} s of its creation",
         f"To remove it now: {crew.command}",
+        code="checkup-left-behind",
+        stack=crew.stack.name,
     )
 
 

@@ -66,7 +66,7 @@ def release(
     if not yes:
         if not sys.stdin.isatty():
             rule, remedy = "asks before it changes anything", "Say --yes where nobody can answer"
-            raise ConfigError([Finding("error", "usage", "mignet", "release", None, rule, remedy)])
+            raise ConfigError([Finding("release", None, rule, remedy, code="usage", stack="mignet")])
         if not agrees("release?"):
             typer.echo(UNCHANGED)
             raise typer.Exit(DECLINED)

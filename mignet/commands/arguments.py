@@ -165,7 +165,7 @@ def agrees(question: str) -> bool:
 
 def mistake(key: str, rule: str, remedy: str) -> NoReturn:
     """Refuse a command line. Raises ConfigError."""
-    raise ConfigError([Finding("error", "usage", "mignet", key, None, rule, remedy)])
+    raise ConfigError([Finding(key, None, rule, remedy, code="usage", stack="mignet")])
 
 
 def _named(names: Sequence[str], known: Sequence[str]) -> list[str]:

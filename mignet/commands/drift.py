@@ -235,4 +235,4 @@ def _errors(report: Report) -> list[Finding]:
     ):
         return []
     sentences = [line.removeprefix(f"{report.stack}: ") for line in report.error.splitlines()]
-    return [Finding("error", "run-failed", report.stack, "cluster", None, each, "") for each in sentences]
+    return [Finding("cluster", None, each, "", code="run-failed", stack=report.stack) for each in sentences]

@@ -129,7 +129,7 @@ def init(
         raise stack_files.exists(project, stack)
     if not from_cluster and master is None:
         rule, remedy = "is required", "Name the NIC, or say --from-cluster to see which ones there are"
-        raise ConfigError([Finding("error", "usage", "mignet", "--master", None, rule, remedy)])
+        raise ConfigError([Finding("--master", None, rule, remedy, code="usage", stack="mignet")])
     wanted = work.Wanted(context, kubeconfig, namespace, master, nodes)
     seen, nic = work.Seen(), None
     if from_cluster:

@@ -132,13 +132,12 @@ def _unreachable(stacks: Iterable[Stack]) -> Iterator[Finding]:
         path = stack.cluster.kubeconfig
         if path is not None and path != f"{MOUNT}/kubeconfig":
             yield Finding(
-                "error",
-                "export-kubeconfig",
-                stack.name,
                 "cluster.kubeconfig",
                 path,
                 "is a file of this machine, which the operator's workspace does not have",
                 f"Leave it out, so that $KUBECONFIG counts: the Secret is mounted at {MOUNT}",
+                code="export-kubeconfig",
+                stack=stack.name,
             )
 
 
@@ -147,11 +146,10 @@ def _ambiguous(stacks: Iterable[Stack]) -> Iterator[Finding]:
     for stack in stacks:
         if names[_name(stack)] > 1:
             yield Finding(
-                "error",
-                "export-name",
-                stack.name,
                 "stack",
                 stack.name,
                 f"becomes the object {_name(stack)}, as another stack does",
                 "Rename one with pulumi stack rename",
+                code="export-name",
+                stack=stack.name,
             )

@@ -185,4 +185,6 @@ def _finding(each: Mapping[str, Any]) -> Finding:
     if severity not in {"error", "warning", "info"}:
         raise ValueError(severity)
     code, stack, key, rule, remedy = (str(each[part]) for part in ("code", "stack", "key", "rule", "remedy"))
-    return Finding(severity, code, stack, key, None, rule, remedy, each["waived"], each["peer"])
+    return Finding(
+        key, None, rule, remedy, code=code, severity=severity, stack=stack, waived=each["waived"], peer=each["peer"]
+    )

@@ -81,7 +81,7 @@ def exists(project: Project, stack: str) -> ConfigError:
     """Return the error that a stack has a file already."""
     name = project.stack_file(stack).name
     rule, remedy = "exists, and is never overwritten", "Edit it, or choose another name for the stack"
-    return ConfigError([Finding("error", "stack-file-exists", stack, name, None, rule, remedy)])
+    return ConfigError([Finding(name, None, rule, remedy, code="stack-file-exists", stack=stack)])
 
 
 def _beside(path: Path) -> Path:
@@ -102,4 +102,4 @@ def _write_new(path: Path, text: str, *, mode: int) -> None:
 def _not_written(project: Project, stack: str, error: OSError) -> ConfigError:
     name, rule = project.stack_file(stack).name, f"cannot be written: {error.strerror}"
     remedy = "Correct that, and run it again; the old file is as it was"
-    return ConfigError([Finding("error", "stack-file-unwritable", stack, name, None, rule, remedy)])
+    return ConfigError([Finding(name, None, rule, remedy, code="stack-file-unwritable", stack=stack)])

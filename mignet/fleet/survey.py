@@ -68,7 +68,7 @@ def blocking(findings: Iterable[Finding]) -> str | None:
 def unseen(name: str, ended: Ended[Any]) -> Finding:
     """Say as a finding why the look at a cluster came to no end; its code is `cluster-` and how it ended instead."""
     code = f"cluster-{ended.state.replace(' ', '-')}"
-    return Finding("error", code, name, "cluster", None, ended.why.removeprefix(f"{name}: "), "")
+    return Finding("cluster", None, ended.why.removeprefix(f"{name}: "), "", code=code, stack=name)
 
 
 def one_cluster(stacks: Iterable[Stack], identity: Callable[[Stack], str | None]) -> list[Finding]:
@@ -82,7 +82,7 @@ def one_cluster(stacks: Iterable[Stack], identity: Callable[[Stack], str | None]
             context = stack.cluster.context
             found.append(
                 Finding(
-                    "error", "cluster-shared", stack.name, "cluster.context", context, rule, remedy, peer=other.name
+                    "cluster.context", context, rule, remedy, code="cluster-shared", stack=stack.name, peer=other.name
                 )
             )
     return found
@@ -92,4 +92,6 @@ def trouble(stack: Stack, error: ClusterError) -> Finding:
     """Say as a finding why a cluster did not answer; its code is `cluster-` and the error's reason."""
     subject, _, rest = str(error).partition(" ")
     key, sentence = (f"cluster.{subject}", rest) if subject in {"context", "kubeconfig"} else ("cluster", str(error))
-    return Finding("error", f"cluster-{error.reason}", stack.name, key, None, sentence, _REMEDIES.get(error.reason, ""))
+    return Finding(
+        key, None, sentence, _REMEDIES.get(error.reason, ""), code=f"cluster-{error.reason}", stack=stack.name
+    )

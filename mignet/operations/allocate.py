@@ -173,7 +173,7 @@ def load(project: Project, name: str) -> Stack:
     ipam = stack.attachment.ipam
     if isinstance(ipam, Dhcp | Static):
         rule, remedy = "hands out addresses without a slice", "Use ipam type whereabouts, or leave this stack out"
-        raise ConfigError([Finding("error", "slice-unused", name, "attachment.ipam.type", ipam.type, rule, remedy)])
+        raise ConfigError([Finding("attachment.ipam.type", ipam.type, rule, remedy, code="slice-unused", stack=name)])
     return stack
 
 
@@ -235,7 +235,7 @@ def _demand(stack: Stack, nodes: int | None, headroom: int | None) -> Demand:
     demand = demand_of(stack.cluster.model_copy(update=given))
     if demand is None:
         rule, remedy = "is required, so that the demand is known", "Write it into the stack file, or give --nodes N"
-        raise ConfigError([Finding("error", "nodes-unknown", stack.name, "cluster.nodes", None, rule, remedy)])
+        raise ConfigError([Finding("cluster.nodes", None, rule, remedy, code="nodes-unknown", stack=stack.name)])
     return demand
 
 
@@ -249,7 +249,7 @@ def _with_slice(project: Project, result: Allocated) -> str:
 
 def _not_editable(stack: str, error: NotEditableError) -> ConfigError:
     remedy = "Write it out as slice: {rangeStart: …, rangeEnd: …}"
-    return ConfigError([Finding("error", "slice-not-editable", stack, "slice", None, str(error), remedy)])
+    return ConfigError([Finding("slice", None, str(error), remedy, code="slice-not-editable", stack=stack)])
 
 
 def _no_room(refusal: NoRoom, subnet: Network) -> Finding:
@@ -260,14 +260,14 @@ def _no_room(refusal: NoRoom, subnet: Network) -> Finding:
     if wish.current is None:
         rule = f"has no room for {wish.size} addresses in subnet {subnet}; its largest free part has {refusal.largest}"
         remedy = wider or "Choose another segment.subnet: no wider one around this would do"
-        return Finding("error", "segment-full", wish.stack, "slice", None, rule, remedy)
+        return Finding("slice", None, rule, remedy, code="segment-full", stack=wish.stack)
     rule = (
         f"cannot grow by {wish.missing} to {wish.size} addresses in place; {refusal.before} before it and"
         f" {refusal.after} after it are free"
     )
     remedy = f"give up its addresses for new ones: mignet release {wish.stack}, then mignet allocate {wish.stack}"
     remedy = f"{wider}; or {remedy}" if wider else f"G{remedy[1:]}"
-    return Finding("error", "segment-full", wish.stack, "slice", str(wish.current), rule, remedy)
+    return Finding("slice", str(wish.current), rule, remedy, code="segment-full", stack=wish.stack)
 
 
 def _text(spans: Iterable[AddressRange]) -> str:

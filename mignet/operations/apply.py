@@ -51,7 +51,7 @@ def choose_engine(wanted: str) -> tuple[Engine, str | None]:
     if wanted == "auto":
         return "direct", "the Pulumi CLI is not on PATH: using the direct engine (same program, no Pulumi state)"
     remedy = "Install it (https://www.pulumi.com/docs/install/), or use --engine direct"
-    raise ConfigError([Finding("error", "engine-missing", "mignet", "--engine", wanted, "is not on PATH", remedy)])
+    raise ConfigError([Finding("--engine", wanted, "is not on PATH", remedy, code="engine-missing", stack="mignet")])
 
 
 def check_fleet(project: Project, stacks: Sequence[Stack]) -> list[str]:
@@ -127,7 +127,7 @@ def declare(project: Project, stack: Stack) -> Declaration:
     try:
         return evaluate(project, stack.name, project.stack_values(stack.name))
     except ProgramError as error:
-        mistake = Finding("error", "program", stack.name, "__main__.py", None, str(error), "Mend the program")
+        mistake = Finding("__main__.py", None, str(error), "Mend the program", code="program", stack=stack.name)
         raise ConfigError([mistake]) from error
 
 

@@ -47,7 +47,7 @@ async def drift(project: Project, stacks: Sequence[Stack], engine: Engine, cours
             return replace(report, error=str(error), findings=error.findings)
         except GuardError as error:
             unfit = (
-                Finding("error", "cluster-unfit", stack.name, "cluster", None, each, "") for each in error.sentences
+                Finding("cluster", None, each, "", code="cluster-unfit", stack=stack.name) for each in error.sentences
             )
             return replace(report, error=str(error), findings=tuple(unfit))
 

@@ -198,7 +198,7 @@ def segment_of(project: Project, stack: str) -> Segment:
     """Read the project's segment. Raises ConfigError."""
     if "segment" not in project.defaults:
         remedy = "Set it in Pulumi.yaml under config.segment.default, so that all stacks share it"
-        raise ConfigError([Finding("error", "key-missing", stack, "segment", None, "is required", remedy)])
+        raise ConfigError([Finding("segment", None, "is required", remedy, code="key-missing", stack=stack)])
     segment = parse(Segment, project.defaults["segment"], stack=stack, key="segment")
     if isinstance(segment, tuple):
         raise ConfigError(segment)
@@ -219,7 +219,7 @@ def choose(stack: str, judged: tuple[Nic, ...]) -> Nic:
     else:
         rule = f"cannot be chosen: something speaks against each of {', '.join(nic.name for nic in judged)}"
         remedy = "Prepare one, correct the segment, or name one with --master all the same"
-    raise ConfigError([Finding("error", "master-choice", stack, "attachment.master", None, rule, remedy)])
+    raise ConfigError([Finding("attachment.master", None, rule, remedy, code="master-choice", stack=stack)])
 
 
 def write(

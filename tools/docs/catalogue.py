@@ -139,16 +139,13 @@ def codes() -> dict[str, str | None]:
     return found
 
 
-_ARGUMENT = {"refuse": 0, "Broken": 0, "Refusal": 0, "Finding": 1}
-
-
 def _codes_in(node: ast.AST, function: ast.FunctionDef | None) -> Iterator[tuple[str, str | None]]:
     for below in ast.iter_child_nodes(node):
         inner = below if isinstance(below, ast.FunctionDef) else function
-        if isinstance(below, ast.Call) and isinstance(below.func, ast.Name):
-            at = _ARGUMENT.get(below.func.id)
-            given = below.args if below.func.id == "rule" else [] if at is None else below.args[at : at + 1]
-            for each in given:
+        if isinstance(below, ast.Call):
+            name = below.func.id if isinstance(below.func, ast.Name) else ""
+            given = below.args if name == "rule" else below.args[:1] if name == "refuse" else []
+            for each in (*given, *(keyword.value for keyword in below.keywords if keyword.arg == "code")):
                 if code := _code(each):
                     yield code, _why(function)
         yield from _codes_in(below, inner)

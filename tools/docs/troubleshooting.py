@@ -68,9 +68,8 @@ def codes() -> dict[str, Found]:
             if isinstance(node, ast.FunctionDef):
                 for code in _named(node):
                     found[code] = Found(_docstring(node), tuple(dict.fromkeys(_ways_out(node, code))))
-            elif isinstance(node, ast.Call) and ast.unparse(node.func).lower().endswith("finding"):
-                for code in (each.value for each in node.args[1:2] if isinstance(each, ast.Constant)):
-                    found.setdefault(str(code), Found(None, ()))
+            elif isinstance(node, ast.Call) and (code := _code(node)):
+                found.setdefault(code, Found(None, ()))
     return found
 
 
@@ -86,14 +85,21 @@ def _docstring(function: ast.FunctionDef) -> str | None:
     return text and " ".join(text.split())
 
 
+def _code(call: ast.Call) -> str | None:
+    """Return the code that a finding is made with, None where its rule has only one."""
+    named = [each.value.value for each in call.keywords if each.arg == "code" and isinstance(each.value, ast.Constant)]
+    return next(map(str, named), None)
+
+
 def _ways_out(function: ast.FunctionDef, code: str) -> Iterator[str]:
-    """Yield the remedies of the findings with this code: their last argument, where the source says what it is."""
+    """Yield the remedies of the findings with this code, where the source says what they are."""
+    first = next(_named(function))
     for call in ast.walk(function):
         if not isinstance(call, ast.Call) or any(call is each for each in function.decorator_list):
             continue
-        # Only calls that make a finding: its severity stands before its code.
-        at = next((n for n, each in enumerate(call.args) if isinstance(each, ast.Constant) and each.value == code), 0)
-        if at and len(call.args) > at + 1:
+        # What makes findings for several rules is told the code.
+        told = any(isinstance(each, ast.Constant) and each.value == code for each in call.args)
+        if told or (_code(call) or (first if ast.unparse(call.func) in {"Finding", "_missing"} else None)) == code:
             named = [each.value for each in call.keywords if each.arg == "remedy"]
             yield from _texts((named or call.args)[-1], function)
 

@@ -148,20 +148,22 @@ def _measured(one: str, other: str, checkup: Checkup) -> Iterator[Finding]:
     else:
         return
     yield Finding(
-        "error" if broken and len(broken) == len(ways) else "warning",
-        "peer-way-broken",
-        one,
         f"way to and from {other}",
         None,
         f"is not fine: {said} (measured {checkup.when})",
         f"See what mignet checkup {one} {other} says",
+        code="peer-way-broken",
+        severity="error" if broken and len(broken) == len(ways) else "warning",
+        stack=one,
         peer=other,
     )
 
 
 def _unknown(source: str, target: str) -> Finding:
     what = "is not known to be ready: not every rule could be judged"
-    return Finding("warning", "peer-not-judged", source, f"way to {target}", None, what, "", peer=target)
+    return Finding(
+        f"way to {target}", None, what, "", code="peer-not-judged", severity="warning", stack=source, peer=target
+    )
 
 
 def _of_side(one: Side) -> Judged:

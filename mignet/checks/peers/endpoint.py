@@ -241,7 +241,7 @@ def authority(side: Side) -> Iterator[Finding]:
         )
 
 
-@rule("peer-toolkit-flag")
+@rule("peer-toolkit-flag", severity="warning")
 def toolkit(side: Side) -> Iterator[Finding]:
     """Where the migration toolkit is installed, it exchanges authorities, if live migration is on in it."""
     if side.seen is None:
@@ -251,9 +251,6 @@ def toolkit(side: Side) -> Iterator[Finding]:
         if str(flag).strip().lower() not in _TRUE:
             name = f"{controller['metadata']['namespace']}/{controller['metadata']['name']}"
             yield Finding(
-                "warning",
-                "peer-toolkit-flag",
-                side.name,
                 f"ForkliftController {name} spec.feature_ocp_live_migration",
                 flag,
                 ("is not set, and off by default in releases that do not write it" if flag is None else "is not on")
@@ -262,7 +259,7 @@ def toolkit(side: Side) -> Iterator[Finding]:
             )
 
 
-@rule("vm-stays-behind")
+@rule("vm-stays-behind", severity="warning")
 def stays_behind(side: Side) -> Iterator[Finding]:
     """A machine whose migration to another cluster failed says why in a condition of its own."""
     if side.seen is None:
@@ -277,9 +274,6 @@ def stays_behind(side: Side) -> Iterator[Finding]:
                 )
     for why, names in by_reason.items():
         yield Finding(
-            "warning",
-            "vm-stays-behind",
-            side.name,
             f"{INSTANCE.kind} {few(names)}",
             None,
             f"could not go to another cluster: {why}",
@@ -318,4 +312,4 @@ def endpoint(text: str, port: int) -> tuple[Address | None, int | None]:
 
 
 def _error(side: Side, code: str, key: str, *, what: str, remedy: str, value: object = None) -> Finding:
-    return Finding("error", code, side.name, key, value, what, remedy)
+    return Finding(key, value, what, remedy, code=code, stack=side.name)

@@ -30,13 +30,11 @@ def runs_twice(pair: Pair) -> Iterator[Finding]:
     for mine, theirs in _same(pair.one, pair.other):
         for side, instance, other in ((pair.one, mine, pair.other), (pair.other, theirs, pair.one)):
             yield Finding(
-                "error",
-                "vm-runs-twice",
-                side.name,
                 name_of(instance | {"kind": INSTANCE.kind}),
                 None,
                 f"runs here and on the cluster of {other.name} too, after one migration",
                 "Find out which of the two has served its users since, and stop the other one; migrate neither before",
+                stack=side.name,
                 peer=other.name,
             )
 

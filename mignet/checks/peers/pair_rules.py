@@ -103,7 +103,7 @@ def trust(pair: Pair) -> Iterator[Finding]:
             remedy = (
                 "Exchange them with the migration toolkit, or put each bundle into the other's kubevirt-external-ca"
             )
-            yield Finding("error", "peer-untrusted", trusting.name, bundle, None, what, remedy, peer=asked.name)
+            yield Finding(bundle, None, what, remedy, stack=trusting.name, peer=asked.name)
 
 
 @rule("peer-version-apart", "peer-version-differs")
@@ -139,7 +139,7 @@ def versions(pair: Pair) -> Iterator[Finding]:
     )
 
 
-@rule("peer-cpu")
+@rule("peer-cpu", severity="warning")
 def processors(pair: Pair) -> Iterator[Finding]:
     """A machine with CPU model host-model, KubeVirt's default, moves to nodes only that can show its source's model.
 
@@ -153,15 +153,13 @@ def processors(pair: Pair) -> Iterator[Finding]:
             if model not in shown_there:
                 unlabelled = "" if shown_there else " (none is labelled with CPU models by KubeVirt's node-labeller)"
                 yield Finding(
-                    "warning",
-                    "peer-cpu",
-                    source.name,
                     Subject(f"Node {few(nodes)}", kind="Node", nodes=nodes),
                     model,
                     f"is a CPU model that no node of {target.name} can show{unlabelled}: a virtual machine with CPU"
                     " model host-model, the default, does not migrate there from here",
                     "Give such machines a CPU model that both clusters have: domain.cpu.model, or"
                     " spec.defaultCPUModel of the HyperConverged",
+                    stack=source.name,
                     peer=target.name,
                 )
 
@@ -206,4 +204,4 @@ def _value(value: object) -> str:
 def _between(
     pair: Pair, code: str, key: str, *, what: str, remedy: str, value: object = None, severity: Severity = "error"
 ) -> Finding:
-    return Finding(severity, code, pair.one.name, key, value, what, remedy, peer=pair.other.name)
+    return Finding(key, value, what, remedy, code=code, severity=severity, stack=pair.one.name, peer=pair.other.name)

@@ -22,12 +22,12 @@ def right_missing(seen: Seen) -> Iterator[Finding]:
     applying = to_apply(seen.stack).intersection(missing)
     rest = "" if applying else "; looking at the cluster takes them, applying does not"
     role = "apply" if applying else "observe"
-    yield seen.finding(
-        "error" if applying else "warning",
-        "right-missing",
+    yield Finding(
         f"context {seen.stack.cluster.context}",
+        None,
         f"may not: {'; '.join(map(str, missing))}{rest}",
         f"Ask the cluster's administrator for the roles in docs/roles/{role}.yaml",
+        severity="error" if applying else "warning",
     )
 
 

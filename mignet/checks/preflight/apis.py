@@ -60,15 +60,15 @@ def served(seen: Seen, kind: Kind) -> tuple[str, ...]:
 def multus_missing(seen: Seen) -> Iterator[Finding]:
     """Multus attaches pods to a second network; without it there is nothing to attach virt-handler with."""
     if not served(seen, NETWORK_ATTACHMENT):
-        yield _missing(seen, "multus-missing", NETWORK_ATTACHMENT, "multus", "Install multus")
+        yield _missing(NETWORK_ATTACHMENT, "multus", "Install multus")
     elif not any(seen.one(DAEMON_SET, name, where) for where, name in MULTUS):
         listed = " nor ".join(f"{where}/{name}" for where, name in MULTUS)
-        yield seen.finding(
-            "warning",
-            "multus-missing",
+        yield Finding(
             f"neither DaemonSet {listed}",
+            None,
             "exists, though the API of multus is served: pods may start without a second interface",
             "See that multus runs on every node, under whatever name",
+            severity="warning",
         )
 
 
@@ -77,7 +77,7 @@ def whereabouts_missing(seen: Seen) -> Iterator[Finding]:
     """Whereabouts keeps its books in the cluster; without its API every virt-handler waits for an address for ever."""
     if isinstance(seen.stack.attachment.ipam, Whereabouts) and not served(seen, IP_POOL):
         remedy = "Install whereabouts, or choose another attachment.ipam"
-        yield _missing(seen, "whereabouts-missing", IP_POOL, "whereabouts", remedy)
+        yield _missing(IP_POOL, "whereabouts", remedy)
 
 
 @rule("kubevirt-missing")
@@ -93,10 +93,9 @@ def kubevirt_missing(seen: Seen) -> Iterator[Finding]:
             raise
         present = False
     if not present and _hyperconverged_is_there(seen):
-        yield seen.finding(
-            "error",
-            "kubevirt-missing",
+        yield Finding(
             Subject.of("KubeVirt", f"{namespace}/kubevirt-{NAME}"),
+            None,
             "does not exist, though the HyperConverged does",
             "See the conditions of the HyperConverged, and that its operator runs",
         )
@@ -116,15 +115,15 @@ def nmstate_missing(seen: Seen) -> Iterator[Finding]:
     if seen.stack.uplink:
         if not served(seen, NODE_POLICY):
             remedy = "Install kubernetes-nmstate, or remove uplink and set the nodes up otherwise"
-            yield _missing(seen, "nmstate-missing", NODE_POLICY, "kubernetes-nmstate", remedy)
+            yield _missing(NODE_POLICY, "kubernetes-nmstate", remedy)
         return
     if any(read.kind == NODE_NETWORK_STATE and error.reason == "not-served" for read, error in seen.unread):
-        yield seen.finding(
-            "info",
-            "nmstate-missing",
+        yield Finding(
             "kubernetes-nmstate",
+            None,
             "is not installed, so that nothing is known of the nodes' NICs",
             "Install it, or look at the NICs by hand",
+            severity="info",
         )
 
 
@@ -135,18 +134,17 @@ def api_version(seen: Seen) -> Iterator[Finding]:
         versions = served(seen, kind)
         if versions and kind.version not in versions:
             is_hyperconverged = kind == hyperconverged_kind(seen.stack)
-            yield seen.finding(
-                "error",
-                "api-version",
+            yield Finding(
                 f"CustomResourceDefinition {definition_name(kind)}",
+                None,
                 f"serves {', '.join(versions)}, and {kind.version} is needed",
                 f"Set hyperConverged.apiVersion: {versions[0]}" if is_hyperconverged else "Upgrade its operator",
             )
 
 
-def _missing(seen: Seen, code: str, kind: Kind, who: str, remedy: str) -> Finding:
+def _missing(kind: Kind, who: str, remedy: str) -> Finding:
     rule_ = f"does not exist: {who} is not installed"
-    return seen.finding("error", code, f"CustomResourceDefinition {definition_name(kind)}", rule_, remedy)
+    return Finding(f"CustomResourceDefinition {definition_name(kind)}", None, rule_, remedy)
 
 
 RULES = (multus_missing, whereabouts_missing, kubevirt_missing, nmstate_missing, api_version)

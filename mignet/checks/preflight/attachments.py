@@ -31,30 +31,31 @@ def attachment_foreign(seen: Seen) -> Iterator[Finding]:
     makers = made_by(live)
     if controller := controller_of(live):
         remedy = "Choose another attachment.name, or a network of your own"
-        yield seen.finding("error", "attachment-foreign", name_of(live), kept_by(controller), remedy)
+        yield Finding(name_of(live), None, kept_by(controller), remedy, code="attachment-foreign")
     elif stack.attachment.adopt and makers:
-        yield seen.finding(
-            "info",
-            "attachment-adopted",
+        yield Finding(
             name_of(live),
+            None,
             f"was made by somebody else (field manager {makers}); up takes it over, as attachment.adopt says",
             "Remove attachment.adopt to refuse instead",
+            code="attachment-adopted",
+            severity="info",
         )
     elif makers and not stack.attachment.adopt:
-        yield seen.finding(
-            "error",
-            "attachment-foreign",
+        yield Finding(
             name_of(live),
+            None,
             f"exists and was made by somebody else (field manager {makers})",
             "Set attachment.adopt: true to take it over, or choose another attachment.name",
+            code="attachment-foreign",
         )
     elif (other := stack_of(live)) not in {None, stack.name} and not stack.attachment.adopt:
-        yield seen.finding(
-            "error",
-            "attachment-foreign",
+        yield Finding(
             name_of(live),
+            None,
             f"belongs to stack {other}",
             "Choose another attachment.name, or destroy that stack first",
+            code="attachment-foreign",
         )
 
 
@@ -68,11 +69,11 @@ def policy_foreign(seen: Seen) -> Iterator[Finding]:
             continue
         makers, other = made_by(live), stack_of(live)
         if controller := controller_of(live):
-            yield seen.finding("error", "policy-foreign", name_of(live), kept_by(controller), "Rename the node group")
+            yield Finding(name_of(live), None, kept_by(controller), "Rename the node group")
         elif makers or other not in {None, stack.name}:
             why = f"was made by somebody else (field manager {makers})" if makers else f"belongs to stack {other}"
             remedy = "Rename the node group, or delete that policy after taking its interfaces back"
-            yield seen.finding("error", "policy-foreign", name_of(live), why, remedy)
+            yield Finding(name_of(live), None, why, remedy)
 
 
 @rule("nic-ipvlan-macvlan")
@@ -84,10 +85,9 @@ def nic_ipvlan_macvlan(seen: Seen) -> Iterator[Finding]:
     other = "ipvlan" if isinstance(mine, Macvlan) else "macvlan"
     for live, plugin in other_pools.other_attachments(seen):
         if plugin.get("type") == other and plugin.get("master") == mine.master:
-            yield seen.finding(
-                "error",
-                "nic-ipvlan-macvlan",
+            yield Finding(
                 name_of(live),
+                None,
                 f"puts {other} on {mine.master}, and attachment.type is {mine.type}: the kernel allows one of both",
                 f"Use {other} here too, another NIC, or remove that attachment",
             )
@@ -114,11 +114,11 @@ def _between(seen: Seen, pool: Pool, part: Part, given: Iterable[AddressRange]) 
         if not part.is_slice or all(each.first in part.span and each.last in part.span for each in pool.given):
             rule_ = f"hands out addresses of {theirs} from the same pool: its pods count against {part.key}"
             remedy = "See that the slice is large enough for both, or give it another range"
-            yield seen.finding("info", "pool-shared", pool.owner, rule_, remedy)
+            yield Finding(pool.owner, None, rule_, remedy, code="pool-shared", severity="info", stack=seen.stack.name)
         else:
             rule_ = f"hands out {theirs} from the same pool, beyond {part.key} {part.span}: addresses of other clusters"
             remedy = "Give it the same range_start and range_end, or another range"
-            yield seen.finding("error", "pool-overlap", pool.owner, rule_, remedy)
+            yield Finding(pool.owner, None, rule_, remedy, code="pool-overlap", stack=seen.stack.name)
         return
     checked = (
         book is not None
@@ -128,13 +128,15 @@ def _between(seen: Seen, pool: Pool, part: Part, given: Iterable[AddressRange]) 
         and isinstance(ipam, Whereabouts)
         and ipam.enable_overlapping_ranges is not False
     )
-    yield seen.finding(
-        "warning" if checked else "error",
-        "pool-overlap",
+    yield Finding(
         pool.owner,
+        None,
         f"hands out {theirs}, which overlaps {part.key} {part.span}"
         + (", and only whereabouts' check across ranges keeps them apart" if checked else ": addresses given twice"),
         f"Give one of the two another range, or exclude {common} from one of them",
+        code="pool-overlap",
+        severity="warning" if checked else "error",
+        stack=seen.stack.name,
     )
 
 

@@ -41,7 +41,7 @@ def namespace_missing(seen: Seen) -> Iterator[Finding]:
     namespace = seen.stack.cluster.namespace
     if seen.one(NAMESPACE, namespace) is None:
         remedy = "Install OpenShift Virtualization, or correct cluster.namespace"
-        yield seen.finding("error", "namespace-missing", f"Namespace {namespace}", "does not exist", remedy)
+        yield Finding(f"Namespace {namespace}", None, "does not exist", remedy)
 
 
 @rule("hyperconverged-missing")
@@ -55,11 +55,11 @@ def hyperconverged_missing(seen: Seen) -> Iterator[Finding]:
         if unread.error.reason != "not-served" or served(seen, kind):
             raise
         remedy = "Install OpenShift Virtualization, or the HyperConverged operator"
-        yield seen.finding("error", "hyperconverged-missing", _key(seen), "has no API on this cluster", remedy)
+        yield Finding(_key(seen), None, "has no API on this cluster", remedy)
         return
     if found is None and not _namespace_is_missing(seen):
         remedy = "Create it with the operator's own default first, or correct cluster.namespace"
-        yield seen.finding("error", "hyperconverged-missing", _key(seen), "does not exist", remedy)
+        yield Finding(_key(seen), None, "does not exist", remedy)
 
 
 def _namespace_is_missing(seen: Seen) -> bool:
@@ -69,7 +69,7 @@ def _namespace_is_missing(seen: Seen) -> bool:
         return False
 
 
-@rule("api-version-converted")
+@rule("api-version-converted", severity="info")
 def api_version_converted(seen: Seen) -> Iterator[Finding]:
     """What is stored in another version passes the operator's webhook at each read and write: it must run for them."""
     kind = hyperconverged_kind(seen.stack)
@@ -77,14 +77,12 @@ def api_version_converted(seen: Seen) -> Iterator[Finding]:
     versions = () if definition is None else definition["spec"]["versions"]
     stored = next((version["name"] for version in versions if version["storage"]), kind.version)
     if kind.version != stored and kind.version in served(seen, kind):
-        yield seen.finding(
-            "info",
-            "api-version-converted",
+        yield Finding(
             "hyperConverged.apiVersion",
+            kind.version,
             f"is not {stored}, in which this cluster stores the HyperConverged{_release(seen)}; the operator's webhook"
             " converts it",
             f"Write {stored} once every cluster serves it",
-            value=kind.version,
         )
 
 
@@ -94,25 +92,23 @@ def _release(seen: Seen) -> str:
     return "" if release is None else f" (release {release})"
 
 
-@rule("limit-default")
+@rule("limit-default", severity="warning")
 def limit_default(seen: Seen) -> Iterator[Finding]:
     """The defaults of limits change between releases, and the operator rewrites an old one: what pins it drifts."""
     defaults, limits = _defaults(seen), _limits(seen.stack)
     for key, before in _DEFAULT_IN_CLUSTERS_BEFORE.items():
         now = defaults.get(key)
         if limits.get(key) == before and now not in {None, before}:
-            yield seen.finding(
-                "warning",
-                "limit-default",
+            yield Finding(
                 f"hyperConverged.liveMigration.{key}",
+                before,
                 f"was the default of older releases; this one's{_release(seen)} is {now}, and its operator rewrites"
                 f" {before} to it",
                 f"Write {now}, or another value",
-                value=before,
             )
 
 
-@rule("limit-unmanaged")
+@rule("limit-unmanaged", severity="info")
 def limit_unmanaged(seen: Seen) -> Iterator[Finding]:
     """A limit that the stack does not name stays what somebody made it: clusters differ without a word."""
     found, defaults, limits = seen.hyperconverged, _defaults(seen), _limits(seen.stack)
@@ -121,33 +117,26 @@ def limit_unmanaged(seen: Seen) -> Iterator[Finding]:
         return
     for key, value in current.items():
         if key not in limits and defaults.get(key) not in {None, value} and value != 0:
-            yield seen.finding(
-                "info",
-                "limit-unmanaged",
+            yield Finding(
                 f"{_key(seen)} {path(seen.stack)}.{key}",
+                value,
                 f"is not this release's default {shown(defaults[key])}, and the stack does not name it",
                 f"Set hyperConverged.liveMigration.{key}, if it matters",
-                value=value,
             )
 
 
-@rule("limit-zero")
+@rule("limit-zero", severity="warning")
 def limit_zero(seen: Seen) -> Iterator[Finding]:
     """A limit of 0 that the stack does not name: no timeout, or no migration at all."""
     named = _limits(seen.stack)
     for key, value in _in_force(seen).items():
         if value == 0 and type(value) is int and key not in named and (meaning := of_zero(key)):
-            yield seen.finding(
-                "warning",
-                "limit-zero",
-                f"{_key(seen)} {path(seen.stack)}.{key}",
-                meaning,
-                f"Set hyperConverged.liveMigration.{key}",
-                value=0,
+            yield Finding(
+                f"{_key(seen)} {path(seen.stack)}.{key}", 0, meaning, f"Set hyperConverged.liveMigration.{key}"
             )
 
 
-@rule("migration-too-slow")
+@rule("migration-too-slow", severity="warning")
 def migration_too_slow(seen: Seen) -> Iterator[Finding]:
     """The limit of one key beside what the cluster has for the other: no GiB may be copied in the time that it has."""
     named, limits = _limits(seen.stack), _in_force(seen)
@@ -157,25 +146,21 @@ def migration_too_slow(seen: Seen) -> Iterator[Finding]:
         return
     bandwidth, timeout = (limits.get(key) for key in pair)
     if found := too_slow(bandwidth, timeout):
-        yield seen.finding(
-            "warning", "migration-too-slow", f"{_key(seen)} {path(seen.stack)}.{pair[0]}", *found, value=bandwidth
-        )
+        yield Finding(f"{_key(seen)} {path(seen.stack)}.{pair[0]}", bandwidth, *found)
 
 
-@rule("post-copy-inert")
+@rule("post-copy-inert", severity="warning")
 def post_copy_inert(seen: Seen) -> Iterator[Finding]:
     """From release 1.19 on KubeVirt switches to post-copy only where a disruption of the workload is allowed, too."""
     limits = _in_force(seen)
     known = "allowWorkloadDisruption" in _defaults(seen)
     if known and limits.get("allowPostCopy") is True and limits.get("allowWorkloadDisruption") is not True:
-        yield seen.finding(
-            "warning",
-            "post-copy-inert",
+        yield Finding(
             f"{_key(seen)} {path(seen.stack)}.allowPostCopy",
+            True,
             f"has no effect in this release{_release(seen)}: allowWorkloadDisruption is not true",
             "Set hyperConverged.liveMigration.allowWorkloadDisruption: true as well, or give those virtual machines a"
             " MigrationPolicy with allowPostCopy, which sets both",
-            value=True,
         )
 
 
@@ -217,10 +202,9 @@ def gate_off(seen: Seen) -> Iterator[Finding]:
                 if stack.hyper_converged.api_version == "v1beta1"
                 else "decentralizedLiveMigration with state Enabled to spec.featureGates"
             )
-            yield seen.finding(
-                "error",
-                "gate-off",
+            yield Finding(
                 Subject.of("KubeVirt", f"{stack.cluster.namespace}/{kubevirt['metadata']['name']}"),
+                None,
                 f"{what_is_off(kubevirt)}{_release(seen)}, and the stack says cluster.crossCluster",
                 f"Set {field} in the HyperConverged, or cluster.crossCluster: false",
             )
@@ -233,16 +217,16 @@ def limit_owned(seen: Seen) -> Iterator[Finding]:
         return
     fail = seen.stack.hyper_converged.on_conflict == "fail"
     for change in seen.conflicts:
-        yield seen.finding(
-            "error" if fail else "info",
-            "limit-owned" if fail else "limit-taken",
+        yield Finding(
             Subject.of("HyperConverged", change.path),
+            change.old,
             f"is owned by {change.owner}, and "
             + (f"the stack wants {shown(change.new)}" if fail else f"becomes {shown(change.new)}: up takes it over"),
             "Agree on one value, or set hyperConverged.onConflict: take-over"
             if fail
             else "Set hyperConverged.onConflict: fail to refuse instead",
-            value=change.old,
+            code="limit-owned" if fail else "limit-taken",
+            severity="error" if fail else "info",
         )
 
 
@@ -250,10 +234,9 @@ def limit_owned(seen: Seen) -> Iterator[Finding]:
 def hyperconverged_refuses(seen: Seen) -> Iterator[Finding]:
     """A field that this release does not know, or a webhook that objects: up would fail halfway."""
     if not isinstance(seen.dry_run, tuple) and seen.dry_run.reason in {"refused", "conflict"}:
-        yield seen.finding(
-            "error",
-            "hyperconverged-refuses",
+        yield Finding(
             _key(seen),
+            None,
             f"cannot be patched: {shown(str(seen.dry_run), limit=900)}",
             "Do what it says; where it is about a limit, remove what this release does not know, or upgrade it",
         )
@@ -272,12 +255,12 @@ def network_switched(seen: Seen) -> Iterator[Finding]:
         before = None
     # The stack's own one of before is changed over as its rollout says.
     own = before is not None and stack_of(before) == stack.name
-    yield seen.finding(
-        "info" if own else "warning",
-        "network-switched",
+    yield Finding(
         f"{_key(seen)} {path(stack)}.network",
+        None,
         f"is {named}: up {switches(stack, named)}",
         "Migrate nothing meanwhile" + ("" if own else f"; or keep that network: attachment.name: {named}"),
+        severity="info" if own else "warning",
     )
 
 
@@ -285,7 +268,7 @@ def network_switched(seen: Seen) -> Iterator[Finding]:
 def jsonpatch_overrides(seen: Seen) -> Iterator[Finding]:
     """The operator patches KubeVirt after its own fields: what the annotation says wins, without a word."""
     for each in json_patches.overrides(seen.stack, seen.hyperconverged):
-        yield seen.finding("error", "jsonpatch-overrides", _key(seen), f"has {each.sentence}", each.remedy)
+        yield Finding(_key(seen), None, f"has {each.sentence}", each.remedy)
 
 
 @rule("field-written-back")

@@ -38,7 +38,7 @@ _LOOP = "ip-control-loop"
 """What the plugin's DaemonSet runs where it reconciles as well; from 0.9.4 on it only installs the plugin."""
 
 
-@rule("reconciler-missing")
+@rule("reconciler-missing", severity="warning")
 def reconciler_missing(seen: Seen) -> Iterator[Finding]:
     """Leases of pods that are gone stay until a reconciler frees them: the slice fills up, and pods wait for ever."""
     if not isinstance(seen.stack.attachment.ipam, Whereabouts):
@@ -46,10 +46,9 @@ def reconciler_missing(seen: Seen) -> Iterator[Finding]:
     live = (seen.one(kind, name, where) for where in NAMESPACES for kind, name in _WORKLOADS)
     if any(each is not None and _reconciles(each) for each in live) or _shim(seen):
         return
-    yield seen.finding(
-        "warning",
-        "reconciler-missing",
+    yield Finding(
         f"DaemonSet {NAMESPACES[0]}/{RECONCILER}",
+        None,
         "does not exist, nor does another reconciler of whereabouts: leases of pods that are gone are never freed",
         f"On OpenShift, add an additional network {SHIM} with ipam whereabouts to the network operator's configuration;"
         " elsewhere, deploy the reconciler",

@@ -32,15 +32,14 @@ if TYPE_CHECKING:
     from mignet.kube.network.node_network import Layer
 
 
-@rule("handlers-none")
+@rule("handlers-none", severity="warning")
 def handlers_none(seen: Seen) -> Iterator[Finding]:
     """Without a node that can run VMs there is nothing to attach, and nothing to check the NICs of."""
     nodes = [Node.read(node, None) for node in seen.all(NODE)]
     if not any(node.schedulable for node in nodes):
-        yield seen.finding(
-            "warning",
-            "handlers-none",
+        yield Finding(
             "Node",
+            None,
             f"has the label kubevirt.io/schedulable=true on none of {len(nodes)} nodes: none of them runs virt-handler",
             "See that KubeVirt is deployed, and where it may run",
         )
@@ -54,17 +53,15 @@ def slice_short(seen: Seen) -> Iterator[Finding]:
         return  # what is accepted for the number that the stack gives is accepted for the real one
     demand = seen.demand
     if demand is not None and stack.capacity is not None and stack.capacity < demand.total:
-        yield seen.finding(
-            "error",
-            "slice-short",
+        yield Finding(
             "slice",
+            ", ".join(map(str, stack.spans)),
             f"has {stack.capacity} addresses, and the cluster needs {demand.total} ({demand})",
             f"Set cluster.nodes: {demand.nodes}, and run mignet allocate {stack.name}",
-            value=", ".join(map(str, stack.spans)),
         )
 
 
-@rule("node-state-missing")
+@rule("node-state-missing", severity="warning")
 def node_state_missing(seen: Seen) -> Iterator[Finding]:
     """A node that nmstate does not report may have any NIC, or none."""
     syncs = seen.sync_controllers
@@ -74,10 +71,9 @@ def node_state_missing(seen: Seen) -> Iterator[Finding]:
         if not node.state and (node.schedulable or (syncs is not None and syncs.may_run_on(node)))
     ]
     if silent:
-        yield seen.finding(
-            "warning",
-            "node-state-missing",
+        yield Finding(
             _nodes(silent),
+            None,
             "is not reported by kubernetes-nmstate, so that its NICs are not checked"
             if len(silent) == 1
             else "are not reported by kubernetes-nmstate, so that their NICs are not checked",
@@ -95,10 +91,9 @@ def node_selected_twice(seen: Seen) -> Iterator[Finding]:
             twice[" and ".join(str(group.name) for group in groups)].append(node)
     for groups_, nodes in twice.items():
         rule_ = f"selected by the groups {groups_}, whose policies would fight over it"
-        yield seen.finding(
-            "error",
-            "node-selected-twice",
+        yield Finding(
             _nodes(nodes),
+            None,
             f"{'is' if len(nodes) == 1 else 'are'} {rule_}",
             "Correct uplink.nodeGroups, or the labels",
         )
@@ -112,12 +107,12 @@ def nic_single(seen: Seen) -> Iterator[Finding]:
     for place in single:
         by_severity[place.severity].append(place.node)
     for severity, nodes in by_severity.items():
-        yield seen.finding(
-            severity,
-            "nic-single",
+        yield Finding(
             _nodes(nodes),
+            None,
             f"{'has' if len(nodes) == 1 else 'have'} one NIC, and migrations need one of their own",
             "Add a second NIC, or keep virt-handler and the sync controller away from there",
+            severity=severity,
         )
 
 
@@ -175,12 +170,12 @@ def localnet_unmapped(seen: Seen) -> Iterator[Finding]:
         if not _is_single(place) and mapped_bridge(seen.stack, place) is None:
             by_severity[place.severity].append(place.node)
     for severity, nodes in by_severity.items():
-        yield seen.finding(
-            severity,
-            "localnet-unmapped",
+        yield Finding(
             _nodes(nodes),
+            None,
             f"{'has' if len(nodes) == 1 else 'have'} no bridge mapping of localnet {attachment.physical_network}",
             "Map it with uplink.localnet, or correct attachment.physicalNetworkName",
+            severity=severity,
         )
 
 
@@ -446,7 +441,15 @@ def _told(
             elif len(nodes) == 1:
                 words, where = f"Node {nodes[0].name} NIC {name}", why.rstrip(",")
             key = Subject(words, kind="NIC", nodes=[node.name for node in meant], interface=name)
-            yield seen.finding(of_severity, code, key, f"{where}; {pods} may run there", remedy)
+            yield Finding(
+                key,
+                None,
+                f"{where}; {pods} may run there",
+                remedy,
+                code=code,
+                severity=of_severity,
+                stack=seen.stack.name,
+            )
 
 
 def _others(of_kind: Mapping[tuple[str, str], list[Node]]) -> str:

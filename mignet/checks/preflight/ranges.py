@@ -127,7 +127,7 @@ def range_node_address(seen: Seen) -> Iterator[Finding]:
             if (address := each.address.ip) in taken:
                 key, is_had = f"attachment.ipam.addresses[{number}].address", f"is what {taken[address]} has"
                 remedy = "Give the pods another address"
-                yield seen.finding("error", "range-node-address", key, is_had, remedy, value=str(each.address))
+                yield Finding(key, str(each.address), is_had, remedy)
         return
     for part in stack.parts:
         twice = [
@@ -138,13 +138,11 @@ def range_node_address(seen: Seen) -> Iterator[Finding]:
         if twice:
             address, where = twice[0]
             more = f", and {len(twice) - 1} more of nodes: {few(each for each, _ in twice[1:])}" if twice[1:] else ""
-            yield seen.finding(
-                "error",
-                "range-node-address",
+            yield Finding(
                 part.key,
+                str(part.span),
                 f"holds {address}, which {where} has{more}",
                 _remedy(stack, part, [each for each, _ in twice]),
-                value=str(part.span),
             )
 
 
@@ -181,13 +179,14 @@ def _overlapping(
     networks = [each for each in networks if not _is_declared(seen, each)]
     for subnet in seen.stack.segment.subnets:
         if met := [each for each in networks if overlap(subnet, each)]:
-            yield seen.finding(
-                severity,
-                code,
+            yield Finding(
                 "segment.subnet",
+                str(subnet),
                 f"overlaps {what} {few(met)}{so}",
                 remedy,
-                value=str(subnet),
+                code=code,
+                severity=severity,
+                stack=seen.stack.name,
             )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from config.finding import Finding
 from config.hyperconverged import NAME
 from config.planning.demand import Demand, demand_of
 from mignet.kube.hyperconverged_versions import hyperconverged_kind
@@ -16,7 +15,6 @@ from mignet.kube.network.node_network import Node
 from mignet.kube.snapshot import Snapshot, UnreadError
 
 if TYPE_CHECKING:
-    from config.finding import Severity
     from mignet.kube.client import ClusterError
     from mignet.kube.diff import FieldChange
     from mignet.kube.rbac import Right
@@ -105,12 +103,6 @@ class Seen(Snapshot):
     def definition(self, kind: Kind) -> Object | None:
         """Return the CustomResourceDefinition of a kind, None when there is none. Raises UnreadError."""
         return self.one(DEFINITION, definition_name(kind))
-
-    def finding(
-        self, severity: Severity, code: str, key: str, rule: str, remedy: str, *, value: object = None
-    ) -> Finding:
-        """Return a finding about this stack's cluster."""
-        return Finding(severity, code, self.stack.name, key, value, rule, remedy)
 
 
 def definition_name(kind: Kind) -> str:

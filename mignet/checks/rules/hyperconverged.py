@@ -48,7 +48,7 @@ def behind(live: Object) -> bool:
     return seen is not None and bool(seen < live["metadata"]["generation"])
 
 
-@rule("operator-asleep")
+@rule("operator-asleep", severity="warning")
 def operator_asleep(look: Look) -> Iterator[Finding]:
     """The HyperConverged's status is about an older generation: what was declared since may not be in effect.
 
@@ -57,9 +57,6 @@ def operator_asleep(look: Look) -> Iterator[Finding]:
     live = look.hyperconverged
     if live is not None and behind(live):
         yield Finding(
-            "warning",
-            "operator-asleep",
-            look.stack.name,
             name_of(live),
             None,
             f"is at generation {live['metadata']['generation']}, and the HyperConverged operator has only looked at"
@@ -68,7 +65,7 @@ def operator_asleep(look: Look) -> Iterator[Finding]:
         )
 
 
-@rule("operator-degraded")
+@rule("operator-degraded", severity="warning")
 def operator_degraded(look: Look) -> Iterator[Finding]:
     """The operator has looked at what is declared, and says itself that it did not come to a good end.
 
@@ -88,9 +85,6 @@ def operator_degraded(look: Look) -> Iterator[Finding]:
     ]
     if said:
         yield Finding(
-            "warning",
-            "operator-degraded",
-            look.stack.name,
             name_of(live),
             None,
             f"says: {' '.join('; '.join(said).split())}",
@@ -109,17 +103,12 @@ def settings_not_taken(look: LookBelow) -> Iterator[Finding]:
         # It stays so, whether the operator has looked at the last change or not.
         key = name_of(above)
         for each in patched:
-            yield Finding(
-                "error", "settings-not-taken", look.stack.name, key, None, f"has {each.sentence}", each.remedy
-            )
+            yield Finding(key, None, f"has {each.sentence}", each.remedy)
         return
     if behind(above):
         return
     if differs := "; ".join(_not_taken(look.stack, live, above)):
         yield Finding(
-            "error",
-            "settings-not-taken",
-            look.stack.name,
             name_of(live),
             None,
             f"holds something else in {_MIGRATIONS} than the HyperConverged: {differs}",

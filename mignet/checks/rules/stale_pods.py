@@ -67,13 +67,12 @@ def pods_keep_old_network(look: Look) -> Iterator[Finding]:
         if mine:
             workload = f"{kind.lower()}/{role}"
             yield Finding(
-                severity,
-                "pods-keep-old-network",
-                stack.name,
                 Subject.of(kind, f"{namespace}/{role}"),
                 None,
                 f"has {len(mine)} pod{'s' if len(mine) > 1 else ''} from before {stack.network} last changed"
                 f" (by {last}): {names(mine)}{doubt}",
                 f"{_ANEW[role]}: for pod in $(oc -n {namespace} get pods -o name -l {LABEL}={role}); do"
                 f" oc -n {namespace} delete $pod; oc -n {namespace} rollout status {workload}; done{again}",
+                severity=severity,
+                stack=stack.name,
             )

@@ -29,7 +29,7 @@ class Look(Protocol):
         """Return all objects of a kind that were read."""
 
 
-@rule("vm-attached")
+@rule("vm-attached", severity="warning")
 def vm_attached(look: Look) -> Iterator[Finding]:
     """A virtual machine on the migration network sees where memory is copied, and takes an address of the slice."""
     network = look.stack.network
@@ -37,9 +37,6 @@ def vm_attached(look: Look) -> Iterator[Finding]:
     if found:
         named = few(f"{each['metadata']['namespace']}/{each['metadata']['name']}" for each in found)
         yield Finding(
-            "warning",
-            "vm-attached",
-            look.stack.name,
             f"{INSTANCE.kind} {named}",
             None,
             f"{'is' if len(found) == 1 else 'are'} attached to {network}, where the memory of all others is copied in"

@@ -40,13 +40,11 @@ def families(sight: Sight) -> Iterator[Finding]:
         has = {address.version for address in _of(pod)}
         missing = [f"IPv{version}" for version in wanted if version not in has]
         if missing:
-            yield _finding(
-                pod,
-                "address-missing",
+            yield Finding(
+                pod.place,
                 None,
-                rule_=f"has no {' and no '.join(missing)} address on {INTERFACE}",
-                remedy="See that the attachment's ipam hands out addresses of that family, then restart the pod",
-                stack=sight.stack.name,
+                f"has no {' and no '.join(missing)} address on {INTERFACE}",
+                "See that the attachment's ipam hands out addresses of that family, then restart the pod",
             )
 
 
@@ -62,16 +60,14 @@ def own(sight: Sight) -> Iterator[Finding]:
             if spared or any(address in part for part in kept_free):
                 rule_ = f"on {INTERFACE} is {'excluded by attachment.ipam' if spared else _KEPT_FREE}"
                 remedy = "See which attachment gave it; restart the pod when that is mended"
-                yield _finding(
-                    pod, "address-reserved", str(address), rule_=rule_, remedy=remedy, stack=sight.stack.name
-                )
+                yield Finding(pod.place, str(address), rule_, remedy, code="address-reserved")
             elif not any(address in span for span in spans):
                 slices = " and ".join(map(str, spans))
                 rule_ = f"on {INTERFACE} is outside of this cluster's slice {slices}"
                 remedy = (
                     f"Restart the pod; if it gets such an address again, {_GIVERS[sight.stack.attachment.ipam.type]}"
                 )
-                yield _finding(pod, "address-outside", str(address), rule_=rule_, remedy=remedy, stack=sight.stack.name)
+                yield Finding(pod.place, str(address), rule_, remedy, code="address-outside")
 
 
 @rule("address-duplicate")
@@ -84,9 +80,7 @@ def duplicate(sight: Sight) -> Iterator[Finding]:
             remedy = f"Restart all but one of them: oc -n {sight.namespace} delete pod {pods[-1].name}"
             if isinstance(ipam, Static | HostLocal):
                 remedy = f"Use ipam type whereabouts: {ipam.type} gives the same addresses on every node"
-            yield _finding(
-                pods[0], "address-duplicate", str(address), rule_=rule_, remedy=remedy, stack=sight.stack.name
-            )
+            yield Finding(pods[0].place, str(address), rule_, remedy)
 
 
 @rule("mtu-differs", "mtu-unreported")
@@ -103,16 +97,15 @@ def mtu(sight: Sight) -> Iterator[Finding]:
         elif found != wanted:
             rule_ = f"is the MTU of {INTERFACE}, not {wanted}"
             remedy = "See the MTU of the NIC below it on that node, and of the attachment; restart the pod then"
-            yield _finding(pod, "mtu-differs", found, rule_=rule_, remedy=remedy, stack=sight.stack.name)
+            yield Finding(pod.place, found, rule_, remedy)
     if silent:
         yield Finding(
-            "info",
-            "mtu-unreported",
-            sight.stack.name,
             f"Pods in {sight.namespace}",
             None,
             f"do not say which MTU {INTERFACE} has ({len(silent)} of {len(sight.attached)}): the plugin reports none",
             f"Look at one of them: oc -n {sight.namespace} exec {silent[0].name} -- ip link show {INTERFACE}",
+            code="mtu-unreported",
+            severity="info",
         )
 
 
@@ -127,10 +120,6 @@ def holders(pods: Iterable[Pod]) -> dict[Address, list[Pod]]:
 
 def _of(pod: Pod) -> tuple[Address, ...]:
     return () if pod.link is None else tuple(each for each in pod.link.addresses if not each.is_link_local)
-
-
-def _finding(pod: Pod, code: str, value: object, *, rule_: str, remedy: str, stack: str) -> Finding:
-    return Finding("error", code, stack, pod.place, value, rule_, remedy)
 
 
 RULES = (families, own, duplicate, mtu)

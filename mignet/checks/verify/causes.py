@@ -34,9 +34,6 @@ def uplink_failing(sight: Sight) -> Iterator[Finding]:
         of_policy = [each for each in enactments if each["metadata"].get("labels", {}).get("nmstate.io/policy") == name]
         for node, message in sorted(rollout(policy, of_policy).nodes.items()):
             yield Finding(
-                "error",
-                "uplink-failing",
-                sight.stack.name,
                 Subject(f"{NODE_POLICY.kind} {name} on node {node}", kind=NODE_POLICY.kind, name=name, nodes=(node,)),
                 None,
                 f"fails: {message}",
@@ -50,9 +47,6 @@ def pod_crashes(sight: Sight) -> Iterator[Finding]:
     for pod in _unready(sight):
         if words := _last_words(pod):
             yield Finding(
-                "error",
-                "pod-crashes",
-                sight.stack.name,
                 pod.place,
                 None,
                 f"ends again and again: {words}",
@@ -72,9 +66,6 @@ def pool_full(sight: Sight) -> Iterator[Finding]:
         message = (event or {}).get("message", "")
         if NO_ADDRESS in message.lower() and (_stays(sight, pod) or full(sight)):
             yield Finding(
-                "error",
-                "pool-full",
-                sight.stack.name,
                 pod.place,
                 None,
                 f"waits for an address, and the slice {' and '.join(map(str, sight.stack.spans))} has none left:"
@@ -102,7 +93,7 @@ def pod_stuck(sight: Sight) -> Iterator[Finding]:
         code = "pod-no-network" if no_network else "pod-not-starting"
         where = pod.place
         rule_ = f"{'gets no network' if no_network else 'does not start'}: {reason(message)}"
-        yield Finding("error", code, sight.stack.name, where, None, rule_, "Mend what it says; kubelet tries again")
+        yield Finding(where, None, rule_, "Mend what it says; kubelet tries again", code=code)
 
 
 @rule("operator-asleep", "settings-not-taken", "workload-missing", "workload-not-annotated", "rollout-unfinished")
@@ -111,7 +102,7 @@ def unfinished(sight: Sight) -> Iterator[Finding]:
     for step in pending(sight)[:1]:
         words = _complaints(sight) if step.code == "rollout-unfinished" else ""
         said = f"; the HyperConverged says: {words}" if words else ""
-        yield Finding("error", step.code, sight.stack.name, step.key, None, f"{step.rule}{said}", step.remedy)
+        yield Finding(step.key, None, f"{step.rule}{said}", step.remedy, code=step.code)
 
 
 @rule("settings-not-taken")

@@ -43,16 +43,16 @@ def declared(sight: Sight) -> Iterator[Finding]:
         key, stack = Subject.of(kind.kind, f"{where}{metadata['name']}"), sight.stack.name
         if live is None and kind == NETWORK_ATTACHMENT:
             rule_ = "does not exist: a virt-handler that restarts waits for it for ever"
-            yield Finding("error", "attachment-gone", stack, key, None, rule_, _UP)
+            yield Finding(key, None, rule_, _UP, code="attachment-gone", stack=stack)
         elif live is None:
             remedy = _UP if kind in (NETWORK_ATTACHMENT, NODE_POLICY) else f"{_MAKE}. {_UP}"
-            yield Finding("error", "declared-missing", stack, key, None, "does not exist", remedy)
+            yield Finding(key, None, "does not exist", remedy, code="declared-missing", stack=stack)
         elif kind == NETWORK_ATTACHMENT and (why := _invalid(live)):
             value = live.get("spec", {}).get("config")
-            yield Finding("error", "attachment-invalid", stack, key, value, f"is no CNI configuration: {why}", _UP)
+            yield Finding(key, value, f"is no CNI configuration: {why}", _UP, code="attachment-invalid", stack=stack)
         elif lost := list(declared_differences(_content(manifest), live)):
             what = "; ".join(f"{each.path} {is_not(each.old, each.new)}" for each in lost)
-            yield Finding("error", "declared-differs", stack, key, None, f"holds something else: {what}", _UP)
+            yield Finding(key, None, f"holds something else: {what}", _UP, code="declared-differs", stack=stack)
     if unread is not None:
         raise unread
 

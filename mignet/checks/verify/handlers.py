@@ -22,9 +22,6 @@ def pod_network_fallback(sight: Sight) -> Iterator[Finding]:
     for pod in sight.living:
         if pod.link is None:
             yield Finding(
-                "error",
-                "pod-network-fallback",
-                sight.stack.name,
                 pod.place,
                 None,
                 f"has no {INTERFACE}, so it migrates over the pod network, though it asks for {sight.stack.network}",
@@ -40,9 +37,6 @@ def node_without_handler(sight: Sight) -> Iterator[Finding]:
     for each in sight.seen.all(NODE):
         if (node := each["metadata"]["name"]) not in served:
             yield Finding(
-                "error",
-                "node-without-handler",
-                sight.stack.name,
                 Subject(f"Node {node}", kind="Node", name=node, nodes=(node,)),
                 None,
                 "takes virtual machines (kubevirt.io/schedulable), and no virt-handler is ready on it",

@@ -219,9 +219,6 @@ def runs_twice(move: Move) -> Iterator[Finding]:
     """
     if move.phase == RUNNING and move.state.get("completed") and move.runs_at:
         yield Finding(
-            "error",
-            "vm-runs-twice",
-            move.stack.name,
             move.key,
             None,
             f"runs here and on the cluster of {', '.join(move.runs_at)} too, after one migration",
@@ -238,7 +235,7 @@ def left(move: Move) -> Iterator[Finding]:
     if move.unasked:
         where = f"nobody could say whether it runs there ({move.unasked})"
     rule_ = f"is {move.phase} here, and its last migration went to another cluster; {where}"
-    yield Finding("error", "vm-left", move.stack.name, move.key, None, rule_, _there(move))
+    yield Finding(move.key, None, rule_, _there(move))
 
 
 @rule("vm-left")
@@ -262,9 +259,6 @@ def migrating(move: Move) -> Iterator[Finding]:
         name, phase = each["metadata"]["name"], each.get("status", {}).get("phase") or "not looked at by KubeVirt"
         side = ", and receives from another cluster" if "receive" in each["spec"] else ""
         yield Finding(
-            "error",
-            "vm-migrating",
-            move.stack.name,
             move.key,
             None,
             f"is still migrating: VirtualMachineInstanceMigration {name} is {phase}{side}, and {_age(move, each)} old",
@@ -277,9 +271,6 @@ def not_running(move: Move) -> Iterator[Finding]:
     """KubeVirt takes a migration of a machine that does not run, and lets it wait for ever."""
     if move.instance is not None and move.phase != RUNNING and not move.open and not move.has_left:
         yield Finding(
-            "error",
-            "vm-not-running",
-            move.stack.name,
             move.key,
             None,
             f"is {move.phase}, not {RUNNING}: it cannot be migrated",
@@ -292,7 +283,7 @@ def missing(move: Move) -> Iterator[Finding]:
     """Only a virtual machine that runs can migrate."""
     if move.instance is None:
         remedy = "Start it, or correct the name: NAMESPACE/NAME of a VirtualMachineInstance"
-        yield Finding("error", "vm-missing", move.stack.name, move.key, None, "does not exist", remedy)
+        yield Finding(move.key, None, "does not exist", remedy)
 
 
 @rule("vm-not-migratable")
@@ -308,7 +299,7 @@ def not_migratable(move: Move) -> Iterator[Finding]:
             if _storage_moves(move):
                 rule_ = f"cannot migrate within this cluster, but to another one: {why}"
                 remedy = "Migrate it to another cluster, which copies its disks; or choose another virtual machine"
-            yield Finding("error", "vm-not-migratable", move.stack.name, move.key, None, rule_, remedy)
+            yield Finding(move.key, None, rule_, remedy)
 
 
 def _storage_moves(move: Move) -> bool:
@@ -329,26 +320,26 @@ def went_over_the_network(move: Move) -> Iterator[Finding]:
     elif move.phase != RUNNING:
         again = "Start it first; it can be migrated then"
     if not state:
-        yield Finding("error", "vm-never-migrated", stack, move.key, None, "has never migrated", again)
+        yield Finding(move.key, None, "has never migrated", again, code="vm-never-migrated", stack=stack)
     elif state.get("failed"):
         why = reason(state.get("failureReason") or "KubeVirt gives no reason")
         rule_ = f"did not move, its migration failed: {why}"
-        yield Finding("error", "vm-migration-failed", stack, move.key, None, rule_, f"Mend that. {again}")
+        yield Finding(move.key, None, rule_, f"Mend that. {again}", code="vm-migration-failed", stack=stack)
     elif not state.get("completed"):
         remedy = "Verify again when it has ended"
-        yield Finding("error", "vm-migrating", stack, move.key, None, "is still migrating", remedy)
+        yield Finding(move.key, None, "is still migrating", remedy, code="vm-migrating", stack=stack)
     elif move.place is None:
         address = None if move.address is None else str(move.address)
         if _before_network(move):
             ended = state.get("endTimestamp")
             rule_ = f"is where it migrated to at {ended}, before virt-handler was on the network"
-            yield Finding("error", "vm-before-network", stack, move.key, address, rule_, again)
+            yield Finding(move.key, address, rule_, again, code="vm-before-network", stack=stack)
             return
         kind = "the pod network" if str(state.get("migrationNetworkType")).lower() == "pod" else "another network"
         spans = " and ".join(str(span) for each in (move.stack, *move.peers) for span in each.spans)
         rule_ = f"is where it migrated to: {kind}, outside of {spans}"
         remedy = "See that the virt-handlers of both nodes have migration0 (mignet verify), and migrate it again"
-        yield Finding("error", "vm-other-network", stack, move.key, address, rule_, remedy)
+        yield Finding(move.key, address, rule_, remedy, code="vm-other-network", stack=stack)
 
 
 def _before_network(move: Move) -> bool:
@@ -370,7 +361,7 @@ def ended_well(move: Move) -> Iterator[Finding]:
     if phase == "Failed":
         why = move.state.get("failureReason") or _conditions(made) or _target(move) or "KubeVirt gives no reason"
         rule_, remedy = f"failed: {reason(why)}", "Mend that, and migrate it again"
-        yield Finding("error", "migration-failed", move.stack.name, key, None, rule_, remedy)
+        yield Finding(key, None, rule_, remedy, code="migration-failed")
     elif phase != "Succeeded":
         why = _target(move) or _conditions(made)
         rule_ = f"has not ended in time, and is {phase}" + (f": {reason(why)}" if why else "")
@@ -378,7 +369,7 @@ def ended_well(move: Move) -> Iterator[Finding]:
             "It goes on; verify later with --vm, or cancel it: oc -n"
             f" {move.namespace} delete vmim {made['metadata']['name']}"
         )
-        yield Finding("error", "migration-unfinished", move.stack.name, key, None, rule_, remedy)
+        yield Finding(key, None, rule_, remedy, code="migration-unfinished")
 
 
 @rule("migration-refused")
@@ -396,7 +387,7 @@ def refused(move: Move) -> Iterator[Finding]:
         )
     else:
         remedy = "Mend what it says, or choose another virtual machine"
-    yield Finding("error", "migration-refused", move.stack.name, move.key, None, f"is not migrated: {words}", remedy)
+    yield Finding(move.key, None, f"is not migrated: {words}", remedy)
 
 
 LAST = (missing, runs_twice, stays, migrating, went_over_the_network)

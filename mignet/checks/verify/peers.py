@@ -61,30 +61,26 @@ def duplicate_peer(clusters: Clusters) -> Iterator[Finding]:
         (name, pod), *others = sorted(distinct.values(), key=lambda each: _order(clusters, each[0], address))
         other, there = others[0]
         yield Finding(
-            "error",
-            "address-duplicate-peer",
-            name,
             pod.place,
             str(address),
             f"on {INTERFACE} is the address of {there.key} on cluster {other}, too",
             "Give each stack a slice of its own (mignet check, mignet allocate), run mignet up, and restart the pod",
+            stack=name,
             peer=other,
         )
 
 
-@rule("peer-unread")
+@rule("peer-unread", severity="warning")
 def peer_unread(clusters: Clusters) -> Iterator[Finding]:
     """Addresses of a cluster that does not answer are not compared."""
     for name, error in clusters.silent.items():
         beside = min(each for each in clusters.judged if each in clusters.stacks)
         yield Finding(
-            "warning",
-            "peer-unread",
-            beside,
             f"peer {name}",
             None,
             f"could not be asked for its addresses: {error}",
             "Verify it where it can be reached, or leave the peers out: --no-peers",
+            stack=beside,
             peer=name,
         )
 

@@ -124,9 +124,6 @@ def pool_missing(sight: Sight) -> Iterator[Finding]:
         others = [each["metadata"]["name"] for each in sight.seen.all(IP_POOL) if _overlaps(each, part.subnet)]
         there = f"; there is {', '.join(others)}" if others else ""
         yield Finding(
-            "error",
-            "pool-missing",
-            sight.stack.name,
             f"IPPool {name}",
             None,
             f"does not exist, and pods have addresses of {part.span}{there}",
@@ -153,9 +150,6 @@ def lease_outside(sight: Sight) -> Iterator[Finding]:
             lease = unsaid[0]
             more = f" (and {len(unsaid) - 1} more)" if len(unsaid) > 1 else ""
             yield Finding(
-                "error",
-                "lease-outside",
-                sight.stack.name,
                 f"IPPool {pool.name}",
                 str(lease.address),
                 f"is leased to {lease.pod}, and outside of this cluster's slice {pool.part.span}{more}",
@@ -163,7 +157,7 @@ def lease_outside(sight: Sight) -> Iterator[Finding]:
             )
 
 
-@rule("lease-leaked")
+@rule("lease-leaked", severity="warning")
 def lease_leaked(sight: Sight) -> Iterator[Finding]:
     """The lease of a pod that is gone takes an address until whereabouts' reconciler finds it, once a day at best."""
     for pool in pools(sight):
@@ -171,9 +165,6 @@ def lease_leaked(sight: Sight) -> Iterator[Finding]:
         if leaked:
             some = few(f"{lease.address} of {lease.pod}" for lease in leaked)
             yield Finding(
-                "warning",
-                "lease-leaked",
-                sight.stack.name,
                 f"IPPool {pool.name}",
                 None,
                 f"has {len(leaked)} lease{'s' if len(leaked) > 1 else ''} of pods that are gone: {some}",
@@ -192,7 +183,7 @@ def _leaked(sight: Sight, pool: Pool, lease: Lease) -> bool:
     return outcome is not None and not isinstance(outcome, ClusterError) and not outcome
 
 
-@rule("pool-runs-out")
+@rule("pool-runs-out", severity="warning")
 def pool_runs_out(sight: Sight) -> Iterator[Finding]:
     """Each rollout needs an address beyond the pods' own; without one it stops at the first pod."""
     handler, sync = (sight.workload(role) for role in (HANDLER, SYNC))
@@ -204,9 +195,6 @@ def pool_runs_out(sight: Sight) -> Iterator[Finding]:
             continue
         most = pool.size - syncs - SURGE
         yield Finding(
-            "warning",
-            "pool-runs-out",
-            sight.stack.name,
             f"IPPool {pool.name}",
             None,
             f"has {pool.free} of {pool.size} addresses free; they do for {max(most, 0)} nodes, and there are {nodes}"
@@ -215,7 +203,7 @@ def pool_runs_out(sight: Sight) -> Iterator[Finding]:
         )
 
 
-@rule("reservation-stray")
+@rule("reservation-stray", severity="warning")
 def reservation_stray(sight: Sight) -> Iterator[Finding]:
     """Whereabouts gives no address that is reserved, on behalf of whichever pool: a stray one is lost to the slice."""
     ipam = sight.stack.attachment.ipam
@@ -236,9 +224,6 @@ def reservation_stray(sight: Sight) -> Iterator[Finding]:
         metadata, said = strays[0]
         more = f" and {len(strays) - 1} more" if len(strays) > 1 else ""
         yield Finding(
-            "warning",
-            "reservation-stray",
-            sight.stack.name,
             f"OverlappingRangeIPReservation {metadata['namespace']}/{metadata['name']}{more}",
             None,
             said,

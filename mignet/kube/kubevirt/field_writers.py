@@ -161,7 +161,9 @@ def written_back(stack: Stack, live: Object) -> Iterator[Finding]:
     where = f"{metadata['namespace']}/" if "namespace" in metadata else ""
     for each in writers_back(stack, live):
         key = f"{live['kind']} {where}{metadata['name']}"
-        yield Finding("warning", "field-written-back", stack.name, key, None, each.sentence, each.remedy)
+        yield Finding(
+            key, None, each.sentence, each.remedy, code="field-written-back", severity="warning", stack=stack.name
+        )
 
 
 def _declared(stack: Stack, live: Object) -> Object:

@@ -112,13 +112,12 @@ def host_addresses(stack: Stack, nodes: Iterable[Node], policies: Iterable[Objec
     for (name, by, how), where in found.items():
         carried = [f"{', '.join(map(str, addresses))} on {node.name}" for node, addresses in where]
         yield Finding(
-            "error",
-            "uplink-host-address",
-            stack.name,
             f"NIC {name}",
             None,
             f"carries {_few(carried)}{by}: the uplink {how}, and takes {'it' if len(carried) == 1 else 'them'} away",
             f"Remove uplink and attach to {name} as it is, or let the uplink use another NIC, name and VLAN",
+            code="uplink-host-address",
+            stack=stack.name,
         )
 
 
@@ -153,14 +152,13 @@ def existing(stack: Stack, nodes: Iterable[Node], policies: Iterable[Object]) ->
             else "up would take it over, and destroy remove it from under its users"
         )
         yield Finding(
-            "error",
-            "uplink-existing",
-            stack.name,
             key,
             None,
             f"{why} on {_few([node.name for node in where])}, and no policy of this stack made it: {consequence}",
             "Leave it out of uplink and build upon it or attach to it, name another one, or waive uplink-existing"
             f" where {name} is to become this stack's",
+            code="uplink-existing",
+            stack=stack.name,
         )
 
 
@@ -205,13 +203,13 @@ def _shared(stack: Stack, policy: Policy, severity: Severity, said: Sequence[str
         else "destroy leaves it there, and a change in one of the two is undone by the other"
     )
     return Finding(
-        severity,
-        "policy-shared",
-        stack.name,
         Subject.of(NODE_POLICY.kind, policy.name),
         None,
         f"declares {'; '.join(said)}, as this stack's uplink does on {_few(where)}: {consequence}",
         "Let one of the two declare it: take it out of that policy, or out of uplink",
+        code="policy-shared",
+        severity=severity,
+        stack=stack.name,
     )
 
 
@@ -240,14 +238,14 @@ def disagreeing(
                 found[one.name, two.name, f"localnet {localnet}", differs].append(node.name)
     for (one_, two_, name, differs), where in found.items():
         yield Finding(
-            "warning",
-            "policies-disagree",
-            stack.name,
             Subject.of(NODE_POLICY.kind, one_),
             None,
             f"declares {name}, which the attachment uses, and so does {two_} with {differs} on {_few(where)}: the one"
             " that nmstate applies last holds, at each reboot anew",
             "Let one policy declare it",
+            code="policies-disagree",
+            severity="warning",
+            stack=stack.name,
         )
 
 

@@ -61,7 +61,9 @@ def test_a_mistake_on_the_command_line_is_one_line_and_exit_code_2(arguments: li
 @pytest.mark.parametrize("verb", ["preflight", "verify", "drift", "destroy"])
 def test_without_a_cluster_the_installed_script_says_so(tmp_path: Path, verb: str) -> None:
     for name in ("Pulumi.yaml", "__main__.py", "Pulumi.dev.yaml"):
-        (tmp_path / name).write_text((ROOT / name).read_text())
+        # Not the lab's kubeconfig: the lab may be running.
+        text = (ROOT / name).read_text().replace("~/.local/state/migration-network/lab/kubeconfig", "none/kubeconfig")
+        (tmp_path / name).write_text(text)
     result = mignet(verb, "dev", *(["--yes"] if verb == "destroy" else []), cwd=tmp_path)
     assert result.returncode == 1, result.stderr
     assert "kubeconfig" in result.stdout + result.stderr
@@ -196,7 +198,7 @@ def test_no_model_is_imported_before_a_command_runs() -> None:
             "mignet: context dev (x) is unreachable",
         ),
         (
-            ConfigError([Finding("error", "usage", "dev", "--x", None, "is wrong", "Leave it out")]),
+            ConfigError([Finding("--x", None, "is wrong", "Leave it out", code="usage", stack="dev")]),
             2,
             "dev: --x is wrong",
         ),

@@ -29,13 +29,22 @@ def test_what_files_and_a_look_both_find_is_listed() -> None:
 def errors_of_verify() -> Iterator[str]:
     """Yield the codes of the errors that verify's own modules find: each is a proof."""
     for path in (ROOT / "mignet" / "checks" / "verify").glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in {"Finding", "_finding", "Pending"}:
-                given = [each.value for each in node.args if isinstance(each, ast.Constant)]
-                if given and ast.unparse(node.func) != "Finding":
-                    yield str(given[0])
-                elif len(given) > 1 and given[0] == "error":
-                    yield str(given[1])
+        for function in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            decorators = [each for each in function.decorator_list if isinstance(each, ast.Call)]
+            ruled = next((each for each in decorators if ast.unparse(each.func) == "rule"), None)
+            if ruled and ruled.keywords:
+                continue  # a severity of its own
+            for call in ast.walk(function):
+                if not isinstance(call, ast.Call) or ast.unparse(call.func) not in {"Finding", "Pending"}:
+                    continue
+                given = {each.arg: each.value for each in call.keywords}
+                named = given.get("code") or (call.args[0] if ast.unparse(call.func) == "Pending" else None)
+                if "severity" not in given:
+                    for each in [named] if named else ruled.args[:1] if ruled else []:
+                        if isinstance(each, ast.Constant):
+                            yield str(each.value)
 
 
 def test_no_proof_of_broken_traffic_can_be_waived() -> None:
@@ -50,7 +59,9 @@ def test_what_up_would_change_cannot_be_waived_either() -> None:
 
 @pytest.mark.parametrize(("name", "reason"), [("a", "known"), ("b", "known"), ("c", None)])
 def test_a_finding_between_two_stacks_is_waived_by_either(name: str, reason: str | None) -> None:
-    finding = Finding("warning", "peer-unread", "a", "peer b", None, "could not be asked", "Ask it", peer="b")
+    finding = Finding(
+        "peer b", None, "could not be asked", "Ask it", code="peer-unread", severity="warning", stack="a", peer="b"
+    )
     (found,) = waived(name, [finding], {"peer-unread": "known"})
     assert found.waived == reason
     assert Report("a", "drift", "direct", findings=(found,)).drifted is (reason is None)

@@ -137,7 +137,7 @@ def test_a_stack_that_cannot_be_read_is_said_and_the_others_are_shown(tmp_path: 
 
 
 def pair(one: str, other: str, code: str = "peer-untrusted") -> Finding:
-    return Finding("error", code, one, "key", None, "is not right", "Mend it", peer=other)
+    return Finding("key", None, "is not right", "Mend it", code=code, stack=one, peer=other)
 
 
 def test_what_is_between_one_stack_and_many_others_is_told_once_of_that_one() -> None:
@@ -200,7 +200,9 @@ def test_a_checkup_of_many_nodes_is_shown_by_cluster_and_of_many_clusters_by_tho
 
 
 def test_a_finding_of_a_checkup_is_read_back_as_it_was(tmp_path: Path) -> None:
-    finding = Finding("error", "checkup-silent", "one", "Node node-1", None, "does not answer", "See it", None, "two")
+    finding = Finding(
+        "Node node-1", None, "does not answer", "See it", code="checkup-silent", stack="one", waived=None, peer="two"
+    )
     entry = {"severity": "error", "code": finding.code, "stack": "one", "peer": "two", "key": finding.key}
     entry |= {"waived": None, "rule": finding.rule, "remedy": finding.remedy, "message": str(finding)}
     path = tmp_path / "c.json"
