@@ -7,7 +7,7 @@ import ipaddress
 import json
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -92,10 +92,30 @@ class Finding:
         """Whether nothing may be done before it is mended."""
         return self.severity == "error" and self.waived is None
 
-    def __str__(self) -> str:
+    @property
+    def sentence(self) -> str:
+        """What is said of the stack, without its name."""
         subject = f"{self.key} {shown(self.value)}" if self.value is not None else self.key
-        text = f"{self.stack}: {subject} {self.rule.rstrip('.')}. {self.remedy}".rstrip()
+        text = f"{subject} {self.rule.rstrip('.')}. {self.remedy}".rstrip()
         return text if self.waived is None else f"{text} (waived: {self.waived})"
+
+    def __str__(self) -> str:
+        return f"{self.stack}: {self.sentence}"
+
+
+def sentences(stack: str, findings: Iterable[Finding]) -> str:
+    """Return what is said of a stack, a line for each finding; one about another stack is named with it."""
+    return "\n".join(each.sentence if each.stack == stack else str(each) for each in findings)
+
+
+class Remark(NamedTuple):
+    """A sentence that is no finding, such as what could not be looked at; `stack` is "" when about no single one."""
+
+    stack: str
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.stack}: {self.sentence}" if self.stack else self.sentence
 
 
 class UserError(Exception):

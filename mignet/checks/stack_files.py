@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from config.files.fleet_files import read_fleet
-from config.finding import Finding
+from config.finding import Finding, Remark
 from config.loading import WAIVABLE
 from config.rules.fleet_rules import CODES as FLEET_CODES
 from config.rules.waivable_codes import ALSO_LIVE, WAIVABLE_LIVE
@@ -27,7 +27,7 @@ def check(project: Project, names: Collection[str] = ()) -> Checked:
     wanted = set(chosen)
     about = [finding for finding in found if not wanted.isdisjoint({finding.stack, finding.peer})]
     about.sort(key=lambda finding: finding.stack)
-    unread = f"not compared with the others, as they cannot be read: {', '.join(files.unread)}"
+    unread = Remark("", f"not compared with the others, as they cannot be read: {', '.join(files.unread)}")
     return Checked(project, chosen, tuple(about), (unread,) if files.unread else ())
 
 

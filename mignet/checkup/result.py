@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from config.files.project_files import Project
-    from config.finding import Finding
+    from config.finding import Finding, Remark
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -104,7 +104,7 @@ class Result:
     pairs: tuple[PairResult, ...] = ()
     coverage: Coverage = Coverage()
     findings: tuple[Finding, ...] = ()
-    left_out: tuple[str, ...] = ()
+    left_out: tuple[Remark, ...] = ()
     """A sentence for what was not measured, or could not be judged."""
     not_judged: Mapping[str, int] = field(default_factory=dict)
     """How many rules could not be judged, by stack."""
@@ -159,7 +159,7 @@ class Result:
                 }
                 for each in self.findings
             ],
-            "leftOut": list(self.left_out),
+            "leftOut": list(map(str, self.left_out)),
             "notJudged": dict(self.not_judged),
         }
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from config.finding import Finding
+from config.finding import Finding, Remark
 from mignet.checkup import causes, preconditions
 from mignet.checkup import manifests as objects
 from mignet.checkup.measurements import Measured, Probed, Way
@@ -46,7 +46,7 @@ class Plan:
     sites: Mapping[str, Site]
     rounds: tuple[Round, ...]
     findings: tuple[Finding, ...] = ()
-    left_out: tuple[str, ...] = ()
+    left_out: tuple[Remark, ...] = ()
     nodes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     not_judged: Mapping[str, int] = field(default_factory=dict)
     """How many rules could not be judged, by stack."""
@@ -72,10 +72,10 @@ async def prepare(project: Project, stacks: Sequence[Stack], asked: Asked, cours
     work = {stack.name: partial(one, stack) for stack in stacks}
     outcomes = await course.through(work, error=lambda judged: survey.blocking(judged.findings), last=last)
     findings: list[Finding] = []
-    left_out: list[str] = []
+    left_out: list[Remark] = []
     for name, ended in outcomes.items():
         findings += ended.result.findings if ended.result else [survey.unseen(name, ended)]
-        left_out += [f"{name}: {sentence}" for sentence in (ended.result.sentences() if ended.result else ())]
+        left_out += [Remark(name, sentence) for sentence in (ended.result.sentences() if ended.result else ())]
     not_judged = survey.counted({name: ended.result.not_judged for name, ended in outcomes.items() if ended.result})
     sites = {name: here for name, (here, _) in sorted(seen.items()) if here is not None}
     nodes = {name: here.nodes for name, here in sites.items()}
@@ -88,13 +88,18 @@ async def prepare(project: Project, stacks: Sequence[Stack], asked: Asked, cours
         findings.append(_too_many(tight, str(error)))
     if len(turns) > 1:
         left_out += [
-            f"{name}: {room[name]} addresses to spare for {len(nodes[name])} nodes: they take turns in {len(turns)}"
-            " rounds, and nodes of different rounds do not measure each other"
+            Remark(
+                name,
+                f"{room[name]} addresses to spare for {len(nodes[name])} nodes: they take turns in {len(turns)}"
+                " rounds, and nodes of different rounds do not measure each other",
+            )
             for name in sites
             if name in room and room[name] < len(nodes[name])
         ]
     uncounted = [name for name in sites if name not in room]
-    left_out += [f"{name}: nobody counts its addresses, so that probes may take the last ones" for name in uncounted]
+    left_out += [
+        Remark(name, "nobody counts its addresses, so that probes may take the last ones") for name in uncounted
+    ]
     if sites and not any(turn.pairs for turn in turns) and not any(each.blocks for each in findings):
         findings.append(_alone(next(iter(sites))))
         turns = []
@@ -160,7 +165,7 @@ async def carry_out(project: Project, plan: Plan, asked: Asked, course: Course) 
         except asyncio.CancelledError:
             for crew in crews.values():
                 if crew.created:
-                    course.tell(_left(crew, "what it created"))
+                    course.tell(str(_left(crew, "what it created")))
             raise
         findings += [*failed.values(), *await _remove(crews, course)]
         found = {probe.end: probe for crew in crews.values() for probe in crew.probes.values()}
@@ -175,7 +180,7 @@ async def carry_out(project: Project, plan: Plan, asked: Asked, course: Course) 
             if (way.source, way.target) not in ways or way.kind != "sound":
                 ways[way.source, way.target] = way
         if course.stop.asked:
-            left_out.append(f"stopped by {course.stop.reason}: what was not measured is not judged")
+            left_out.append(Remark("", f"stopped by {course.stop.reason}: what was not measured is not judged"))
             break
     stacks = {stack.name: stack for stack in plan.stacks}
     taken = {
@@ -186,10 +191,9 @@ async def carry_out(project: Project, plan: Plan, asked: Asked, course: Course) 
     measured = Measured(stacks, probes, tuple(ways.values()), taken, broken_off=course.stop.asked)
     findings += judge(causes.RULES, measured).findings
     if silent := [way for way in ways.values() if way.entry.no_udp and way.kind == "sound"]:
-        left_out.append(
-            f"path MTU not measured on {len(silent)} ways (first: {silent[0].source} → {silent[0].target}): nothing"
-            " comes back over UDP"
-        )
+        first = f"{silent[0].source} → {silent[0].target}"
+        unmeasured = f"path MTU not measured on {len(silent)} ways (first: {first}): nothing comes back over UDP"
+        left_out.append(Remark("", unmeasured))
     return _result(plan, asked, begun, measured=measured, findings=findings, left_out=left_out)
 
 
@@ -221,13 +225,13 @@ async def _phase(
         except asyncio.CancelledError:
             if course.stop.reason != CTRL_C:
                 raise
-            msg = f"{name}: stopped by {CTRL_C}; its probes are removed"
+            msg = f"stopped by {CTRL_C}; its probes are removed"
             raise StoppedError(msg) from None
         return None
 
     ends = await course.through(
         {name: partial(one, name) for name in work},
-        error=lambda finding: str(finding) if finding else None,
+        error=lambda finding: finding.sentence if finding else None,
         at_a_time=AT_A_TIME,
         last=last,
     )
@@ -338,15 +342,13 @@ def _left_behind(crew: Crew, why: str) -> Finding:
     )
 
 
-def _left(crew: Crew, what: str) -> str:
-    return (
-        f"{crew.stack.name}: {what} is left; the cluster removes it by itself within {crew.asked.deadline} s."
-        f" To remove it now: {crew.command}"
-    )
+def _left(crew: Crew, what: str) -> Remark:
+    within = f"the cluster removes it by itself within {crew.asked.deadline} s"
+    return Remark(crew.stack.name, f"{what} is left; {within}. To remove it now: {crew.command}")
 
 
 def _result(
-    plan: Plan, asked: Asked, begun: str, *, measured: Measured, findings: Sequence[Finding], left_out: Sequence[str]
+    plan: Plan, asked: Asked, begun: str, *, measured: Measured, findings: Sequence[Finding], left_out: Sequence[Remark]
 ) -> Result:
     pairs = tuple(
         PairResult(

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import json
 import sys
-from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -34,11 +34,9 @@ from mignet.commands.arguments import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from config.files.project_files import Project
-    from config.stack import Stack
-    from mignet.fleet.run_context import Course
+    from mignet.fleet.results import Checked
     from mignet.kube.diff import Report
-    from mignet.operations.apply import Engine, Verb
+    from mignet.operations.apply import Verb
 
 Form = Literal["table", "json", "markdown"]
 
@@ -87,10 +85,17 @@ def up(
     """
     if canary and no_waves:
         mistake("--canary", "and --no-waves exclude each other", "Give one of them")
-    order = Order(tuple(canary or ()), ignored=no_waves)
-    form = _form(output, as_json=as_json)
-    look = Look(skip=skip_preflight, allow_not_judged=allow_not_judged)
-    _finish(_run("up", many, engine=engine, form=form, yes=yes, look=look, order=order))
+    reports = _run(
+        "up",
+        many,
+        engine=engine,
+        form=_form(output, as_json=as_json),
+        yes=yes,
+        skip_preflight=skip_preflight,
+        allow_not_judged=allow_not_judged,
+        canary=None if no_waves else canary or (),
+    )
+    _finish(reports)
 
 
 @app.command(rich_help_panel=APPLY)
@@ -106,22 +111,6 @@ def destroy(
     _finish(_run("destroy", many, engine=engine, form=_form("table", as_json=as_json), yes=yes))
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """In which waves `up` goes: a canary first, or as Pulumi.yaml says, unless that is ignored."""
-
-    canary: tuple[str, ...] = ()
-    ignored: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """How `up` looks at a cluster before it applies anything, and after a wave."""
-
-    skip: bool = False
-    allow_not_judged: bool = False
-
-
 def _run(
     verb: Verb,
     many: Many,
@@ -129,23 +118,22 @@ def _run(
     engine: str,
     form: Form,
     yes: bool = False,
-    look: Look = Look(),
-    order: Order | None = None,
+    skip_preflight: bool = False,
+    allow_not_judged: bool = False,
+    canary: Sequence[str] | None = None,
 ) -> list[Report]:
+    """Run a verb on stacks and show how it went; `canary` None goes in no waves."""
     from mignet.commands.selection import pick, waves_of
     from mignet.fleet.loading import Readable, load, load_readable
     from mignet.operations import apply
-    from mignet.outputs import plan_markdown
-    from mignet.outputs.terminal import show
+    from mignet.operations.run import Job, carry_out
 
     # What was imported stays to the end; a collector that looks at all of it again and again only costs time.
     gc.freeze()
     gc.enable()
     project = project_in(many.cwd)
     if verb != "preview" and not yes and not sys.stdin.isatty():
-        why = f"mignet: {verb} asks before it changes anything; say --yes where nobody can answer"
-        typer.secho(why, fg="red", err=True)
-        raise typer.Exit(CONFIGURATION)
+        mistake(verb, "asks before it changes anything", "Say --yes where nobody can answer")
     picked = pick(project, verb, many)
     if verb == "preview":
         readable = load_readable(project, picked.names, together=True)
@@ -154,24 +142,30 @@ def _run(
         readable = Readable(tuple(stacks), remarks=tuple(apply.check_fleet(project, stacks) if verb == "up" else ()))
     for line in readable.remarks:
         typer.secho(line, fg="yellow", err=True)
-    waves = waves_of(project, picked.names, canary=order.canary) if order and not order.ignored else []
+    waves = [] if canary is None else waves_of(project, picked.names, canary=canary)
     taken, remark = apply.choose_engine(engine)
     if remark:
         typer.echo(remark, err=True)
+    if skip_preflight:
+        names = ", ".join(picked.names)
+        unseen = f"--skip-preflight: nobody looked at the rights, APIs, NICs, ranges and owners on {names}"
+        typer.secho(unseen, fg="yellow", err=True)
     with picked.under_way(taken) as course:
-        job = _Job(project, verb, taken, course, waves, yes=yes, look=look, timeout=many.timeout)
         readable.tell(course)
-        found = asyncio.run(_through(job, readable.stacks))
+        job = Job(
+            project,
+            verb,
+            taken,
+            course,
+            agreed=None if yes else partial(_agreed, verb),
+            fitness=None if skip_preflight else _show_fitness,
+            waves=waves,
+            timeout=many.timeout,
+            allow_not_judged=allow_not_judged,
+        )
+        found = asyncio.run(carry_out(job, readable.stacks))
     reports = [found[name] if name in found else readable.report(name, verb, taken) for name in picked.names]
-    if form == "json":
-        sys.stdout.write(json.dumps([report.as_json() for report in reports], indent=2) + "\n")
-    elif form == "markdown":
-        sys.stdout.write(plan_markdown.render(reports) + "\n")
-    else:
-        for report in reports:
-            # What was declined stands above the question.
-            if not report.declined:
-                show(report)
+    _show(reports, form)
     if any(report.declined for report in reports):
         typer.echo(UNCHANGED, err=form != "table")
         raise typer.Exit(DECLINED)
@@ -187,88 +181,37 @@ def _form(output: Form, *, as_json: bool) -> Form:
     return "json" if as_json else output
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """What `preview`, `up` and `destroy` are told besides their stacks."""
+def _show(reports: Sequence[Report], form: Form) -> None:
+    from mignet.outputs import plan_markdown
+    from mignet.outputs.terminal import show
 
-    project: Project
-    verb: Verb
-    engine: Engine
-    course: Course
-    waves: Sequence[Sequence[str]]
-    yes: bool
-    look: Look
-    timeout: float | None
-
-    def agreed(self, reports: Sequence[Report]) -> bool:
-        """Show what would change and ask, unless it was said to go on."""
-        from mignet.outputs.terminal import show
-
-        self.course.pause()
-        changing = [report for report in reports if report.changed]
-        # Where every stack has failed already there is nothing to agree to, and the reports say why.
-        if self.yes or (not changing and all(report.error for report in reports)):
-            return True
-        for report in changing:
-            show(report, err=True, planned=True)
-        return not changing or agrees(f"{self.verb}?")
+    if form == "json":
+        sys.stdout.write(json.dumps([report.as_json() for report in reports], indent=2) + "\n")
+    elif form == "markdown":
+        sys.stdout.write(plan_markdown.render(reports) + "\n")
+    else:
+        for report in reports:
+            # What was declined stands above the question.
+            if not report.declined:
+                show(report)
 
 
-async def _through(job: _Job, stacks: Sequence[Stack]) -> dict[str, Report]:
-    """Look first, plan, ask, and carry it out; return a report for each stack, by name."""
-    from mignet.operations import apply
+def _agreed(verb: Verb, changing: Sequence[Report]) -> bool:
+    from mignet.outputs.terminal import show
 
-    course = job.course
-    reports = await _look_first(job, stacks) if job.verb == "up" else {}
-    fit = [stack for stack in stacks if stack.name not in reports]
-    plan = await apply.plan(job.project, fit, job.verb, job.engine, course, asked=not job.yes)
-    reports |= plan.reports
-    sound = [stack for stack in fit if not reports[stack.name].error]
-    if job.verb == "preview":
-        return reports
-    if not course.stop.asked and not job.agreed([reports[stack.name] for stack in fit]):
-        course.stop.ask("it was not agreed to")
-        return {name: replace(report, declined=not report.error) for name, report in reports.items()}
-    if not job.waves:
-        return reports | await plan.act(sound, last=True)
-    from mignet.checks.verify import Patience
-    from mignet.operations.waves import roll_out
-
-    patience = Patience() if job.timeout is None else Patience(job.timeout)
-    return reports | await roll_out(
-        job.project,
-        sound,
-        job.waves,
-        plan,
-        course=course,
-        patience=patience,
-        allow_not_judged=job.look.allow_not_judged,
-    )
+    for report in changing:
+        show(report, err=True, planned=True)
+    return not changing or agrees(f"{verb}?")
 
 
-async def _look_first(job: _Job, stacks: Sequence[Stack]) -> dict[str, Report]:
-    """Run preflight and show what does not stop anything; return the reports of the stacks that it stops."""
-    from mignet.operations import apply
-
-    if job.look.skip:
-        names = ", ".join(stack.name for stack in stacks)
-        job.course.pause()
-        typer.secho(
-            f"--skip-preflight: nobody looked at the rights, APIs, NICs, ranges and owners on {names}",
-            fg="yellow",
-            err=True,
-        )
-        return {}
-    checked = await apply.preflight(job.project, stacks, job.course, last=False)
-    job.course.pause()
+def _show_fitness(checked: Checked) -> None:
+    """Show what preflight found that stops nothing."""
     for finding in folded(checked.findings):
         if not finding.blocks:
             kind = "waived" if finding.waived is not None else finding.severity
             typer.secho(f"{kind}: {finding}", fg="yellow" if kind == "warning" else None, err=True)
-    for line in checked.left_out:
-        typer.secho(line, fg="yellow", err=True)
-    refused = apply.refused(checked, stacks, "up", job.engine, allow_not_judged=job.look.allow_not_judged)
-    return {report.stack: report for report in refused}
+    for remark in checked.left_out:
+        typer.secho(str(remark), fg="yellow", err=True)
 
 
 def _finish(reports: Sequence[Report], *, changes_code: int = 0) -> None:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from components.ownership import FIELD_MANAGER
-from config.finding import Finding, folded
+from config.finding import Finding, Remark
 from mignet.commands.arguments import (
     CHANGES,
     CONFIGURATION,
@@ -32,7 +31,8 @@ from mignet.commands.arguments import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from config.files.project_files import Project
     from config.stack import Stack
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from mignet.outputs import Output
 
 app = typer.Typer()
-ROUNDS = 2
-"""Times that --fix repairs what somebody writes back, before it says who has won."""
 
 
 @app.command(rich_help_panel=LOOK)
@@ -88,11 +86,7 @@ def drift(
         reports = asyncio.run(look(project, loaded, taken, course))
     declined = False
     if fix and any(report.drifted for report in reports):
-        _show(reports)
-        drifted = [stack for stack, report in zip(loaded, reports, strict=True) if report.drifted and not report.error]
-        declined = bool(drifted) and not (yes or agrees(f"run up for {', '.join(each.name for each in drifted)}?"))
-        if drifted and not declined:
-            reports = _fix(picked, loaded, reports, engine=taken, timeout=wait)
+        reports, declined = _fix(picked, loaded, reports, engine=taken, yes=yes, wait=wait)
     reports += [readable.report(name, "drift", taken) for name in readable.refused]
     _write(project, reports, "reports" if as_json else output)
     if declined:
@@ -106,59 +100,26 @@ def drift(
 
 
 def _fix(
-    picked: Picked, loaded: Sequence[Stack], reports: list[Report], *, engine: Engine, timeout: float
-) -> list[Report]:
-    """Repair the stacks that have drifted, and look again; where somebody writes back, once more, and no further."""
-    from mignet.operations.drift import drift as look
+    picked: Picked, loaded: Sequence[Stack], reports: list[Report], *, engine: Engine, yes: bool, wait: float
+) -> tuple[list[Report], bool]:
+    """Repair what has drifted, if somebody agrees; return the reports, and whether somebody did not."""
+    from mignet.operations.drift_fix import Repair, drifted, fix
 
-    before = {report.stack: report for report in reports}
-    failed: dict[str, Report] = {}
-    fought: list[str] = []
-    left = [stack for stack in loaded if before[stack.name].drifted and not before[stack.name].error]
-    for _ in range(ROUNDS):
-        repair = replace(picked, verb="up", names=tuple(stack.name for stack in left))
-        failed |= _repair(repair, left, engine)
-        _wait(picked, [stack for stack in left if stack.name not in failed], engine, timeout)
-        with picked.under_way(engine) as course:
-            reports = asyncio.run(look(picked.project, loaded, engine, course))
-        again = {
-            report.stack: tuple(_written_back(before[report.stack], report, failed.get(report.stack)))
-            for report in reports
-        }
-        left = [stack for stack in left if again[stack.name]]
-        fought = [stack.name for stack in left]
-        # What a run of before could not do, the next one may.
-        failed = {name: report for name, report in failed.items() if name not in fought}
-        if not left:
-            break
-    return [
-        replace(report, warnings=(*report.warnings, *again[report.stack]))
-        if report.stack in fought
-        else failed.get(report.stack, report)
-        for report in reports
-    ]
+    def begin(verb: str, names: tuple[str, ...]) -> AbstractContextManager[Course]:
+        return replace(picked, verb=verb, names=names).under_way(engine)
 
+    def warn(line: str) -> None:
+        typer.secho(line, fg="yellow", err=True)
 
-def _written_back(before: Report, after: Report, failed: Report | None) -> Iterator[str]:
-    """Say which fields differ again after a repair, and who has won; `failed` is the repair's report when it failed.
+    def wrong(finding: Finding) -> None:
+        typer.secho(f"verify: {finding.code}: {finding}", fg="red", err=True)
 
-    What a repair did not come to write, nobody has written back since.
-    """
-    from mignet.kube.kubevirt.field_writers import way_out
-    from mignet.program.guards import said
-
-    were = {(change.key, each.path): each.by for change in before.changes for each in change.fields}
-    for change in after.changes:
-        for each in change.fields if change.operation == "update" else ():
-            by, place = each.by, (change.key, each.path)
-            if by is None or by.manager == FIELD_MANAGER or each.old == each.new or place not in were:
-                continue
-            if failed is None or by != were[place]:
-                remedy = way_out(by, [each.path]) or f"Agree with {by.manager} on one value"
-                yield (
-                    f"{after.stack}: stopped after {ROUNDS} rounds: {change.key} {each.path} is {said(each.old)} again,"
-                    f" not {said(each.new)}: {by} writes it back, and has won. {remedy}"
-                )
+    _show(reports)
+    left = drifted(loaded, reports)
+    if left and not yes and not agrees(f"run up for {', '.join(each.name for each in left)}?"):
+        return reports, True
+    repair = Repair(picked.project, engine, wait, begin=begin, show=_show, warn=warn, wrong=wrong)
+    return (fix(repair, loaded, reports) if left else reports), False
 
 
 def _show(reports: Sequence[Report]) -> None:
@@ -166,40 +127,6 @@ def _show(reports: Sequence[Report]) -> None:
 
     for report in reports:
         show(report, err=True)
-
-
-def _repair(picked: Picked, stacks: Sequence[Stack], engine: Engine) -> dict[str, Report]:
-    """Run `up` on the stacks, and return the reports of those where it failed, by name."""
-    from mignet.operations import apply
-
-    project = picked.project
-    for line in apply.check_fleet(project, stacks):
-        typer.secho(line, fg="yellow", err=True)
-
-    async def up(course: Course) -> dict[str, Report]:
-        plan = await apply.plan(project, stacks, "up", engine, course, asked=False)
-        sound = [stack for stack in stacks if not plan.reports[stack.name].error]
-        return plan.reports | await plan.act(sound, last=True)
-
-    with picked.under_way(engine) as course:
-        reports = asyncio.run(up(course))
-    _show(list(reports.values()))
-    return {name: report for name, report in reports.items() if report.error}
-
-
-def _wait(picked: Picked, stacks: Sequence[Stack], engine: Engine, timeout: float) -> None:
-    """Wait for what a repair has set off, as verify does, and say what it finds that a look at drift does not."""
-    from mignet.checks import drift_rules
-    from mignet.checks.verify import Patience
-    from mignet.operations import verify_fleet
-
-    waiting = replace(picked, verb="verify", names=tuple(stack.name for stack in stacks))
-    with waiting.under_way(engine) as course:
-        work = verify_fleet.prove(picked.project, stacks, Patience(timeout), with_peers=False, course=course)
-        checked = asyncio.run(work)
-    for finding in folded(checked.findings):
-        if finding.blocks and finding.code not in drift_rules.CODES:
-            typer.secho(f"verify: {finding.code}: {finding}", fg="red", err=True)
 
 
 def _write(project: Project, reports: Sequence[Report], form: Output | Literal["reports"]) -> None:
@@ -222,7 +149,7 @@ def _write(project: Project, reports: Sequence[Report], form: Output | Literal["
             project,
             tuple(report.stack for report in reports),
             tuple(finding for report in reports for finding in (*report.findings, *_errors(report))),
-            tuple(sentence for report in reports for sentence in (*report.left_out, *report.apart)),
+            tuple(Remark(report.stack, each) for report in reports for each in (*report.left_out, *report.apart)),
             not_judged={report.stack: report.not_judged for report in reports if report.not_judged},
         )
         typer.echo(RENDER[form](checked, Path.cwd()), nl=False)
@@ -231,8 +158,8 @@ def _write(project: Project, reports: Sequence[Report], form: Output | Literal["
 def _errors(report: Report) -> list[Finding]:
     """Return an error that no finding tells: Pulumi's own, or that of an `up` that failed."""
     if report.error is None or any(
-        each.code.startswith("cluster-") or str(each) in report.error for each in report.findings
+        each.code.startswith("cluster-") or each.sentence in report.error for each in report.findings
     ):
         return []
-    sentences = [line.removeprefix(f"{report.stack}: ") for line in report.error.splitlines()]
-    return [Finding("cluster", None, each, "", code="run-failed", stack=report.stack) for each in sentences]
+    lines = report.error.splitlines()
+    return [Finding("cluster", None, each, "", code="run-failed", stack=report.stack) for each in lines]

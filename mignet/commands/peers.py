@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from config.finding import Remark
 from mignet.commands.arguments import (
     CONFIGURATION,
     LOOK,
@@ -74,7 +75,7 @@ def peers(
             sides = asyncio.run(between.look_at_all(project, loaded, course))
     measured, unread = (None, "") if files else _measured(project, checkup_age)
     found = between.compare(sides, measured)
-    left_out = (*found.left_out, *filter(None, (unread,)))
+    left_out = (*found.left_out, *(Remark("", each) for each in (unread,) if each))
     checked = Checked(
         project,
         tuple(stack.name for stack in loaded),

@@ -81,7 +81,7 @@ async def plan(
         for declared in declaration.objects
     ]
     planned = (
-        _plan_one(stack, declared, found.get(_identity(declared.manifest)), cluster, only_look=only_look)
+        _plan_one(declared, found.get(_identity(declared.manifest)), cluster, only_look=only_look)
         for declared in objects
     )
     steps = await asyncio.gather(*planned)
@@ -117,11 +117,9 @@ def _noting(declared: Declared, live: Object | None, *, only_look: bool) -> Decl
     return replace(declared, manifest=manifest | {"metadata": manifest["metadata"] | {"annotations": annotations}})
 
 
-async def _plan_one(
-    stack: Stack, declared: Declared, live: Object | None, cluster: Cluster, *, only_look: bool
-) -> Step:
+async def _plan_one(declared: Declared, live: Object | None, cluster: Cluster, *, only_look: bool) -> Step:
     try:
-        step = replace(await _dry_run(stack, declared, live, cluster, only_look=only_look), live=live)
+        step = replace(await _dry_run(declared, live, cluster, only_look=only_look), live=live)
         return _without_directives(step) if only_look else step
     except ClusterError as error:
         if error.reason != "forbidden" or not only_look:
@@ -147,7 +145,7 @@ def _without_directives(step: Step) -> Step:
     return replace(step, change=replace(step.change, operation="update" if fields else "same", fields=fields))
 
 
-async def _dry_run(stack: Stack, declared: Declared, live: Object | None, cluster: Cluster, *, only_look: bool) -> Step:
+async def _dry_run(declared: Declared, live: Object | None, cluster: Cluster, *, only_look: bool) -> Step:
     manifest = declared.manifest
     if live is None:
         # The dry run asks whether the API server would take it.
@@ -160,7 +158,7 @@ async def _dry_run(stack: Stack, declared: Declared, live: Object | None, cluste
             FieldChange(each.path, value_at(live, each.path), value_at(manifest, each.path), each.owner)
             for each in error.conflicts
         ]
-        raise guards.GuardError(stack.name, map(guards.refused_take_over, refused)) from error
+        raise guards.GuardError(map(guards.refused_take_over, refused)) from error
     owners = taken_over(live, applied, ours=FIELD_MANAGER)
     fields = [
         FieldChange(each.path, each.old, each.new, owners.get(each.path.partition("{")[0]))

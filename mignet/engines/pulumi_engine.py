@@ -127,7 +127,7 @@ async def _side_by_side(
                 return report if report.error or then is None else await then(stack, report)
         except (ClusterError, HeldError) as error:
             found = (trouble(stack, error),) if isinstance(error, ClusterError) else ()
-            return replace(plan, error=f"{stack.name}: {error}", findings=found)
+            return replace(plan, error=str(error), findings=found)
 
     with ThreadPoolExecutor(max_workers=at_a_time) as executor:
         ends = await course.through(
@@ -156,14 +156,14 @@ async def _in_thread(
         report = await asyncio.shield(running)
     except asyncio.CancelledError:
         if not await _interrupted(stack, running, at_once=course.stop.broken_off):
-            msg = f"{stack.name}: was out of time, and Pulumi had to be killed; its lock may stay: {_FREE}"
+            msg = f"was out of time, and Pulumi had to be killed; its lock may stay: {_FREE}"
         else:
-            msg = f"{stack.name}: was out of time; Pulumi was interrupted, and ended in order"
+            msg = "was out of time; Pulumi was interrupted, and ended in order"
         if course.stop.reason == CTRL_C:
             raise
         raise TimeoutError(msg) from None
     if report.error and course.stop.reason == CTRL_C and _CANCELLED.search(report.error):
-        msg = f"{stack.name}: stopped by {CTRL_C}: Pulumi ended in order; run again for the rest"
+        msg = f"stopped by {CTRL_C}: Pulumi ended in order; run again for the rest"
         raise StoppedError(msg)
     return report
 
@@ -224,7 +224,7 @@ def _run_one(project: Project, stack: Stack, report: Report, act: _Act, *, resum
     events: _Events = []
     variables = environment(project, stack)
     if path := state_folder.emptied(os.environ | variables, project.name, stack.name):
-        warning = f"{stack.name}: removed {path}, which a Pulumi that was killed had left empty"
+        warning = f"removed {path}, which a Pulumi that was killed had left empty"
         report = replace(report, warnings=(*report.warnings, warning))
     try:
         selected = automation.create_or_select_stack(
@@ -237,22 +237,20 @@ def _run_one(project: Project, stack: Stack, report: Report, act: _Act, *, resum
         except automation.ConcurrentUpdateError as error:
             holder = holder_of(str(error))
             if not (resumes and holder and holder.dead):
-                message = f"{stack.name}: another run holds this stack{holder or ''}; if it is dead, run: pulumi cancel"
+                message = f"another run holds this stack{holder or ''}; if it is dead, run: pulumi cancel"
                 if holder and holder.dead:
-                    message = (
-                        f"{stack.name}: a run that is dead holds this stack{holder}; {_FREE}, and so does --only-failed"
-                    )
+                    message = f"a run that is dead holds this stack{holder}; {_FREE}, and so does --only-failed"
                 return replace(report, error=message)
             selected.cancel()
-            warning = f"{stack.name}: freed the lock of a run that is dead{holder}"
+            warning = f"freed the lock of a run that is dead{holder}"
             report = replace(report, warnings=(*report.warnings, warning))
             events.clear()
             act(selected, events)
     except automation.ConcurrentUpdateError as error:
-        message = f"{stack.name}: another run holds this stack{holder_of(str(error)) or ''}"
+        message = f"another run holds this stack{holder_of(str(error)) or ''}"
         return replace(report, error=message)
     except automation.CommandError as error:
-        return replace(report, changes=changes(events, report), error=_errors(events, error))
+        return replace(report, changes=changes(events, report), error=_errors(stack.name, events, error))
     return replace(report, changes=changes(events, report))
 
 
@@ -341,7 +339,7 @@ def _from_event(step: Any, manifest: dict[str, Any]) -> tuple[FieldChange, ...]:
     )
 
 
-def _errors(events: Sequence[automation.EngineEvent], error: automation.CommandError) -> str:
+def _errors(stack: str, events: Sequence[automation.EngineEvent], error: automation.CommandError) -> str:
     messages = [
         _plain(event.diagnostic_event.message)
         for event in events
@@ -351,7 +349,8 @@ def _errors(events: Sequence[automation.EngineEvent], error: automation.CommandE
         message for message in messages if message and not re.fullmatch(r"(update|preview|destroy) failed", message)
     ]
     if told:
-        return "\n".join(dict.fromkeys(told))
+        # Our own program names its stack, as plain `pulumi` prints what it says.
+        return "\n".join(line.removeprefix(f"{stack}: ") for each in dict.fromkeys(told) for line in each.splitlines())
     lines = [line.strip().removeprefix("stderr: ") for line in str(error).splitlines()]
     said = [line for line in lines if line and not re.match(r"(code|stdout|stderr):", line)]
     return next((line for line in said if "error:" in line), said[-1] if said else "Pulumi failed")

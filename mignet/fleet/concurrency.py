@@ -103,21 +103,21 @@ async def side_by_side(
     async def one(name: str) -> Ended[Result]:
         async with limit:
             if stop.asked:
-                return Ended("not started", why=f"{name}: not started: {stop.reason}")
+                return Ended("not started", why=f"not started: {stop.reason}")
             watch(name, "running", "")
             begun = time.monotonic()
             ended: Ended[Result]
             try:
                 left = None if pace.seconds is None else max(pace.seconds - used.get(name, 0.0), 0.0)
                 async with asyncio.timeout(left):
-                    result = await (work[name]() if changing else _unless(stop, name, work[name]()))
+                    result = await (work[name]() if changing else _unless(stop, work[name]()))
             except TimeoutError as late:
                 within = "in time" if pace.seconds is None else f"within {pace.seconds:g} s"
-                ended = Ended("timed out", why=str(late) or f"{name}: did not end {within}")
+                ended = Ended("timed out", why=str(late) or f"did not end {within}")
             except StoppedError as stopped:
                 ended = Ended("stopped", why=str(stopped))
             except Exception as mistake:
-                ended = Ended("failed", why=_unforeseen(name, mistake))
+                ended = Ended("failed", why=_unforeseen(mistake))
             else:
                 why = error(result)
                 ended = Ended("done", result) if why is None else Ended("failed", result, why)
@@ -134,14 +134,14 @@ async def side_by_side(
     return dict(zip(work, await asyncio.gather(*(watched(name) for name in work)), strict=True))
 
 
-def _unforeseen(name: str, error: Exception) -> str:
+def _unforeseen(error: Exception) -> str:
     """Say what went wrong in the program itself, and where, on one line."""
     where = traceback.extract_tb(error.__traceback__)[-1]
     what = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"{name}: mignet itself failed, please report it: {what} ({Path(where.filename).name}:{where.lineno})"
+    return f"mignet itself failed, please report it: {what} ({Path(where.filename).name}:{where.lineno})"
 
 
-async def _unless(stop: Stop, name: str, work: Awaitable[Result]) -> Result:
+async def _unless(stop: Stop, work: Awaitable[Result]) -> Result:
     """Do the work, or break it off when ctrl-c asks for it: it changes nothing, so that any point is a safe one."""
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
@@ -158,7 +158,7 @@ async def _unless(stop: Stop, name: str, work: Awaitable[Result]) -> Result:
             # Also cancelled when a deadline is over; then that is said.
             if stop.reason != CTRL_C or (current := asyncio.current_task()) is None or current.cancelling():
                 raise
-            msg = f"{name}: stopped by {CTRL_C} while it was looked at; nothing was changed"
+            msg = f"stopped by {CTRL_C} while it was looked at; nothing was changed"
             raise StoppedError(msg) from None
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from config.files.fleet_files import read_fleet
-from config.finding import ConfigError, Finding
+from config.finding import ConfigError, Finding, sentences
 from config.loading import load_stack
 from mignet.kube.diff import Report
 
@@ -31,12 +31,12 @@ class Readable:
     def tell(self, course: Course) -> None:
         """Let the course know how those ended that cannot be read."""
         for name, findings in self.refused.items():
-            course.watch(name, "failed", _lines(findings))
+            course.watch(name, "failed", sentences(name, findings))
 
     def report(self, name: str, verb: str, engine: str) -> Report:
         """Return the report of a stack that cannot be read."""
         findings = self.refused[name]
-        return Report(name, verb, engine, error=_lines(findings), findings=findings)
+        return Report(name, verb, engine, error=sentences(name, findings), findings=findings)
 
     def added_to(self, checked: Checked) -> Checked:
         """Return what a look found, and what is wrong with those that it could not be about."""
@@ -88,7 +88,3 @@ def _without_broken_rules(project: Project, readable: Readable) -> Readable:
                 refused[stack.name] = (*refused.get(stack.name, ()), finding)
     sound = tuple(stack for stack in readable.stacks if stack.name not in refused)
     return Readable(sound, refused, (files.left_out,) if files.left_out else ())
-
-
-def _lines(findings: Sequence[Finding]) -> str:
-    return "\n".join(map(str, findings))

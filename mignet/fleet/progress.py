@@ -57,7 +57,7 @@ class Board:
             if self._live:
                 self._live.resume()
         elif ended and len(self._states) > 1 and not self._live:
-            first = said.partition("\n")[0].removeprefix(f"{name}: ")
+            first = said.partition("\n")[0]
             self.tell(f"{name}: {first if first.startswith(state) else f'{state}: {first}' if first else state}")
 
     def say(self, name: str, line: str) -> None:
@@ -86,7 +86,7 @@ class Board:
         fitting = shown if len(shown) < room else shown[: max(room - 1, 0)]
         rows = []
         for name in fitting:
-            state, line = self._states[name], self._lines.get(name, "").partition("\n")[0].removeprefix(f"{name}: ")
+            state, line = self._states[name], self._lines.get(name, "").partition("\n")[0]
             seconds = f"{time.monotonic() - self._since[name]:.0f} s" if state == "running" else ""
             text = (
                 line or "…" if state == "running" or line.startswith(state) else f"{state}: {line}" if line else state

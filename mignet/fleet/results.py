@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from config.files.project_files import Project
-    from config.finding import Finding
+    from config.finding import Finding, Remark
 
 
 MOST = 10
@@ -23,15 +23,15 @@ MOST = 10
 class Checked:
     """What a look at stacks, or at their clusters, found; the findings are in the stacks' order.
 
-    `left_out` has a sentence for what could not be looked at, so that nothing is said of it.
+    `left_out` has a remark for what could not be looked at, so that nothing is said of it.
     """
 
     project: Project
     stacks: tuple[str, ...]
     findings: tuple[Finding, ...]
-    left_out: tuple[str, ...]
-    proven: tuple[str, ...] = ()
-    """A sentence for each stack of which something was proven, and what."""
+    left_out: tuple[Remark, ...]
+    proven: tuple[Remark, ...] = ()
+    """A remark for each stack of which something was proven, and what."""
     not_judged: Mapping[str, int] = field(default_factory=dict)
     """How many rules could not be judged, for each stack where there are any."""
 

@@ -103,7 +103,7 @@ def under_way(
             raise
         for name, run in record.stacks.items():
             if run.state == "waiting":
-                watch(name, "not started", f"{name}: not started: {stop.reason or 'nothing was to be done'}")
+                watch(name, "not started", f"not started: {stop.reason or 'nothing was to be done'}")
         record.end()
     if not names:
         board.tell("the last run left nothing to do")

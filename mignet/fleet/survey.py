@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from config.finding import Finding, folded, waived
+from config.finding import Finding, Remark, folded, waived
 from mignet.fleet.results import Checked
 from mignet.kube.client import Cluster, ClusterError
 from mignet.kube.snapshot import Judged
@@ -47,11 +47,11 @@ async def look_at(
     work = {stack.name: partial(one, stack) for stack in stacks}
     outcomes = await course.through(work, error=lambda judged: blocking(judged.findings), last=last)
     findings: list[Finding] = []
-    left_out: list[str] = []
+    left_out: list[Remark] = []
     not_judged = {name: ended.result.not_judged for name, ended in outcomes.items() if ended.result}
     for name, ended in outcomes.items():
         findings += ended.result.findings if ended.result else [unseen(name, ended)]
-        left_out += [f"{name}: {sentence}" for sentence in (ended.result.sentences() if ended.result else ())]
+        left_out += [Remark(name, sentence) for sentence in (ended.result.sentences() if ended.result else ())]
     return Checked(project, tuple(outcomes), tuple(findings), tuple(left_out), not_judged=counted(not_judged))
 
 
@@ -62,13 +62,13 @@ def counted(rules: Mapping[str, int]) -> dict[str, int]:
 
 def blocking(findings: Iterable[Finding]) -> str | None:
     """Return the findings that forbid to apply a stack, a line each; None when there are none."""
-    return "\n".join(str(each) for each in folded(findings) if each.blocks) or None
+    return "\n".join(each.sentence for each in folded(findings) if each.blocks) or None
 
 
 def unseen(name: str, ended: Ended[Any]) -> Finding:
     """Say as a finding why the look at a cluster came to no end; its code is `cluster-` and how it ended instead."""
     code = f"cluster-{ended.state.replace(' ', '-')}"
-    return Finding("cluster", None, ended.why.removeprefix(f"{name}: "), "", code=code, stack=name)
+    return Finding("cluster", None, ended.why, "", code=code, stack=name)
 
 
 def one_cluster(stacks: Iterable[Stack], identity: Callable[[Stack], str | None]) -> list[Finding]:

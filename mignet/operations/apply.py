@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from config.files.fleet_files import read_fleet
-from config.finding import ConfigError, Finding, folded, is_not
+from config.finding import ConfigError, Finding, Remark, folded, is_not, sentences
 from mignet.engines import direct_engine
 from mignet.fleet import survey
 from mignet.fleet.concurrency import CTRL_C, StoppedError
@@ -94,7 +94,10 @@ def _apart(
     return replace(
         checked,
         findings=(*checked.findings, *survey.one_cluster(stacks, lambda stack: identities.get(stack.name))),
-        left_out=(*checked.left_out, *(f"{name}: not judged: cluster-shared, as {untold[name]}" for name in untold)),
+        left_out=(
+            *checked.left_out,
+            *(Remark(name, f"not judged: cluster-shared, as {untold[name]}") for name in untold),
+        ),
         not_judged=Counter(checked.not_judged) + Counter(untold.keys()),
     )
 
@@ -106,10 +109,10 @@ def refused(
     reports = []
     for stack in stacks:
         blocking = tuple(each for each in checked.findings if each.stack == stack.name and each.blocks)
-        lines = [str(each) for each in folded(blocking)]
+        lines = [each.sentence for each in folded(blocking)]
         if not lines and not allow_not_judged and (count := checked.not_judged.get(stack.name)):
             lines.append(
-                f"{stack.name}: {count} rule{'s' if count > 1 else ''} of preflight could not be judged, so that nobody"
+                f"{count} rule{'s' if count > 1 else ''} of preflight could not be judged, so that nobody"
                 " knows whether the cluster is fit. Give this user the rights in docs/roles/apply.yaml, or accept it"
                 " with --allow-not-judged"
             )
@@ -192,13 +195,13 @@ async def _direct(project: Project, stacks: Sequence[Stack], verb: Verb, course:
                             count += f" done, and the nodes go on with policy {rolls_out} by themselves"
                         else:
                             count += " done"
-                        msg = f"{stack.name}: stopped by {CTRL_C} at a safe point: {count}; run again for the rest"
+                        msg = f"stopped by {CTRL_C} at a safe point: {count}; run again for the rest"
                         raise StoppedError(msg)
 
                 left = await act(stack, steps[stack.name], cluster, between=between)
         except (ClusterError, ConflictError, UplinkError, direct_engine.ReadBackError, lease.HeldError) as error:
             return replace(_failed(stack, verb, error), changes=report.changes)
-        return replace(report, warnings=(*report.warnings, *(f"{stack.name}: {line}" for line in left)))
+        return replace(report, warnings=(*report.warnings, *left))
 
     async def act(stacks: Sequence[Stack], *, last: bool) -> dict[str, Report]:
         work = {stack.name: partial(carried_out, stack) for stack in stacks}
@@ -268,7 +271,7 @@ async def _shortened(project: Project, stack: Stack, report: Report) -> str | No
         async with Cluster(stack.cluster, base=project.directory) as cluster:
             await direct_engine.carry_out(stack, longer, cluster, between=lambda *_: None)
     except (ClusterError, ConflictError, UplinkError, direct_engine.ReadBackError) as error:
-        return sentences(stack, error)
+        return sentences_of(stack, error)
     return None
 
 
@@ -289,7 +292,7 @@ def _held(report: Report, left: Report) -> Report:
         for each in change.fields
     ]
     reason = left.error or (f"the API server holds something else: {'; '.join(lost)}" if lost else None)
-    return replace(report, error=f"{report.stack}: was applied, but {reason}") if reason else report
+    return replace(report, error=f"was applied, but {reason}") if reason else report
 
 
 def _report(
@@ -305,7 +308,11 @@ def _report(
         verb=verb,
         engine="direct",
         changes=changes,
-        warnings=(*map(str, stack.findings), *_stale_handlers(stack, changes), *_on_uplink(stack, changes)),
+        warnings=(
+            *(each.sentence for each in stack.findings),
+            *_stale_handlers(stack, changes),
+            *_on_uplink(stack, changes),
+        ),
         outputs=outputs or {},
         error=error,
     )
@@ -313,7 +320,7 @@ def _report(
 
 def _failed(stack: Stack, verb: Verb, error: Exception) -> Report:
     found = (survey.trouble(stack, error),) if isinstance(error, ClusterError) else ()
-    return replace(_report(stack, verb, error=sentences(stack, error)), findings=found)
+    return replace(_report(stack, verb, error=sentences_of(stack, error)), findings=found)
 
 
 def _stale_handlers(stack: Stack, changes: Iterable[ObjectChange]) -> Iterator[str]:
@@ -339,8 +346,6 @@ def _on_uplink(stack: Stack, changes: Iterable[ObjectChange]) -> Iterator[str]:
             yield from effects(stack, change.name, change.fields, removed=change.operation == "delete")
 
 
-def sentences(stack: Stack, error: Exception) -> str:
-    """Return what an error says, the stack before each line of it."""
-    if isinstance(error, (ConfigError, GuardError)):
-        return str(error)
-    return "\n".join(f"{stack.name}: {line}" for line in str(error).splitlines())
+def sentences_of(stack: Stack, error: Exception) -> str:
+    """Return what an error says of a stack."""
+    return sentences(stack.name, error.findings) if isinstance(error, ConfigError) else str(error)

@@ -7,14 +7,14 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from config.finding import ConfigError, Finding, waived
+from config.finding import ConfigError, Finding, sentences, waived
 from mignet.checks.drift_rules import RULES, Seen, reads
 from mignet.engines import direct_engine
 from mignet.fleet.survey import trouble, unseen
 from mignet.kube.client import Cluster, ClusterError
 from mignet.kube.diff import Report
 from mignet.kube.snapshot import judge, look
-from mignet.operations.apply import Engine, declared, sentences
+from mignet.operations.apply import Engine, declared
 from mignet.operations.versus_pulumi import apart
 from mignet.program.guards import GuardError
 
@@ -36,15 +36,15 @@ async def drift(project: Project, stacks: Sequence[Stack], engine: Engine, cours
     """
 
     async def one(stack: Stack) -> Report:
-        report = Report(stack.name, "drift", "direct", warnings=tuple(map(str, stack.findings)))
+        report = Report(stack.name, "drift", "direct", warnings=tuple(each.sentence for each in stack.findings))
         try:
             async with Cluster(stack.cluster, base=project.directory) as cluster:
                 declaring = asyncio.ensure_future(declared(project, stack))
                 return await _look_at(stack, declaring, cluster, report)
         except ClusterError as error:
-            return replace(report, error=sentences(stack, error), findings=(trouble(stack, error),))
+            return replace(report, error=str(error), findings=(trouble(stack, error),))
         except ConfigError as error:
-            return replace(report, error=str(error), findings=error.findings)
+            return replace(report, error=sentences(stack.name, error.findings), findings=error.findings)
         except GuardError as error:
             unfit = (
                 Finding("cluster", None, each, "", code="cluster-unfit", stack=stack.name) for each in error.sentences
@@ -85,7 +85,7 @@ async def _look_at(stack: Stack, declaring: asyncio.Future[Declaration], cluster
         changes=changes,
         outputs=declaring.result().outputs,
         findings=tuple(waived(stack.name, judged.findings, stack.waivers)),
-        left_out=tuple(f"{stack.name}: {sentence}" for sentence in judged.sentences()),
+        left_out=tuple(judged.sentences()),
         not_judged=judged.not_judged,
     )
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from config.files.fleet_files import read_fleet
-from config.finding import ConfigError, waived
+from config.finding import ConfigError, Remark, waived
 from mignet.checks.verify import Verdict, migration, peers, verify
 from mignet.fleet import survey
 from mignet.fleet.concurrency import PARALLEL
@@ -109,8 +109,8 @@ async def prove_machine(
                 )
     except ClusterError as error:
         return Checked(project, (stack.name,), (survey.trouble(stack, error),), ())
-    proven = () if judged.findings else (f"{stack.name}: {move.proven}",)
-    left_out = tuple(f"{stack.name}: {sentence}" for sentence in judged.sentences())
+    proven = () if judged.findings else (Remark(stack.name, move.proven),)
+    left_out = tuple(Remark(stack.name, sentence) for sentence in judged.sentences())
     counted = survey.counted({stack.name: judged.not_judged})
     return Checked(project, (stack.name,), judged.findings, left_out, proven, counted)
 
@@ -122,8 +122,8 @@ def _gathered(
     doubles: Sequence[Finding],
 ) -> Checked:
     findings: list[Finding] = []
-    left_out: list[str] = []
-    proven: list[str] = []
+    left_out: list[Remark] = []
+    proven: list[Remark] = []
     not_judged: dict[str, int] = {}
     for stack in stacks:
         # Between two stacks, either can waive.
@@ -136,10 +136,10 @@ def _gathered(
             continue
         own = waived(stack.name, outcome.judged.findings, stack.waivers)
         findings += [*peers.without_doubles(own, between), *between]
-        left_out += [f"{stack.name}: {sentence}" for sentence in outcome.judged.sentences()]
+        left_out += [Remark(stack.name, sentence) for sentence in outcome.judged.sentences()]
         not_judged[stack.name] = outcome.judged.not_judged
         if outcome.proven and not any(each.blocks for each in between):
-            proven.append(f"{stack.name}: {outcome.proven}")
+            proven.append(Remark(stack.name, outcome.proven))
     names = tuple(each.name for each in stacks)
     counted = survey.counted(not_judged)
     return Checked(project, names, tuple(findings), tuple(left_out), tuple(proven), counted)

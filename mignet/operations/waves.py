@@ -57,15 +57,15 @@ def _verified(
     verified = {}
     for stack in stacks:
         found = [each for each in folded(checked.findings) if each.stack == stack.name]
-        left_out = [line for line in checked.left_out if line.startswith(f"{stack.name}: ")]
+        left_out = [each.sentence for each in checked.left_out if each.stack == stack.name]
         report = reports[stack.name]
-        warnings = (*report.warnings, *(str(each) for each in found if each.severity == "warning"), *left_out)
+        warnings = (*report.warnings, *(each.sentence for each in found if each.severity == "warning"), *left_out)
         error = None
-        blocking = [str(each) for each in found if each.blocks]
+        blocking = [each.sentence for each in found if each.blocks]
         if (count := checked.not_judged.get(stack.name)) and not allow_not_judged:
-            blocking.append(f"{stack.name}: {not_judged({stack.name: count})}; --allow-not-judged accepts that")
+            blocking.append(f"{not_judged({stack.name: count})}; --allow-not-judged accepts that")
         if blocking:
-            error = "\n".join([f"{stack.name}: was applied, but is not verified", *blocking])
+            error = "\n".join(["was applied, but is not verified", *blocking])
             course.watch(stack.name, "failed", error)
         verified[stack.name] = replace(report, warnings=warnings, error=error)
     return verified

@@ -24,7 +24,7 @@ _COMMANDS = {"error": "error", "warning": "warning", "info": "notice"}
 def render(checked: Checked, base: Path) -> str:
     """Write one command for each finding; what is waived is a notice."""
     lines = [_command(checked, finding, base) for finding in folded(checked.findings)]
-    lines += [f"::notice::{_data(sentence)}" for sentence in (*checked.left_out, *checked.proven)]
+    lines += [f"::notice::{_data(str(remark))}" for remark in (*checked.left_out, *checked.proven)]
     if checked.not_judged:
         lines.append(f"::error::{_data(not_judged(checked.not_judged))}")
     return "".join(f"{line}\n" for line in lines)

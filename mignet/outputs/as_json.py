@@ -28,8 +28,8 @@ def render(checked: Checked, base: Path) -> str:
         findings.append(asdict(finding) | parts | where)
     whole = {
         "stacks": checked.stacks,
-        "leftOut": checked.left_out,
-        "proven": checked.proven,
+        "leftOut": list(map(str, checked.left_out)),
+        "proven": list(map(str, checked.proven)),
         "notJudged": dict(checked.not_judged),
         "blocks": checked.blocks,
         "findings": findings,

@@ -23,10 +23,9 @@ def render(checked: Checked, base: Path) -> str:
         lines += ["| | stack | where | what | remedy |", "|---|---|---|---|---|"]
         lines += [_row(checked, finding, base) for finding in folded(checked.findings)]
         lines.append("")
-    for sentence in checked.left_out:
-        lines += [plain(sentence[:1].upper() + sentence[1:]), ""]
-    for sentence in checked.proven:
-        lines += [plain(sentence), ""]
+    for remark in (*checked.left_out, *checked.proven):
+        said = str(remark)
+        lines += [plain(said if remark.stack else said[:1].upper() + said[1:]), ""]
     return "\n".join(lines)
 
 

@@ -24,4 +24,4 @@ def render(checked: Checked, base: Path) -> str:  # noqa: ARG001 (as every rende
     ]
     wide = max((len(code) for _, code, _ in rows), default=0)
     lines = [f"{typer.style(f'{kind:<7}', fg=_COLOURS[kind])}  {code:<{wide}}  {text}" for kind, code, text in rows]
-    return "\n".join([*lines, *checked.left_out, *checked.proven, checked.summary]) + "\n"
+    return "\n".join([*lines, *map(str, (*checked.left_out, *checked.proven)), checked.summary]) + "\n"

@@ -30,9 +30,9 @@ def _section(report: Report) -> Iterator[str]:
     yield f"### {plain(report.stack)}: {what}"
     yield ""
     for sentence in (report.error or "").splitlines():
-        yield f"- ❌ {plain(sentence)}"
+        yield f"- ❌ {plain(report.stack)}: {plain(sentence)}"
     for sentence in report.warnings:
-        yield f"- ⚠️ {plain(sentence)}"
+        yield f"- ⚠️ {plain(report.stack)}: {plain(sentence)}"
     if report.error or report.warnings:
         yield ""
     changes = [change for change in report.changes if change.operation != "same"]

@@ -44,14 +44,14 @@ def show(report: Report, *, err: bool = False, planned: bool = False) -> None:
 def _lines(report: Report, *, planned: bool) -> Iterable[str]:
     yield typer.style(f"{report.stack}: {report.verb} ({report.engine} engine)", bold=True)
     for warning in report.warnings:
-        yield typer.style(f"  warning: {warning}", fg="yellow")
+        yield typer.style(f"  warning: {report.stack}: {warning}", fg="yellow")
     for change in report.changes:
         yield from _change_lines(change, drift=report.verb == "drift")
     if report.verb == "drift":
         yield from _beside(report)
     if report.error:
         for sentence in report.error.splitlines():
-            yield typer.style(f"  error: {sentence}", fg="red")
+            yield typer.style(f"  error: {report.stack}: {sentence}", fg="red")
     elif report.verb == "drift":
         clean = "no drift, as far as it was judged" if report.not_judged else "no drift"
         yield f"  {'drift' if report.drifted else clean}: {summary(report)}"
@@ -75,7 +75,7 @@ def _beside(report: Report) -> Iterable[str]:
         if finding.code not in SHOWN_AS_FIELDS:
             kind = "waived" if finding.waived is not None else finding.severity
             yield typer.style(f"  {kind}: {finding.code}: {finding}", fg=_COLOURS[kind])
-    yield from (f"  {sentence}" for sentence in report.left_out)
+    yield from (f"  {report.stack}: {sentence}" for sentence in report.left_out)
     if report.pulumi is None:
         if report.engine == "direct":
             yield "  Pulumi: no view of its own; the direct engine keeps no state"

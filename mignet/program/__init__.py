@@ -89,10 +89,10 @@ def guard(stack: Stack) -> None:
         with ThreadPoolExecutor(max_workers=1) as executor:
             warnings, note = executor.submit(lambda: asyncio.run(_check(stack))).result()
     except (guards.GuardError, ClusterError) as error:
-        message = str(error) if isinstance(error, guards.GuardError) else f"{stack.name}: {error}"
-        _refuse(f"the cluster is not fit for this stack; nothing was changed\n{message}")
+        lines = "\n".join(f"{stack.name}: {line}" for line in str(error).splitlines())
+        _refuse(f"the cluster is not fit for this stack; nothing was changed\n{lines}")
     for warning in warnings:
-        pulumi.log.warn(warning)
+        pulumi.log.warn(f"{stack.name}: {warning}")
     if note:
         noted(note)
 
@@ -155,29 +155,29 @@ async def _check(stack: Stack) -> tuple[list[str], dict[str, str]]:
             sentence
             for policy in policies
             for each in declared_differences(wanted[policy["metadata"]["name"]], {"spec": policy["spec"]})
-            for sentence in _left(stack, policy, each)
+            for sentence in _left(policy, each)
         ),
         *on_uplink,
-        *(_taken(stack, change) for change in taken),
+        *(_taken(change) for change in taken),
         *guards.will_be_written_back(stack, (attachment, live, *policies)),
     ]
     declared = {"metadata": {"name": stack.network}, "spec": {"config": stack.cni_json}}
     return warnings, attachment_history.note(attachment, declared)
 
 
-def _left(stack: Stack, live: Object, change: FieldChange) -> Iterator[str]:
+def _left(live: Object, change: FieldChange) -> Iterator[str]:
     """Say what Pulumi leaves: of a list it compares no more items than are declared."""
     if change.extended:
         yield (
-            f"{stack.name}: {name_of(live)} {change.path} holds {shown(change.beyond)} beyond what is declared:"
+            f"{name_of(live)} {change.path} holds {shown(change.beyond)} beyond what is declared:"
             " pulumi up leaves it there, and mignet up takes it away"
         )
 
 
-def _taken(stack: Stack, change: FieldChange) -> str:
+def _taken(change: FieldChange) -> str:
     return (
-        f"{stack.name}: takes over HyperConverged {change.path}: {guards.said(change.old)} (owned by"
-        f" {change.owner}) becomes {guards.said(change.new)}"
+        f"takes over HyperConverged {change.path}: {guards.said(change.old)} (owned by {change.owner}) becomes"
+        f" {guards.said(change.new)}"
     )
 
 

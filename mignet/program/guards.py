@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 class GuardError(UserError):
     """The cluster is not fit for what the stack declares: one sentence for each reason."""
 
-    def __init__(self, stack: str, sentences: Iterable[str]) -> None:
+    def __init__(self, sentences: Iterable[str]) -> None:
         self.sentences = tuple(sentences)
-        super().__init__("\n".join(f"{stack}: {sentence}" for sentence in self.sentences))
+        super().__init__("\n".join(self.sentences))
 
 
 async def prerequisites(stack: Stack, cluster: Cluster, *, foreign: bool = False) -> tuple[Object | None, Object]:
@@ -54,7 +54,7 @@ async def prerequisites(stack: Stack, cluster: Cluster, *, foreign: bool = False
     for outcome in found:
         if isinstance(outcome, ClusterError):
             if outcome.reason in {"unreachable", "unauthorized", "kubeconfig"}:
-                raise GuardError(stack.name, [str(outcome)])
+                raise GuardError([str(outcome)])
             sentences.append(str(outcome))
         elif isinstance(outcome, BaseException):
             raise outcome
@@ -78,7 +78,7 @@ async def prerequisites(stack: Stack, cluster: Cluster, *, foreign: bool = False
             if hyperconverged is not None
         )
     if sentences or hyperconverged is None:
-        raise GuardError(stack.name, sentences)
+        raise GuardError(sentences)
     return attachment, hyperconverged
 
 
@@ -102,13 +102,13 @@ async def uplinks(stack: Stack, cluster: Cluster, *, foreign: bool = False) -> t
         found = await asyncio.gather(*(cluster.get(NODE_POLICY, policy.name) for policy in stack.policies))
         met = () if foreign else await _met(stack, cluster)
     except ClusterError as error:
-        raise GuardError(stack.name, [str(error)]) from error
+        raise GuardError([str(error)]) from error
     live = tuple(policy for policy in found if policy is not None)
     remedy = "rename the node group, or delete that policy after taking its interfaces back"
     sentences = [] if foreign else [sentence for policy in live for sentence in _foreign(stack, policy, remedy)]
-    sentences += [str(each).removeprefix(f"{stack.name}: ") for each in met]
+    sentences += [each.sentence for each in met]
     if sentences:
-        raise GuardError(stack.name, sentences)
+        raise GuardError(sentences)
     return live
 
 
@@ -134,7 +134,7 @@ def settled(stack: Stack, live: Iterable[Object]) -> None:
         and any(declared_differences(wanted[policy["metadata"]["name"]], policy.get("spec", {})))
     ]
     if sentences:
-        raise GuardError(stack.name, sentences)
+        raise GuardError(sentences)
 
 
 def _foreign(stack: Stack, live: Object, remedy: str, *, adopt: bool = False) -> Iterable[str]:
@@ -157,9 +157,9 @@ async def take_overs(stack: Stack, cluster: Cluster, live: Object) -> tuple[Fiel
     try:
         taken = await conflicts(stack, cluster, live)
     except ClusterError as error:
-        raise GuardError(stack.name, [str(error)]) from error
+        raise GuardError([str(error)]) from error
     if taken and stack.hyper_converged.on_conflict == "fail":
-        raise GuardError(stack.name, map(refused_take_over, taken))
+        raise GuardError(map(refused_take_over, taken))
     return taken
 
 
@@ -192,7 +192,7 @@ def stale_handlers(stack: Stack, changes: Iterable[FieldChange]) -> Iterator[str
     """
     inside = [change for change in changes if change.path.partition("{")[0] == cni_configuration.PATH]
     kept = [each.path for each in inside if not is_of_ranges(_in_config(each))]
-    where = f"{stack.name}: NetworkAttachmentDefinition {stack.cluster.namespace}/{stack.network}"
+    where = f"NetworkAttachmentDefinition {stack.cluster.namespace}/{stack.network}"
     if any(change.same_meaning for change in inside):
         yield f"{where} only changes its form: what it means to pods stays the same, and nothing restarts"
     elif kept:
@@ -232,7 +232,7 @@ def switch(stack: Stack, old: object) -> Iterator[str]:
     mine = stack.attachment
     own = mine.rollout == "rename" and re.fullmatch(rf"{re.escape(mine.name)}(-[0-9a-f]{{8}})?", str(old))
     if old not in {None, "", stack.network} and not own:
-        yield f"{stack.name}: HyperConverged {stack.cluster.namespace}/{NAME} {switches(stack, old)}"
+        yield f"HyperConverged {stack.cluster.namespace}/{NAME} {switches(stack, old)}"
 
 
 def switches(stack: Stack, old: object) -> str:
@@ -248,7 +248,7 @@ def will_be_written_back(stack: Stack, live: Iterable[Object | None]) -> Iterato
     for each in live:
         if each is not None:
             found = waived(stack.name, field_writers.written_back(stack, each), stack.waivers)
-            yield from (str(finding) for finding in found if finding.waived is None)
+            yield from (finding.sentence for finding in found if finding.waived is None)
 
 
 def refused_take_over(change: FieldChange) -> str:

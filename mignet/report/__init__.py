@@ -121,7 +121,8 @@ def assemble(
     between = peers.compare([each.side for each in sightings], measured if asked else None)
     of_checkup = last_checkup.about(measured, names) if measured else []
     findings = folded(_once([*own, *fleet, *live, *collect.between(sightings), *between.findings, *of_checkup]))
-    left_out = [*unread, *(sentence for each in sightings for sentence in each.left_out), *between.left_out]
+    seen = [remark for each in sightings for remark in each.left_out]
+    left_out = [*unread, *map(str, (*seen, *between.left_out))]
     if files.left_out:
         left_out.insert(0, files.left_out)
     if measured and not measured.counts:

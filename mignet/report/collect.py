@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from config.finding import ConfigError, Finding, waived
+from config.finding import ConfigError, Finding, Remark, waived
 from config.fleet import Fleet
 from mignet.checks import peers, preflight
 from mignet.checks.peers.endpoint import Side
@@ -40,7 +40,7 @@ class Sighting:
     side: Side = field(kw_only=True)
     """What peers looked at."""
     findings: tuple[Finding, ...] = ()
-    left_out: tuple[str, ...] = ()
+    left_out: tuple[Remark, ...] = ()
     not_judged: int = 0
     """How many rules of preflight and verify could not be judged."""
 
@@ -110,7 +110,7 @@ async def _one(project: Project, stack: Stack) -> Sighting:
         found,
         side=side if isinstance(side, Side) else Side(stack),
         findings=tuple(waived(stack.name, findings, stack.waivers)),
-        left_out=tuple(f"{stack.name}: {sentence}" for sentence in left_out),
+        left_out=tuple(Remark(stack.name, sentence) for sentence in left_out),
         not_judged=not_judged,
     )
 

@@ -40,11 +40,7 @@ class Run:
     @property
     def failed(self) -> list[tuple[str, str]]:
         """Those that did not end well, with the first line of what was said."""
-        return [
-            (name, run.said.partition("\n")[0].removeprefix(f"{name}: "))
-            for name, run in self.stacks.items()
-            if run.state != "done"
-        ]
+        return [(name, run.said.partition("\n")[0]) for name, run in self.stacks.items() if run.state != "done"]
 
 
 @dataclass(frozen=True, slots=True)

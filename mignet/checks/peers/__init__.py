@@ -8,7 +8,7 @@ from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from config.finding import Finding
+from config.finding import Finding, Remark
 from mignet.checks.peers import endpoint, machines, pair_rules
 from mignet.checks.peers.endpoint import Side
 from mignet.checks.peers.pair_rules import Pair
@@ -36,7 +36,7 @@ class Peers:
 
     stacks: tuple[Stack, ...]
     findings: tuple[Finding, ...]
-    left_out: tuple[str, ...]
+    left_out: tuple[Remark, ...]
     matrix: Mapping[tuple[str, str], Finding | None]
     not_judged: Mapping[str, int] = field(default_factory=dict)
     """How many rules could not be judged, by stack: what they are about is not ready, and has no error either."""
@@ -83,7 +83,7 @@ async def look_at_all(project: Project, stacks: Sequence[Stack], course: Course)
     sides = []
     for stack in stacks:
         ended = ends[stack.name]
-        why = f"context {stack.cluster.context}: {ended.why.removeprefix(f'{stack.name}: ')}"
+        why = f"context {stack.cluster.context}: {ended.why}"
         sides.append(ended.result or Side(stack, ClusterError("unreachable", why)))
     return sides
 
@@ -110,10 +110,11 @@ def compare(sides: Sequence[Side], checkup: Checkup | None = None) -> Peers:
     """Hold every side, and every two of them, against the rules, and against what a checkup measured between them."""
     own = {each.name: _of_side(each) for each in sides}
     findings = [finding for judged in own.values() for finding in judged.findings]
-    left_out = [f"{name}: {sentence}" for name, judged in own.items() for sentence in judged.sentences()]
+    left_out = [Remark(name, sentence) for name, judged in own.items() for sentence in judged.sentences()]
     asked = any(each.outcome is not None for each in sides)
     if not asked:
-        left_out.append("seen from the files only: no cluster was asked for its gates, versions, authorities or leases")
+        files_only = "seen from the files only: no cluster was asked for its gates, versions, authorities or leases"
+        left_out.append(Remark("", files_only))
     not_judged = Counter({name: judged.not_judged for name, judged in own.items()})
     matrix: dict[tuple[str, str], Finding | None] = {}
     for one, other in combinations(sides, 2):

@@ -44,7 +44,6 @@ def effects(stack: Stack, policy: str, fields: Iterable[FieldChange], *, removed
                 if bridge != mapping.get("bridge") and isinstance(stack.attachment, Localnet):
                     to = f"maps localnet {localnet} to {bridge}" if bridge else f"takes the mapping of {localnet} away"
                     yield _sentence(
-                        stack,
                         policy,
                         f"{to} instead of {mapping.get('bridge')}",
                         "virt-handlers keep their addresses and are cut off from the old bridge, migrations that run"
@@ -58,7 +57,7 @@ def _of_interface(
     # What has no type was there before, and stays.
     if new is None or new.get("state") == "absent":
         if "type" in old:
-            yield _sentence(stack, policy, f"takes {name} off the nodes", _gone(stack))
+            yield _sentence(policy, f"takes {name} off the nodes", _gone(stack))
         return
     vlan = [
         f"vlan.{key} {before} becomes {new['vlan'].get(key)}"
@@ -66,15 +65,14 @@ def _of_interface(
         if "vlan" in new and new["vlan"].get(key) != before
     ]
     if vlan:
-        yield _sentence(stack, policy, f"makes {name} anew ({', '.join(vlan)})", f"{_gone(stack)}; {_APART}")
+        yield _sentence(policy, f"makes {name} anew ({', '.join(vlan)})", f"{_gone(stack)}; {_APART}")
     mtu, wanted = old.get("mtu"), new.get("mtu")
     if mtu is not None and wanted is not None and mtu != wanted:
         then = _smaller(stack) if wanted < mtu else f"virt-handlers that run keep their old one {_RESTART}"
-        yield _sentence(stack, policy, f"changes the MTU of {name} from {mtu} to {wanted}", then)
+        yield _sentence(policy, f"changes the MTU of {name} from {mtu} to {wanted}", then)
     before_, after = ports_of(old), ports_of(new)
     if sorted(before_) != sorted(after):
         yield _sentence(
-            stack,
             policy,
             f"changes the ports of {name} from {', '.join(before_) or 'none'} to {', '.join(after) or 'none'}",
             "virt-handlers keep their interface, the link is away for a moment, and a migration that makes no progress"
@@ -101,8 +99,8 @@ def _smaller(stack: Stack) -> str:
     return f"virt-handlers that run send larger packets {_RESTART}: these are dropped, and migrations hang"
 
 
-def _sentence(stack: Stack, policy: str, what: str, then: str) -> str:
-    return f"{stack.name}: {NODE_POLICY.kind} {policy} {what}: {then}"
+def _sentence(policy: str, what: str, then: str) -> str:
+    return f"{NODE_POLICY.kind} {policy} {what}: {then}"
 
 
 def _by_name(listed: object, key: str) -> dict[str, Mapping[str, Any]]:

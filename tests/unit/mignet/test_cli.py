@@ -47,7 +47,7 @@ def mignet(*arguments: str, cwd: Path = ROOT, path: str = "/usr/bin:/bin") -> su
         ),
         (
             ["up", "dev", "--engine", "direct"],
-            "mignet: up asks before it changes anything; say --yes where nobody can answer",
+            "mignet: up asks before it changes anything. Say --yes where nobody can answer",
         ),
     ],
 )

@@ -48,7 +48,7 @@ def test_what_nobody_foresaw_on_one_cluster_is_its_own_line_and_ends_no_other() 
     ended, _ = run({"a": broken, "b": says("good")}, Pace())
     assert ended["b"].state == "done"
     assert ended["a"].state == "failed"
-    assert ended["a"].why.startswith("a: mignet itself failed, please report it: KeyError: 'nothing' (test_concurrency")
+    assert ended["a"].why.startswith("mignet itself failed, please report it: KeyError: 'nothing' (test_concurrency")
 
 
 def test_a_wait_of_its_own_that_is_over_is_told_where_no_time_was_given() -> None:
@@ -56,7 +56,7 @@ def test_a_wait_of_its_own_that_is_over_is_told_where_no_time_was_given() -> Non
         raise TimeoutError
 
     ended, _ = run({"a": late}, Pace())
-    assert (ended["a"].state, ended["a"].why) == ("timed out", "a: did not end in time")
+    assert (ended["a"].state, ended["a"].why) == ("timed out", "did not end in time")
 
 
 async def hangs() -> str:
@@ -89,14 +89,14 @@ def test_never_more_than_so_many_run_and_every_one_ends_as_it_would_alone(result
 def test_one_that_hangs_costs_its_own_time_only() -> None:
     ended, seen = run({"a": hangs, "b": says("good"), "c": hangs}, Pace(seconds=0.05))
     assert [each.state for each in ended.values()] == ["timed out", "done", "timed out"]
-    assert ended["a"].why == "a: did not end within 0.05 s"
+    assert ended["a"].why == "did not end within 0.05 s"
     assert ("b", "done") in seen
 
 
 def test_fail_fast_starts_no_other() -> None:
     ended, _ = run({"a": says("good"), "b": says("bad"), "c": says("good")}, Pace(at_a_time=1, fail_fast=True))
     assert [each.state for each in ended.values()] == ["done", "failed", "not started"]
-    assert ended["c"].why == "c: not started: b failed, and --fail-fast was given"
+    assert ended["c"].why == "not started: b failed, and --fail-fast was given"
     ended, _ = run({"a": hangs, "b": says("good")}, Pace(at_a_time=1, seconds=0.01, fail_fast=True))
     assert [each.state for each in ended.values()] == ["timed out", "not started"]
 
@@ -113,7 +113,7 @@ def test_ctrl_c_lets_running_ones_end_and_starts_no_other() -> None:
     with interruptible(stop, told.append):
         ended, _ = run({"a": interrupted, "b": says("good")}, Pace(at_a_time=1), stop)
     assert [each.state for each in ended.values()] == ["done", "not started"]
-    assert ended["b"].why == "b: not started: ctrl-c"
+    assert ended["b"].why == "not started: ctrl-c"
     assert [line.partition(":")[0] for line in told] == ["stopping"]
     assert signal.getsignal(signal.SIGINT) == before
 
@@ -128,7 +128,7 @@ def test_ctrl_c_breaks_off_what_changes_nothing() -> None:
     with interruptible(stop, told.append):
         ended, _ = run({"a": interrupted, "b": hangs, "c": hangs}, Pace(at_a_time=2), stop, changing=False)
     assert [each.state for each in ended.values()] == ["stopped", "stopped", "not started"]
-    assert ended["b"].why == "b: stopped by ctrl-c while it was looked at; nothing was changed"
+    assert ended["b"].why == "stopped by ctrl-c while it was looked at; nothing was changed"
 
 
 def test_a_cluster_s_time_is_counted_over_all_of_a_run() -> None:

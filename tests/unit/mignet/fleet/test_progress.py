@@ -16,7 +16,7 @@ def board() -> Board:
     for name in names[:50]:
         one.watch(name, "running")
     for name in names[:30]:
-        one.watch(name, "failed", f"{name}: context {name} is unreachable\nand more")
+        one.watch(name, "failed", f"context {name} is unreachable\nand more")
     for name in names[46:50]:
         one.watch(name, "done")
     return one

@@ -232,7 +232,7 @@ def test_the_last_runs_are_listed_the_latest_first_and_a_broken_record_is_said(t
     project = Project.find(tmp_path / "p")
     record = RunRecord.begin("up", "direct", ["one", "two"], [place(project, "up")])
     record.watch("one", "done")
-    record.watch("two", "failed", "two: cluster is unreachable\nand more")
+    record.watch("two", "failed", "cluster is unreachable\nand more")
     record.end()
     place(project, "drift").write_text("not JSON")
     runs, unread = history.runs(project)

@@ -32,7 +32,7 @@ def stack(attachment: dict[str, Any], uplink: dict[str, Any], **segment: Any) ->
 
 def said(old: Stack, new: Stack) -> list[str]:
     (one,), (two,) = old.policies, new.policies
-    prefix = f"dev: NodeNetworkConfigurationPolicy {two.name} "
+    prefix = f"NodeNetworkConfigurationPolicy {two.name} "
     found = list(effects(new, two.name, differences({"spec": one.spec}, {"spec": two.spec})))
     assert all(each.startswith(prefix) for each in found)
     return [each.removeprefix(prefix) for each in found]
