@@ -279,5 +279,5 @@ def test_the_programs_guard_refuses_what_is_not_waived(waivers: dict[str, str]) 
     if waivers:
         assert asyncio.run(asked) == ()
         return
-    with pytest.raises(guards.GuardError, match="^NIC bond1 is there already"):
+    with pytest.raises(guards.GuardError, match=r"^NIC bond1 is there already"):
         asyncio.run(asked)
