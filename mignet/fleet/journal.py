@@ -8,11 +8,11 @@ import os
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from config.files.project_files import Project
     from mignet.fleet.concurrency import State
@@ -112,9 +112,10 @@ def write_whole(path: Path, text: str) -> None:
 
 def place(project: Project, verb: str) -> Path:
     """Return where the last run of a verb on a project is recorded."""
-    base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    from platformdirs.unix import Unix
+
     folder = hashlib.sha256(str(project.directory).encode()).hexdigest()[:12]
-    return base / "migration-network" / "runs" / folder / f"{verb}.json"
+    return Unix("migration-network").user_state_path / "runs" / folder / f"{verb}.json"
 
 
 def recorded(path: Path) -> dict[str, StackRun] | None:

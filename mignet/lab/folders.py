@@ -7,29 +7,23 @@ import pwd
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from platformdirs.unix import Unix
+
 
 def state_folder() -> Path:
     """Return the lab's default folder: `$XDG_STATE_HOME` (else `~/.local/state`) `/migration-network/lab`.
 
     `~` is the home of the account, whatever `$HOME` says, as in the stack files that name the lab's kubeconfig.
     """
-    with contextlib.suppress(KeyError):
-        return _xdg("XDG_STATE_HOME", ".local/state", Path(pwd.getpwuid(os.getuid()).pw_dir)) / _LAB
-    return _xdg("XDG_STATE_HOME", ".local/state", Path.home()) / _LAB
+    if not os.environ.get("XDG_STATE_HOME"):
+        with contextlib.suppress(KeyError):
+            return Path(pwd.getpwuid(os.getuid()).pw_dir, ".local", "state", "migration-network", "lab")
+    return Unix("migration-network").user_state_path / "lab"
 
 
 def cache_folder() -> Path:
     """Return the folder of what can be built again: `$XDG_CACHE_HOME` (else `~/.cache`) `/migration-network`."""
-    return _xdg("XDG_CACHE_HOME", ".cache", Path.home()) / "migration-network"
-
-
-_LAB = Path("migration-network", "lab")
-
-
-def _xdg(variable: str, fallback: str, home: Path) -> Path:
-    value = os.environ.get(variable, "")
-    # The XDG specification: a relative path in these variables is invalid and is ignored.
-    return Path(value) if Path(value).is_absolute() else home / fallback
+    return Unix("migration-network").user_cache_path
 
 
 def private_folder(path: Path) -> Path:

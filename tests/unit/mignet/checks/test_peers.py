@@ -11,11 +11,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
+import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,20 +29,10 @@ from mignet.kube.snapshot import Read, Snapshot, judge
 
 @cache
 def authority(name: str, *, hours: int = 48) -> str:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"kubevirt.io@{name}")])
     now = datetime.now(UTC)
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=100))
-        .not_valid_after(now + timedelta(hours=hours))
-        .sign(key, hashes.SHA256())
-    )
-    return built.public_bytes(Encoding.PEM).decode()
+    begin, end = now - timedelta(hours=100), now + timedelta(hours=hours)
+    made = trustme.CA().issue_cert(common_name=f"kubevirt.io@{name}", not_before=begin, not_after=end)
+    return made.cert_chain_pems[0].bytes().decode()
 
 
 def stack(name: str, first: int, **more: Any) -> Stack:

@@ -16,10 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from config.cluster import Cluster as ClusterConfig
 from config.types.model import parse
@@ -283,29 +281,14 @@ def test_a_credential_plugin_is_told_what_it_is_run_for(
     assert told == {"apiVersion": V1, "kind": "ExecCredential", "spec": {"interactive": False}}
 
 
-def pem(*, days: int, server: str = "u") -> dict[str, str]:
+def pem(authority: trustme.CA, *, days: int, server: str = "u") -> dict[str, str]:
     """Return a certificate that ends in so many days, and its key, as a kubeconfig holds a user's."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "u")])
     now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=30))
-        .not_valid_after(now + datetime.timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(server)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    ends = now + datetime.timedelta(days=days)
+    made = authority.issue_cert(server, not_before=now - datetime.timedelta(days=30), not_after=ends)
     return {
-        "client-certificate-data": base64.b64encode(certificate.public_bytes(serialization.Encoding.PEM)).decode(),
-        "client-key-data": base64.b64encode(private).decode(),
+        "client-certificate-data": base64.b64encode(made.cert_chain_pems[0].bytes()).decode(),
+        "client-key-data": base64.b64encode(made.private_key_pem.bytes()).decode(),
     }
 
 
@@ -326,7 +309,7 @@ def test_an_expired_client_certificate_is_named_where_the_server_does_not_know_t
     threading.Thread(target=refusing.serve_forever, daemon=True).start()
     try:
         with pytest.raises(ClusterError) as refused:
-            read(written({"server": f"http://127.0.0.1:{refusing.server_port}"}, pem(days=days)))
+            read(written({"server": f"http://127.0.0.1:{refusing.server_port}"}, pem(trustme.CA(), days=days)))
     finally:
         refusing.shutdown()
         refusing.server_close()
@@ -339,7 +322,8 @@ def of_another_name(server: Server, tmp_path: Path) -> Callable[..., dict[str, A
     """Let the server speak TLS with a certificate for `api.internal`; return the cluster's keys in the kubeconfig."""
 
     def secure(*, days: int = 1) -> dict[str, Any]:
-        made = pem(days=days, server="api.internal")
+        authority = trustme.CA()
+        made = pem(authority, days=days, server="api.internal")
         pair = tmp_path / "pair"
         pair.write_bytes(b"".join(base64.b64decode(each) for each in made.values()))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -347,7 +331,7 @@ def of_another_name(server: Server, tmp_path: Path) -> Callable[..., dict[str, A
         server.socket = context.wrap_socket(server.socket, server_side=True)
         return {
             "server": f"https://127.0.0.1:{server.server_port}",
-            "certificate-authority-data": made["client-certificate-data"],
+            "certificate-authority-data": base64.b64encode(authority.cert_pem.bytes()).decode(),
         }
 
     return secure
