@@ -20,8 +20,8 @@ from mignet import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
-    from config.files.project_files import Project
     from mignet.kube.kinds import Object
 
 
@@ -120,20 +120,17 @@ class _Echo(mocks.Mocks):
         return args.name, args.inputs
 
 
-def evaluate(project: Project, stack: str, values: Mapping[str, object]) -> Declaration:
-    """Run the project's `__main__.py` for one stack with these config values, and return what it declares.
+def evaluate(path: Path, project: str, stack: str, values: Mapping[str, object]) -> Declaration:
+    """Run a project's program for one stack with these config values, and return what it declares.
 
     Raises ProgramError when the program refuses.
     """
     # Pulumi's root resource lives as long as this process, on one event loop; asyncio.run leaves none behind.
     asyncio.set_event_loop(_LOOP)
     monitor = _Monitor()
-    mocks.set_mocks(_Echo(), project=project.name, stack=stack, monitor=monitor, preview=False)
+    mocks.set_mocks(_Echo(), project=project, stack=stack, monitor=monitor, preview=False)
     set_all_config(
-        {
-            f"{project.name}:{key}": value if isinstance(value, str) else json.dumps(value)
-            for key, value in values.items()
-        }
+        {f"{project}:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
     )
 
     outputs: dict[str, Any] = {}
@@ -142,7 +139,7 @@ def evaluate(project: Project, stack: str, values: Mapping[str, object]) -> Decl
 
     @mocks.test  # type: ignore[untyped-decorator]
     def run() -> pulumi.Output[None]:
-        runpy.run_path(str(project.directory / "__main__.py"), run_name="__main__")
+        runpy.run_path(str(path), run_name="__main__")
         return pulumi.Output.from_input(root.outputs).apply(outputs.update)
 
     try:

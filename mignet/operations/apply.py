@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from config.files.fleet_files import read_fleet
@@ -26,6 +27,7 @@ from mignet.program.guards import GuardError, stale_handlers, switch, will_be_wr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from config.files.project_files import Project
     from config.stack import Stack
@@ -125,13 +127,22 @@ def refused(
 def declare(project: Project, stack: Stack) -> Declaration:
     """Evaluate the program for one stack. Raises ConfigError when the program refuses."""
     # Pulumi takes a fifth of a start, and clusters are read meanwhile.
-    from mignet.engines.evaluation import ProgramError, evaluate
+    from mignet.engines.evaluation import ProgramError
 
+    path, values = project.directory / "__main__.py", json.dumps(project.stack_values(stack.name), default=str)
     try:
-        return evaluate(project, stack.name, project.stack_values(stack.name))
+        return _evaluated(path, path.stat().st_mtime_ns if path.exists() else 0, project.name, stack.name, values)
     except ProgramError as error:
         mistake = Finding("__main__.py", None, str(error), "Mend the program", code="program", stack=stack.name)
         raise ConfigError([mistake]) from error
+
+
+@lru_cache(maxsize=1024)
+def _evaluated(program: Path, _written: int, project: str, stack: str, values: str) -> Declaration:
+    """Evaluate the program once for all phases of a run: it declares the same as long as its config is the same."""
+    from mignet.engines.evaluation import evaluate
+
+    return evaluate(program, project, stack, json.loads(values))
 
 
 async def declared(project: Project, stack: Stack) -> Declaration:

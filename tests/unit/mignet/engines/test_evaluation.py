@@ -18,7 +18,7 @@ PROJECT = Project.find(ROOT)
 
 
 def declared(stack: str = "dev") -> Declaration:
-    return evaluate(PROJECT, stack, PROJECT.stack_values(stack))
+    return evaluate(PROJECT.directory / "__main__.py", PROJECT.name, stack, PROJECT.stack_values(stack))
 
 
 def test_the_patch_comes_after_the_attachment_and_is_none_of_our_objects() -> None:
@@ -53,7 +53,9 @@ def test_the_guards_note_stands_on_the_attachment_and_on_nothing_else(tmp_path: 
     main = tmp_path / "__main__.py"
     main.write_text(main.read_text().replace("program.guard(stack)", "program.noted({'note': 'x'})"))
     try:
-        attachment, patch = (each.manifest for each in evaluate(Project.find(tmp_path), "dev", VALUES).objects)
+        attachment, patch = (
+            each.manifest for each in evaluate(tmp_path / "__main__.py", "migration-network", "dev", VALUES).objects
+        )
     finally:
         # A program of Pulumi's has a process of its own; here the next test has the same stack.
         get_root_resource()._transformations.clear()  # type: ignore[union-attr]
