@@ -94,7 +94,6 @@ def plugin(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Whereabouts:
 
 
 @hypothesis.given(data=st.data())
-@hypothesis.settings(max_examples=150)
 def test_the_model_gives_what_the_plugin_gives_and_ends_as_it_ends(data: st.DataObject, plugin: Whereabouts) -> None:
     number = next(_numbers)
     ipam = data.draw(configurations(number)) | {"network_name": f"drawn-{number}"}
