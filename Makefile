@@ -5,6 +5,16 @@ unexport XDG_STATE_HOME
 # Without its caches, each start of mignet and each worker of the tests compiles everything again.
 unexport PYTHONDONTWRITEBYTECODE
 
+# What applies in `make up`: auto, pulumi (plain Pulumi, with nothing of ours in between) or direct.
+ENGINE ?= auto
+ifeq ($(ENGINE),pulumi)
+APPLY = eval "$$($(BIN)/mignet lab env)" && PATH="$$($(BIN)/mignet lab pulumi)" && for stack in dev dev-peer; do \
+  pulumi stack select --create $$stack && pulumi preview && pulumi up --yes --skip-preview \
+  && pulumi preview --expect-no-changes || exit; done
+else
+APPLY = $(BIN)/mignet preview --all --engine $(ENGINE) && $(BIN)/mignet up --all --yes --engine $(ENGINE)
+endif
+
 .PHONY: help up down test browser check format bench campaign lock
 .DEFAULT_GOAL := help
 
@@ -13,8 +23,7 @@ help:  ## List the targets.
 
 up: .venv/.runtime  ## The main job: two clusters on this machine, preflight, up, every pod on its network, no drift.
 	$(BIN)/mignet lab up
-	$(BIN)/mignet preview --all
-	$(BIN)/mignet up --all --yes
+	$(APPLY)
 	$(BIN)/mignet verify --all
 	$(BIN)/mignet drift --all
 	$(BIN)/mignet peers
@@ -27,8 +36,9 @@ up: .venv/.runtime  ## The main job: two clusters on this machine, preflight, up
 down:  ## End what `make up` started.
 	$(BIN)/mignet lab down
 
+# Pulumi is built beside the tests that do not need it; whoever needs it waits.
 test: check browser  ## Everything that CI runs.
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/mignet lab pulumi > /dev/null & $(BIN)/pytest -n 2 --dist worksteal
 
 browser:  ## A browser for the tests of the report's page: from Debian's packages where they can be installed.
 	@command -v chromium > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get update -qq \

@@ -1,7 +1,7 @@
 """Measure the main job as whole processes, side by side in one run, and write docs/benchmarks.md: `make bench`.
 
-Peers: kubectl (`diff` and `apply`, server-side, same manifests), from PATH or built from tools/go.mod; Pulumi, where it
-is on PATH. Memory is the largest single process that a command ran.
+Peers: kubectl (`diff` and `apply`, server-side, same manifests), and Pulumi; from PATH or built.
+Memory is the largest single process that a command ran.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "fixtures"))
 
-from support import BIN, REAL_CRDS, Kube, Site, Workspace, pulumi_there
+from support import BIN, REAL_CRDS, Kube, Site, Workspace
 
 from mignet.lab.lab import Lab
+from mignet.lab.pulumi_programs import programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,18 +114,17 @@ def tools(workspace: Workspace, cache: Path) -> list[Tool]:
             codes=(0, 7),
         )
     )
-    if pulumi_there:
-        workspace.run("pulumi", "stack", "init", stack)
-        at = ["--stack", stack, "--non-interactive"]
-        found.append(
-            Tool(
-                "pulumi",
-                ["pulumi", "preview", *at],
-                ["pulumi", "up", "--yes", "--skip-preview", *at],
-                ["pulumi", "preview", "--expect-no-changes", *at],
-                codes=(0, 7),
-            )
+    workspace.run("pulumi", "stack", "init", stack)
+    at = ["--stack", stack, "--non-interactive"]
+    found.append(
+        Tool(
+            "pulumi",
+            ["pulumi", "preview", *at],
+            ["pulumi", "up", "--yes", "--skip-preview", *at],
+            ["pulumi", "preview", "--expect-no-changes", *at],
+            codes=(0, 7),
         )
+    )
     return found
 
 
@@ -178,8 +178,6 @@ def table(figures: dict[str, dict[str, Figure]]) -> str:
             spread = f"{each.median:.2f} ({each.least:.2f} to {each.most:.2f})"
             lines.append(f"| {name} | {spread} | {each.median / base:.1f} | {each.megabytes:.0f} |")
         lines.append("")
-    if "pulumi" not in figures:
-        lines.append("Pulumi was not there in this run.")
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -192,6 +190,7 @@ def main() -> None:
             Path(scratch) / "lab", clusters=("dev",), crds=REAL_CRDS if REAL_CRDS.is_dir() else None, operators=False
         )
         lab.up(lambda line: print(line, file=sys.stderr))
+        os.environ["PATH"] = programs.path(lambda line: print(line, file=sys.stderr))
         try:
             site = Site(Kube(lab.kubeconfig, "dev"), lab.kubeconfig, "dev", "bench")
             site.create()

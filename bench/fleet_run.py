@@ -1,7 +1,7 @@
 """Measure previews of a fleet as whole processes, side by side in one run, and write docs/benchmarks-fleet-run.md.
 
-Peers: `kubectl diff --server-side` one stack after the other, from PATH or built from tools/go.mod; Pulumi as this
-project runs it, where it is on PATH. Memory is the largest process that a command ran, and for Pulumi all of them
+Peers: `kubectl diff --server-side` one stack after the other, and Pulumi as this project runs it; from PATH, or
+built. Memory is the largest process that a command ran, and for Pulumi all of them
 together at their peak.
 """
 
@@ -24,11 +24,12 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "fixtures"))
 
 from fleets import FleetSpace
-from support import BIN, REAL_CRDS, pulumi_there
+from support import BIN, REAL_CRDS
 
 from bench import kubectl
 from mignet.lab.folders import cache_folder
 from mignet.lab.lab import Lab
+from mignet.lab.pulumi_programs import programs
 
 STACKS, RUNS = int(os.environ.get("BENCH_STACKS", "100")), int(os.environ.get("BENCH_RUNS", "3"))
 FEW = int(os.environ.get("BENCH_FEW", "10"))
@@ -100,16 +101,15 @@ def rows(space: FleetSpace, few: list[str]) -> list[Row]:
             lines.append(f"{client} diff --server-side --force-conflicts --field-manager=migration-network {on_it}")
         script.write_text("\n".join([*lines, "true"]) + "\n")
         found.append(Row("kubectl diff, one after the other", FEW, ["sh", str(script)]))
-    if pulumi_there:
-        found += [
-            Row(
-                f"mignet preview, Pulumi engine, {'as it chooses' if number is None else f'{number} at a time'}",
-                FEW,
-                [*preview, *few, "--engine", "pulumi", *([] if number is None else ["--at-a-time", str(number)])],
-                warms_up=number is None,
-            )
-            for number in (None, 1, 2, 3, 4)
-        ]
+    found += [
+        Row(
+            f"mignet preview, Pulumi engine, {'as it chooses' if number is None else f'{number} at a time'}",
+            FEW,
+            [*preview, *few, "--engine", "pulumi", *([] if number is None else ["--at-a-time", str(number)])],
+            warms_up=number is None,
+        )
+        for number in (None, 1, 2, 3, 4)
+    ]
     return found
 
 
@@ -118,6 +118,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mignet-bench-") as scratch:
         lab = Lab(Path(scratch) / "lab", crds=REAL_CRDS if REAL_CRDS.is_dir() else None, operators=False)
         lab.up(lambda line: print(line, file=sys.stderr))
+        os.environ["PATH"] = programs.path(lambda line: print(line, file=sys.stderr))
         try:
             space = FleetSpace(Path(scratch) / "fleet", lab)
             space.create(STACKS)
@@ -142,8 +143,6 @@ def main() -> None:
         "|---|---|---|---|---|",
         *map(str, found),
     ]
-    if not pulumi_there:
-        lines.append("\nPulumi was not there in this run.")
     text = "\n".join(lines) + "\n"
     (ROOT / "docs" / "benchmarks-fleet-run.md").write_text(text, encoding="utf-8")
     print(text)

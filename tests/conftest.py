@@ -1,6 +1,8 @@
 """What several kinds of test share."""
 
+import contextlib
 import os
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,6 +17,7 @@ from mignet.lab.folders import locked
 from mignet.lab.lab import Lab
 from mignet.lab.operators.cluster_view import QUICK
 from mignet.lab.operators.supervisor import attended
+from mignet.lab.pulumi_programs import programs
 from mignet.lab.seeding.definitions import SLIM, VARIABLE
 
 REAL_CRDS = Path(__file__).parents[2] / "shared" / "crds"
@@ -76,7 +79,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 @pytest.fixture
 def engine(request: pytest.FixtureRequest) -> str:
-    """Each engine in turn; the Pulumi half needs the CLI and its Kubernetes plugin."""
+    """Each engine in turn."""
     return str(request.param)
 
 
@@ -87,10 +90,26 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if not support.pulumi_there:
-        for item in items:
-            if item.get_closest_marker("pulumi"):
-                item.add_marker(pytest.mark.skip(reason=support.NO_PULUMI))
+    """Leave Pulumi's tests for last: where Pulumi is being built, the others need not wait for it."""
+    items.sort(key=lambda item: item.get_closest_marker("pulumi") is not None)
+
+
+@pytest.fixture(scope="session")
+def pulumi_path(pytestconfig: pytest.Config) -> str:
+    """A PATH that has Pulumi, built where there is none; `make test` has begun to build it by now."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+
+    def show(line: str) -> None:
+        with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
+            sys.stderr.write(f"{line}\n")
+
+    return programs.path(show)
+
+
+@pytest.fixture(autouse=True)
+def _pulumi_where_a_test_wants_it(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.node.get_closest_marker("pulumi"):
+        monkeypatch.setenv("PATH", request.getfixturevalue("pulumi_path"))
 
 
 @pytest.fixture

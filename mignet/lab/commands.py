@@ -128,3 +128,16 @@ def env() -> None:
     """Print what a shell needs to work on the lab with kubectl and Pulumi: eval "$(mignet lab env)"."""
     for name, value in _lab().pulumi_environment().items():
         typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+@app.command()
+def pulumi() -> None:
+    """Print a PATH that has Pulumi: export PATH="$(mignet lab pulumi)".
+
+    Where it is not installed, its CLI and Kubernetes provider are built once, which takes many minutes. For the lab
+    alone: the host of programs in Python is the lab's own.
+    """
+    from mignet.lab.pulumi_programs import programs
+
+    with _reported():
+        typer.echo(programs.path(lambda line: typer.echo(line, err=True)))

