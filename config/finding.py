@@ -55,11 +55,6 @@ class Subject(str):
         """Keep the parts in copies."""
         return (str(self),), {part: getattr(self, part) for part in self.__slots__}
 
-    def parts(self) -> dict[str, Any]:
-        """Return what is known of it, by name."""
-        known = {"kind": self.kind, "name": self.name, "nodes": list(self.nodes), "interface": self.interface}
-        return {key: value for key, value in known.items() if value}
-
 
 @dataclass(frozen=True, slots=True)
 class Finding:

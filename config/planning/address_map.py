@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from config.types.addressing import AddressRange
 
@@ -36,6 +36,11 @@ class Overlap:
     span: AddressRange
     one: Part
     other: Part
+
+    @property
+    def between(self) -> tuple[str, str]:
+        """The names of both."""
+        return self.one.name, self.other.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,23 +83,10 @@ class AddressMap:
         """The largest free part as a share of all that is free: 1 when it is in one piece, or when nothing is free."""
         return self.largest_free / self.free if self.free else 1.0
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the map as plain values; sizes are numbers of addresses."""
-        return {
-            "subnet": str(self.subnet),
-            "usable": _ends(self.usable),
-            "used": self.used,
-            "free": self.free,
-            "keptFree": self.kept_free,
-            "largestFree": self.largest_free,
-            "fragmentation": round(1 - self.largest_share, 4),
-            "parts": [
-                {"kind": part.kind, **_ends(part.span)} | ({"stack": part.stack} if part.stack else {})
-                for part in self.parts
-            ],
-            "overlaps": [{**_ends(each.span), "between": [each.one.name, each.other.name]} for each in self.overlaps],
-            "withoutSlice": list(self.without_slice),
-        }
+    @property
+    def fragmentation(self) -> float:
+        """1 minus that share: 0 when what is free is in one piece."""
+        return round(1 - self.largest_share, 4)
 
 
 def draw(
@@ -125,7 +117,3 @@ def _overlaps(parts: list[Part]) -> Iterator[Overlap]:
             yield Overlap(shared, furthest, part)
         if furthest is None or int(part.span.last) > int(furthest.span.last):
             furthest = part
-
-
-def _ends(span: AddressRange) -> dict[str, Any]:
-    return {"first": str(span.first), "last": str(span.last), "size": span.size}

@@ -1,17 +1,17 @@
 """The result of a checkup: a value that is shown as a matrix, kept as JSON, and drawn by others.
 
-`as_json` is what `mignet checkup -o json` prints and `--report FILE` keeps; the last result of a project is kept by
-itself (`place`). Keys are camelCase; times are in UTC; what was not measured is null.
+`mignet checkup -o json` prints it and `--report FILE` keeps it; the last result of a project is kept by itself
+(`place`). Times are in UTC; what was not measured is None.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from mignet.fleet.journal import place as record_place
 from mignet.fleet.journal import write_whole
+from mignet.outputs import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,62 +110,18 @@ class Result:
     """How many rules could not be judged, by stack."""
 
     @property
+    def stacks(self) -> tuple[str, ...]:
+        """The stacks that it is about, by name."""
+        return tuple(each.stack for each in self.clusters)
+
+    @property
     def first_broken(self) -> PairResult | None:
         """The first pair that is not as it should be."""
         return next((pair for pair in self.pairs if not pair.ok), None)
 
-    def as_json(self) -> dict[str, Any]:
-        """Return it as JSON-ready values; findings have their sentence as `message`."""
-        return {
-            "run": self.run,
-            "seed": self.seed,
-            "begun": self.begun,
-            "ended": self.ended,
-            "mtu": dict(self.mtu),
-            "ports": list(self.ports),
-            "clusters": [
-                {
-                    "stack": each.stack,
-                    "network": each.network,
-                    "problem": each.problem,
-                    "nodes": [asdict(node) for node in each.nodes],
-                }
-                for each in self.clusters
-            ],
-            "pairs": [
-                {
-                    "source": asdict(pair.source),
-                    "target": asdict(pair.target),
-                    "ok": pair.ok,
-                    "reason": pair.reason,
-                    "rttMs": pair.rtt_ms,
-                    "pathMtu": pair.path_mtu,
-                    "throughput": pair.throughput,
-                }
-                for pair in self.pairs
-            ],
-            "coverage": asdict(self.coverage) | {"share": round(self.coverage.share, 6)},
-            "findings": [
-                {
-                    "severity": each.severity,
-                    "code": each.code,
-                    "stack": each.stack,
-                    "peer": each.peer,
-                    "key": each.key,
-                    "waived": each.waived,
-                    "rule": each.rule,
-                    "remedy": each.remedy,
-                    "message": str(each),
-                }
-                for each in self.findings
-            ],
-            "leftOut": list(map(str, self.left_out)),
-            "notJudged": dict(self.not_judged),
-        }
-
-    def write(self, path: Path) -> None:
+    def write(self, path: Path, project: Project) -> None:
         """Write it as JSON. Raises OSError."""
-        write_whole(path, json.dumps(self.as_json(), indent=1, ensure_ascii=False) + "\n")
+        write_whole(path, as_json.checkup(self, project))
 
 
 def place(project: Project) -> Path:

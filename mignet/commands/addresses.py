@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from config.finding import ConfigError, Finding
-from mignet.commands.arguments import DECLINED, IN_FILES, UNCHANGED, agrees, project_in
+from mignet.commands.arguments import DECLINED, IN_FILES, UNCHANGED, agrees, answers_mistakes, project_in
 
 app = typer.Typer()
 
@@ -78,6 +78,7 @@ def release(
 
 
 @app.command("plan-addresses", rich_help_panel=IN_FILES)
+@answers_mistakes
 def plan_addresses(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print the maps as JSON.")] = False,
@@ -87,6 +88,7 @@ def plan_addresses(
     """Show the segment as a map: used by which stack, free, reserved, and how the free part is broken up."""
     from mignet.operations import allocate as addresses
     from mignet.outputs import address_map
+    from mignet.outputs import as_json as json_
 
     project = project_in(cwd)
     plans = addresses.maps(addresses.read(project))
@@ -94,7 +96,7 @@ def plan_addresses(
         svg.write_text(address_map.as_svg(plans), encoding="utf-8")
         typer.echo(f"wrote {svg}", err=True)
     if as_json:
-        sys.stdout.write(json.dumps([plan.as_json() for plan in plans], indent=2) + "\n")
+        sys.stdout.write(json_.addresses(plans, project))
     elif svg is None:
         for plan in plans:
             for line in address_map.as_text(plan):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -34,6 +33,7 @@ from mignet.commands.arguments import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from config.files.project_files import Project
     from mignet.fleet.results import Checked
     from mignet.kube.diff import Report
     from mignet.operations.apply import Verb
@@ -165,7 +165,7 @@ def _run(
         )
         found = asyncio.run(carry_out(job, readable.stacks))
     reports = [found[name] if name in found else readable.report(name, verb, taken) for name in picked.names]
-    _show(reports, form)
+    _show(project, verb, reports, form)
     if any(report.declined for report in reports):
         typer.echo(UNCHANGED, err=form != "table")
         raise typer.Exit(DECLINED)
@@ -181,12 +181,12 @@ def _form(output: Form, *, as_json: bool) -> Form:
     return "json" if as_json else output
 
 
-def _show(reports: Sequence[Report], form: Form) -> None:
-    from mignet.outputs import plan_markdown
+def _show(project: Project, verb: Verb, reports: Sequence[Report], form: Form) -> None:
+    from mignet.outputs import as_json, plan_markdown
     from mignet.outputs.terminal import show
 
     if form == "json":
-        sys.stdout.write(json.dumps([report.as_json() for report in reports], indent=2) + "\n")
+        sys.stdout.write(as_json.reports(project, verb, reports))
     elif form == "markdown":
         sys.stdout.write(plan_markdown.render(reports) + "\n")
     else:

@@ -6,6 +6,7 @@ import fnmatch
 import inspect
 import re
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, get_type_hi
 import typer
 
 from config.files.project_files import Project
-from config.finding import ConfigError, Finding
+from config.finding import ConfigError, Finding, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -51,9 +52,9 @@ OutputChoice = Annotated[
 ]
 PlanChoice = Annotated[
     Literal["table", "json", "markdown"],
-    typer.Option("--output", "-o", help="For people, tools (as --json), or a pull request."),
+    typer.Option("--output", "-o", help="For people, tools, or a pull request."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the reports as JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", help="The same as --output json, where there is that.")]
 CheckupAge = Annotated[
     float,
     typer.Option(
@@ -108,14 +109,37 @@ def over_many(command: Callable[..., None]) -> Callable[..., None]:
         for each in fields(Many)
     ]
 
+    answering = answers_mistakes(command)
+
     @wraps(command)
     def with_options(**given: Any) -> None:
-        command(Many(**{each.name: given.pop(each.name) for each in shared}), **given)
+        answering(Many(**{each.name: given.pop(each.name) for each in shared}), **given)
 
     parameters = [*shared, *list(own.parameters.values())[1:]]
     with_options.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
     with_options.__annotations__ = {each.name: each.annotation for each in parameters}
     return with_options
+
+
+def answers_mistakes(command: Callable[..., None]) -> Callable[..., None]:
+    """Have a command that is asked for JSON print a document, too, when it cannot begin: with what is wrong."""
+
+    @wraps(command)
+    def answering(*many: Many, **given: Any) -> None:
+        try:
+            command(*many, **given)
+        except UserError as error:
+            if given.get("as_json") or given.get("output") == "json":
+                from mignet.outputs import as_json
+
+                folder: Path = many[0].cwd if many else given["cwd"]
+                project = None
+                with suppress(UserError):
+                    project = Project.find(folder.resolve())
+                sys.stdout.write(as_json.refusal(command.__name__, error, project))
+            raise
+
+    return answering
 
 
 def project_in(cwd: Path) -> Project:

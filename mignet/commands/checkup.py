@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import secrets
 import sys
@@ -22,6 +21,7 @@ from mignet.commands.arguments import (
     OutputChoice,
     Select,
     Stacks,
+    answers_mistakes,
     failure,
     project_in,
 )
@@ -41,6 +41,7 @@ app = typer.Typer()
 
 
 @app.command(rich_help_panel=LOOK)
+@answers_mistakes
 def checkup(
     stacks: Stacks = None,
     *,
@@ -108,9 +109,8 @@ def checkup(
         _print(plan, asked)
         blocks = any(each.blocks for each in plan.findings)
     else:
-        result.write(place(project))
-        if report is not None:
-            result.write(report)
+        for path in filter(None, (place(project), report)):
+            result.write(path, project)
         _show(project, result, output)
         blocks = any(each.blocks for each in result.findings)
     if blocks or course.stop.asked or (plan.not_judged and not allow_not_judged):
@@ -156,13 +156,12 @@ _Dumper.add_representer(str, _text)
 def _show(project: Project, result: Result, output: Output) -> None:
     from mignet.checkup import matrix
     from mignet.fleet.results import Checked
-    from mignet.outputs import RENDER
+    from mignet.outputs import RENDER, as_json
 
     if output == "json":
-        sys.stdout.write(json.dumps(result.as_json(), indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(as_json.checkup(result, project))
         return
-    stacks = tuple(each.stack for each in result.clusters)
-    checked = Checked(project, stacks, result.findings, result.left_out, not_judged=result.not_judged)
+    checked = Checked(project, result.stacks, result.findings, result.left_out, not_judged=result.not_judged)
     if output == "table":
         for line in matrix.lines(result):
             typer.echo(line)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from config.finding import Finding, Remark
+from config.finding import Remark
 from mignet.commands.arguments import (
     CHANGES,
     CONFIGURATION,
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from config.files.project_files import Project
+    from config.finding import Finding
     from config.stack import Stack
     from mignet.commands.selection import Picked
     from mignet.fleet.run_context import Course
@@ -88,7 +88,7 @@ def drift(
     if fix and any(report.drifted for report in reports):
         reports, declined = _fix(picked, loaded, reports, engine=taken, yes=yes, wait=wait)
     reports += [readable.report(name, "drift", taken) for name in readable.refused]
-    _write(project, reports, "reports" if as_json else output)
+    _write(project, reports, "json" if as_json else output)
     if declined:
         typer.echo(UNCHANGED, err=as_json or output != "table")
     if readable.refused:
@@ -129,11 +129,13 @@ def _show(reports: Sequence[Report]) -> None:
         show(report, err=True)
 
 
-def _write(project: Project, reports: Sequence[Report], form: Output | Literal["reports"]) -> None:
+def _write(project: Project, reports: Sequence[Report], form: Output) -> None:
     from mignet.fleet.results import not_judged
 
-    if form == "reports":
-        sys.stdout.write(json.dumps([report.as_json() for report in reports], indent=2) + "\n")
+    if form == "json":
+        from mignet.outputs import as_json
+
+        sys.stdout.write(as_json.reports(project, "drift", reports))
     elif form == "table":
         from mignet.outputs.terminal import show
 
@@ -148,18 +150,8 @@ def _write(project: Project, reports: Sequence[Report], form: Output | Literal["
         checked = Checked(
             project,
             tuple(report.stack for report in reports),
-            tuple(finding for report in reports for finding in (*report.findings, *_errors(report))),
+            tuple(finding for report in reports for finding in report.all_findings),
             tuple(Remark(report.stack, each) for report in reports for each in (*report.left_out, *report.apart)),
             not_judged={report.stack: report.not_judged for report in reports if report.not_judged},
         )
         typer.echo(RENDER[form](checked, Path.cwd()), nl=False)
-
-
-def _errors(report: Report) -> list[Finding]:
-    """Return an error that no finding tells: Pulumi's own, or that of an `up` that failed."""
-    if report.error is None or any(
-        each.code.startswith("cluster-") or each.sentence in report.error for each in report.findings
-    ):
-        return []
-    lines = report.error.splitlines()
-    return [Finding("cluster", None, each, "", code="run-failed", stack=report.stack) for each in lines]

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -20,14 +20,18 @@ from mignet.commands.arguments import (
     OutputChoice,
     Select,
     Stacks,
+    answers_mistakes,
     chosen,
     project_in,
 )
 
 app = typer.Typer()
+Kind = Literal["CheckResult", "PlanResult", "DriftResult", "PeersResult", "CheckupResult", "AddressPlan", "RunRecord"]
+"""What verbs print as JSON."""
 
 
 @app.command(rich_help_panel=IN_FILES)
+@answers_mistakes
 def check(
     stacks: Stacks = None,
     *,
@@ -84,11 +88,19 @@ def render(
 def schema(
     *,
     write: Annotated[bool, typer.Option("--write", help="Write stack.schema.json beside Pulumi.yaml.")] = False,
+    output: Annotated[
+        Kind | None, typer.Option("--output", help="Print that of what verbs print as JSON, by kind.")
+    ] = None,
     cwd: Cwd = Path(),
 ) -> None:
     """Print the JSON Schema of the stack files, by which editors complete and check their keys."""
     # The models read their documentation when they are imported, and only if somebody wants it.
     os.environ["MIGNET_FIELD_DOCS"] = "1"
+    if output is not None:
+        from mignet.outputs import documents
+
+        sys.stdout.write(documents.schema_text(output))
+        return
     from config.files import stack_schema
 
     project = Project.find(cwd.resolve())

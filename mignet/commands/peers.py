@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +20,7 @@ from mignet.commands.arguments import (
     OutputChoice,
     Select,
     Stacks,
+    answers_mistakes,
     chosen,
     failure,
     mistake,
@@ -36,6 +36,7 @@ app = typer.Typer()
 
 
 @app.command(rich_help_panel=LOOK)
+@answers_mistakes
 def peers(
     stacks: Stacks = None,
     *,
@@ -60,6 +61,7 @@ def peers(
     from mignet.fleet.results import Checked
     from mignet.fleet.run_context import under_way
     from mignet.outputs import RENDER
+    from mignet.outputs import as_json as json_
 
     project = project_in(cwd)
     names = chosen(project, stacks, all_=all_ or not (stacks or select), select=select)
@@ -85,8 +87,7 @@ def peers(
     )
     checked = readable.added_to(checked)
     if as_json or output == "json":
-        findings = json.loads(RENDER["json"](checked, Path.cwd()))
-        sys.stdout.write(json.dumps(found.as_json() | findings, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json_.peers(found, checked))
     else:
         if output == "table":
             for line in matrix.lines(found):

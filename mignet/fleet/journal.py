@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from mignet.fleet.results import API_VERSION
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
@@ -84,6 +86,8 @@ class RunRecord:
     def as_json(self) -> dict[str, Any]:
         """Return the record as JSON-ready values."""
         return {
+            "apiVersion": API_VERSION,
+            "kind": "RunRecord",
             "verb": self.verb,
             "engine": self.engine,
             "begun": self.begun,

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from config.finding import Finding
+from config.finding import Finding, Remark
 from mignet.fleet.journal import place
 
 if TYPE_CHECKING:
@@ -170,7 +170,8 @@ def _read(content: Mapping[str, Any]) -> Checkup:
             for each in content["pairs"]
         ),
         findings=tuple(_finding(each) for each in content["findings"]),
-        left_out=tuple(str(each) for each in content["leftOut"]),
+        # Before v1 a remark was one sentence.
+        left_out=tuple(str(Remark(**each) if isinstance(each, dict) else each) for each in content["leftOut"]),
         problems={
             (str(cluster["stack"]), str(node["name"])): str(node["problem"])
             for cluster in content["clusters"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from config.finding import few, folded
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from config.finding import Finding, Remark
 
 
+API_VERSION: Final = "migration-network/v1"
+"""Of every JSON document: what is changed in a way that breaks its readers gets another one."""
 MOST = 10
 """Stacks that a sentence names at most."""
 

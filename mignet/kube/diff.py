@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from config.finding import Finding
+from config.finding import Finding
 
 Operation = Literal["create", "update", "delete", "relinquish", "same"]
 """`relinquish`: our fields of an object that is not ours are given back; the object stays."""
@@ -132,10 +131,16 @@ class Report:
             or (self.pulumi is not None and self.pulumi.changed)
         )
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the report as JSON-ready values."""
-        findings = [asdict(finding) | {"message": str(finding)} for finding in self.findings]
-        return asdict(self) | {"findings": findings, "changed": self.changed, "drifted": self.drifted}
+    @property
+    def all_findings(self) -> tuple[Finding, ...]:
+        """The findings, and one for each sentence of an error that none of them tells: Pulumi's own, say."""
+        if self.error is None or any(
+            each.code.startswith("cluster-") or each.sentence in self.error for each in self.findings
+        ):
+            return self.findings
+        lines = self.error.splitlines()
+        untold = (Finding("cluster", None, each, "", code="run-failed", stack=self.stack) for each in lines)
+        return (*self.findings, *untold)
 
 
 _ABSENT = object()

@@ -1,37 +1,114 @@
-"""Findings as JSON, every part of them by name."""
+"""Documents in JSON, of the kinds that `documents` describes and docs/schemas publishes."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from config.files.source_location import place_of
+from config.finding import ConfigError, Finding, Remark
 from mignet.outputs.placed import relative
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable, Sequence
 
+    from config.files.project_files import Project
+    from config.finding import UserError
+    from config.planning.address_map import AddressMap
+    from mignet.checks.peers import Peers
     from mignet.fleet.results import Checked
+    from mignet.kube.diff import Report
+    from mignet.outputs import documents
+
+_KINDS = {
+    "check": "CheckResult",
+    "preflight": "CheckResult",
+    "verify": "CheckResult",
+    "preview": "PlanResult",
+    "up": "PlanResult",
+    "destroy": "PlanResult",
+    "drift": "DriftResult",
+    "peers": "PeersResult",
+    "checkup": "CheckupResult",
+    "plan_addresses": "AddressPlan",
+}
+"""What each verb answers with."""
 
 
 def render(checked: Checked, base: Path) -> str:
-    """Write `{stacks, leftOut, proven, notJudged, blocks, findings}`.
+    """Write what a check found; files are relative to `base`."""
+    return _written("CheckResult", checked, checked.findings, checked.project, base)
 
-    A finding has its sentence as `message`, the parts of what it is about as `subject`, and file, line and column.
-    """
-    findings = []
-    for finding in checked.findings:
-        place = place_of(checked.project, finding)
-        where = {"file": relative(place.path, base), "line": place.line, "column": place.column}
-        parts = {"subject": finding.subject.parts(), "blocks": finding.blocks, "message": str(finding)}
-        findings.append(asdict(finding) | parts | where)
-    whole = {
-        "stacks": checked.stacks,
-        "leftOut": list(map(str, checked.left_out)),
-        "proven": list(map(str, checked.proven)),
-        "notJudged": dict(checked.not_judged),
-        "blocks": checked.blocks,
-        "findings": findings,
+
+def reports(project: Project, verb: str, found: Sequence[Report]) -> str:
+    """Write what a verb did, would do or found, stack by stack, and every finding behind it once."""
+    source = {
+        "stacks": [each.stack for each in found],
+        "left_out": [Remark(each.stack, sentence) for each in found for sentence in each.left_out],
+        "not_judged": {each.stack: each.not_judged for each in found if each.not_judged},
+        "reports": found,
     }
-    return json.dumps(whole, indent=2, default=str, ensure_ascii=False) + "\n"
+    # What is wrong between two stacks is a finding of both.
+    findings = {str(finding): finding for each in found for finding in each.all_findings}
+    return _written(_KINDS[verb], source, findings.values(), project)
+
+
+def peers(found: Peers, checked: Checked) -> str:
+    """Write which clusters can take virtual machines from which, and what was found."""
+    source = {
+        "stacks": checked.stacks,
+        "left_out": checked.left_out,
+        "not_judged": checked.not_judged,
+        "ready": found.ready,
+        "checkup": found.checkup and found.checkup.outcome,
+        "paths": [
+            {
+                "source": source,
+                "target": target,
+                "ready": reason is None,
+                "code": reason and reason.code,
+                "reason": reason and str(reason),
+            }
+            for (source, target), reason in found.matrix.items()
+        ],
+    }
+    return _written("PeersResult", source, checked.findings, checked.project)
+
+
+def checkup(result: Any, project: Project) -> str:
+    """Write what a checkup (`mignet.checkup.result.Result`) measured."""
+    return _written("CheckupResult", result, result.findings, project)
+
+
+def addresses(maps: Sequence[AddressMap], project: Project) -> str:
+    """Write who has which addresses of the subnets."""
+    return _written("AddressPlan", {"maps": maps, "stacks": project.stack_names()}, (), project)
+
+
+def refusal(verb: str, error: UserError, project: Project | None) -> str:
+    """Write the document of a verb that could not begin: what is wrong stands in its findings."""
+    if isinstance(error, ConfigError):
+        return _written(_KINDS[verb], {}, error.findings, project)
+    code = "usage" if error.exit_code == ConfigError.exit_code else "run-failed"
+    stopped = Finding(verb.replace("_", "-"), None, f"stopped: {error}", "", code=code, stack="mignet")
+    return _written(_KINDS[verb], {}, [stopped], project)
+
+
+def _written(
+    kind: str, source: object, findings: Iterable[Finding], project: Project | None, base: Path | None = None
+) -> str:
+    from mignet.outputs import documents
+
+    found = tuple(_finding(each, project, base or Path.cwd()) for each in findings)
+    document = documents.KINDS[kind].model_validate(source).model_copy(update={"findings": found})
+    return document.model_dump_json(indent=2) + "\n"
+
+
+def _finding(finding: Finding, project: Project | None, base: Path) -> documents.Finding:
+    from mignet.outputs import documents
+
+    more: dict[str, Any] = {"message": str(finding)}
+    # What is about the command line, or a stack without a file, is in no file.
+    if project is not None and (place := place_of(project, finding)).path.is_file():
+        more |= {"file": relative(place.path, base), "line": place.line, "column": place.column}
+    return documents.Finding.model_validate(finding).model_copy(update=more)

@@ -87,10 +87,11 @@ def test_verify_drift_peers_and_report_work_for_each(operated: Operated, name: s
 
     given = [tuple((interface(pod) or {})["ips"]) for pod in pods]
     assert len(set(given)) == len(pods) or name in GIVEN_TWICE, given
-    codes = {each["code"] for each in json.loads(verified.out)["findings"]}
+    codes = {each["code"] for each in verified.findings}
     assert codes == ({"address-duplicate"} if name in GIVEN_TWICE else set()), verified.out + verified.err
     assert ("Use ipam type whereabouts: " in verified.out) is (name in GIVEN_TWICE)
     assert (drift.code, peers.code, report.code) == (0, 0, 0), drift.out + peers.out + report.out + report.err
+    assert [each.document["kind"] for each in (verified, drift, peers)] == ["CheckResult", "DriftResult", "PeersResult"]
     for outcome in (verified, drift, peers, report):
         assert "not judged" not in outcome.out + outcome.err
 

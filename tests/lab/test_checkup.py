@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import shutil
 import signal
@@ -17,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from operated import NAMESPACE, PODS, POOLS, Cluster, Operated, kubeconfig_of, until
-from support import BIN, ROOT, Outcome
+from support import BIN, ROOT, Outcome, document
 
 from config.files.project_files import Project
 from mignet.checkup.manifests import CHECKUP, Asked, ports
@@ -87,7 +86,7 @@ def clear(cluster: Cluster) -> None:
 def checkup(site: Operated, *arguments: str) -> tuple[dict[str, Any], Outcome]:
     outcome = site.run("checkup", *(arguments or ("--all", *WORKERS)), "-o", "json")
     assert "Traceback" not in outcome.err, outcome.err
-    return json.loads(outcome.out), outcome
+    return outcome.document, outcome
 
 
 def start(site: Operated, **environment: str) -> subprocess.Popen[str]:
@@ -190,7 +189,7 @@ def test_ctrl_c_removes_everything_first(site: Operated) -> None:
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1, err
     assert "stopped by ctrl-c" in out
-    assert [each for each in json.loads(out)["findings"] if each["severity"] == "error"] == []
+    assert [each for each in document(out)["findings"] if each["severity"] == "error"] == []
     assert remains(site.dev) == remains(site.peer) == []
 
 
@@ -222,7 +221,7 @@ def test_a_lost_api_server_is_said_with_what_is_left_and_how_it_goes(site: Opera
         out, err = process.communicate(timeout=100)
     finally:
         os.kill(server, signal.SIGCONT)
-    found = {each["code"]: each for each in json.loads(out)["findings"]}
+    found = {each["code"]: each for each in document(out)["findings"]}
     assert set(found) == {"cluster-unreachable", "checkup-left-behind"}, err
     assert {each["stack"] for each in found.values()} == {"dev-peer"}
     left = found["checkup-left-behind"]
@@ -270,14 +269,14 @@ def account(site: Operated, folder: Path, documents: list[dict[str, Any]]) -> No
     name = folder.name.replace("_", "-")[:50]
     kube.call("POST", accounts, json={"metadata": {"name": name}})
     subject = {"kind": "ServiceAccount", "name": name, "namespace": "default"}
-    for document in documents:
-        namespace = document["metadata"].get("namespace")
+    for manifest in documents:
+        namespace = manifest["metadata"].get("namespace")
         where = f"{RBAC}/namespaces/{namespace}" if namespace else RBAC
-        kind = document["kind"]
-        metadata = document["metadata"] | {"name": name}
+        kind = manifest["kind"]
+        metadata = manifest["metadata"] | {"name": name}
         reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}
-        kube.call("POST", f"{where}/{kind.lower()}s", json=document | {"metadata": metadata})
-        binding = {"apiVersion": document["apiVersion"], "kind": f"{kind}Binding", "metadata": metadata}
+        kube.call("POST", f"{where}/{kind.lower()}s", json=manifest | {"metadata": metadata})
+        binding = {"apiVersion": manifest["apiVersion"], "kind": f"{kind}Binding", "metadata": metadata}
         path = f"{where}/{kind.lower()}bindings"
         kube.call("POST", path, json=binding | {"roleRef": reference, "subjects": [subject]})
     (folder / "kubeconfig").write_text(kubeconfig_of(f"{accounts}/{name}", site.lab, kube))

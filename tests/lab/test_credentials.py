@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import socket
 import stat
 from collections.abc import Iterator
@@ -230,7 +229,7 @@ def test_every_kind_of_credential_that_fails_is_one_finding_that_says_which(
     assert outcome.code == 1, outcome.err
     clean(outcome, credentials.secrets, "preflight --output json")
     found: dict[str, str] = {}
-    for finding in json.loads(outcome.out)["findings"]:
+    for finding in outcome.findings:
         # All of these contexts lead to one cluster, which is another matter.
         if finding["code"].startswith("cluster-") and finding["code"] != "cluster-shared":
             assert finding["stack"] not in found, "one finding"

@@ -52,7 +52,7 @@ def test_a_repair_waits_for_the_rollout_that_it_sets_off(operated: Operated) -> 
     operated.dev.kube.merge(HCO, patch, "Mozilla")
     fixed = operated.run("drift", "dev", "--engine", "direct", "--fix", "--yes", "--json")
     assert fixed.code == 0, fixed.out + fixed.err
-    assert fixed.reports[0]["findings"] == []
+    assert fixed.findings == []
     assert operated.dev.settled("my-secondary-network")
 
 
@@ -67,7 +67,7 @@ def test_with_names_that_carry_the_hash_an_edit_is_put_back_and_nothing_is_left(
     fixed = operated.run("drift", "dev", "--engine", "direct", "--fix", "--yes", "--json")
     assert fixed.code == 0, fixed.out + fixed.err
     # In the same second, the pods are not older than the repair.
-    assert {each["code"] for each in fixed.reports[0]["findings"]} <= {"pods-keep-old-network"}
+    assert {each["code"] for each in fixed.findings} <= {"pods-keep-old-network"}
     assert operated.run("verify", "dev").code == 0
 
 
@@ -88,8 +88,8 @@ def test_what_a_user_accepts_is_shown_as_waived_and_is_no_drift(workspace: Works
     workspace.write()
     after = workspace.mignet("drift", "direct")
     table = workspace.run("mignet", "drift", workspace.stack, "--engine", "direct")
-    assert (before.code, [each["code"] for each in before.reports[0]["findings"]]) == (7, ["field-co-owned"])
-    assert (after.code, [each["waived"] for each in after.reports[0]["findings"]]) == (0, [reason])
+    assert (before.code, [each["code"] for each in before.findings]) == (7, ["field-co-owned"])
+    assert (after.code, [each["waived"] for each in after.findings]) == (0, [reason])
     assert "waived: field-co-owned: " in table.out
     assert f"(waived: {reason})" in table.out
     assert workspace.run("mignet", "check", workspace.stack).out == "1 stack: nothing found\n"

@@ -13,7 +13,7 @@ NETWORK = f"{ATTACHMENTS}/my-secondary-network"
 
 def drift(operated: Operated, *more: str) -> tuple[int, list[str], Outcome]:
     outcome = operated.run("drift", "dev", "--engine", "direct", "--json", *more)
-    codes = [finding["code"] for report in outcome.reports for finding in report["findings"]]
+    codes = [finding["code"] for finding in outcome.findings]
     return outcome.code, codes, outcome
 
 
@@ -26,7 +26,7 @@ def healthy(operated: Operated) -> Operated:
 def test_a_healthy_cluster_has_no_drift_and_everything_was_judged(healthy: Operated) -> None:
     code, codes, outcome = drift(healthy)
     assert (code, codes) == (0, []), outcome.out + outcome.err
-    assert outcome.reports[0]["left_out"] == []
+    assert outcome.document["leftOut"] == []
 
 
 def test_an_edit_of_kubevirt_that_the_operator_has_not_overwritten_is_found(healthy: Operated) -> None:

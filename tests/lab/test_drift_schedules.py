@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support import BIN, ROOT, Kube, Site, Workspace
+from support import BIN, ROOT, Kube, Site, Workspace, document
 
 from config.files.project_files import Project
 from config.loading import load_stack
@@ -192,10 +192,10 @@ def test_who_may_only_read_sees_the_same_as_a_dry_run(scheduled: Scheduled, trap
     workspace = scheduled.workspace
     allowed(scheduled)
     trap(workspace.site)
-    read = json.loads(scheduled.run("--json").stdout)
+    read = document(scheduled.run("--json").stdout)
     workspace.config["cluster"] |= {"context": workspace.site.context, "kubeconfig": str(workspace.site.kubeconfig)}
     workspace.write()
-    assert read == workspace.mignet("drift", "direct").reports
+    assert read == workspace.mignet("drift", "direct").document
 
 
 def workflow() -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from fleets import FleetSpace, closed_port, silent_server
 from operated import Operated, until
-from support import Outcome, Workspace
+from support import Outcome, Workspace, document
 
 from config.files.project_files import Project
 from mignet.fleet.journal import place
@@ -51,7 +51,7 @@ def summary(outcome: Outcome) -> str:
 
 
 def record(path: Path) -> dict[str, str]:
-    return {name: run["state"] for name, run in json.loads(path.read_text())["stacks"].items()}
+    return {name: run["state"] for name, run in document(path.read_text())["stacks"].items()}
 
 
 def test_ten_dead_and_five_silent_clusters_of_a_hundred_cost_their_own_lines_only(
@@ -79,7 +79,7 @@ def test_ten_dead_and_five_silent_clusters_of_a_hundred_cost_their_own_lines_onl
     # A silent one takes the 5 s that a connection may take; the rest is for a machine that others use, too.
     assert seconds < 5 + 3 * work[preview] + 5
     # Nothing is applied, and so nothing is proven; but each of the 85 was looked at.
-    dead = [each["stack"] for each in json.loads(verified.out)["findings"] if each["code"] == "cluster-unreachable"]
+    dead = [each["stack"] for each in verified.findings if each["code"] == "cluster-unreachable"]
     assert sorted(dead) == sorted(failed)
     assert summary(verified) == "100 clusters: 0 done, 100 failed, 0 timed out, 0 not started"
     assert later < 5 + 3 * work[verify] + 5
@@ -96,7 +96,7 @@ def test_a_cluster_has_so_many_seconds_and_no_more(fleet: Callable[[int], FleetS
             f"{name}: did not end within 0.5 s" for name in space.sites
         ]
         looked = space.workspace.run("mignet", "preflight", "--all", "--timeout", "0.5", "--output", "json")
-        assert [each["code"] for each in json.loads(looked.out)["findings"]] == ["cluster-timed-out"] * 2
+        assert [each["code"] for each in looked.findings] == ["cluster-timed-out"] * 2
         one_by_one = ("--fail-fast", "--at-a-time", "1", "--timeout", "0.5", "--json")
         outcome = space.workspace.run("mignet", "drift", "--all", "--engine", "direct", *one_by_one)
         assert summary(outcome) == "2 clusters: 0 done, 0 failed, 1 timed out, 1 not started"
@@ -142,7 +142,7 @@ def test_a_stack_that_is_broken_costs_a_look_its_own_lines_only(fleet: Callable[
     assert outcome.code == 2, outcome.err
     assert "Traceback" not in outcome.err
     if verb.startswith("verify"):
-        found = json.loads(outcome.out)["findings"]
+        found = outcome.findings
         why = {each["stack"]: each["message"] for each in found if each["stack"] in bad}
         assert {each["stack"] for each in found} == set(space.sites)
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -146,9 +145,9 @@ def test_a_way_that_is_not_ready_has_its_reason_for_people_and_machines(pair: Op
     outcome = pair.run("peers")
     assert outcome.code == 1
     assert "dev       ·    no\ndev-peer  no   ·\n" in outcome.out
-    told = json.loads(pair.run("peers", "--json").out)
+    told = pair.run("peers", "--json").document
     assert told["ready"] == 0
-    assert {(way["source"], way["target"], way["code"]) for way in told["ways"]} == {
+    assert {(path["source"], path["target"], path["code"]) for path in told["paths"]} == {
         ("dev", "dev-peer", "peer-gate"),
         ("dev-peer", "dev", "peer-gate"),
     }

@@ -203,7 +203,7 @@ OF_VERIFY: dict[str, tuple[Act, Act]] = {
 def verified(one: Operated, *more: str) -> list[str]:
     outcome = one.run("verify", "dev", "-o", "json", "--no-peers", "--stuck-after", "0", *more)
     assert outcome.out, outcome.err
-    return [each["code"] for each in json.loads(outcome.out)["findings"]]
+    return [each["code"] for each in outcome.findings]
 
 
 @pytest.mark.parametrize("code", OF_VERIFY)
@@ -357,7 +357,7 @@ def test_the_way_out_of_an_address_of_a_peer_clears_it(operated: Operated) -> No
 
     def found() -> list[str]:
         outcome = operated.run("verify", "dev", "-o", "json", "--timeout", "20")
-        return [each["code"] for each in json.loads(outcome.out)["findings"]]
+        return [each["code"] for each in outcome.findings]
 
     assert found() == ["address-duplicate-peer"]
     heal(operated)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -101,7 +100,7 @@ def documents(role: str) -> list[dict[str, Any]]:
 def test_the_role_that_observes_is_enough_to_look_and_what_up_takes_is_named(account: Account) -> None:
     account.grant(documents("observe"))
     outcome = account.run("preflight", "--output", "json")
-    (finding,) = json.loads(outcome.out)["findings"]
+    (finding,) = outcome.findings
     assert finding["code"] == "right-missing"
     missing = granted("apply", STACK) - granted("observe", STACK)
     assert missing

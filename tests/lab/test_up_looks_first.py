@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import socket
 from collections.abc import Iterator
@@ -58,7 +57,7 @@ def up(workspace: Workspace, engine: str, *more: str) -> Outcome:
 def test_a_stack_that_is_not_fit_is_refused_and_the_others_go_on(project: Workspace, engine: str) -> None:
     outcome = up(project, engine, "--all")
     assert outcome.code == 1
-    done, refused = json.loads(outcome.out)
+    done, refused = outcome.reports
     assert (done["stack"], done["error"], done["engine"]) == ("dev", None, engine)
     assert [change["operation"] for change in done["changes"]] == ["create", "update"]
     assert (refused["stack"], refused["changes"], refused["engine"]) == ("gone", [], engine)
@@ -74,7 +73,7 @@ def test_nothing_is_done_for_a_stack_that_is_not_fit_and_every_reason_is_a_line(
     before = project.site.content()
     outcome = up(project, "direct", "dev")
     assert outcome.code == 1
-    (report,) = json.loads(outcome.out)
+    (report,) = outcome.reports
     assert [line.split(" is ")[0].split(" has ")[0] for line in report["error"].splitlines()] == [
         "dev: slice 10.200.5.10-10.200.5.13",
         "dev: Node dev-control-plane-0 NIC eth7",

@@ -19,7 +19,7 @@ POOL = f"{POOLS.replace('/ippools', '/namespaces/openshift-multus/ippools')}/10.
 def verify(operated: Operated, *more: str, timeout: str = "20") -> tuple[Outcome, list[dict[str, Any]]]:
     outcome = operated.run("verify", "dev", "-o", "json", "--timeout", timeout, "--stuck-after", "0", *more)
     assert outcome.out, outcome.err
-    return outcome, json.loads(outcome.out)["findings"]
+    return outcome, outcome.findings
 
 
 def only(operated: Operated, code: str, *more: str, severity: str = "error", timeout: str = "20") -> dict[str, Any]:
@@ -121,7 +121,7 @@ def test_an_address_of_a_peer_is_found_whether_the_peer_is_verified_or_only_read
 
     assert alone["peer"] == "dev-peer"
     assert "10.200.5.6" in alone["message"]
-    assert [each["code"] for each in json.loads(both.out)["findings"]] == ["address-duplicate-peer"]
+    assert [each["code"] for each in both.findings] == ["address-duplicate-peer"]
     assert [each["code"] for each in findings] == ["address-outside"]
 
 

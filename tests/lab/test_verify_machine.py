@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,7 +40,7 @@ def verify(operated: Operated, *more: str) -> Outcome:
 
 def codes(outcome: Outcome) -> list[str]:
     assert outcome.out, outcome.err
-    return [each["code"] for each in json.loads(outcome.out)["findings"]]
+    return [each["code"] for each in outcome.findings]
 
 
 def test_one_migration_is_made_followed_and_proven(operated: Operated) -> None:
@@ -51,9 +50,9 @@ def test_one_migration_is_made_followed_and_proven(operated: Operated) -> None:
     outcome = verify(operated, "--migrate", VM, "--yes")
 
     assert (outcome.code, codes(outcome)) == (0, []), outcome.out
-    proven = json.loads(outcome.out)["proven"][1]
+    proven = outcome.document["proven"][1]["sentence"]
     address = state(operated)["migrationState"]["targetNodeAddress"]
-    assert proven.startswith(f"dev: {VM} migrated to node dev-worker-")
+    assert proven.startswith(f"{VM} migrated to node dev-worker-")
     assert f"over {address}, of the migration network" in proven
     (made,) = operated.dev.get(MIGRATIONS)["items"]
     assert made["metadata"]["labels"]["app.kubernetes.io/instance"] == "dev"
@@ -124,7 +123,7 @@ def refused(operated: Operated, code: str) -> str:
     outcome = verify(operated, "--migrate", VM, "--yes", "--timeout", "4")
     assert (outcome.code, codes(outcome)) == (1, [code]), outcome.out + outcome.err
     assert asked(operated) == before
-    return str(json.loads(outcome.out)["findings"][0]["message"])
+    return str(outcome.findings[0]["message"])
 
 
 def test_a_machine_that_is_migrating_is_not_migrated_again(operated: Operated) -> None:

@@ -20,7 +20,7 @@ IPV6 = "fd00:200:5::/64"
 def only(operated: Operated, code: str, *more: str, severity: str = "error") -> str:
     found = operated.run("verify", "dev", "-o", "json", "--no-peers", "--timeout", "20", "--stuck-after", "0", *more)
     assert found.out, found.err
-    findings = json.loads(found.out)["findings"]
+    findings = found.findings
     assert [(each["severity"], each["code"]) for each in findings] == [(severity, code)], found.out + found.err
     assert found.code == (1 if severity == "error" else 0)
     return str(findings[0]["message"])
@@ -174,6 +174,6 @@ def test_an_adopted_attachment_in_another_spelling_is_a_warning_that_a_restart_e
     lab.past_pods(operated.dev)
     operated.up_without_waiting("dev")
     found = operated.run("verify", "dev", "-o", "json", "--no-peers")
-    told = [(each["severity"], each["code"]) for each in json.loads(found.out)["findings"]]
+    told = [(each["severity"], each["code"]) for each in found.findings]
     assert (found.code, told) == (0, [("warning", "pods-keep-old-network")] * 2), found.out
     assert "nobody can tell what stood there before it was adopted" in found.out

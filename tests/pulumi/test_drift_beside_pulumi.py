@@ -24,8 +24,7 @@ def applied(workspace: Workspace) -> Workspace:
 def drift(workspace: Workspace, code: int) -> dict[str, Any]:
     outcome: Outcome = workspace.mignet("drift", "pulumi")
     assert outcome.code == code, outcome.out + outcome.err
-    report: dict[str, Any] = outcome.reports[0]
-    return report
+    return outcome.reports[0] | {"findings": outcome.findings}
 
 
 def operations(changes: list[dict[str, Any]]) -> dict[str, str]:

@@ -23,6 +23,7 @@ from config.uplink import Bond, LinuxBridge, NodeGroup, OvsBridge, Uplink, Vlan
 from config.uplink import Localnet as BridgeMapping
 from config.uplink.bond_options import BondOptions
 from mignet.operations.roles import ROLES, Role, granted, manifests
+from mignet.outputs import documents
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -149,7 +150,15 @@ def role(name: Role) -> str:
     )
 
 
+def schemas() -> dict[str, str]:
+    """Return the JSON Schema of each kind of document that verbs print, by the file's name."""
+    return {f"{kind}.schema.json": documents.schema_text(kind) for kind in documents.KINDS}
+
+
 if __name__ == "__main__":
+    (DOCS / "schemas").mkdir(exist_ok=True)
+    for name, text in schemas().items():
+        (DOCS / "schemas" / name).write_text(text, encoding="utf-8")
     (DOCS / "roles").mkdir(exist_ok=True)
     for each in ROLES:
         (DOCS / "roles" / f"{each}.yaml").write_text(role(each), encoding="utf-8")

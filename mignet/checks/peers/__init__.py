@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from config.finding import Finding, Remark
 from mignet.checks.peers import endpoint, machines, pair_rules
@@ -54,23 +54,6 @@ class Peers:
     def ready(self) -> int:
         """How many of the ways from one cluster to another are."""
         return sum(reason is None for reason in self.matrix.values())
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the matrix as JSON-ready values."""
-        return {
-            "ready": self.ready,
-            "checkup": None if self.checkup is None else self.checkup.outcome,
-            "ways": [
-                {
-                    "source": source,
-                    "target": target,
-                    "ready": reason is None,
-                    "code": None if reason is None else reason.code,
-                    "reason": None if reason is None else str(reason),
-                }
-                for (source, target), reason in self.matrix.items()
-            ],
-        }
 
 
 async def look_at_all(project: Project, stacks: Sequence[Stack], course: Course) -> list[Side]:

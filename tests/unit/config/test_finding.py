@@ -129,5 +129,5 @@ def test_a_subject_is_its_words_and_keeps_its_parts() -> None:
     subject = Subject("Node a NIC eth1", kind="NIC", name="eth1", nodes=("a",), interface="eth1")
     assert subject == "Node a NIC eth1"
     for each in (subject, copy.deepcopy(subject), pickle.loads(pickle.dumps(subject))):
-        assert each.parts() == {"kind": "NIC", "name": "eth1", "nodes": ["a"], "interface": "eth1"}
-    assert of_pod(0, key="slice.rangeEnd").subject.parts() == {}
+        assert (each.kind, each.name, each.nodes, each.interface) == ("NIC", "eth1", ("a",), "eth1")
+    assert of_pod(0, key="slice.rangeEnd").subject.kind == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -11,11 +12,12 @@ from collections.abc import Iterator
 import pytest
 import typer
 import yaml
-from support import ROOT
+from support import ROOT, document
 
 from config.loading import load_stack
 from mignet.checks import drift_rules, preflight, verify
 from mignet.cli import app
+from mignet.outputs import documents
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -99,6 +101,20 @@ def test_the_roles_are_what_the_code_asks_for(name: str) -> None:
     script = f"import sys; sys.path.insert(0, 'tools/docs'); import generate; sys.stdout.write(generate.role({name!r}))"
     fresh = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert (ROOT / f"docs/roles/{name}.yaml").read_text() == fresh, "run: python tools/docs/generate.py"
+
+
+def test_the_schemas_are_what_the_verbs_print() -> None:
+    script = (
+        "import json, sys; sys.path.insert(0, 'tools/docs'); import generate; print(json.dumps(generate.schemas()))"
+    )
+    fresh = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    written = {path.name: path.read_text() for path in (ROOT / "docs/schemas").iterdir()}
+    assert written == json.loads(fresh), "run: python tools/docs/generate.py"
+
+
+def test_a_document_that_is_shown_has_the_schema_of_its_kind_and_every_kind_is_shown() -> None:
+    shown = [document(text) for name, text in blocks("json") if name == "json.md"]
+    assert sorted(each["kind"] for each in shown) == sorted(documents.KINDS)
 
 
 def test_the_codes_of_preflight_are_all_in_its_document() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import forked
 import pytest
+from support import document
 
 from config.files.project_files import Project
 from mignet.checks.stack_files import check
@@ -50,7 +51,7 @@ def mignet(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def places(folder: Path, output: str = "json") -> dict[str, tuple[str, int]]:
-    content = json.loads(RENDER[output](check(Project.find(folder)), folder))
+    content = document(RENDER[output](check(Project.find(folder)), folder))
     return {finding["code"]: (finding["file"], finding["line"]) for finding in content["findings"]}
 
 
@@ -150,7 +151,7 @@ def test_a_finding_stands_at_the_line_of_its_key_or_of_what_is_around_it(tmp_pat
         b="config:\n  other:key: 1\n  migration-network:slic: 5\n",
         c="config:\n  a: 1\n  a: 2\n",
     )
-    found = json.loads(RENDER["json"](check(Project.find(tmp_path)), tmp_path))["findings"]
+    found = document(RENDER["json"](check(Project.find(tmp_path)), tmp_path))["findings"]
     assert {(each["stack"], each["key"]): (each["file"], each["line"], each["column"]) for each in found} == {
         ("a", "segment.mtu"): ("Pulumi.yaml", 7, 7),
         ("a", "attachment.mtu"): ("Pulumi.a.yaml", 6, 5),
@@ -175,7 +176,9 @@ def test_items_of_lists_have_lines_too(tmp_path: Path) -> None:
 
 def test_json_has_every_part_of_a_finding_by_name(tmp_path: Path) -> None:
     checked = check(project(tmp_path, a=A, b=B))
-    assert json.loads(RENDER["json"](checked, tmp_path)) == {
+    assert document(RENDER["json"](checked, tmp_path)) == {
+        "apiVersion": "migration-network/v1",
+        "kind": "CheckResult",
         "stacks": ["a", "b"],
         "leftOut": [],
         "proven": [],
@@ -193,7 +196,7 @@ def test_json_has_every_part_of_a_finding_by_name(tmp_path: Path) -> None:
                 "remedy": "Run mignet release b and mignet allocate b, or move one of the two by hand",
                 "waived": None,
                 "peer": "a",
-                "subject": {},
+                "subject": {"kind": "", "name": "", "nodes": [], "interface": ""},
                 "blocks": True,
                 "message": OVERLAP,
                 "file": "Pulumi.b.yaml",

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
 
+from support import document
+
+from config.files.project_files import Project
+from config.finding import Remark
 from mignet.checkup.matrix import MOST, lines, markdown
 from mignet.checkup.result import ClusterResult, Coverage, End, NodeResult, PairResult, Result
+from mignet.fleet.last_checkup import last
 
 
 def result(sizes: dict[str, int], broken: dict[tuple[str, str], str]) -> Result:
@@ -64,9 +69,14 @@ def test_nothing_measured_is_said_and_no_matrix_is_drawn() -> None:
 
 def test_the_result_is_kept_whole_as_json(tmp_path: Path) -> None:
     one = result({"a": 2}, {("a0", "a1"): "no answer"})
-    one.write(tmp_path / "deep" / "result.json")
-    read = json.loads((tmp_path / "deep" / "result.json").read_text())
-    assert read == one.as_json()
+    one = replace(one, begun="2026-01-02T03:04:05Z", left_out=(Remark("a", "not asked"),))
+    project = Project(tmp_path, "migration-network", {})
+    one.write(tmp_path / "deep" / "result.json", project)
+    read = document((tmp_path / "deep" / "result.json").read_text())
+    assert (read["kind"], read["stacks"], read["coverage"]["share"]) == ("CheckupResult", ["a"], 1)
+    checkup = last(project, tmp_path / "deep" / "result.json")
+    assert checkup is not None
+    assert checkup.left_out == ("a: not asked",)
     assert read["pairs"][0] == {
         "source": {"stack": "a", "node": "a0"},
         "target": {"stack": "a", "node": "a1"},

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from support import document
 
 from config.files.project_files import Project
 from mignet.fleet.journal import RunRecord, StackRun, place, recorded
@@ -25,7 +26,7 @@ def test_a_killed_run_leaves_what_it_did_not_finish(tmp_path: Path, monkeypatch:
         assert runs is not None
         assert [name for name, run in runs.items() if run.state != "done"] == ["b", "c", "d"]
         assert runs["b"].said == "why"
-    content = json.loads(paths[0].read_text())
+    content = document(paths[0].read_text())
     assert content["ended"] is None
     assert content["stacks"]["c"]["state"] == "running"
     assert [each.name for each in paths[0].parent.iterdir()] == ["run.json"]
@@ -35,6 +36,14 @@ def test_a_run_that_takes_another_up_keeps_what_that_one_was_done_with(tmp_path:
     path = tmp_path / "run.json"
     RunRecord.begin("up", "direct", ["b"], [path], before={"a": StackRun("done", 1.5)})
     assert recorded(path) == {"a": StackRun("done", 1.5), "b": StackRun()}
+
+
+def test_a_record_of_the_version_before_is_taken_up(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    RunRecord.begin("up", "direct", ["a", "b"], [path])
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({key: content[key] for key in ("verb", "engine", "begun", "ended", "stacks")}))
+    assert recorded(path) == {"a": StackRun(), "b": StackRun()}
 
 
 def test_what_is_no_record_is_not_taken_for_one(tmp_path: Path) -> None:

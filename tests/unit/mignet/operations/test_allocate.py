@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
-import json
 import os
 import subprocess
 import xml.etree.ElementTree as ET
@@ -15,6 +14,7 @@ import forked
 import pytest
 import yaml
 from forked import MIGNET
+from support import document
 
 from config.files.project_files import Project
 from config.finding import ConfigError
@@ -287,8 +287,8 @@ def test_the_map_shows_what_is_used_free_reserved_and_given_twice_within_80_colu
 
 def test_the_map_as_json_has_every_address_once(tmp_path: Path) -> None:
     project(tmp_path, a=(3, "10.200.5.10-10.200.5.60"), b=(3, "10.200.5.71-10.200.5.110"))
-    (plan,) = json.loads(mignet(tmp_path, "plan-addresses", "--json").stdout)
-    assert [(part["kind"], part["first"], part.get("stack")) for part in plan["parts"]] == [
+    (plan,) = document(mignet(tmp_path, "plan-addresses", "--json").stdout)["maps"]
+    assert [(part["kind"], part["span"]["first"], part["stack"]) for part in plan["parts"]] == [
         ("gateway", "10.200.5.1", None),
         ("free", "10.200.5.2", None),
         ("used", "10.200.5.10", "a"),
@@ -297,7 +297,7 @@ def test_the_map_as_json_has_every_address_once(tmp_path: Path) -> None:
         ("free", "10.200.5.111", None),
         ("reserved", "10.200.5.250", None),
     ]
-    assert sum(part["size"] for part in plan["parts"]) == plan["usable"]["size"] == 254
+    assert sum(part["span"]["size"] for part in plan["parts"]) == plan["usable"]["size"] == 254
     assert (plan["used"], plan["free"], plan["keptFree"], plan["largestFree"]) == (91, 157, 6, 139)
     assert plan["fragmentation"] == round(1 - 139 / 157, 4)
 

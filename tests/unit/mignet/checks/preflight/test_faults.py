@@ -16,7 +16,7 @@ import forked
 import pytest
 import yaml
 from preflight_traps import CONFIG
-from support import ROOT
+from support import ROOT, document
 
 from mignet.kube import kinds
 
@@ -163,11 +163,11 @@ def test_a_cluster_that_cannot_be_looked_at_is_one_finding(project: Any, fault: 
     took = time.monotonic() - begun
     assert exit_code == 1, out + err
     if verb == "preflight":
-        (finding,) = json.loads(out)["findings"]
+        (finding,) = document(out)["findings"]
         assert finding["code"] == code
         told = finding["rule"]
     else:
-        (report,) = json.loads(out)
+        (report,) = document(out)["reports"]
         told = report["error"]
         assert len(told.splitlines()) == 1
         assert report["changes"] == []
@@ -211,7 +211,7 @@ def test_the_last_line_says_how_many_rules_were_not_judged_and_where(project: An
     last = out.splitlines()[-1]
     assert re.fullmatch(r"1 stack: (\d\d) rules were not judged \(dev: \1\)", last), last
     exit_code, out, _ = mignet(folder, "preflight", "dev", "--allow-not-judged", "-o", "json")
-    found = json.loads(out)
+    found = document(out)
     assert (exit_code, found["findings"]) == (0, [])
     assert str(found["notJudged"]["dev"]) in last
 
@@ -219,7 +219,7 @@ def test_the_last_line_says_how_many_rules_were_not_judged_and_where(project: An
 def test_up_refuses_a_cluster_of_which_nothing_could_be_judged(project: Any) -> None:
     folder, _ = project(forbidding)
     _, out, _ = mignet(folder, "up", "dev", "--yes", "--engine", "direct", "--json")
-    (report,) = json.loads(out)
+    (report,) = document(out)["reports"]
     assert "rules of preflight could not be judged" in report["error"]
     assert "--allow-not-judged" in report["error"]
 
@@ -248,10 +248,9 @@ def test_a_report_that_could_see_nothing_does_not_say_that_all_is_well(project: 
 def test_rules_about_an_api_that_discovery_does_not_list_do_not_count(project: Any) -> None:
     folder, _ = project(forbidding_all_but_discovery)
     _, out, _ = mignet(folder, "preflight", "dev", "-o", "json")
-    found = json.loads(out)
-    apart = [each for each in found["leftOut"] if each.startswith("dev: does not apply: ")]
-    assert any("discovery does not list NodeNetworkState (nmstate.io/v1beta1)" in each for each in apart), found[
-        "leftOut"
-    ]
-    counted = sum(each.count(",") for each in found["leftOut"] if each.startswith("dev: not judged: "))
+    found = document(out)
+    said = [each["sentence"] for each in found["leftOut"]]
+    apart = [each for each in said if each.startswith("does not apply: ")]
+    assert any("discovery does not list NodeNetworkState (nmstate.io/v1beta1)" in each for each in apart), said
+    counted = sum(each.count(",") for each in said if each.startswith("not judged: "))
     assert counted == found["notJudged"]["dev"], "each sentence has one comma more than it has rules, less one"

@@ -1,0 +1,439 @@
+"""What the verbs print as JSON: a model for each kind of document, from which its JSON Schema is made, too.
+
+Keys are camelCase; the keys of a mapping that is data (labels, outputs, names of stacks) stay as they are. Values are
+read off whatever has attributes of these names. Only who writes JSON imports this.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, computed_field
+from pydantic.alias_generators import to_camel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+
+from config.finding import Severity
+from config.planning.address_map import Kind as AddressKind
+from mignet.fleet.concurrency import State
+from mignet.fleet.results import API_VERSION
+from mignet.kube.diff import Operation
+
+if TYPE_CHECKING:
+    from pydantic_core import core_schema
+
+ApiVersion = Literal["migration-network/v1"]
+_V1: ApiVersion = API_VERSION
+
+
+def _plain(value: object) -> object:
+    """Return a value as JSON has it; what JSON has not is text."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value if isinstance(value, str | int | float | None) else str(value)
+
+
+Plain = Annotated[Any, BeforeValidator(_plain)]
+Text = Annotated[str, BeforeValidator(str)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        from_attributes=True,
+        defer_build=True,
+        frozen=True,
+        serialize_by_alias=True,
+        validate_by_alias=False,
+        validate_by_name=True,
+        json_schema_serialization_defaults_required=True,
+        # Parsing the source for them takes time: only for who writes the schemas.
+        use_attribute_docstrings="MIGNET_FIELD_DOCS" in os.environ,
+    )
+
+
+class Subject(_Part):
+    """What a finding is about on a cluster, in parts; empty where it is not known, or is a key of a file."""
+
+    kind: str = ""
+    """Kind of the object."""
+    name: str = ""
+    """Its name, `namespace/name` where it has a namespace."""
+    nodes: tuple[str, ...] = ()
+    """The nodes that it is on."""
+    interface: str = ""
+    """An interface of theirs."""
+
+
+class Finding(_Part):
+    """One thing that is wrong, or worth knowing."""
+
+    severity: Severity
+    code: str
+    """What it is, in a word that does not change: docs/rules.md and docs/troubleshooting.md say what it means."""
+    stack: str
+    """The stack that it is about; `mignet` when it is about the command line."""
+    peer: str | None
+    """The other stack, when it is about two of them."""
+    key: str
+    """Path in the stack file, or what it is about on the cluster in words."""
+    value: Plain
+    """What stands there; null when nothing does."""
+    rule: str
+    """What is wrong with it: completes the sentence that key and value begin."""
+    remedy: str
+    """The way out."""
+    waived: str | None
+    """The reason why it is accepted all the same, when the stack says so."""
+    blocks: bool
+    """Whether nothing may be done before it is fixed: an error that is not waived."""
+    subject: Subject
+    message: str = ""
+    """All of it in one line."""
+    file: str | None = None
+    """The file to correct, relative to the folder that mignet ran in; null when there is none."""
+    line: int | None = None
+    """Line of the key in the file, counted from 1."""
+    column: int | None = None
+    """Column of the key in the file, counted from 1."""
+
+
+class Remark(_Part):
+    """A sentence that is no finding."""
+
+    stack: str
+    """The stack that it is about; empty when about no single one."""
+    sentence: str
+
+
+class Document(_Part):
+    """What every kind of document has."""
+
+    api_version: ApiVersion = _V1
+    kind: str
+    stacks: tuple[str, ...] = ()
+    """The stacks that it is about, by name."""
+    findings: tuple[Finding, ...] = ()
+    left_out: tuple[Remark, ...] = ()
+    """What could not be looked at or judged."""
+    not_judged: Mapping[str, int] = {}
+    """How many rules could not be judged, for each stack where there are any."""
+
+    @computed_field
+    def blocks(self) -> bool:
+        """Whether one of the findings blocks."""
+        return any(each.blocks for each in self.findings)
+
+
+class CheckResult(Document):
+    """What `check`, `preflight` and `verify` found."""
+
+    kind: Literal["CheckResult"] = "CheckResult"
+    proven: tuple[Remark, ...] = ()
+    """What was proven, for each stack of which something was."""
+
+
+class Writer(_Part):
+    """Who wrote a field, as the API server noted it (managedFields)."""
+
+    manager: str
+    operation: str
+    """Apply or Update."""
+    time: str
+    """In UTC, to the second."""
+    subresource: str
+    """Empty for the object itself."""
+    owns: bool
+    """Whether it owns the field; else nobody does, and it is the object's last writer."""
+
+
+class FieldChange(_Part):
+    """One field that changes."""
+
+    path: str
+    """Where in the object; what stands inside JSON text is in braces: `spec.config{mtu}`."""
+    old: Plain
+    """What stands on the cluster; null when nothing does."""
+    new: Plain
+    """What is declared; null when nothing is."""
+    owner: str | None
+    """The field manager that it is taken from, when it is taken from one."""
+    by: Writer | None
+    """Who set what stands on the cluster, and when; null when that is not known, or not asked for."""
+    same_meaning: bool
+    """Whether only the form of a configuration changes."""
+
+
+class ObjectChange(_Part):
+    """What happens to one object; `relinquish` gives our fields back, and the object stays."""
+
+    operation: Operation
+    kind: str
+    namespace: str
+    """Empty for what belongs to the whole cluster."""
+    name: str
+    fields: tuple[FieldChange, ...]
+
+
+class StackReport(_Part):
+    """What a verb did on one stack's cluster, would do, or found there."""
+
+    stack: str
+    verb: str
+    engine: Literal["direct", "pulumi"]
+    error: str | None
+    """Why it failed, a line for each reason; null when it did not."""
+    changed: bool
+    """Whether anything differs from what is declared."""
+    declined: bool
+    """Whether somebody answered no, so that none of the changes was made."""
+    warnings: tuple[str, ...]
+    changes: tuple[ObjectChange, ...]
+    outputs: Mapping[str, Plain]
+    """The stack's outputs by name."""
+
+
+class PlanResult(Document):
+    """What `preview`, `up` and `destroy` would do, or did."""
+
+    kind: Literal["PlanResult"] = "PlanResult"
+    reports: tuple[StackReport, ...] = ()
+    """One for each stack."""
+
+
+class PulumiView(_Part):
+    """What Pulumi itself says of a stack after a refresh."""
+
+    changes: tuple[ObjectChange, ...]
+    error: str | None
+
+
+class DriftReport(StackReport):
+    """What differs on one stack's cluster from what the stack declares."""
+
+    drifted: bool
+    """Whether this is drift: a change, for us or for Pulumi, or a finding above `info` that is not waived."""
+    pulumi: PulumiView | None
+    """What Pulumi sees; null with the direct engine, which keeps no state."""
+    apart: tuple[str, ...]
+    """A sentence for each difference between Pulumi's view and ours."""
+
+
+class DriftResult(Document):
+    """What `drift` found: the changes that would undo the drift, and the findings."""
+
+    kind: Literal["DriftResult"] = "DriftResult"
+    reports: tuple[DriftReport, ...] = ()
+    """One for each stack."""
+
+
+class PeerPath(_Part):
+    """Whether virtual machines can migrate from one cluster to another."""
+
+    source: str
+    """A stack."""
+    target: str
+    """Another stack."""
+    ready: bool
+    code: str | None
+    """Code of the first finding against it; null when it is ready."""
+    reason: str | None
+    """The same as a sentence."""
+
+
+class PeersResult(Document):
+    """What `peers` found."""
+
+    kind: Literal["PeersResult"] = "PeersResult"
+    ready: int = 0
+    """How many of the paths are ready."""
+    checkup: str | None = None
+    """What the last checkup measured between the nodes; null when there was none, or with `--files`."""
+    paths: tuple[PeerPath, ...] = ()
+    """One for each stack and each other one."""
+
+
+class End(_Part):
+    """A node of a stack's cluster."""
+
+    stack: str
+    node: str
+
+
+class NodeResult(_Part):
+    """One node and the probe that ran on it."""
+
+    name: str
+    address: str | None
+    """The probe's address on the network; null when it got none."""
+    mac: str | None
+    ok: bool
+    """Whether nothing is wrong with the node itself, nor with every path from and to it."""
+    problem: str | None
+    """Code of the finding that names this node; null when none does."""
+
+
+class ClusterResult(_Part):
+    """One stack's cluster."""
+
+    stack: str
+    network: str
+    nodes: tuple[NodeResult, ...]
+    problem: str | None
+    """Code of the finding for which nothing was measured there; null when something was."""
+
+
+class PairResult(_Part):
+    """What one node measured of another."""
+
+    source: End
+    target: End
+    ok: bool
+    reason: str | None
+    """Why not, in a few words; null when it is."""
+    rtt_ms: float | None
+    """Round-trip time in milliseconds: the least of a few."""
+    path_mtu: int | None
+    """Bytes that go there and back in one piece: the declared MTU, when that does."""
+    throughput: float | None
+    """Mbit/s; null unless it was asked for."""
+
+
+class Coverage(_Part):
+    """How much was measured, in paths from one node to another."""
+
+    possible: int = 0
+    planned: int = 0
+    measured: int = 0
+    share: float = 0.0
+    """The measured part of all that is possible, from 0 to 1."""
+
+
+class CheckupResult(Document):
+    """What `checkup` measured: printed, kept by `--report`, and read by `report` and `peers`."""
+
+    kind: Literal["CheckupResult"] = "CheckupResult"
+    run: str | None = None
+    """Name of the run; null when there was none, as are the next three."""
+    seed: int | None = None
+    """Chooses the sample: the same seed on the same nodes is the same sample."""
+    begun: str | None = None
+    """In UTC."""
+    ended: str | None = None
+    """In UTC."""
+    mtu: Mapping[str, int | None] = {}
+    """The declared MTU of each stack's network, in bytes."""
+    ports: tuple[int, ...] = ()
+    """TCP ports that were tried."""
+    clusters: tuple[ClusterResult, ...] = ()
+    pairs: tuple[PairResult, ...] = ()
+    coverage: Coverage = Coverage()
+
+
+class Span(_Part):
+    """Addresses from `first` to `last`, both inclusive."""
+
+    first: Text
+    last: Text
+    size: int
+    """Number of addresses."""
+
+
+class AddressPart(_Part):
+    """Addresses of one kind; those that are used name their stack."""
+
+    kind: AddressKind
+    stack: str | None
+    span: Span
+
+
+class AddressOverlap(_Part):
+    """Addresses that two have."""
+
+    span: Span
+    between: tuple[str, str]
+    """Two stacks, or a stack and `reserved` or `gateway`."""
+
+
+class AddressMap(_Part):
+    """One subnet; sizes are numbers of addresses."""
+
+    subnet: Text
+    usable: Span
+    used: int
+    """In slices, each counted once."""
+    free: int
+    kept_free: int
+    """The gateway's and reserved ones, as far as they are in no slice."""
+    largest_free: int
+    """Size of the largest free part."""
+    fragmentation: float
+    """1 minus the largest free part's share of all that is free: 0 when it is in one piece."""
+    parts: tuple[AddressPart, ...]
+    """In order of their first address."""
+    overlaps: tuple[AddressOverlap, ...]
+    without_slice: tuple[str, ...]
+    """Stacks that hand out the whole subnet."""
+
+
+class AddressPlan(Document):
+    """What `plan-addresses` shows."""
+
+    kind: Literal["AddressPlan"] = "AddressPlan"
+    maps: tuple[AddressMap, ...] = ()
+    """One for each subnet."""
+
+
+class StackRun(_Part):
+    """How far one stack is, or how it ended."""
+
+    state: State
+    seconds: float
+    """How long it took."""
+    said: str
+    """Its error, or its summary."""
+
+
+class RunRecord(_Part):
+    """The record of a run over several stacks: what `--report FILE` keeps, and `--only-failed` takes up."""
+
+    api_version: ApiVersion = _V1
+    kind: Literal["RunRecord"] = "RunRecord"
+    verb: str
+    engine: str
+    begun: str
+    """In UTC."""
+    ended: str | None
+    """In UTC; null until it is over."""
+    stacks: Mapping[str, StackRun]
+    """By name."""
+
+
+KINDS: dict[str, type[_Part]] = {
+    each.__name__: each
+    for each in (CheckResult, PlanResult, DriftResult, PeersResult, CheckupResult, AddressPlan, RunRecord)
+}
+"""The documents by kind."""
+
+
+class _Schema(GenerateJsonSchema):
+    """Leaves out what tells a reader nothing: titles made of names, and defaults, as every key is always there."""
+
+    def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002
+        return False
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+
+def schema_text(kind: str) -> str:
+    """Return the JSON Schema (draft 2020-12) of a kind of document, as text.
+
+    Descriptions of keys are there when the environment has MIGNET_FIELD_DOCS since before this was imported.
+    """
+    made = KINDS[kind].model_json_schema(mode="serialization", schema_generator=_Schema)
+    return json.dumps({"$schema": GenerateJsonSchema.schema_dialect, **made}, indent=2) + "\n"
