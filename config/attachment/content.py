@@ -13,7 +13,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 HASH_DIGITS = 8
 _RANGE_KEYS = {
@@ -41,14 +41,19 @@ def fingerprint(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical_json(_kept(config)).encode()).hexdigest()[:HASH_DIGITS]
 
 
-def is_of_ranges(key: str) -> bool:
-    """Tell whether a key of a CNI configuration, as a dotted path, is about the addresses that may be given alone.
+def is_of_ranges(keys: Sequence[str]) -> bool:
+    """Tell whether what the keys lead to in a CNI configuration is about the addresses that may be given alone.
 
-    >>> is_of_ranges("ipam.range_end"), is_of_ranges("ipam.range")
+    >>> is_of_ranges(["ipam", "range_end"]), is_of_ranges(["ipam", "range"])
     (True, False)
     """
-    first, _, rest = key.partition(".")
-    return key == "excludeSubnets" or (first == "ipam" and (rest in _RANGE_KEYS or rest in _LISTS))
+    match keys:
+        case ["excludeSubnets"]:
+            return True
+        case ["ipam", key]:
+            return key in _RANGE_KEYS or key in _LISTS
+        case _:
+            return False
 
 
 _LISTS = {"ipRanges", "ranges"}

@@ -119,12 +119,7 @@ class Seen:
         found = [(path, by) for path, by in owners(live) if not by.subresource]
         declared = {path for path, by in found if by.manager == FIELD_MANAGER}
         declared |= {f"metadata.labels.{label}" for label in labels("")}
-        declared |= {
-            each.path.partition("{")[0]
-            for change in self.changes
-            if change.key == name_of(live)
-            for each in change.fields
-        }
+        declared |= {each.field for change in self.changes if change.key == name_of(live) for each in change.fields}
         for path, by in found:
             if not any(meet(path, each) for each in declared):
                 yield path, by
@@ -329,7 +324,7 @@ def _code(each: FieldChange) -> str:
 
 def _mend(each: FieldChange, remedy: str) -> str:
     """Return the way out of a change: a controller that writes back has to be told first."""
-    return way_out(each.by, [each.path]) or remedy
+    return way_out(each.by, [each.field]) or remedy
 
 
 def _is_not(each: FieldChange) -> str:

@@ -160,20 +160,17 @@ async def _dry_run(declared: Declared, live: Object | None, cluster: Cluster, *,
         ]
         raise guards.GuardError(map(guards.refused_take_over, refused)) from error
     owners = taken_over(live, applied, ours=FIELD_MANAGER)
-    fields = [
-        FieldChange(each.path, each.old, each.new, owners.get(each.path.partition("{")[0]))
-        for each in differences(_content(live), _content(applied))
-    ]
-    seen = {each.path for each in fields}
+    fields = [replace(each, owner=owners.get(each.field)) for each in differences(_content(live), _content(applied))]
+    seen, whole = {each.path for each in fields}, {each.field for each in fields}
     # What a dry run cannot show: items that somebody appended to a list of ours stay where they are.
     fields += [each for each in declared_differences(_content(manifest), _content(applied)) if each.path not in seen]
     gained = owned_paths(applied, FIELD_MANAGER) - owned_paths(live, FIELD_MANAGER) - seen
     fields += [
         FieldChange(path, value_at(live, path), value_at(live, path), owners.get(path))
         for path in sorted(gained)
-        if not path.startswith("metadata.") and not any(each.startswith(f"{path}{{") for each in seen)
+        if not path.startswith("metadata.") and path not in whole
     ]
-    fields = [replace(each, by=writer_of(live, each.path, ours=FIELD_MANAGER)) for each in fields]
+    fields = [replace(each, by=writer_of(live, each.field, ours=FIELD_MANAGER)) for each in fields]
     fields = _by_meaning(fields, live, manifest)
     return Step(_change("update" if fields else "same", manifest, fields), manifest, declared)
 

@@ -26,8 +26,8 @@ def compared(declared: Object, live: Object, *, owned_by: Object) -> Iterator[Fi
     """
     seen = set()
     for each in declared_differences(declared, live):
-        seen.add(each.path.partition("{")[0])
-        by = writer_of(owned_by, each.path, ours=FIELD_MANAGER)
+        seen.add(each.field)
+        by = writer_of(owned_by, each.field, ours=FIELD_MANAGER)
         taken = by is not None and by.owns and by.manager != FIELD_MANAGER
         yield replace(each, owner=by.manager if by and taken else None, by=by)
     ours = {path for path in owned_paths(owned_by, FIELD_MANAGER) if not path.startswith("metadata.")}

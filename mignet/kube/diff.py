@@ -34,18 +34,26 @@ class Writer:
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """One field that changes. `owner` is the field manager it is taken from, when it is taken from one.
+    """One field that changes: `field` is its dotted path, `inside` the keys within the JSON that its text holds.
+
+    `owner` is the field manager it is taken from, when it is taken from one.
 
     `by` is who set the live value, and when; None when the API server kept no trace of it. With `same_meaning`, only
     the form of a configuration changes, which no pod notices.
     """
 
-    path: str
+    field: str
     old: Any
     new: Any
     owner: str | None = None
     by: Writer | None = None
     same_meaning: bool = False
+    inside: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """The field as a sentence names it: `spec.config{ipam.range}`."""
+        return f"{self.field}{{{'.'.join(self.inside)}}}" if self.inside else self.field
 
     @property
     def extended(self) -> bool:
@@ -166,7 +174,9 @@ def differences(old: object, new: object, path: str = "") -> Iterator[FieldChang
     elif isinstance(old, str) and isinstance(new, str) and (inside := _both_json(old, new)):
         inner = list(differences(*inside))
         # The same JSON in another spelling is still another string to everybody who compares it.
-        yield from (FieldChange(f"{path}{{{c.path}}}", c.old, c.new) for c in inner)
+        yield from (
+            FieldChange(path, each.old, each.new, inside=(*each.field.split("."), *each.inside)) for each in inner
+        )
         if not inner:
             yield FieldChange(path, old, new)
     else:

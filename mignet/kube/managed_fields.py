@@ -47,11 +47,10 @@ def taken_over(live: Object, applied: Object, *, ours: str) -> dict[str, str]:
 def writer_of(live: Object, path: str, *, ours: str) -> Writer | None:
     """Return who set what stands at a dotted path: of several owners the last one that is not `ours`, else that.
 
-    What is inside a text that holds JSON (`spec.config{mtu}`) is its whole text's owner's. When nobody owns the field,
-    somebody removed it: then whoever else wrote to the object after `ours`, and None without such a one.
+    When nobody owns the field, somebody removed it: then whoever else wrote to the object after `ours`, and None
+    without such a one.
     """
-    outer = path.partition("{")[0]
-    found = [writer for owned, writer in owners(live) if meet(owned, outer)]
+    found = [writer for owned, writer in owners(live) if meet(owned, path)]
     if found:
         return max(found, key=lambda writer: (writer.manager != ours, writer.time))
     # Writing a status is another matter.

@@ -92,7 +92,7 @@ def _written_back(before: Report, after: Report, failed: Report | None) -> Itera
             if by is None or by.manager == FIELD_MANAGER or each.old == each.new or place not in were:
                 continue
             if failed is None or by != were[place]:
-                remedy = way_out(by, [each.path]) or f"Agree with {by.manager} on one value"
+                remedy = way_out(by, [each.field]) or f"Agree with {by.manager} on one value"
                 yield (
                     f"stopped after {ROUNDS} rounds: {change.key} {each.path} is {said(each.old)} again, not"
                     f" {said(each.new)}: {by} writes it back, and has won. {remedy}"

@@ -46,9 +46,9 @@ def _object(ours: ObjectChange, theirs: ObjectChange | None) -> Iterator[str]:
     elif theirs.operation not in {ours.operation, "same"}:
         yield f"Pulumi would {theirs.operation} {ours.key}, which is to {ours.operation} in our eyes"
     elif ours.operation == "update":
-        seen = {each.path.partition("{")[0] for each in theirs.fields}
+        seen = {each.field for each in theirs.fields}
         for each in ours.fields:
-            if not any(_meet(path, each.path.partition("{")[0]) for path in seen):
+            if not any(_meet(path, each.field) for path in seen):
                 yield f"Pulumi misses this: {each.path} of {ours.key}; {_why(each)}"
 
 

@@ -190,8 +190,8 @@ def stale_handlers(stack: Stack, changes: Iterable[FieldChange]) -> Iterator[str
 
     More addresses to give are no matter for those that run.
     """
-    inside = [change for change in changes if change.path.partition("{")[0] == cni_configuration.PATH]
-    kept = [each.path for each in inside if not is_of_ranges(_in_config(each))]
+    inside = [change for change in changes if change.field == cni_configuration.PATH]
+    kept = [each.path for each in inside if not is_of_ranges(each.inside)]
     where = f"NetworkAttachmentDefinition {stack.cluster.namespace}/{stack.network}"
     if any(change.same_meaning for change in inside):
         yield f"{where} only changes its form: what it means to pods stays the same, and nothing restarts"
@@ -211,13 +211,9 @@ def stale_handlers(stack: Stack, changes: Iterable[FieldChange]) -> Iterator[str
         )
 
 
-def _in_config(change: FieldChange) -> str:
-    return change.path.partition("{")[2].removesuffix("}")
-
-
 def _widens(change: FieldChange) -> bool:
     """Tell whether a change of one end of a range takes no address away."""
-    key = _in_config(change).rpartition(".")[2].replace("_", "").lower()
+    key = change.inside[-1].replace("_", "").lower() if change.inside else ""
     if key not in {"rangestart", "rangeend"} or change.old is None or change.new is None:
         return key in {"rangestart", "rangeend"} and change.new is None
     old, new = int(ip_address(change.old)), int(ip_address(change.new))

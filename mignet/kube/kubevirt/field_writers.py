@@ -196,7 +196,7 @@ def _applied(annotations: Mapping[str, str], path: str) -> bool:
 
 def _pointer(path: str) -> str:
     """Write a dotted path as a JSON pointer (RFC 6901); what lies inside a text is the whole text."""
-    return "".join(f"/{key.replace('~', '~0').replace('/', '~1')}" for key in _keys(path.partition("{")[0]))
+    return "".join(f"/{key.replace('~', '~0').replace('/', '~1')}" for key in _keys(path))
 
 
 def _keys(path: str) -> list[str]:

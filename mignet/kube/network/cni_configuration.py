@@ -78,11 +78,11 @@ def by_meaning(changes: Iterable[FieldChange], old: object, new: object, *, name
     same = isinstance(old, str) and isinstance(new, str) and old != new and meaning_changes(old, new, name=name) == []
     told = False
     for each in changes:
-        if not same or each.path.partition("{")[0] != PATH:
+        if not same or each.field != PATH:
             yield each
         elif not told:
             told = True
-            yield replace(each, path=PATH, old=old, new=new, same_meaning=True)
+            yield replace(each, field=PATH, inside=(), old=old, new=new, same_meaning=True)
 
 
 def _plugin(config: Mapping[str, Any]) -> dict[str, Any]:
