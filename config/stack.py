@@ -48,6 +48,11 @@ class Stack:
     """What is worth knowing and stops nothing: warnings, and errors that are waived."""
 
     @property
+    def mtu(self) -> int | None:
+        """The MTU that pods' interfaces are declared with, in bytes: the attachment's own, else the segment's."""
+        return self.attachment.mtu or self.segment.mtu
+
+    @property
     def parts(self) -> tuple[Part, ...]:
         """What the stack has of each of the segment's subnets, in their order."""
         return parts_of(self.segment, self.slices)

@@ -108,6 +108,10 @@ class Localnet(Attachment):
         """The localnet of the nodes' bridge mapping that the port is connected to."""
         return self.physical_network_name or self.cni_name or self.name
 
+    def tag(self, segment: Segment) -> int | None:
+        """Return the VLAN tag that OVN puts on: 0 or None for none."""
+        return segment.vlan if self.vlan_id is None else self.vlan_id
+
     @property
     def ipam(self) -> OvnIpam:
         """OVN's own address management: not a key, as there is no other."""
@@ -136,7 +140,7 @@ class Localnet(Attachment):
 
     def _content(self, segment: Segment, slices: Sequence[Slice]) -> dict[str, Any]:
         content = super()._content(segment, slices)
-        vlan = segment.vlan if self.vlan_id is None else self.vlan_id
+        vlan = self.tag(segment)
         excluded = self.ipam.excluded(segment, slices)
         return (
             {key: value for key, value in content.items() if key != "vlanID"}

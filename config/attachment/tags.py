@@ -18,7 +18,6 @@ def attachment_tags(attachment: AnyAttachment, segment: Segment) -> tuple[int, .
             trunk = (tag for item in attachment.vlan_trunk or () for tag in item.vlans)
             return tuple(dict.fromkeys([tag for tag in (attachment.vlan, *trunk) if tag]))
         case Localnet():
-            tag = segment.vlan if attachment.vlan_id is None else attachment.vlan_id
-            return (tag,) if tag else ()
+            return (tag,) if (tag := attachment.tag(segment)) else ()
         case _:
             return ()

@@ -308,7 +308,7 @@ def _mtu_fits(draft: Draft) -> Iterator[Finding]:
     """The uplink carries packets as large as the pods send."""
     pods = getattr(draft.attachment, "mtu", None)
     for key, group, segment in _groups(draft):
-        mtu, wanted = group.mtu or segment.mtu, pods or segment.mtu
+        mtu, wanted = group.mtu_on(segment), pods or segment.mtu
         # Where the uplink says nothing, it is the segment's, and mtu-above-segment's matter.
         if group.mtu and wanted and wanted > group.mtu:
             yield Finding(

@@ -200,6 +200,11 @@ class NodeGroup(Model):
         bridge = self.bridge or self.ovs_bridge
         return None if bridge is None else bridge.port or self.below_bridge(segment)
 
+    def mtu_on(self, segment: Segment, *, base: bool = False) -> int | None:
+        """Return the MTU, in bytes, of the layers, or of the NICs and the bond at their `base`; None without one."""
+        upper = self.mtu or segment.mtu
+        return (self.base_mtu or upper) if base else upper
+
     def top(self, segment: Segment) -> str | None:
         """Return the interface that pods attach to, or None when the group only maps a localnet to a bridge."""
         bridge = self.bridge or self.ovs_bridge
@@ -398,8 +403,7 @@ def _interface(name: str, kind: str, **more: Any) -> dict[str, Any]:
 
 
 def _mtu(group: NodeGroup, segment: Segment, *, base: bool) -> dict[str, Any]:
-    upper = group.mtu or segment.mtu
-    mtu = (group.base_mtu or upper) if base else upper
+    mtu = group.mtu_on(segment, base=base)
     return {} if mtu is None else {"mtu": mtu}
 
 

@@ -288,14 +288,9 @@ def _is_first(one: int, other: int, count: int) -> bool:
     return ahead < count - ahead or (ahead * 2 == count and one < other)
 
 
-def declared_mtu(stack: Stack) -> int | None:
-    """Return the MTU that the stack declares for its network, in bytes."""
-    return stack.attachment.mtu or stack.segment.mtu
-
-
 def _mtu(one: Stack, other: Stack) -> int | None:
     """Return what must pass between two clusters: the lesser one, as TCP settles on that."""
-    found = [mtu for stack in (one, other) if (mtu := declared_mtu(stack)) is not None]
+    found = [mtu for stack in (one, other) if (mtu := stack.mtu) is not None]
     return min(found) if len(found) == 2 or one is other else None
 
 
@@ -392,7 +387,7 @@ def _result(
         seed=asked.seed,
         begun=begun,
         ended=_now(),
-        mtu={stack.name: declared_mtu(stack) for stack in plan.stacks},
+        mtu={stack.name: stack.mtu for stack in plan.stacks},
         ports=asked.ports,
         clusters=tuple(clusters),
         pairs=pairs,

@@ -277,12 +277,12 @@ def _layers(stack: Stack, group: NodeGroup | None) -> Iterator[Step]:
         if name:
             yield Step(kind, str(name))
         return
-    mtu = group.mtu or segment.mtu
+    mtu, below = group.mtu_on(segment), group.mtu_on(segment, base=True)
     size = f"MTU {mtu}" if mtu else ""
     making = made(group, segment)
     base = sorted(uses(group, segment))
     if base:
-        yield Step("NIC", " + ".join(base), f"MTU {group.base_mtu or mtu}" if group.base_mtu or mtu else "")
+        yield Step("NIC", " + ".join(base), f"MTU {below}" if below else "")
     if group.bond:
         yield Step("bond", group.bond.name, group.bond.mode)
     if group.vlan:
@@ -320,7 +320,7 @@ def _marked(steps: list[Step], findings: Iterable[Finding]) -> list[Step]:
 
 def _attachment(seen: Sighting, sight: Sight | None) -> Step:
     stack = seen.stack
-    mtu = stack.attachment.mtu or stack.segment.mtu
+    mtu = stack.mtu
     step = Step("attachment", stack.network, f"{stack.attachment.type}{f', MTU {mtu}' if mtu else ''}")
     named = (NETWORK_ATTACHMENT.kind, f"{stack.cluster.namespace}/{stack.network}")
     about = [each for each in seen.findings if (each.subject.kind, each.subject.name) == named]

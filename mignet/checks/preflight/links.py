@@ -95,16 +95,15 @@ def links(seen: Seen) -> Iterator[Link]:
 
 
 def _links(stack: Stack, place: Place) -> Iterator[Link]:
-    attachment, segment, group = stack.attachment, stack.segment, place.group
-    mtu = attachment.mtu or segment.mtu
+    segment, group = stack.segment, place.group
     if group is not None:
-        base = group.base_mtu or group.mtu or segment.mtu
+        base = group.mtu_on(segment, base=True)
         for name in sorted(uses(group, segment)):
             yield Link(place, name, "base", base)
     making = made(group, segment) if group else frozenset()
     top, purpose = attached(stack, place)
     if top is not None and top not in making:
-        yield Link(place, top, purpose, mtu)
+        yield Link(place, top, purpose, stack.mtu)
 
 
 def attached(stack: Stack, place: Place) -> tuple[str | None, Purpose]:

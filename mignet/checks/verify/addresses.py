@@ -86,7 +86,7 @@ def duplicate(sight: Sight) -> Iterator[Finding]:
 @rule("mtu-differs", "mtu-unreported")
 def mtu(sight: Sight) -> Iterator[Finding]:
     """With a smaller MTU than the peer's, frames are lost on the way; with a larger one, too."""
-    wanted = sight.stack.attachment.mtu or sight.stack.segment.mtu
+    wanted = sight.stack.mtu
     if wanted is None:
         return
     silent = []
