@@ -77,7 +77,7 @@ async def act(
     plans: Mapping[str, Report],
     course: Course,
     *,
-    first: Callable[[Stack, Report], Awaitable[str | None]],
+    first: Callable[[Stack, Report], Awaitable[Report]],
     read_back: Callable[[Stack, Report], Awaitable[Report]],
     last: bool,
 ) -> dict[str, Report]:
@@ -90,7 +90,7 @@ async def act(
     nor to a run with another state backend.
     """
     if verb == "destroy":
-        return await _side_by_side(project, stacks, plans, _destroy, course, changing=True, last=last)
+        return await _side_by_side(project, stacks, plans, _destroy, course, changing=True, last=last, first=first)
     return await _side_by_side(
         project, stacks, plans, _up, course, changing=True, last=last, first=first, then=read_back
     )
@@ -112,7 +112,7 @@ async def _side_by_side(
     *,
     changing: bool = False,
     last: bool = True,
-    first: Callable[[Stack, Report], Awaitable[str | None]] | None = None,
+    first: Callable[[Stack, Report], Awaitable[Report]] | None = None,
     then: Callable[[Stack, Report], Awaitable[Report]] | None = None,
 ) -> dict[str, Report]:
     at_a_time = course.pace.at_a_time or parallel()
@@ -121,8 +121,10 @@ async def _side_by_side(
         plan = plans[stack.name]
         try:
             async with _held(project, stack) if changing and plan.changed else contextlib.nullcontext():
-                if first is not None and (failed := await first(stack, plan)):
-                    return replace(plan, error=failed)
+                if first is not None:
+                    plan = await first(stack, plan)
+                if plan.error:
+                    return plan
                 report = await _in_thread(project, stack, plan, act, course=course, executor=executor)
                 return report if report.error or then is None else await then(stack, report)
         except (ClusterError, HeldError) as error:

@@ -23,6 +23,7 @@ from mignet.kube.diff import ObjectChange, Report
 from mignet.kube.kinds import HYPERCONVERGED_V1, NODE_POLICY
 from mignet.kube.network.nmstate import UplinkError
 from mignet.kube.network.uplink_changes import effects
+from mignet.operations.shown_plan import not_applied
 from mignet.program.guards import GuardError, stale_handlers, switch, will_be_written_back
 
 if TYPE_CHECKING:
@@ -174,18 +175,21 @@ async def plan(
 ) -> Plan:
     """Plan a verb on all stacks, side by side. One stack's failure is an error in its report, and stops no other.
 
-    With the Pulumi engine, Pulumi itself is asked when somebody is `asked` who will look at it.
+    With the Pulumi engine, Pulumi itself is asked when somebody is `asked` who will look at it. What they have agreed
+    to is all that is carried out: a stack whose plan is another one by then is left as it is.
     """
     if engine == "direct":
-        return await _direct(project, stacks, verb, course, last=verb == "preview")
+        return await _direct(project, stacks, verb, course, last=verb == "preview", asked=asked)
     return await _with_pulumi(project, stacks, verb, course, asked=asked)
 
 
-async def _direct(project: Project, stacks: Sequence[Stack], verb: Verb, course: Course, *, last: bool) -> Plan:
-    steps: dict[str, list[direct_engine.Step]] = {}
+async def _direct(
+    project: Project, stacks: Sequence[Stack], verb: Verb, course: Course, *, last: bool, asked: bool
+) -> Plan:
+    first: dict[str, list[direct_engine.Step]] = {}
 
     async def planned(stack: Stack) -> Report:
-        report, steps[stack.name] = await _planned(project, stack, verb)
+        report, first[stack.name] = await _planned(project, stack, verb)
         return report
 
     async def carried_out(stack: Stack) -> Report:
@@ -196,12 +200,18 @@ async def _direct(project: Project, stacks: Sequence[Stack], verb: Verb, course:
                 Cluster(stack.cluster, base=project.directory) as cluster,
                 lease.held(stack, cluster) if report.changed else contextlib.nullcontext() as hold,
             ):
+                steps = first[stack.name]
+                if hold:
+                    # Only who holds the lease knows that the plan is about what is there.
+                    report, steps = await _planned_again(project, stack, verb, report, asked=asked)
+                if report.error:
+                    return report
 
                 def between(done: int, rolls_out: str | None = None) -> None:
                     if hold:
                         hold.still_ours()
                     if course.stop.reason == CTRL_C:
-                        count = f"{done} of {len(steps[stack.name])} objects"
+                        count = f"{done} of {len(steps)} objects"
                         if rolls_out:
                             count += f" done, and the nodes go on with policy {rolls_out} by themselves"
                         else:
@@ -209,7 +219,7 @@ async def _direct(project: Project, stacks: Sequence[Stack], verb: Verb, course:
                         msg = f"stopped by {CTRL_C} at a safe point: {count}; run again for the rest"
                         raise StoppedError(msg)
 
-                left = await act(stack, steps[stack.name], cluster, between=between)
+                left = await act(stack, steps, cluster, between=between)
         except (ClusterError, ConflictError, UplinkError, direct_engine.ReadBackError, lease.HeldError) as error:
             return replace(_failed(stack, verb, error), changes=report.changes)
         return replace(report, warnings=(*report.warnings, *left))
@@ -241,19 +251,37 @@ async def _planned(project: Project, stack: Stack, verb: Verb) -> tuple[Report, 
     return replace(report, warnings=(*report.warnings, *_switch(stack, report.changes), *back)), steps
 
 
+async def _planned_again(
+    project: Project, stack: Stack, verb: Verb, shown: Report, *, asked: bool
+) -> tuple[Report, list[direct_engine.Step]]:
+    """Plan a stack once more, before anything is done.
+
+    Another plan is an error where somebody was `asked`, and where there was nothing to do, so that nobody holds it.
+    """
+    report, steps = await _planned(project, stack, verb)
+    changed = not_applied(shown.changes, report.changes) if asked or not shown.changed else None
+    return replace(report, engine=shown.engine, error=report.error or changed), steps
+
+
 async def _with_pulumi(project: Project, stacks: Sequence[Stack], verb: Verb, course: Course, *, asked: bool) -> Plan:
     """Plan a verb through Pulumi. What the reports say of fields, and the reading back, are dry runs of ours."""
     from mignet.engines import pulumi_engine
 
-    dry = await _direct(project, stacks, verb, course, last=False)
+    dry = await _direct(project, stacks, verb, course, last=False, asked=asked)
     reports = {name: replace(report, engine="pulumi") for name, report in dry.reports.items()}
 
     async def read_back(stack: Stack, report: Report) -> Report:
         left, _ = await _planned(project, stack, "preview")
         return _held(report, left)
 
-    async def first(stack: Stack, report: Report) -> str | None:
-        return await _shortened(project, stack, report)
+    async def first(stack: Stack, report: Report) -> Report:
+        again, _ = await _planned_again(project, stack, verb, dry.reports[stack.name], asked=asked)
+        if not again.error and verb == "up":
+            again = replace(again, error=await _shortened(project, stack, again))
+        if asked and not again.error:
+            # What Pulumi said of it is what was shown.
+            return report
+        return replace(again, engine="pulumi")
 
     async def act(stacks: Sequence[Stack], *, last: bool) -> dict[str, Report]:
         return await pulumi_engine.act(
