@@ -106,9 +106,12 @@ def destroy(
     engine: EngineChoice = "auto",
     as_json: AsJson = False,
     yes: Yes = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also while migrations run, or somebody else names the network.")
+    ] = False,
 ) -> None:
     """Delete what is ours, and give back the fields of the HyperConverged."""
-    _finish(_run("destroy", many, engine=engine, form=_form("table", as_json=as_json), yes=yes))
+    _finish(_run("destroy", many, engine=engine, form=_form("table", as_json=as_json), yes=yes, force=force))
 
 
 def _run(
@@ -121,6 +124,7 @@ def _run(
     skip_preflight: bool = False,
     allow_not_judged: bool = False,
     canary: Sequence[str] | None = None,
+    force: bool = False,
 ) -> list[Report]:
     """Run a verb on stacks and show how it went; `canary` None goes in no waves."""
     from mignet.commands.selection import pick, waves_of
@@ -162,6 +166,7 @@ def _run(
             waves=waves,
             timeout=many.timeout,
             allow_not_judged=allow_not_judged,
+            force=force,
         )
         found = asyncio.run(carry_out(job, readable.stacks))
     reports = [found[name] if name in found else readable.report(name, verb, taken) for name in picked.names]

@@ -27,6 +27,7 @@ from components.ownership import FIELD_MANAGER, labels
 from config.finding import UserError
 from mignet.kube.client import Cluster, ClusterError
 from mignet.kube.kinds import LEASE
+from mignet.kube.objects import lease_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -60,11 +61,6 @@ class Hold:
             raise HeldError(self.lost)
 
 
-def name_of(stack: Stack) -> str:
-    """Return the name of a stack's Lease, as a Kubernetes name may be."""
-    return "migration-network-" + re.sub(r"[^a-z0-9.-]", "-", stack.name.lower())
-
-
 @contextlib.asynccontextmanager
 async def held(stack: Stack, cluster: Cluster) -> AsyncIterator[Hold]:
     """Hold a stack. Raises HeldError when another run does, and ClusterError."""
@@ -81,7 +77,7 @@ async def held(stack: Stack, cluster: Cluster) -> AsyncIterator[Hold]:
 
 
 async def _taken(stack: Stack, cluster: Cluster) -> Object:
-    name, namespace = name_of(stack), stack.cluster.namespace
+    name, namespace = lease_name(stack.name), stack.cluster.namespace
     metadata = {"name": name, "namespace": namespace, "labels": labels(stack.name)}
     wanted: Object = {"apiVersion": LEASE.api_version, "kind": LEASE.kind, "metadata": metadata, "spec": _spec()}
     # Twice: one that is there may be gone, or somebody else's, by the time it is taken over.

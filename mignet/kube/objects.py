@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from components.ownership import FIELD_MANAGER
@@ -36,6 +37,11 @@ def made_by(live: Object) -> str | None:
     """Return the field managers of an object that has nothing of ours; None when we made it, or adopted it."""
     managers = [entry.get("manager", "unknown") for entry in live["metadata"].get("managedFields", [])]
     return None if FIELD_MANAGER in managers else ", ".join(dict.fromkeys(managers)) or "unknown"
+
+
+def lease_name(stack: str) -> str:
+    """Return the name of a stack's Lease, as a Kubernetes name may be."""
+    return "migration-network-" + re.sub(r"[^a-z0-9.-]", "-", stack.lower())
 
 
 def stack_of(live: Object) -> str | None:

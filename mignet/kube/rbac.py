@@ -11,6 +11,7 @@ from mignet.kube.hyperconverged_versions import hyperconverged_kind
 from mignet.kube.kinds import (
     ACCESS_REVIEW,
     LEASE,
+    MIGRATION,
     NAMESPACE,
     NETWORK_ATTACHMENT,
     NODE,
@@ -19,6 +20,7 @@ from mignet.kube.kinds import (
     NODE_POLICY,
     Kind,
 )
+from mignet.kube.objects import lease_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -67,7 +69,10 @@ def _to_apply(stack: Stack) -> Iterator[Right]:
     # What is ours and no longer declared may be in a namespace that the stack named before.
     yield from _rights(NETWORK_ATTACHMENT, None, None, "list")
     # Who works on a stack (mignet/kube/lease.py); one's own is created, which no rule can bind to a name.
-    yield from _rights(LEASE, namespace, None, "get", "create", "patch", "delete")
+    yield from _rights(LEASE, namespace, None, "create")
+    yield from _rights(LEASE, namespace, lease_name(stack.name), "get", "patch", "delete")
+    # A network in use is not destroyed.
+    yield from _rights(MIGRATION, None, None, "list")
     if stack.uplink:
         yield from _rights(NODE_POLICY, None, None, "get", "list", "create", "patch", "delete")
         yield from _rights(NODE_ENACTMENT, None, None, "list")

@@ -7,6 +7,7 @@ import contextlib
 import json
 import shutil
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -23,6 +24,7 @@ from mignet.kube.diff import ObjectChange, Report
 from mignet.kube.kinds import HYPERCONVERGED_V1, NODE_POLICY
 from mignet.kube.network.nmstate import UplinkError
 from mignet.kube.network.uplink_changes import effects
+from mignet.operations.in_the_way import in_the_way
 from mignet.operations.shown_plan import not_applied
 from mignet.program.guards import GuardError, stale_handlers, switch, will_be_written_back
 
@@ -171,25 +173,34 @@ class Plan:
 
 
 async def plan(
-    project: Project, stacks: Sequence[Stack], verb: Verb, engine: Engine, course: Course, *, asked: bool
+    project: Project,
+    stacks: Sequence[Stack],
+    verb: Verb,
+    engine: Engine,
+    course: Course,
+    *,
+    asked: bool,
+    force: bool = False,
 ) -> Plan:
     """Plan a verb on all stacks, side by side. One stack's failure is an error in its report, and stops no other.
 
     With the Pulumi engine, Pulumi itself is asked when somebody is `asked` who will look at it. What they have agreed
-    to is all that is carried out: a stack whose plan is another one by then is left as it is.
+    to is all that is carried out: a stack whose plan is another one by then is left as it is. With `force`, what is in
+    the way of a destroy is only warned of.
     """
+    foresee = partial(_planned, project, verb=verb, force=force)
     if engine == "direct":
-        return await _direct(project, stacks, verb, course, last=verb == "preview", asked=asked)
-    return await _with_pulumi(project, stacks, verb, course, asked=asked)
+        return await _direct(project, stacks, verb, course, last=verb == "preview", asked=asked, foresee=foresee)
+    return await _with_pulumi(project, stacks, verb, course, asked=asked, foresee=foresee)
 
 
 async def _direct(
-    project: Project, stacks: Sequence[Stack], verb: Verb, course: Course, *, last: bool, asked: bool
+    project: Project, stacks: Sequence[Stack], verb: Verb, course: Course, *, last: bool, asked: bool, foresee: Foresee
 ) -> Plan:
     first: dict[str, list[direct_engine.Step]] = {}
 
     async def planned(stack: Stack) -> Report:
-        report, first[stack.name] = await _planned(project, stack, verb)
+        report, first[stack.name] = await foresee(stack)
         return report
 
     async def carried_out(stack: Stack) -> Report:
@@ -203,7 +214,7 @@ async def _direct(
                 steps = first[stack.name]
                 if hold:
                     # Only who holds the lease knows that the plan is about what is there.
-                    report, steps = await _planned_again(project, stack, verb, report, asked=asked)
+                    report, steps = await _planned_again(stack, report, foresee, asked=asked)
                 if report.error:
                     return report
 
@@ -235,47 +246,58 @@ async def _direct(
     return Plan(reports, act)
 
 
-async def _planned(project: Project, stack: Stack, verb: Verb) -> tuple[Report, list[direct_engine.Step]]:
+async def _planned(
+    project: Project, stack: Stack, *, verb: Verb, force: bool = False
+) -> tuple[Report, list[direct_engine.Step]]:
     foresee = direct_engine.plan_removal if verb == "destroy" else direct_engine.plan
     try:
         async with Cluster(stack.cluster, base=project.directory) as cluster:
             declaring = asyncio.ensure_future(declared(project, stack))
             steps = await foresee(stack, declaring, cluster)
+            obstacles = await in_the_way(stack, cluster) if verb == "destroy" and steps else []
     except (ConfigError, GuardError, ClusterError, ConflictError) as error:
         return _failed(stack, verb, error), []
     outputs = {} if verb == "destroy" else declaring.result().outputs
     report = _report(stack, verb, tuple(step.change for step in steps), outputs=outputs)
+    if obstacles and not force:
+        return replace(report, error="\n".join(f"{each}, or use --force" for each in obstacles)), []
     if verb == "destroy":
-        return report, steps
+        return replace(report, warnings=(*report.warnings, *obstacles)), steps
     back = will_be_written_back(stack, (step.live for step in steps))
     return replace(report, warnings=(*report.warnings, *_switch(stack, report.changes), *back)), steps
 
 
+Foresee = Callable[["Stack"], Awaitable["tuple[Report, list[direct_engine.Step]]"]]
+"""Plans a stack: what would be done, and its steps."""
+
+
 async def _planned_again(
-    project: Project, stack: Stack, verb: Verb, shown: Report, *, asked: bool
+    stack: Stack, shown: Report, foresee: Foresee, *, asked: bool
 ) -> tuple[Report, list[direct_engine.Step]]:
     """Plan a stack once more, before anything is done.
 
     Another plan is an error where somebody was `asked`, and where there was nothing to do, so that nobody holds it.
     """
-    report, steps = await _planned(project, stack, verb)
+    report, steps = await foresee(stack)
     changed = not_applied(shown.changes, report.changes) if asked or not shown.changed else None
     return replace(report, engine=shown.engine, error=report.error or changed), steps
 
 
-async def _with_pulumi(project: Project, stacks: Sequence[Stack], verb: Verb, course: Course, *, asked: bool) -> Plan:
+async def _with_pulumi(
+    project: Project, stacks: Sequence[Stack], verb: Verb, course: Course, *, asked: bool, foresee: Foresee
+) -> Plan:
     """Plan a verb through Pulumi. What the reports say of fields, and the reading back, are dry runs of ours."""
     from mignet.engines import pulumi_engine
 
-    dry = await _direct(project, stacks, verb, course, last=False, asked=asked)
+    dry = await _direct(project, stacks, verb, course, last=False, asked=asked, foresee=foresee)
     reports = {name: replace(report, engine="pulumi") for name, report in dry.reports.items()}
 
     async def read_back(stack: Stack, report: Report) -> Report:
-        left, _ = await _planned(project, stack, "preview")
+        left, _ = await _planned(project, stack, verb="preview")
         return _held(report, left)
 
     async def first(stack: Stack, report: Report) -> Report:
-        again, _ = await _planned_again(project, stack, verb, dry.reports[stack.name], asked=asked)
+        again, _ = await _planned_again(stack, dry.reports[stack.name], foresee, asked=asked)
         if not again.error and verb == "up":
             again = replace(again, error=await _shortened(project, stack, again))
         if asked and not again.error:
@@ -302,7 +324,7 @@ async def _shortened(project: Project, stack: Stack, report: Report) -> str | No
     """
     if not any(each.extended for change in report.changes for each in change.fields):
         return None
-    left, steps = await _planned(project, stack, "preview")
+    left, steps = await _planned(project, stack, verb="preview")
     if left.error:
         return left.error
     longer = [step for step in steps if any(each.extended for each in step.change.fields)]

@@ -33,6 +33,8 @@ class Job:
     waves: Sequence[Sequence[str]] = ()
     timeout: float | None = None
     allow_not_judged: bool = False
+    force: bool = False
+    """Whether a destroy goes on whatever is in its way."""
 
 
 async def carry_out(job: Job, stacks: Sequence[Stack]) -> dict[str, Report]:
@@ -40,7 +42,9 @@ async def carry_out(job: Job, stacks: Sequence[Stack]) -> dict[str, Report]:
     course = job.course
     reports = await _look_first(job, stacks) if job.verb == "up" else {}
     fit = [stack for stack in stacks if stack.name not in reports]
-    plan = await apply.plan(job.project, fit, job.verb, job.engine, course, asked=job.agreed is not None)
+    plan = await apply.plan(
+        job.project, fit, job.verb, job.engine, course, asked=job.agreed is not None, force=job.force
+    )
     reports |= plan.reports
     if job.verb == "preview":
         return reports

@@ -144,6 +144,8 @@ def role(name: Role) -> str:
         " ClusterRoleBinding, each Role with a RoleBinding.\n"
         "# Write cluster.namespace in place of openshift-cnv, where it is another.\n"
     )
+    if name == "apply":
+        head += "# The Lease's name ends in that of the stack.\n"
     documents = manifests(name, granted(name, load_stack("prod-1", _WIDEST)))
     return head + yaml.safe_dump_all(
         documents, explicit_start=True, sort_keys=False, default_flow_style=None, width=110

@@ -1,0 +1,62 @@
+"""What forbids to take a network away: migrations that use it, and somebody else who goes on naming it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from components.ownership import FIELD_MANAGER
+from config.finding import few
+from config.hyperconverged import NAME
+from mignet.kube.client import ClusterError
+from mignet.kube.hyperconverged_versions import hyperconverged_kind, limits_path
+from mignet.kube.kinds import MIGRATION
+from mignet.kube.managed_fields import owners
+from mignet.kube.objects import name_of, value_at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from config.stack import Stack
+    from mignet.kube.client import Cluster
+    from mignet.kube.kinds import Object
+
+ENDED = {"Succeeded", "Failed"}
+"""Phases of a VirtualMachineInstanceMigration that has ended. Source: KubeVirt's api/core/v1, MigrationPhase."""
+
+
+async def in_the_way(stack: Stack, cluster: Cluster) -> list[str]:
+    """Return a sentence for each reason not to destroy a stack's network now. Raises ClusterError."""
+    hyperconverged, running = await asyncio.gather(
+        cluster.get(hyperconverged_kind(stack), NAME, stack.cluster.namespace), _running(cluster)
+    )
+    return [*running, *([] if hyperconverged is None else _named_by_others(stack, hyperconverged))]
+
+
+async def _running(cluster: Cluster) -> list[str]:
+    try:
+        found = await cluster.list(MIGRATION)
+    except ClusterError as error:
+        if error.reason == "not-served":
+            return []
+        if error.reason == "forbidden":
+            return [f"nobody knows whether migrations are running: {error}"]
+        raise
+    names = [
+        f"{each['metadata']['namespace']}/{each['metadata']['name']}"
+        for each in found
+        if each.get("status", {}).get("phase") not in ENDED
+    ]
+    verb = "migration is" if len(names) == 1 else "migrations are"
+    return [f"{len(names)} {verb} running ({few(names)}), and would fail; wait until they have ended"] if names else []
+
+
+def _named_by_others(stack: Stack, live: Object) -> Iterator[str]:
+    path = f"{limits_path(live['apiVersion'])}.network"
+    managers = {writer.manager for owned, writer in owners(live) if owned == path}
+    others = sorted(managers - {FIELD_MANAGER})
+    if FIELD_MANAGER in managers and others and value_at(live, path) == stack.network:
+        yield (
+            f"{name_of(live)} {path} is owned by {few(others)}, too, so that it would go on naming {stack.network},"
+            " which would be gone, and virt-handlers that restart would wait for it for ever; take the field out there"
+        )
