@@ -145,6 +145,9 @@ def _build(
 ) -> None:
     """Build all programs into `folder`, which appears complete or not at all."""
     go = _go(module, progress)
+    for left in folder.parent.glob(f"{folder.name}.*/"):
+        # A build that was killed could not tidy up, and there is no other one: the lock is held.
+        shutil.rmtree(left)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as scratch:
         output = Path(scratch, "bin")
         output.mkdir()

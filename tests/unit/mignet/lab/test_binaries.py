@@ -93,6 +93,14 @@ def test_two_builds_at_once_become_one(script: Script, cache: Path) -> None:
     assert [path.name for path in cache.iterdir() if path.is_dir()] == [one.etcd.parent.name]
 
 
+def test_what_a_killed_build_has_left_goes_with_the_next_one(script: Script, cache: Path) -> None:
+    script("go", GO.format(version="1.99.1"))
+    built = find(quiet).etcd.parent
+    built.rename(built.with_name(f"{built.name}.killed"))
+    assert find(quiet).etcd.parent == built
+    assert [path.name for path in cache.iterdir() if path.is_dir()] == [built.name]
+
+
 def test_a_failed_build_is_one_line_with_the_end_of_its_output_and_leaves_nothing(script: Script, cache: Path) -> None:
     script("go", '#!/bin/sh\n[ "$1" = env ] && echo go1.99 && exit\nseq 100\necho "  no such module"\nexit 2\n')
     with pytest.raises(LabError) as error:
