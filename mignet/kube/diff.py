@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from config.finding import Finding
+from config.finding import Finding, Subject
 
 Operation = Literal["create", "update", "delete", "relinquish", "same"]
 """`relinquish`: our fields of an object that is not ours are given back; the object stays."""
@@ -78,9 +78,9 @@ class ObjectChange:
     fields: tuple[FieldChange, ...] = ()
 
     @property
-    def key(self) -> str:
+    def key(self) -> Subject:
         """The object as a sentence names it: `Kind namespace/name`."""
-        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+        return Subject.of(self.kind, f"{self.namespace}/{self.name}" if self.namespace else self.name)
 
     @property
     def taken(self) -> tuple[FieldChange, ...]:

@@ -155,7 +155,11 @@ class FieldChange(_Part):
     """One field that changes."""
 
     path: str
-    """Where in the object; what stands inside JSON text is in braces: `spec.config{mtu}`."""
+    """Where in the object, as a sentence names it: `spec.config{ipam.range}`."""
+    field: str
+    """The same without what is in braces: its dotted path."""
+    inside: tuple[str, ...]
+    """What is in braces: keys within the JSON that the field's text holds."""
     old: Plain
     """What stands on the cluster; null when nothing does."""
     new: Plain

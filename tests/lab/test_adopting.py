@@ -53,7 +53,7 @@ def test_an_equal_attachment_changes_its_owner_labels_and_form_only(workspace: W
         operation, fields = outcome.changes["NetworkAttachmentDefinition"]
         assert operation == "update"
         assert {path for path in fields if not path.startswith("metadata.")} == {"spec.config"}
-        assert f"{workspace.stack}: {name} {FORM}" in outcome.reports[0]["warnings"]
+        assert f"{name} {FORM}" in outcome.reports[0]["warnings"]
         assert not any("changes in place" in each for each in outcome.reports[0]["warnings"])
     assert workspace.mignet("drift", engine).code == 0
     assert workspace.mignet("preview", engine, "--expect-no-changes").code == 0
@@ -74,7 +74,7 @@ def test_a_network_of_another_name_is_switched_with_a_warning(workspace: Workspa
     site = workspace.site
     site.kube.merge(site.hyperconverged, {"spec": {"liveMigrationConfig": {"network": "cnv-mig"}}}, "Mozilla")
     said = (
-        f"{workspace.stack}: HyperConverged {site.namespace}/kubevirt-hyperconverged switches from cnv-mig to"
+        f"HyperConverged {site.namespace}/kubevirt-hyperconverged switches from cnv-mig to"
         " migration: every virt-handler restarts, one after the other, and migrations fail meanwhile"
     )
     for verb in ("preview", "up"):

@@ -118,7 +118,7 @@ def test_a_change_in_place_warns_that_running_virt_handlers_keep_the_old_network
     assert first.reports[0]["warnings"] == [], "nobody uses a network that is only now made"
     configure(workspace, mtu=1500)
     name = f"NetworkAttachmentDefinition {workspace.site.namespace}/migration"
-    warning = f"{workspace.stack}: {name} changes in place {STALE}"
+    warning = f"{name} changes in place {STALE}"
     for verb in ("preview", "up"):
         outcome = workspace.mignet(verb, engine)
         assert outcome.code == 0, outcome.out + outcome.err

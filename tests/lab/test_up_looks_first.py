@@ -61,7 +61,7 @@ def test_a_stack_that_is_not_fit_is_refused_and_the_others_go_on(project: Worksp
     assert (done["stack"], done["error"], done["engine"]) == ("dev", None, engine)
     assert [change["operation"] for change in done["changes"]] == ["create", "update"]
     assert (refused["stack"], refused["changes"], refused["engine"]) == ("gone", [], engine)
-    assert refused["error"].startswith("gone: cluster.context dev (https://127.0.0.1:")
+    assert refused["error"].startswith("cluster.context dev (https://127.0.0.1:")
     assert len(refused["error"].splitlines()) == 1
     assert "migration" in project.site.live()["attachments"]
 
@@ -75,9 +75,9 @@ def test_nothing_is_done_for_a_stack_that_is_not_fit_and_every_reason_is_a_line(
     assert outcome.code == 1
     (report,) = outcome.reports
     assert [line.split(" is ")[0].split(" has ")[0] for line in report["error"].splitlines()] == [
-        "dev: slice 10.200.5.10-10.200.5.13",
-        "dev: Node dev-control-plane-0 NIC eth7",
-        "dev: NIC eth7",
+        "slice 10.200.5.10-10.200.5.13",
+        "Node dev-control-plane-0 NIC eth7",
+        "NIC eth7",
     ]
     assert project.site.content() == before
 

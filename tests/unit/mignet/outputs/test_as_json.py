@@ -125,7 +125,9 @@ def test_every_key_of_every_kind_is_in_camel_case() -> None:
 
 
 BY = Writer("kubectl-edit", "Update", "2026-01-02T03:04:05Z")
-CHANGE = ObjectChange("update", "HyperConverged", "ns", "hco", (FieldChange("spec.a", 1, {"b_c": [2]}, "x", BY),))
+CHANGE = ObjectChange(
+    "update", "HyperConverged", "ns", "hco", (FieldChange("spec.a", 1, {"b_c": [2]}, "x", BY, inside=("b",)),)
+)
 BETWEEN = Finding("slice", None, "overlaps", "Move it", code="slice-overlap", stack="a", peer="b")
 
 
@@ -153,7 +155,9 @@ def test_a_drift_has_the_plan_and_the_findings_in_one_document() -> None:
     assert (read["leftOut"], read["notJudged"], read["blocks"]) == ([{"stack": "b", "sentence": "no"}], {"b": 3}, True)
     (field,) = read["reports"][0]["changes"][0]["fields"]
     assert field == {
-        "path": "spec.a",
+        "path": "spec.a{b}",
+        "field": "spec.a",
+        "inside": ["b"],
         "old": 1,
         "new": {"b_c": [2]},
         "owner": "x",
