@@ -19,6 +19,10 @@ from mignet.lab.operators.cluster_view import QUICK
 from mignet.lab.operators.supervisor import attended
 from mignet.lab.pulumi_programs import programs
 from mignet.lab.seeding.definitions import SLIM, VARIABLE
+from mignet.lab.servers import processes
+
+# A sixth of what a server does is to look for memory to use again.
+processes.ENVIRONMENT["GOGC"] = "300"
 
 REAL_CRDS = Path(__file__).parents[2] / "shared" / "crds"
 

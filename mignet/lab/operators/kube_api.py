@@ -1,8 +1,9 @@
-"""One cluster's API server, as the stand-ins need it: fresh lists, writes under any field manager, and a wake-up."""
+"""One cluster's API server, as the stand-ins need it: fresh lists, changes, and writes under any field manager."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -37,25 +38,19 @@ class Api:
         self._client = client
 
     async def list(
-        self,
-        kind: Kind,
-        namespace: str | None = None,
-        *,
-        labels: Mapping[str, str] | None = None,
-        at_least: int | None = None,
-    ) -> list[Object]:
-        """Return all objects of a kind in `namespace`, or everywhere; none while the kind is not served.
+        self, kind: Kind, namespace: str | None = None, *, labels: Mapping[str, str] | None = None
+    ) -> tuple[list[Object], int]:
+        """Return all objects of a kind in `namespace`, or everywhere, and the resource version of that.
 
-        They are as of the resource version `at_least` or later, when given, which costs no question to etcd.
+        There are none while the kind is not served.
         """
         params = {"labelSelector": ",".join(f"{key}={value}" for key, value in labels.items())} if labels else {}
-        if at_least is not None:
-            params |= {"resourceVersion": str(at_least), "resourceVersionMatch": "NotOlderThan"}
         response = await self._client.get(_path(kind, namespace), params=params)
         if response.status_code == 404:
-            return []
+            return [], 0
         body = _checked(response)
-        return [item | {"apiVersion": kind.api_version, "kind": kind.kind} for item in body["items"]]
+        items = [item | {"apiVersion": kind.api_version, "kind": kind.kind} for item in body["items"]]
+        return items, int(body["metadata"]["resourceVersion"])
 
     async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
         """Return one object, or None."""
@@ -84,18 +79,24 @@ class Api:
         response = await self._client.request("DELETE", path, json=options)
         return {} if response.status_code == 404 else _checked(response)
 
-    async def changes(self, kind: Kind, namespace: str | None = None) -> AsyncIterator[None]:
-        """Yield whenever something of that kind changes, for ever; now and then also when nothing has."""
+    async def changes(self, kind: Kind, namespace: str | None = None) -> AsyncIterator[tuple[Object, bool] | None]:
+        """Yield each object of that kind that changes, for ever, and whether it is gone.
+
+        None is yielded when changes may have been missed: list anew.
+        """
         import httpx2
 
         params = {"watch": "true", "timeoutSeconds": str(WATCH_SECONDS)}
         timeout = httpx2.Timeout(20.0, read=WATCH_SECONDS + 30)
         while True:
             async with self._client.stream("GET", _path(kind, namespace), params=params, timeout=timeout) as response:
+                yield None
                 if response.is_success:
-                    async for _ in response.aiter_lines():
-                        yield
-            yield
+                    async for line in response.aiter_lines():
+                        event = json.loads(line)
+                        if event["type"] == "ERROR":
+                            break
+                        yield event["object"], event["type"] == "DELETED"
             if not response.is_success:
                 await asyncio.sleep(GONE_RETRY)
 

@@ -67,6 +67,8 @@ def apiserver_command(
         f"--disable-admission-plugins={','.join(ADMISSION_OFF)}",
         # It would publish the loopback address as an endpoint, which the API refuses.
         "--endpoint-reconciler-type=none",
+        # It would have a share of each request, and seven kinds of object to begin with; nobody queues here.
+        "--enable-priority-and-fairness=false",
         f"--service-account-issuer=https://{cluster}.lab.invalid",
         f"--service-account-key-file={account}",
         f"--service-account-signing-key-file={account}",

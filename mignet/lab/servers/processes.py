@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     import psutil
 
+ENVIRONMENT: dict[str, str] = {}
+"""What a process gets of an environment: etcd takes ETCD_* for options, and Go heeds proxies and GODEBUG."""
+
 SAME_START = 1.0
 """Seconds by which two readings of one process's creation time may differ: it is computed from the wall clock."""
 
@@ -79,8 +82,8 @@ def start(name: str, command: Sequence[str], *, port: int, log: Path) -> Process
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            # etcd takes ETCD_* for options, and Go heeds proxies and GODEBUG: the user's environment is not for them.
-            env={},
+            # The user's own is not for them.
+            env=ENVIRONMENT,
             cwd=log.parent,
             umask=0o077,
         )

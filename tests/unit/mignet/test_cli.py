@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import forked
 import pytest
 import typer
 import yaml
@@ -21,18 +22,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def mignet(*arguments: str, cwd: Path = ROOT, path: str = "/usr/bin:/bin") -> subprocess.CompletedProcess[str]:
-    executable = str(Path(sys.executable).parent / "mignet")
+def mignet(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return forked.mignet(*arguments, cwd=cwd, env=environment(cwd))
+
+
+def installed(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Start the installed script itself."""
     return subprocess.run(
-        [executable, *arguments],
+        [forked.MIGNET, *arguments],
         cwd=cwd,
-        env={"PATH": path, "HOME": str(cwd)},
+        env=environment(cwd),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
+
+
+def environment(folder: Path) -> dict[str, str]:
+    return {"PATH": "/usr/bin:/bin", "HOME": str(folder)}
 
 
 @pytest.mark.parametrize(
@@ -61,10 +70,9 @@ def test_a_mistake_on_the_command_line_is_one_line_and_exit_code_2(arguments: li
 @pytest.mark.parametrize("verb", ["preflight", "verify", "drift", "destroy"])
 def test_without_a_cluster_the_installed_script_says_so(tmp_path: Path, verb: str) -> None:
     for name in ("Pulumi.yaml", "__main__.py", "Pulumi.dev.yaml"):
-        # Not the lab's kubeconfig: the lab may be running.
-        text = (ROOT / name).read_text().replace("~/.local/state/migration-network/lab/kubeconfig", "none/kubeconfig")
-        (tmp_path / name).write_text(text)
-    result = mignet(verb, "dev", *(["--yes"] if verb == "destroy" else []), cwd=tmp_path)
+        # Not ~: that is the account's home, whatever $HOME says, and a lab may be up there.
+        (tmp_path / name).write_text((ROOT / name).read_text().replace("~/.local", str(tmp_path)))
+    result = installed(verb, "dev", *(["--yes"] if verb == "destroy" else []), cwd=tmp_path)
     assert result.returncode == 1, result.stderr
     assert "kubeconfig" in result.stdout + result.stderr
     assert "Traceback" not in result.stderr
@@ -79,7 +87,7 @@ def test_the_installed_script_takes_a_stack_from_init_to_the_release_of_its_slic
         ["plan-addresses"],
         ["release", "new", "--yes"],
     ):
-        result = mignet(*command, cwd=tmp_path)
+        result = installed(*command, cwd=tmp_path)
         assert result.returncode == 0, result.stdout + result.stderr
     assert "slice" not in yaml.safe_load((tmp_path / "Pulumi.new.yaml").read_text())["config"]
 
