@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from config.files.file_text import read_text
+from config.files.yaml_text import compose
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -50,7 +53,7 @@ def place_of(project: Project, finding: Finding) -> Place:
 @lru_cache(maxsize=8)
 def _tree(path: Path) -> yaml.Node | None:
     try:
-        return yaml.compose(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
+        return compose(read_text(path))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return None
 

@@ -9,14 +9,19 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, get_args
+
+from config.files.file_text import read_text
+from config.types.json_text import parse_json
+from mignet.fleet.concurrency import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from config.files.project_files import Project
-    from mignet.fleet.concurrency import State
 
+MOST_BYTES = 32 << 20
+"""Of a record: a checkup of a thousand nodes has ten million."""
 WRITE_SECONDS = 1.0
 """The least between two writes while a run is under way."""
 
@@ -117,19 +122,33 @@ def place(project: Project, verb: str) -> Path:
     return base / "migration-network" / "runs" / folder / f"{verb}.json"
 
 
-def recorded(path: Path) -> dict[str, StackRun] | None:
-    """Return the stacks of a recorded run, by name, or None when there is no such record.
+def read_record(path: Path) -> RunRecord | None:
+    """Return a recorded run, or None when there is no such record.
 
     Raises OSError or ValueError when it cannot be read.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {name: StackRun(**run) for name, run in content["stacks"].items()}
+        content = parse_json(read_text(path, most=MOST_BYTES))
+        stacks = {str(name): _stack_run(**run) for name, run in content["stacks"].items()}
+        verb, engine, begun, ended = (content[key] for key in ("verb", "engine", "begun", "ended"))
     except FileNotFoundError:
         return None
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         msg = f"{path} is no record of a run"
         raise ValueError(msg) from error
+    return RunRecord(str(verb), str(engine), str(begun), stacks, None if ended is None else str(ended))
+
+
+def recorded(path: Path) -> dict[str, StackRun] | None:
+    """Return the stacks of a recorded run by name, as `read_record` does."""
+    record = read_record(path)
+    return None if record is None else record.stacks
+
+
+def _stack_run(*, state: object, seconds: object, said: object) -> StackRun:
+    if state not in get_args(State) or not isinstance(seconds, int | float) or not isinstance(said, str):
+        raise TypeError
+    return StackRun(cast("State", state), float(seconds), said)
 
 
 def _now() -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
+
+from config.types.json_text import parse_json
 
 if TYPE_CHECKING:
     from config.finding import Finding
@@ -170,7 +171,7 @@ def differences(old: object, new: object, path: str = "") -> Iterator[FieldChang
 
 def _both_json(old: str, new: str) -> tuple[object, object] | None:
     try:
-        parsed = json.loads(old), json.loads(new)
+        parsed = parse_json(old), parse_json(new)
     except ValueError:
         return None
     return parsed if all(isinstance(value, dict) for value in parsed) else None
