@@ -95,6 +95,8 @@ class Project:
         """Return the config values that the stack's file itself sets. Raises as `stack_values` does."""
         path = self.stack_file(stack)
         try:
+            if {"/", "\0"} & {*stack}:
+                raise FileNotFoundError  # noqa: TRY301 (no name of a file, whatever is elsewhere)
             content = _read(path, stack=stack)
         except FileNotFoundError:
             known = ", ".join(self.stack_names()) or "none"

@@ -39,7 +39,7 @@ def place_of(project: Project, finding: Finding) -> Place:
         return Place(path, *finding.subject.at)
     keys = re.findall(r"[^.\[\]]+", finding.key)
     own = _find(_tree(path), ["config", *keys], project.name)
-    if own is None and keys[0] in project.defaults:
+    if own is None and keys and keys[0] in project.defaults:
         shared = project.directory / "Pulumi.yaml"
         found = _find(_tree(shared), ["config", keys[0], "default", *keys[1:]], project.name)
         if found is not None:
@@ -54,7 +54,7 @@ def place_of(project: Project, finding: Finding) -> Place:
 def _tree(path: Path) -> yaml.Node | None:
     try:
         return compose(read_text(path))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+    except (OSError, ValueError, yaml.YAMLError):
         return None
 
 

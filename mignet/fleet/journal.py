@@ -111,7 +111,7 @@ def write_whole(path: Path, text: str) -> None:
     """Write a file so that a reader finds either the old or the new one whole. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.{os.getpid()}")
-    new.write_text(text, encoding="utf-8")
+    new.write_text(text, encoding="utf-8", errors="backslashreplace")
     new.replace(path)
 
 

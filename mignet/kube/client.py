@@ -17,7 +17,7 @@ from lightkube.generic_resource import create_global_resource, create_namespaced
 from lightkube.types import CascadeType
 
 from components.ownership import FIELD_MANAGER
-from config.finding import UserError
+from config.finding import UserError, visible
 from mignet.kube import kubeconfig
 from mignet.kube.credentials import FAILURES, expired, unreadable, unusable, without_user
 from mignet.kube.hyperconverged_versions import path_in, refused_because
@@ -59,7 +59,7 @@ class ClusterError(UserError):
 
     def __init__(self, reason: Reason, message: str) -> None:
         self.reason = reason
-        super().__init__(message)
+        super().__init__(visible(message))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from lightkube.config.kubeconfig import SingleConfig
 
 from config.files.file_text import check, read_text
 from config.files.yaml_text import load_kubeconfig
-from config.finding import UserError
+from config.finding import UserError, visible
 from mignet.kube.credentials import unreadable
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ _FILES_OF_USERS = ("client-certificate", "client-key", "tokenFile")
 
 class KubeconfigError(UserError):
     """A kubeconfig cannot be used: one sentence that names the key, and says what to do."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(visible(message))
 
 
 @dataclass(frozen=True, slots=True)

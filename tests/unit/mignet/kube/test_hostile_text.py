@@ -25,7 +25,6 @@ from mignet.kube.kubevirt.pods import read_link
 from mignet.kube.network.cni_configuration import meaning, meaning_changes
 from mignet.operations.adopting import NotKeptError, _config, _sections
 
-
 PLACES = ["contexts", "clusters", "users"]
 PLACES += [f"contexts.0{each}" for each in ("", ".name", ".context", ".context.cluster", ".context.user")]
 PLACES += [f"clusters.0{each}" for each in ("", ".name", ".cluster", ".cluster.server")]
