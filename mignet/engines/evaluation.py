@@ -136,13 +136,16 @@ def evaluate(project: Project, stack: str, values: Mapping[str, object]) -> Decl
         }
     )
 
+    if not (main := project.directory / "__main__.py").is_file():
+        msg = f"{main} is not there: the folder of Pulumi.yaml holds the program, too; copy it from the examples"
+        raise ProgramError(msg)
     outputs: dict[str, Any] = {}
     root: Any = get_root_resource()
     root.outputs = {}
 
     @mocks.test  # type: ignore[untyped-decorator]
     def run() -> pulumi.Output[None]:
-        runpy.run_path(str(project.directory / "__main__.py"), run_name="__main__")
+        runpy.run_path(str(main), run_name="__main__")
         return pulumi.Output.from_input(root.outputs).apply(outputs.update)
 
     try:
