@@ -15,11 +15,11 @@ else
 APPLY = $(BIN)/mignet preview --all --engine $(ENGINE) && $(BIN)/mignet up --all --yes --engine $(ENGINE)
 endif
 
-.PHONY: help up down test browser check format bench campaign lock
+.PHONY: help up down test browser check format bench campaign mutations lock
 .DEFAULT_GOAL := help
 
 help:  ## List the targets.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1 /' | awk '{ printf "  make %-9s", $$1; $$1 = ""; print }'
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1 /' | awk '{ printf "  make %-10s", $$1; $$1 = ""; print }'
 
 up: .venv/.runtime  ## The main job: two clusters on this machine, preflight, up, every pod on its network, no drift.
 	$(BIN)/mignet lab up
@@ -64,6 +64,9 @@ bench: .venv/.dev  ## Measure, side by side with kubectl, and rewrite docs/bench
 
 campaign: .venv/.dev  ## Property tests with draws of their own, 2,000 for each: a longer look than a run of the tests takes.
 	HYPOTHESIS_PROFILE=campaign $(BIN)/pytest -q -n auto tests/properties tests/unit
+
+mutations: .venv/.dev  ## Read 200,000 mutated files, and count what broke: none may.
+	$(BIN)/python bench/mutations.py
 
 lock: .venv/.dev  ## Pin what pyproject.toml asks for.
 	$(BIN)/uv pip compile -q pyproject.toml --generate-hashes --universal --python-version 3.11 -o requirements.txt

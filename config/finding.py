@@ -92,7 +92,7 @@ class Finding:
         """What is said of the stack, without its name."""
         subject = f"{self.key} {shown(self.value)}" if self.value is not None else self.key
         text = f"{subject} {self.rule.rstrip('.')}. {self.remedy}".rstrip()
-        return text if self.waived is None else f"{text} (waived: {self.waived})"
+        return visible(text if self.waived is None else f"{text} (waived: {self.waived})")
 
     def __str__(self) -> str:
         return f"{self.stack}: {self.sentence}"
@@ -118,6 +118,9 @@ class UserError(Exception):
 
     exit_code: ClassVar[int] = 1
     """That of a verb that it ends: 1 for what failed, 2 for a mistake in what was asked or configured."""
+
+    def __str__(self) -> str:
+        return "\n".join(visible(line) for line in super().__str__().split("\n"))
 
 
 class ConfigError(UserError):
@@ -310,13 +313,48 @@ def _kind(value: object) -> str:
             return "list" if isinstance(value, list | tuple) else "mapping"
 
 
+UNSEEN = re.compile(
+    # Controls; marks of direction and of joining, and what has no width; separators; halves of a character; tags.
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    "\U000e0000-\U000e0fff]"
+)
+"""What a terminal, a browser or a reader does not show as a character, and may act upon."""
+ACTING = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Controls, and marks that turn the direction of text: no value of a stack has one."""
+COMMAND = re.compile(r"(?:^|(?<=\s)):(?=:.*::)", re.MULTILINE)
+"""The first colon of `::error::`, but not of an address such as `::1`."""
+_BREAKS = re.compile(r"[ \t]*[\n\r\t\x0b\x0c\x85\u2028\u2029][\s\x85]*")
+
+
+def visible(text: str) -> str:
+    r"""Return text of a file or a cluster on one line, with what would act in an output written as `\u001b`.
+
+    >>> visible("eth0\x1b[2J\n::error::gone")
+    'eth0\\u001b[2J \\u003a:error::gone'
+    >>> visible("fd00::1 and ::1")
+    'fd00::1 and ::1'
+    """
+    if text.isprintable() and "::" not in text and "##[" not in text:
+        return text
+    line = UNSEEN.sub(lambda found: escaped(found[0]), _BREAKS.sub(" ", text)).replace("##[", "##\\u005b")
+    # A line that begins so is a command to GitHub Actions, and any word may begin one where lines are wrapped.
+    return COMMAND.sub(r"\\u003a", line)
+
+
+def escaped(character: str) -> str:
+    """Write a character as JSON does where nothing else is safe."""
+    return json.dumps(character)[1:-1] if character != "[" else "\\u005b"
+
+
 def shown(value: object, *, limit: int = 80) -> str:
     """Write a value on one line, at most `limit` characters long."""
     # Text that would read as a number or a truth value keeps its quotes: "5" was refused because it is not 5.
     plain = isinstance(value, str) and not re.fullmatch(r"[-+]?\d+(\.\d+)?|true|false|null|", value)
     text = str(value) if plain else json.dumps(_without_secrets(value), default=str, ensure_ascii=False)
     text = text.replace(f'"{_SECRET}"', _SECRET)
-    text = " ".join(text.split())
+    text = visible(" ".join(text.split()))
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

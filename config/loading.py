@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -22,6 +21,7 @@ from config.selection import Labels, Waves
 from config.slice import Slice
 from config.stack import Stack
 from config.types.addressing import Subnet
+from config.types.json_text import parse_json
 from config.types.model import OneOrMore, parse, refuse
 from config.uplink import Uplink
 
@@ -158,7 +158,7 @@ def _decoded(raw: object) -> object:
     if not isinstance(raw, str):
         return raw
     try:
-        return json.loads(raw)
+        return parse_json(raw)
     except ValueError:
         return raw
 

@@ -27,6 +27,7 @@ from mignet.commands.look import app as looks
 from mignet.commands.peers import app as peers
 from mignet.commands.report import app as reports
 from mignet.lab.commands import app as lab
+from mignet.outputs.streams import make_visible
 
 Form = Literal["table", "json", "markdown"]
 
@@ -52,6 +53,7 @@ app.add_typer(export, name="export", rich_help_panel="Try, and hand over")
 
 def main() -> NoReturn:
     """Run the command line and end the process with its exit code."""
+    make_visible()
     try:
         _answer()
     except SystemExit as end:

@@ -6,17 +6,17 @@ here.
 
 from __future__ import annotations
 
-import re
+import os
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
+from config.files.file_text import read_text
+from config.files.yaml_text import load_yaml
 from config.finding import ConfigError, Finding, Subject, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
     from pathlib import Path
 
 _STACK_FILE = "Pulumi.{}.yaml"
@@ -26,91 +26,6 @@ class ProjectNotFoundError(UserError):
     """There is no Pulumi.yaml in the folder, nor in one above it."""
 
     exit_code = 2
-
-
-_STR, _MAP, _SEQ, _MERGE = (f"tag:yaml.org,2002:{kind}" for kind in ("str", "map", "seq", "merge"))
-
-
-class _Loader(yaml.CSafeLoader):
-    """YAML as Pulumi's parser takes it: a repeated key is an error, yes/no/on/off and 1:20 are text, dates are text."""
-
-    def resolve(self, kind: type[yaml.Node], value: str, implicit: tuple[bool, bool]) -> str:
-        """Name the type of a node that names none itself; only what stands without quotes can be more than text."""
-        if kind is yaml.ScalarNode:
-            return _type_of(value) if implicit[0] else _STR
-        return _MAP if kind is yaml.MappingNode else _SEQ
-
-    def construct_document(self, node: yaml.Node) -> object:
-        """Build the values of plain nodes directly: a fleet has ten thousand files, and PyYAML's own way is slower."""
-        return self._value(node, {})
-
-    def _value(self, node: yaml.Node, done: dict[yaml.Node, object]) -> object:
-        tag = node.tag
-        if tag == _STR:
-            return node.value
-        if tag not in {_MAP, _SEQ}:
-            return self.construct_object(node, deep=True)
-        # An alias leads to the same node again; inside itself it has no value yet.
-        if node in done:
-            if done[node] is None:
-                problem = "a value stands inside itself"
-                raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
-            return done[node]
-        done[node] = None
-        result: object
-        if tag == _SEQ:
-            result = [self._value(item, done) for item in node.value]
-        elif any(key.tag != _STR for key, _ in node.value):
-            result = self.construct_object(node, deep=True)
-        else:
-            result = {key.value: self._value(below, done) for key, below in node.value}
-            if len(result) < len(node.value) and isinstance(node, yaml.MappingNode):
-                self.construct_mapping(node)  # names the key that stands there twice
-        done[node] = result
-        return result
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            if key_node.tag == _MERGE:
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                problem = f"the key {key} stands here a second time"
-                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
-
-
-@lru_cache(maxsize=4096)
-def _type_of(text: str) -> str:
-    patterns = _Loader.yaml_implicit_resolvers.get(text[:1], ())
-    return next((tag for tag, pattern in patterns if pattern.match(text)), _STR)
-
-
-_YAML_1_2 = {
-    "tag:yaml.org,2002:bool": r"^(?:true|True|TRUE|false|False|FALSE)$",
-    "tag:yaml.org,2002:int": r"^(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$",
-    "tag:yaml.org,2002:float": r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$",
-    "tag:yaml.org,2002:null": r"^(?:~|null|Null|NULL|)$",
-}
-
-
-def _use_yaml_1_2() -> None:
-    _Loader.yaml_implicit_resolvers = {}
-    first = {"bool": "tTfF", "int": "-+0123456789", "float": "-+.0123456789", "null": "~nN"}
-    for tag, pattern in _YAML_1_2.items():
-        letters = [*first[tag.rpartition(":")[2]]]
-        _Loader.add_implicit_resolver(tag, re.compile(pattern), [*letters, ""] if tag.endswith("null") else letters)
-    _Loader.add_implicit_resolver(_MERGE, re.compile(r"^<<$"), ["<"])
-
-
-_use_yaml_1_2()
-
-
-def load_yaml(text: str) -> object:
-    """Return what YAML says, as Pulumi reads it. Raises yaml.YAMLError."""
-    return yaml.load(text, _Loader)  # noqa: S506 (a safe loader)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,20 +44,24 @@ class Project:
         Raises ProjectNotFoundError, or ConfigError when Pulumi.yaml cannot be read.
         """
         for folder in (start, *start.parents):
-            if (folder / "Pulumi.yaml").is_file():
+            if os.path.lexists(folder / "Pulumi.yaml"):
                 return cls._read(folder)
         msg = f"no Pulumi.yaml in {start} or above it; change into the project's folder, or name it with --cwd"
         raise ProjectNotFoundError(msg)
 
     @classmethod
     def _read(cls, folder: Path) -> Project:
-        content = _read(folder / "Pulumi.yaml", stack="Pulumi.yaml")
+        try:
+            content = _read(folder / "Pulumi.yaml", stack="Pulumi.yaml")
+        except FileNotFoundError:
+            rule, remedy = "is a link to a file that does not exist", "Correct it"
+            raise ConfigError([_mistake("Pulumi.yaml", "Pulumi.yaml", None, rule, remedy)]) from None
         name = content.get("name")
         if not isinstance(name, str):
             raise ConfigError([_mistake("Pulumi.yaml", "name", name, "is required", "Add it")])
         defaults: dict[str, object] = {}
         for key, declared in _mapping(content, "config", stack="Pulumi.yaml").items():
-            namespace, _, bare = str(key).rpartition(":")
+            namespace, _, bare = key.rpartition(":")
             if namespace not in {"", name}:
                 continue
             # `segment: {…type, default…}` declares; anything that is no mapping is itself the default.
@@ -176,6 +95,8 @@ class Project:
         """Return the config values that the stack's file itself sets. Raises as `stack_values` does."""
         path = self.stack_file(stack)
         try:
+            if {"/", "\0"} & {*stack}:
+                raise FileNotFoundError  # noqa: TRY301 (no name of a file, whatever is elsewhere)
             content = _read(path, stack=stack)
         except FileNotFoundError:
             known = ", ".join(self.stack_names()) or "none"
@@ -184,7 +105,7 @@ class Project:
         values: dict[str, object] = {}
         findings = []
         for key, value in _mapping(content, "config", stack=stack).items():
-            namespace, _, bare = str(key).rpartition(":")
+            namespace, _, bare = key.rpartition(":")
             if namespace not in {"", self.name}:
                 continue
             if isinstance(value, dict) and value.keys() == {"secure"}:
@@ -199,13 +120,20 @@ class Project:
 
 def _read(path: Path, *, stack: str) -> dict[str, object]:
     try:
-        content = load_yaml(path.read_text(encoding="utf-8"))
+        content = load_yaml(read_text(path))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        remedy = "Correct that, or take it away"
+        raise ConfigError([_mistake(stack, path.name, None, f"cannot be read: {error.strerror}", remedy)]) from None
     except UnicodeDecodeError:
         raise ConfigError([_mistake(stack, path.name, None, "is not UTF-8 text", "Save it as UTF-8")]) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         at = None if mark is None else (mark.line + 1, mark.column + 1)
         where = Subject(path.name if at is None else f"{path.name}:{at[0]}:{at[1]}", at=at)
+        if error.note:
+            raise ConfigError([_mistake(stack, where, None, str(error.problem), error.note)]) from None
         raise ConfigError([_mistake(stack, where, None, f"is not YAML: {error.problem}", "Mend that line")]) from None
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
@@ -217,8 +145,10 @@ def _read(path: Path, *, stack: str) -> dict[str, object]:
     return content
 
 
-def _mapping(content: dict[str, object], key: str, *, stack: str) -> dict[object, object]:
-    value = content.get(key) or {}
+def _mapping(content: dict[str, object], key: str, *, stack: str) -> dict[str, object]:
+    value = content.get(key)
+    if value is None:
+        return {}
     if not isinstance(value, dict):
         raise ConfigError([_mistake(stack, key, value, "is not a mapping", "Write key: value lines under it")])
     return value

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from config.files.file_text import read_text
+from config.files.yaml_text import compose
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -36,7 +39,7 @@ def place_of(project: Project, finding: Finding) -> Place:
         return Place(path, *finding.subject.at)
     keys = re.findall(r"[^.\[\]]+", finding.key)
     own = _find(_tree(path), ["config", *keys], project.name)
-    if own is None and keys[0] in project.defaults:
+    if own is None and keys and keys[0] in project.defaults:
         shared = project.directory / "Pulumi.yaml"
         found = _find(_tree(shared), ["config", keys[0], "default", *keys[1:]], project.name)
         if found is not None:
@@ -50,8 +53,8 @@ def place_of(project: Project, finding: Finding) -> Place:
 @lru_cache(maxsize=8)
 def _tree(path: Path) -> yaml.Node | None:
     try:
-        return yaml.compose(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return compose(read_text(path))
+    except (OSError, ValueError, yaml.YAMLError):
         return None
 
 

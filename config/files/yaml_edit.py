@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from config.files.project_files import load_yaml
+from config.files.yaml_text import load_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeVar, cast
@@ -26,10 +27,10 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails, PydanticCustomError, core_schema
 
-from config.finding import Finding
+from config.finding import ACTING, Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
 
 class Model(BaseModel):
@@ -119,8 +120,14 @@ M = TypeVar("M", bound=BaseModel)
 
 def parse(model: type[M], raw: object, *, stack: str, key: str) -> M | tuple[Finding, ...]:
     """Read one section of a stack file; what is wrong with it comes back as findings, all at once."""
+    text = _AS_JSON.encode(raw)
+    if "\\u" in text and (unseen := tuple(_unseen(raw, key))):
+        rule, remedy = PLAIN["unseen_character"]
+        return tuple(
+            Finding(at, value, rule, remedy, code="value-unseen-character", stack=stack) for at, value in unseen
+        )
     try:
-        return cast("M", _parsed(model, _AS_JSON.encode(raw)))
+        return cast("M", _parsed(model, text))
     except ValidationError as error:
         errors = error.errors(include_url=False)
         # A list whose items are wrong is not too short for it as well.
@@ -131,6 +138,21 @@ def parse(model: type[M], raw: object, *, stack: str, key: str) -> M | tuple[Fin
             for details in errors
             if details["type"] != "too_short" or details["loc"] not in items
         )
+
+
+def _unseen(value: object, path: str) -> Iterator[tuple[str, str]]:
+    """Yield each text in a value that has a character which acts without being seen, and the path of it."""
+    if isinstance(value, str):
+        if ACTING.search(value):
+            yield path, value
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            if ACTING.search(key):
+                yield path, key
+            yield from _unseen(each, f"{path}.{key}")
+    elif isinstance(value, list | tuple):
+        for index, each in enumerate(value):
+            yield from _unseen(each, f"{path}[{index}]")
 
 
 _AS_JSON = json.JSONEncoder(default=str)
@@ -186,6 +208,7 @@ PLAIN: dict[str, tuple[str, str]] = {
     "greater_than_equal": ("is below {ge}", "The least is {ge}"),
     "less_than_equal": ("is above {le}", "The most is {le}"),
     "literal_error": ("is not a choice here", "Choose {expected}"),
+    "unseen_character": ("has a character that acts without being seen, such as an escape", "Write it without"),
     "too_short": ("is an empty list", "Write at least one, or leave the key out"),
 }
 """Rule and remedy of what pydantic itself refuses, by its error type; the code is that with `value-` before it."""

@@ -23,11 +23,13 @@ def _dns_label(value: str) -> str:
 
 
 def _interface_name(value: str) -> str:
-    # Rules of the kernel (dev_valid_name): at most 15 bytes, no slash, colon or white space, not "." or "..".
-    if not 1 <= len(value.encode()) <= 15 or value in {".", ".."} or re.search(r"[/:\s]", value):
+    # Rules of the kernel (dev_valid_name): at most 15 bytes, no slash, colon or white space, not "." or ".."; a NUL
+    # ends a name, and %d stands for a number (__dev_alloc_name). Control characters, which it takes, nobody has meant.
+    unfit = value in {".", ".."} or re.search(r"[/:%\s]", value) or not value.isprintable()
+    if unfit or not 1 <= len(value.encode()) <= 15:
         refuse(
             "name-interface",
-            "is not an interface name (1 to 15 characters, no slash, colon or blank)",
+            "is not an interface name (1 to 15 characters, no slash, colon, percent sign, blank or control character)",
             "Write the NIC's name as `ip link` shows it, such as eth1 or ens1f0.100",
         )
     return value
@@ -42,7 +44,11 @@ def _cni_name(value: str) -> str:
 
 # What an editor knows of them; the functions above say it in words.
 _LABEL_SCHEMA = {"type": "string", "pattern": f"^{_LABEL.pattern}$"}
-_INTERFACE_SCHEMA = {"type": "string", "pattern": r"^[^/:\s]{1,15}$", "not": {"enum": [".", ".."]}}
+_INTERFACE_SCHEMA = {
+    "type": "string",
+    "pattern": r"^[^/:%\s\u0000-\u001f\u007f-\u009f]{1,15}$",
+    "not": {"enum": [".", ".."]},
+}
 _CNI_SCHEMA = {"type": "string", "pattern": r"^[a-zA-Z0-9][a-zA-Z0-9_.\-]*$"}
 
 DnsLabel = Annotated[str, AfterValidator(_dns_label), WithJsonSchema(_LABEL_SCHEMA)]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from components.ownership import FIELD_MANAGER
+from config.types.json_text import parse_json
 from mignet.checkup import manifests
 from mignet.checkup.manifests import CHECKUP, TARGETS
 from mignet.checkup.measurements import Probed
@@ -262,7 +263,7 @@ def _is_over(pod: Object) -> bool:
 
 
 def _mac(text: str) -> str | None:
-    found: list[dict[str, Any]] = json.loads(text)
+    found: list[dict[str, Any]] = parse_json(text)
     return next((each.get("mac") or None for each in found if each.get("interface") == INTERFACE), None)
 
 

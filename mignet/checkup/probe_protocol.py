@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
+
+from config.types.json_text import parse_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +44,11 @@ class Entry:
             blocked=tuple(map(int, found.get("p", ()))),
             errors=errors,
             there=bool(found.get("l")) or "refused" in errors,
-            other=found.get("w"),
-            mac=found.get("a"),
-            path_mtu=found.get("m"),
+            other=_of(str, found.get("w")),
+            mac=_of(str, found.get("a")),
+            path_mtu=_of(int, found.get("m")),
             no_udp=bool(found.get("u")),
-            throughput=found.get("s"),
+            throughput=_of(int | float, found.get("s")),
         )
 
 
@@ -68,14 +69,21 @@ class Report:
 def read_report(text: str) -> Report | None:
     """Read what a pod said at its end, or None when that is nothing of a probe."""
     try:
-        said = json.loads(text)
+        said = parse_json(text)
         return Report(
             interface=bool(said["i"]),
-            mtu=said["n"],
-            carrier=said["k"],
-            duplicates=tuple(said.get("d", ())),
-            trouble=said.get("x"),
+            mtu=_of(int, said["n"]),
+            carrier=_of(bool, said["k"]),
+            duplicates=tuple(map(str, said.get("d", ()))),
+            trouble=_of(str, said.get("x")),
             entries=tuple(Entry.read(each) for each in said["r"]),
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def _of(kind: Any, value: Any) -> Any:
+    """Return a value of that kind, or None. Raises TypeError for another one: whoever answers on a network may lie."""
+    if value is not None and not isinstance(value, kind):
+        raise TypeError(kind)
+    return value

@@ -48,7 +48,7 @@ def pick(project: Project, verb: str, many: Many) -> Picked:
     path = many.report or place(project, verb)
     try:
         runs = recorded(path)
-    except ValueError:
+    except (OSError, ValueError):
         mistake("--only-failed", f"cannot read {path}", "It is no record of a run; leave the option out")
     if runs is None:
         mistake("--only-failed", f"finds no run of {verb} over several stacks", f"Run mignet {verb} --all first")

@@ -133,6 +133,9 @@ def evaluate(path: Path, project: str, stack: str, values: Mapping[str, object])
         {f"{project}:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
     )
 
+    if not path.is_file():
+        msg = f"{path} is not there: the folder of Pulumi.yaml holds the program, too; copy it from the examples"
+        raise ProgramError(msg)
     outputs: dict[str, Any] = {}
     root: Any = get_root_resource()
     root.outputs = {}

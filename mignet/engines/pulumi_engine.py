@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import re
 import signal
@@ -24,12 +23,14 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from pulumi import automation
 
+from config.files.file_text import read_text
+from config.types.json_text import parse_json
 from mignet.engines import state_folder
 from mignet.fleet.concurrency import CTRL_C, StoppedError
 from mignet.fleet.survey import trouble
 from mignet.kube.client import Cluster, ClusterError
 from mignet.kube.diff import FieldChange, ObjectChange, Operation, PulumiView, Report, differences
-from mignet.kube.kubeconfig import PULUMI_ENVIRONMENT, path_of
+from mignet.kube.kubeconfig import PULUMI_ENVIRONMENT, KubeconfigError, path_of
 from mignet.kube.lease import HeldError, gone, held
 from mignet.kube.objects import value_at
 
@@ -293,10 +294,16 @@ def environment(project: Project, stack: Stack) -> dict[str, str]:
     kubeconfig = path_of(stack.cluster, project.directory)
     if "PULUMI_BACKEND_URL" in os.environ or kubeconfig is None:
         return {}
+    path = kubeconfig.with_name(PULUMI_ENVIRONMENT)
     try:
-        found: dict[str, str] = json.loads(kubeconfig.with_name(PULUMI_ENVIRONMENT).read_text(encoding="utf-8"))
+        found = parse_json(read_text(path))
     except FileNotFoundError:
         return {}
+    except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(each, str) and "\0" not in each for each in found.values()):
+        msg = f"{path} has no environment variables for Pulumi; make it anew with mignet lab up, or remove it"
+        raise KubeconfigError(msg)
     return found
 
 

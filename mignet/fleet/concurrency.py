@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
-from config.finding import UserError
+from config.finding import UserError, visible
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -137,7 +137,7 @@ async def side_by_side(
 def _unforeseen(error: Exception) -> str:
     """Say what went wrong in the program itself, and where, on one line."""
     where = traceback.extract_tb(error.__traceback__)[-1]
-    what = " ".join(f"{type(error).__name__}: {error}".split())
+    what = visible(f"{type(error).__name__}: {error}")
     return f"mignet itself failed, please report it: {what} ({Path(where.filename).name}:{where.lineno})"
 
 

@@ -8,8 +8,11 @@ import os
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, get_args
 
+from config.files.file_text import read_text
+from config.types.json_text import parse_json
+from mignet.fleet.concurrency import State
 from mignet.fleet.results import API_VERSION
 
 if TYPE_CHECKING:
@@ -17,8 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from config.files.project_files import Project
-    from mignet.fleet.concurrency import State
 
+MOST_BYTES = 32 << 20
+"""Of a record: a checkup of a thousand nodes has ten million."""
 WRITE_SECONDS = 1.0
 """The least between two writes while a run is under way."""
 
@@ -110,7 +114,7 @@ def write_whole(path: Path, text: str) -> None:
     """Write a file so that a reader finds either the old or the new one whole. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.{os.getpid()}")
-    new.write_text(text, encoding="utf-8")
+    new.write_text(text, encoding="utf-8", errors="backslashreplace")
     new.replace(path)
 
 
@@ -122,19 +126,33 @@ def place(project: Project, verb: str) -> Path:
     return Unix("migration-network").user_state_path / "runs" / folder / f"{verb}.json"
 
 
-def recorded(path: Path) -> dict[str, StackRun] | None:
-    """Return the stacks of a recorded run, by name, or None when there is no such record.
+def read_record(path: Path) -> RunRecord | None:
+    """Return a recorded run, or None when there is no such record.
 
     Raises OSError or ValueError when it cannot be read.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {name: StackRun(**run) for name, run in content["stacks"].items()}
+        content = parse_json(read_text(path, most=MOST_BYTES))
+        stacks = {str(name): _stack_run(**run) for name, run in content["stacks"].items()}
+        verb, engine, begun, ended = (content[key] for key in ("verb", "engine", "begun", "ended"))
     except FileNotFoundError:
         return None
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         msg = f"{path} is no record of a run"
         raise ValueError(msg) from error
+    return RunRecord(str(verb), str(engine), str(begun), stacks, None if ended is None else str(ended))
+
+
+def recorded(path: Path) -> dict[str, StackRun] | None:
+    """Return the stacks of a recorded run by name, as `read_record` does."""
+    record = read_record(path)
+    return None if record is None else record.stacks
+
+
+def _stack_run(*, state: object, seconds: object, said: object) -> StackRun:
+    if state not in get_args(State) or not isinstance(seconds, int | float) or not isinstance(said, str):
+        raise TypeError
+    return StackRun(cast("State", state), float(seconds), said)
 
 
 def _now() -> str:

@@ -5,14 +5,15 @@ What was measured is true for the moment: after some hours nobody knows any more
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from config.files.file_text import read_bytes
 from config.finding import Finding, Remark
-from mignet.fleet.journal import place
+from config.types.json_text import parse_json
+from mignet.fleet.journal import MOST_BYTES, place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -118,20 +119,22 @@ def outcome(checkup: Checkup | None) -> str:
 def last(project: Project, path: Path | None = None, *, hours: float = HOURS) -> Checkup | None:
     """Return the checkup in a file, else the project's last one; None when there is none. It counts for `hours`.
 
-    Raises OSError when a named file cannot be read, and ValueError when it is no result of a checkup.
+    Raises FileNotFoundError when a named file is not there, and ValueError when it is no result of a checkup.
     """
     # Where mignet checkup keeps it.
     path_ = path or place(project, "checkup-result")
+    msg = f"{path_} is no result of a checkup"
     try:
-        text = path_.read_text(encoding="utf-8")
+        text = read_bytes(path_, most=MOST_BYTES)
     except FileNotFoundError:
         if path is not None:
             raise
         return None
+    except OSError as error:
+        raise ValueError(f"{msg}: {error.strerror}") from error
     try:
-        return replace(_read(json.loads(text)), hours=hours)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        msg = f"{path_} is no result of a checkup"
+        return replace(_read(parse_json(text)), hours=hours)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(msg) from error
 
 
@@ -187,5 +190,13 @@ def _finding(each: Mapping[str, Any]) -> Finding:
         raise ValueError(severity)
     code, stack, key, rule, remedy = (str(each[part]) for part in ("code", "stack", "key", "rule", "remedy"))
     return Finding(
-        key, None, rule, remedy, code=code, severity=severity, stack=stack, waived=each["waived"], peer=each["peer"]
+        key,
+        None,
+        rule,
+        remedy,
+        code=code,
+        severity=severity,
+        stack=stack,
+        waived=None if each["waived"] is None else str(each["waived"]),
+        peer=None if each["peer"] is None else str(each["peer"]),
     )

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Self, get_args
 
+from config.finding import visible
 from mignet.fleet.concurrency import State
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Board:
         ended = state not in {"waiting", "running"}
         if self._states.get(name) == state and said == self._lines.get(name, ""):
             return
+        said = "\n".join(map(visible, said.split("\n")))
         self._states[name] = state
         self._lines[name] = said
         if state == "running":
@@ -62,16 +64,16 @@ class Board:
 
     def say(self, name: str, line: str) -> None:
         """Show what a stack waits for."""
-        self._lines[name] = line
+        self._lines[name] = visible(line)
         if not self._live:
             self.tell(f"{name}: {line}")
 
     def tell(self, line: str) -> None:
         """Show a line about the run as a whole."""
         if self._live:
-            self._live.tell(line)
+            self._live.tell(visible(line))
         else:
-            print(line, file=sys.stderr, flush=True)  # noqa: T201
+            print(visible(line), file=sys.stderr, flush=True)  # noqa: T201
 
     def rows(self, room: int) -> list[tuple[bool, str, str]]:
         """Return what fits into so many lines: whether the stack runs, its line, and for how long.
@@ -91,7 +93,7 @@ class Board:
             text = (
                 line or "…" if state == "running" or line.startswith(state) else f"{state}: {line}" if line else state
             )
-            rows.append((state == "running", f"{name}: {text}", seconds))
+            rows.append((state == "running", visible(f"{name}: {text}"), seconds))
         if len(self._states) > 1:
             counts = Counter(self._states.values())
             told = ", ".join(f"{counts[state]} {state}" for state in get_args(State) if counts[state])
@@ -109,7 +111,7 @@ class _Live:
         from rich.table import Table
         from rich.text import Text
 
-        console, spinner = Console(stderr=True), Spinner("dots")
+        console, spinner = Console(file=sys.__stderr__), Spinner("dots")
 
         def table() -> Table:
             grid = Table.grid(padding=(0, 1))

@@ -7,6 +7,7 @@ import fcntl
 import os
 from typing import TYPE_CHECKING
 
+from config.files.file_text import read_bytes
 from config.finding import ConfigError, Finding
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def locked(project: Project, *, on_wait: Callable[[], None]) -> Iterator[None]:
 
 def read(project: Project, stack: str) -> str:
     """Return the text of a stack file with its line ends as they are."""
-    return project.stack_file(stack).read_bytes().decode()
+    return read_bytes(project.stack_file(stack)).decode()
 
 
 def write(project: Project, texts: Mapping[str, str]) -> None:

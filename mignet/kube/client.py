@@ -17,14 +17,14 @@ from lightkube.generic_resource import create_global_resource, create_namespaced
 from lightkube.types import CascadeType
 
 from components.ownership import FIELD_MANAGER
-from config.finding import UserError
+from config.finding import UserError, visible
 from mignet.kube import kubeconfig
 from mignet.kube.credentials import FAILURES, expired, unreadable, unusable, without_user
 from mignet.kube.hyperconverged_versions import path_in, refused_because
 from mignet.kube.kinds import HYPERCONVERGED_V1, NAMESPACE, Kind, Object, kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -38,6 +38,8 @@ READ_SECONDS = 20.0
 """Until the next part of an answer comes."""
 ANSWER_SECONDS = 60.0
 """Until an answer is complete, with all its pages, and with the waits that a busy API server asks for."""
+MOST_BYTES = 512 << 20
+"""Of one answer: what lists some ten thousand pods has a tenth."""
 REQUESTS = 8
 """Requests to one API server at the same time, and so connections: each costs a handshake."""
 LIMIT_VARIABLE = "MIGNET_TIMEOUT"
@@ -59,7 +61,7 @@ class ClusterError(UserError):
 
     def __init__(self, reason: Reason, message: str) -> None:
         self.reason = reason
-        super().__init__(message)
+        super().__init__(visible(message))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,9 @@ class Cluster:
             namespace = await self.get(NAMESPACE, SYSTEM_NAMESPACE)
             if namespace is None:
                 raise ClusterError("refused", f"{self._where} has no namespace {SYSTEM_NAMESPACE}; see what serves it")
-            self._shared.identity = str(namespace["metadata"]["uid"]).lower()
+            if not isinstance(uid := namespace["metadata"].get("uid"), str):
+                raise ClusterError("refused", f"{self._where} answered a namespace without a UID; see what serves it")
+            self._shared.identity = uid.lower()
         return self._shared.identity
 
     async def __aexit__(
@@ -156,7 +160,7 @@ class Cluster:
 
         async def read() -> Object | None:
             try:
-                return _plain(await self._client.get(_resource(kind), name, namespace=namespace))
+                return _known(await self._client.get(_resource(kind), name, namespace=namespace), kind)
             except ApiError as error:
                 if error.status.code == 404:
                     return None
@@ -181,7 +185,7 @@ class Cluster:
             where = (namespace or "*") if kind.namespaced else None
             narrowed: Any = {"labels": dict(labels or {}), "fields": dict(fields or {})}
             found = self._client.list(_resource(kind), namespace=where, **narrowed)
-            return [_plain(item) | {"apiVersion": kind.api_version, "kind": kind.kind} async for item in found]
+            return [_known(item, kind) async for item in found]
 
         return await self._ask(f"list {kind.kind}", kind, read)
 
@@ -201,7 +205,7 @@ class Cluster:
 
         try:
             return await self._ask("list the APIs", kind, read)
-        except (ClusterError, KeyError):
+        except ClusterError:
             return True
 
     async def apply(self, manifest: Object, *, manager: str, force: bool, dry_run: bool) -> Object:
@@ -222,7 +226,7 @@ class Cluster:
                 if error.status.code == 409 and (conflicts := _conflicts(error, kind)):
                     raise ConflictError(conflicts) from error
                 raise
-            return _plain(applied)
+            return _known(applied, kind)
 
         return await self._ask(f"apply {kind.kind} {name}", kind, write)
 
@@ -283,12 +287,19 @@ class Cluster:
                     raise ClusterError("refused", message) from error
                 if isinstance(error, OSError):
                     raise ClusterError("unreachable", f"{self._where} is unreachable: {error.strerror}") from error
-                raise
+                raise self._nonsense(action, error) from error
+            except (AttributeError, RecursionError) as error:
+                raise self._nonsense(action, error) from error
             except httpx2.HTTPError as error:
                 if isinstance(error, httpx2.ConnectTimeout):
                     self._shared.silence, self._shared.silent_at = error, time.monotonic()
                 raise self._failure(action, kind, error) from error
         raise AssertionError
+
+    def _nonsense(self, action: str, error: Exception) -> ClusterError:
+        what = str(error) if isinstance(error, _NoObjectError) else "something that its API does not promise"
+        message = f"{self._where} answered {what} to: {action}; see what serves it, and what is between"
+        return ClusterError("refused", message)
 
     @property
     def _where(self) -> str:
@@ -303,7 +314,15 @@ class Cluster:
         reason, hint = answers.get(error.status.code or 0, ("refused", ""))
         if reason == "refused" and kind.kind == HYPERCONVERGED_V1.kind:
             hint = refused_because(error.status.message or "", kind.api_version)
-        return ClusterError(reason, f"{self._where} refused to {action}: {error.status.message}{hint}")
+        return ClusterError(reason, f"{self._where} refused to {action}: {self._kept(error.status.message)}{hint}")
+
+    def _kept(self, message: object) -> str:
+        """Return what a server says, without a secret of ours that it repeats."""
+        text, user = str(message), self._user
+        secrets = (user.token, user.password) if user else ()
+        for secret in (*secrets, *_given(self._client)):
+            text = text.replace(secret, "•") if secret else text
+        return text
 
     def _failure(self, action: str, kind: Kind, error: httpx2.HTTPError) -> ClusterError:
         match error:
@@ -373,9 +392,15 @@ def _client(connection: Connection, timeout: httpx2.Timeout) -> AsyncClient:
     async def named(request: httpx2.Request) -> None:
         request.extensions = {**request.extensions, "sni_hostname": connection.server_name}
 
-    if connection.server_name:
-        http.event_hooks = {"request": [named]}
+    http.event_hooks = {"request": [named] if connection.server_name else [], "response": [_bounded]}
     return client
+
+
+def _given(client: AsyncClient) -> tuple[str, ...]:
+    """Return the tokens of files and plugins that requests carried."""
+    auth = client._client._client.auth
+    carried = (getattr(auth, "_last_bearer", None), getattr(auth, "_bearer", None))
+    return tuple(each.removeprefix("Bearer ") for each in carried if isinstance(each, str))
 
 
 _resources: dict[Kind, Any] = {}
@@ -391,8 +416,65 @@ def _resource(kind: Kind) -> Any:
         return _resources[kind]
 
 
+class _NoObjectError(TypeError):
+    """An answer is not of the form that all objects have; says what it is instead."""
+
+
+_MAPPINGS, _LISTS = ("labels", "annotations"), ("managedFields", "ownerReferences")
+
+
+def _known(found: Any, kind: Kind) -> Object:
+    """Return an object with what every one has. Raises _NoObjectError for what is none."""
+    live = _plain(found) | {"apiVersion": kind.api_version, "kind": kind.kind}
+    metadata = live.get("metadata")
+    named = ("name", "namespace") if kind.namespaced else ("name",)
+    if not isinstance(metadata, dict) or not all(isinstance(metadata.get(key), str) for key in named):
+        msg = f"a {kind.kind} without {' or '.join(named)}"
+        raise _NoObjectError(msg)
+    return live
+
+
 def _plain(found: Any) -> Object:
-    return dict(found.to_dict())
+    """Return what was answered as a mapping, without what is null. Raises _NoObjectError for parts of another kind."""
+    live = {key: value for key, value in found.to_dict().items() if value is not None}
+    wrong = [key for key in ("metadata", "spec", "status", "data") if not isinstance(live.get(key, {}), dict)]
+    if not wrong and (metadata := live.get("metadata")):
+        wrong = [key for key in _MAPPINGS if not isinstance(metadata.get(key, {}), dict)]
+        for key in _LISTS:
+            listed = metadata.get(key, [])
+            if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
+                wrong.append(key)
+    if wrong:
+        msg = f"an object whose {wrong[0]} is of another kind than its API promises"
+        raise _NoObjectError(msg)
+    return live
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    """The body of an answer, up to `MOST_BYTES`."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        read = 0
+        async for chunk in self._stream:
+            read += len(chunk)
+            if read > MOST_BYTES:
+                msg = f"an answer is longer than {MOST_BYTES:,} bytes"
+                raise httpx2.ReadError(msg)
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+async def _bounded(response: httpx2.Response) -> None:
+    if 300 <= response.status_code < 400:
+        # An API server sends nobody elsewhere, and credentials do not go there.
+        msg = "a redirection"
+        raise httpx2.HTTPStatusError(msg, request=response.request, response=response)
+    response.stream = _Bounded(response.stream)
 
 
 def _conflicts(error: ApiError, kind: Kind) -> tuple[Conflict, ...]:

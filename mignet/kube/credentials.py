@@ -83,6 +83,8 @@ def _of_plugin(error: Exception) -> str:
 def unreadable(error: Exception) -> str:
     """Say why a kubeconfig, or a certificate or key that it names, cannot be read."""
     match error:
+        case yaml.MarkedYAMLError(problem=str(problem), problem_mark=yaml.Mark(line=line), note=str()):
+            return f"it {problem} (line {line + 1})"
         case yaml.MarkedYAMLError(problem_mark=yaml.Mark(line=line)):
             return f"it is not YAML (line {line + 1})"
         case yaml.YAMLError() | UnicodeDecodeError():

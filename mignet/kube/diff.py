@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from config.finding import Finding, Subject
+from config.types.json_text import parse_json
 
 Operation = Literal["create", "update", "delete", "relinquish", "same"]
 """`relinquish`: our fields of an object that is not ours are given back; the object stays."""
@@ -185,7 +185,7 @@ def differences(old: object, new: object, path: str = "") -> Iterator[FieldChang
 
 def _both_json(old: str, new: str) -> tuple[object, object] | None:
     try:
-        parsed = json.loads(old), json.loads(new)
+        parsed = parse_json(old), parse_json(new)
     except ValueError:
         return None
     return parsed if all(isinstance(value, dict) for value in parsed) else None

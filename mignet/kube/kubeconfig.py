@@ -8,6 +8,7 @@ clientcmd/loader.go and clientcmd/validation.go of client-go 0.34.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
@@ -21,7 +22,9 @@ import yaml
 from lightkube import KubeConfig
 from lightkube.config.kubeconfig import SingleConfig
 
-from config.finding import UserError
+from config.files.file_text import check, read_text
+from config.files.yaml_text import load_kubeconfig
+from config.finding import UserError, visible
 from mignet.kube.credentials import unreadable
 
 if TYPE_CHECKING:
@@ -32,12 +35,17 @@ if TYPE_CHECKING:
 EXEC_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 PROXY_SCHEMES = ("http://", "https://")
 
+MOST_BYTES = 8 << 20
+"""Of a kubeconfig: one of a thousand clusters with their certificates has six million."""
 _FILES_OF_CLUSTERS = ("certificate-authority",)
 _FILES_OF_USERS = ("client-certificate", "client-key", "tokenFile")
 
 
 class KubeconfigError(UserError):
     """A kubeconfig cannot be used: one sentence that names the key, and says what to do."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(visible(message))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,14 @@ def connection(config: Cluster, base: Path) -> Connection:
     """Return how to reach a stack's cluster. Raises KubeconfigError when that is not certain, or not supported."""
     named = path_of(config, base)
     paths = _default_paths(base) if named is None else [named]
+    try:
+        return _connection(config, paths, named)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # Another kind of value where a text, a list or a mapping belongs, anywhere in it.
+        raise KubeconfigError(f"kubeconfig {', '.join(map(str, paths))} cannot be read: {unreadable(error)}") from error
+
+
+def _connection(config: Cluster, paths: list[Path], named: Path | None) -> Connection:
     contexts, clusters, users = _merged(paths)
     entry = contexts.get(config.context)
     if entry is None:
@@ -190,7 +206,7 @@ def _merged(paths: list[Path]) -> tuple[_Entries, _Entries, _Entries]:
 @lru_cache(maxsize=64)
 def _read(path: Path, _version: tuple[int, int]) -> dict[str, Any]:
     """Read a kubeconfig, once for all the stacks that name it; `_version` tells one state of the file from another."""
-    content = yaml.load(path.read_bytes(), yaml.CSafeLoader)
+    content = load_kubeconfig(read_text(path, most=MOST_BYTES))
     if content is not None and not isinstance(content, dict):
         raise TypeError
     return content or {}
@@ -213,7 +229,20 @@ def _resolved(entry: _Entry, kind: str, files: tuple[str, ...], context: _Contex
                     f"{kind}.{key}", "is a relative path, which Pulumi's provider does not find", "write the whole path"
                 )
             value[key] = str(entry.file.absolute().parent / path)
+        if isinstance(path, str):
+            with contextlib.suppress(FileNotFoundError):
+                _refuse_unreadable(Path(value[key]), f"{kind}.{key}", context)
     return value
+
+
+def _refuse_unreadable(path: Path, key: str, context: _Context) -> None:
+    """Raise KubeconfigError for what would be waited for, or has no end; FileNotFoundError stays what it is."""
+    try:
+        check(path, path.stat())
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise context.refuse(key, f"cannot be read: {error.strerror}", "name a file") from error
 
 
 def _of_cluster(cluster: dict[str, Any], context: _Context) -> Iterator[KubeconfigError]:

@@ -109,4 +109,4 @@ async def _granted(cluster: Cluster, right: Right) -> bool:
         "name": right.name,
     }
     review = await cluster.create(ACCESS_REVIEW, {"metadata": {}, "spec": {"resourceAttributes": attributes}})
-    return bool(review["status"]["allowed"])
+    return review.get("status", {}).get("allowed") is True

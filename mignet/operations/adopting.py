@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from config.finding import ConfigError
+from config.finding import ConfigError, shown
 from config.hyperconverged import LiveMigration
 from config.loading import load_stack
 from config.types.addressing import AddressRange
+from config.types.json_text import parse_json
 from mignet.kube.hyperconverged_versions import limits_path
 from mignet.kube.network.cni_configuration import PATH, meaning_changes, whereabouts_range
 from mignet.kube.objects import controller_of, kept_by, stack_of, value_at
@@ -102,7 +102,7 @@ def kept(
 
 def _config(text: str) -> dict[str, Any]:
     try:
-        config = json.loads(text)
+        config = parse_json(text)
     except ValueError:
         config = None
     if not isinstance(config, dict):
@@ -123,7 +123,7 @@ def _sections(config: Mapping[str, Any], name: str, segment: Segment) -> dict[st
         msg = f"of type {config.get('type')} has no ipam; write it by hand (docs/how-to/adopt-an-existing-network.md)"
         raise NotKeptError(msg)
     attachment: dict[str, Any] = {"type": config.get("type"), "name": name}
-    if config.get("name") not in {None, name}:
+    if config.get("name") not in (None, name):
         attachment["cniName"] = config["name"]
     if "cniVersion" in config:
         attachment["cniVersion"] = config["cniVersion"]
@@ -151,6 +151,9 @@ def _whereabouts(ipam: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], li
     slices: list[dict[str, str]] = []
     exclude: list[str] = []
     for each in ranges:
+        if not isinstance(each, dict) or not isinstance(each.get("exclude") or [], list):
+            msg = f"has a range that cannot be read: {shown(each)}"
+            raise NotKeptError(msg)
         span = whereabouts_range(each.get("range"), each.get("range_start"), each.get("range_end"))
         if span is None:
             msg = f"has a range that cannot be read: {each.get('range')}"

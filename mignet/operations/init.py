@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from config import cluster as cluster_config
-from config.files.project_files import load_yaml
 from config.files.stack_schema import FILE, MODELINE
+from config.files.yaml_text import load_yaml
 from config.finding import ConfigError, Finding
 from config.hyperconverged import NAME
 from config.loading import load_stack

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import escape
+from xml.sax import saxutils
 
-from config.finding import shown
+from config.finding import shown, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -189,9 +189,15 @@ def _legend(y: int, *, with_overlaps: bool) -> str:
     return "".join(items)
 
 
+def escape(text: str) -> str:
+    """Write text of files for a picture."""
+    return saxutils.escape(visible(text))
+
+
 def _wrapped(text: str) -> Iterator[str]:
-    yield from textwrap.wrap(text, COLUMNS, subsequent_indent="  ", break_on_hyphens=False)
+    yield from textwrap.wrap(visible(text), COLUMNS, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _cut(line: str) -> str:
+    line = visible(line)
     return line if len(line) <= COLUMNS else line[: COLUMNS - 1] + "…"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from config.files.source_location import place_of
-from config.finding import folded
+from config.finding import folded, visible
 from mignet.fleet.results import not_judged
 from mignet.outputs.placed import relative
 
@@ -44,7 +44,7 @@ def _command(checked: Checked, finding: Finding, base: Path) -> str:
 
 
 def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return visible(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:

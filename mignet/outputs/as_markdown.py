@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from config.files.source_location import place_of
-from config.finding import folded, shown
+from config.finding import folded, shown, visible
 from mignet.outputs.placed import relative
 
 if TYPE_CHECKING:
@@ -45,5 +45,5 @@ def _row(checked: Checked, finding: Finding, base: Path) -> str:
 
 def plain(text: str) -> str:
     """Return text that Markdown leaves as it is, on one line."""
-    one_line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    one_line = visible(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;")
     return re.sub(r"([\\`*_\[\]|~@#])", r"\\\1", one_line)

@@ -6,12 +6,13 @@ Source: OASIS, Static Analysis Results Interchange Format Version 2.1.0.
 from __future__ import annotations
 
 import json
+import os
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from config.files.source_location import Place, place_of
-from config.finding import REASONS
+from config.finding import REASONS, visible
 from mignet.outputs.placed import relative
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def render(checked: Checked, base: Path) -> str:
         "results": [_result(checked, finding, codes, base) for finding in checked.findings],
     }
     notifications = [
-        {"level": level, "message": {"text": sentence}}
+        {"level": level, "message": {"text": _text(str(sentence))}}
         for level, sentences in (("warning", checked.left_out), ("note", checked.proven))
         for sentence in sentences
     ]
@@ -57,7 +58,7 @@ def _result(checked: Checked, finding: Finding, codes: list[str], base: Path) ->
         "ruleId": finding.code,
         "ruleIndex": codes.index(finding.code),
         "level": _LEVELS[finding.severity],
-        "message": {"text": str(finding)},
+        "message": {"text": _text(str(finding))},
         "locations": [
             {
                 "physicalLocation": _physical(place, base),
@@ -72,8 +73,13 @@ def _result(checked: Checked, finding: Finding, codes: list[str], base: Path) ->
     return result
 
 
+def _text(text: str) -> str:
+    # A viewer makes a link of [words](address), in plain text, too (3.11.6).
+    return visible(text).replace("](", "] (")
+
+
 def _physical(place: Place, base: Path) -> dict[str, Any]:
     return {
-        "artifactLocation": {"uri": quote(relative(place.path, base))},
+        "artifactLocation": {"uri": quote(os.fsencode(relative(place.path, base)))},
         "region": {"startLine": place.line, "startColumn": place.column},
     }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from config.finding import folded
+from config.finding import folded, visible
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,5 +23,8 @@ def render(checked: Checked, base: Path) -> str:  # noqa: ARG001 (as every rende
         for finding in folded(checked.findings)
     ]
     wide = max((len(code) for _, code, _ in rows), default=0)
-    lines = [f"{typer.style(f'{kind:<7}', fg=_COLOURS[kind])}  {code:<{wide}}  {text}" for kind, code, text in rows]
-    return "\n".join([*lines, *map(str, (*checked.left_out, *checked.proven)), checked.summary]) + "\n"
+    lines = [
+        f"{typer.style(f'{kind:<7}', fg=_COLOURS[kind])}  {visible(code):<{wide}}  {text}" for kind, code, text in rows
+    ]
+    said = map(visible, map(str, (*checked.left_out, *checked.proven, checked.summary)))
+    return "\n".join([*lines, *said]) + "\n"

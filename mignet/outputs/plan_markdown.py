@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from config.finding import shown
+from config.finding import shown, visible
 from mignet.outputs.as_markdown import plain
 from mignet.outputs.terminal import summary
 
@@ -45,7 +45,7 @@ def _section(report: Report) -> Iterator[str]:
 
 
 def _object(change: ObjectChange) -> Iterator[str]:
-    yield f"{_SIGNS[change.operation]} {change.operation} {change.key}"
+    yield visible(f"{_SIGNS[change.operation]} {change.operation} {change.key}")
     for each in change.fields:
         # As on the terminal: labels of a whole object are the same for every stack.
         if change.operation in {"create", "delete"} and each.path.startswith("metadata."):
@@ -55,10 +55,10 @@ def _object(change: ObjectChange) -> Iterator[str]:
 
 def _field(each: FieldChange) -> Iterator[str]:
     if each.old == each.new:
-        yield f"    {each.path}: {shown(each.new, limit=MOST)} (becomes ours too)"
+        yield visible(f"    {each.path}: {shown(each.new, limit=MOST)} (becomes ours too)")
         return
     owner = f"   (taken over from {each.owner})" if each.owner else ""
     if each.old is not None:
-        yield f"-   {each.path}: {shown(each.old, limit=MOST)}{owner}"
+        yield visible(f"-   {each.path}: {shown(each.old, limit=MOST)}{owner}")
     if each.new is not None:
-        yield f"+   {each.path}: {shown(each.new, limit=MOST)}"
+        yield visible(f"+   {each.path}: {shown(each.new, limit=MOST)}")

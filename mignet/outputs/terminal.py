@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from config.finding import folded, shown
+from config.finding import folded, shown, visible
 from mignet.checks.drift_rules import SHOWN_AS_FIELDS
 
 if TYPE_CHECKING:
@@ -41,22 +41,26 @@ def show(report: Report, *, err: bool = False, planned: bool = False) -> None:
         typer.echo(line, err=err)
 
 
+def _styled(text: str, *, fg: str | None = None, bold: bool | None = None) -> str:
+    return typer.style(visible(text), fg=fg, bold=bold) if fg or bold else visible(text)
+
+
 def _lines(report: Report, *, planned: bool) -> Iterable[str]:
-    yield typer.style(f"{report.stack}: {report.verb} ({report.engine} engine)", bold=True)
+    yield _styled(f"{report.stack}: {report.verb} ({report.engine} engine)", bold=True)
     for warning in report.warnings:
-        yield typer.style(f"  warning: {report.stack}: {warning}", fg="yellow")
+        yield _styled(f"  warning: {report.stack}: {warning}", fg="yellow")
     for change in report.changes:
         yield from _change_lines(change, drift=report.verb == "drift")
     if report.verb == "drift":
         yield from _beside(report)
     if report.error:
         for sentence in report.error.splitlines():
-            yield typer.style(f"  error: {report.stack}: {sentence}", fg="red")
+            yield _styled(f"  error: {report.stack}: {sentence}", fg="red")
     elif report.verb == "drift":
         clean = "no drift, as far as it was judged" if report.not_judged else "no drift"
-        yield f"  {'drift' if report.drifted else clean}: {summary(report)}"
+        yield _styled(f"  {'drift' if report.drifted else clean}: {summary(report)}")
     elif report.changes:
-        yield f"  {summary(report, planned=planned)}"
+        yield _styled(f"  {summary(report, planned=planned)}")
     else:
         yield "  nothing of this stack is on the cluster"
 
@@ -74,8 +78,8 @@ def _beside(report: Report) -> Iterable[str]:
     for finding in folded(report.findings):
         if finding.code not in SHOWN_AS_FIELDS:
             kind = "waived" if finding.waived is not None else finding.severity
-            yield typer.style(f"  {kind}: {finding.code}: {finding}", fg=_COLOURS[kind])
-    yield from (f"  {report.stack}: {sentence}" for sentence in report.left_out)
+            yield _styled(f"  {kind}: {finding.code}: {finding}", fg=_COLOURS[kind])
+    yield from (_styled(f"  {report.stack}: {sentence}") for sentence in report.left_out)
     if report.pulumi is None:
         if report.engine == "direct":
             yield "  Pulumi: no view of its own; the direct engine keeps no state"
@@ -83,20 +87,20 @@ def _beside(report: Report) -> Iterable[str]:
     for change in report.pulumi.changes:
         sign, colour = _SIGNS[change.operation]
         paths = f" ({', '.join(each.path for each in change.fields)})" if change.fields else ""
-        yield typer.style(f"  Pulumi: {sign} {change.operation:<10} {change.key}{paths}", fg=colour)
+        yield _styled(f"  Pulumi: {sign} {change.operation:<10} {change.key}{paths}", fg=colour)
     for sentence in report.apart:
-        yield typer.style(f"  {sentence}", fg="yellow")
+        yield _styled(f"  {sentence}", fg="yellow")
 
 
 def _change_lines(change: ObjectChange, *, drift: bool = False) -> Iterable[str]:
     sign, colour = _SIGNS[change.operation]
     where = f"{change.namespace}/" if change.namespace else ""
-    yield typer.style(f"  {sign} {change.operation:<10} {change.kind} {where}{change.name}", fg=colour)
+    yield _styled(f"  {sign} {change.operation:<10} {change.kind} {where}{change.name}", fg=colour)
     for each in change.fields:
         # Labels and annotations of a whole object are the same for every stack; the JSON has them.
         if change.operation in {"create", "delete"} and each.path.startswith("metadata."):
             continue
-        yield f"      {_field(change, each, drift=drift)}"
+        yield _styled(f"      {_field(change, each, drift=drift)}")
 
 
 def _field(change: ObjectChange, each: FieldChange, *, drift: bool) -> str:

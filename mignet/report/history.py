@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from config.hyperconverged import NAME
-from mignet.fleet.journal import place, recorded
+from mignet.fleet.journal import place, read_record
 from mignet.kube.managed_fields import owners
 
 if TYPE_CHECKING:
@@ -59,12 +58,9 @@ def runs(project: Project) -> tuple[list[Run], list[str]]:
     for verb in VERBS:
         path = place(project, verb)
         try:
-            stacks = recorded(path)
-            if stacks is None:
-                continue
-            content = json.loads(path.read_text(encoding="utf-8"))
-            found.append(Run(verb, str(content["begun"]), str(content["ended"] or ""), stacks))
-        except (OSError, ValueError, KeyError):
+            if record := read_record(path):
+                found.append(Run(verb, record.begun, record.ended or "", record.stacks))
+        except (OSError, ValueError):
             unread.append(f"the record of the last {verb} cannot be read: {path}")
     return sorted(found, key=lambda run: run.begun, reverse=True), unread
 

@@ -8,13 +8,13 @@ ClusterUserDefinedNetwork.
 from __future__ import annotations
 
 import ipaddress
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from components.ownership import labels
 from config.attachment.localnet import OvnIpam
 from config.types.addressing import AddressRange
+from config.types.json_text import parse_json
 from mignet.kube.kinds import CLUSTER_USER_NETWORK, NETWORK_ATTACHMENT, Object
 from mignet.kube.network.cni_configuration import address, excluded, whereabouts_range
 from mignet.kube.objects import name_of, value_at
@@ -60,7 +60,7 @@ def other_attachments(seen: Seen) -> Iterator[tuple[Object, Mapping[str, Any]]]:
 def plugins(live: Object) -> list[Mapping[str, Any]]:
     """Return the plugins of an attachment: one, or those of a chain; none when it is not readable."""
     try:
-        config = json.loads(live.get("spec", {}).get("config") or "{}")
+        config = parse_json(live.get("spec", {}).get("config") or "{}")
     except ValueError:
         return []
     return _dicts(config.get("plugins", [config]) if isinstance(config, dict) else None)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from config.finding import Finding, Subject, is_not, rule
+from config.types.json_text import parse_json
 from mignet.kube.diff import declared_differences
 from mignet.kube.kinds import NETWORK_ATTACHMENT, NODE_POLICY, kind_of
 from mignet.kube.snapshot import UnreadError
@@ -66,7 +66,7 @@ def _content(manifest: Object) -> Object:
 
 def _invalid(live: Object) -> str | None:
     try:
-        config = json.loads(live.get("spec", {}).get("config") or "")
+        config = parse_json(live.get("spec", {}).get("config") or "")
     except ValueError:
         return "not JSON"
     if not isinstance(config, dict):

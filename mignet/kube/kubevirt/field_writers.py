@@ -6,13 +6,13 @@ Sources: Argo CD (diffing, sync options), Flux (kustomize-controller, helm-contr
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from components.ownership import FIELD_MANAGER, labels
 from config.finding import Finding
+from config.types.json_text import parse_json
 from mignet.kube.diff import differences
 from mignet.kube.kinds import HYPERCONVERGED_V1, NETWORK_ATTACHMENT, NODE_POLICY
 from mignet.kube.managed_fields import owners
@@ -184,7 +184,7 @@ def _applied(annotations: Mapping[str, str], path: str) -> bool:
     if text is None:
         return True
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except ValueError:
         return True
     for key in path.split("."):

@@ -8,12 +8,12 @@ The annotations for CDI, for the network add-ons and for SSP are about objects t
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from config.finding import shown
 from config.limits import same_quantity
+from config.types.json_text import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,7 +105,7 @@ def overrides(stack: Stack, hyperconverged: Object | None) -> list[Override]:
 def _operations(hyperconverged: Object | None) -> list[Mapping[str, Any]]:
     annotations = (hyperconverged or {"metadata": {}})["metadata"].get("annotations") or {}
     try:
-        found = json.loads(annotations.get(ANNOTATION) or "[]")
+        found = parse_json(annotations.get(ANNOTATION) or "[]")
     except ValueError:
         return []
     known = isinstance(found, list) and all(

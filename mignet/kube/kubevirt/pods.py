@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from config.finding import Subject, few
+from config.types.json_text import parse_json
 from mignet.kube.kinds import DAEMON_SET, DEPLOYMENT
 from mignet.kube.network.attachment_history import last_change
 
@@ -131,7 +131,7 @@ def _networked(live: Object) -> datetime:
 def read_link(text: str) -> Link | None:
     """Read what multus wrote: a list of `{name, interface, ips, mac, mtu?}`, of which one is `migration0`."""
     try:
-        entries: list[Mapping[str, Any]] = json.loads(text) if text else []
+        entries: list[Mapping[str, Any]] = parse_json(text) if text else []
         entry = next((each for each in entries if each.get("interface") == INTERFACE), None)
         if entry is None:
             return None

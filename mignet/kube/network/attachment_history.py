@@ -6,12 +6,12 @@ that changes the addresses alone notes on the object since when the rest stands 
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from config.attachment.content import fingerprint
+from config.types.json_text import parse_json
 from mignet.kube.managed_fields import owners
 from mignet.kube.network.cni_configuration import meaning_changes
 
@@ -73,7 +73,7 @@ def _fingerprint(live: Object) -> str | None:
 
 def _config(live: Object) -> dict[str, Any] | None:
     try:
-        config = json.loads(live.get("spec", {}).get("config") or "")
+        config = parse_json(live.get("spec", {}).get("config") or "")
     except ValueError:
         return None
     return config if isinstance(config, dict) else None

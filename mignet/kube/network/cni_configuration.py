@@ -7,11 +7,11 @@ documentation of the CNI plugins for their defaults; whereabouts' sources, and w
 from __future__ import annotations
 
 import ipaddress
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from config.types.addressing import AddressRange
+from config.types.json_text import parse_json
 from mignet.kube.diff import FieldChange, differences
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def meaning(text: str, *, name: str) -> Mapping[str, Any] | None:
     `name` is the NetworkAttachmentDefinition's. Defaults are left out, and whereabouts' ranges are what they give.
     """
     try:
-        config = json.loads(text)
+        config = parse_json(text)
     except ValueError:
         return None
     if not isinstance(config, dict):
@@ -123,7 +123,7 @@ _RANGE_KEYS = ("range", "range_start", "range_end", "exclude")
 
 
 def _given(written: object) -> dict[str, Any] | None:
-    if not isinstance(written, dict):
+    if not isinstance(written, dict) or not isinstance(written.get("exclude") or [], list):
         return None
     found = whereabouts_range(written.get("range"), written.get("range_start"), written.get("range_end"))
     blocks = [excluded(each) for each in written.get("exclude") or ()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from config.finding import shown
+from config.finding import shown, visible
 from mignet.report.rendering.diagrams import Chains, Grid, Strip
 from mignet.report.status import SIGNS
 
@@ -46,7 +46,7 @@ def quoted(text: str) -> str:
     >>> quoted('a "b" <c>; #d')
     '"a #34;b#34; #60;c#62;#59; #35;d"'
     """
-    safe = "".join(f"#{ord(each)};" if each in _MEANT else each for each in " ".join(text.split()))
+    safe = "".join(f"#{ord(each)};" if each in _MEANT else each for each in visible(" ".join(text.split())))
     return f'"{safe}"'
 
 

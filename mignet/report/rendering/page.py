@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import jinja2
 from markupsafe import Markup
 
-from config.finding import shown
+from config.finding import shown, visible
 from mignet.fleet.last_checkup import outcome
 from mignet.fleet.results import not_judged
 from mignet.report import checkups
@@ -76,6 +76,7 @@ def render(report: Report) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_read),
         autoescape=True,
+        finalize=_shown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -111,6 +112,11 @@ def render(report: Report) -> str:
         left_out=report.left_out[:MOST_LEFT_OUT],
         more_left_out=max(len(report.left_out) - MOST_LEFT_OUT, 0),
     )
+
+
+def _shown(value: object) -> object:
+    # What is marked up already was made so here, of text that was written in this way.
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _drawn(strip: diagrams.Strip, width: int) -> Markup:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from html import escape
+import html
 from typing import TYPE_CHECKING
 
+from config.finding import visible
 from mignet.report.rendering import palette
 from mignet.report.rendering.diagrams import Chains, Grid, Strip
 
@@ -42,6 +43,11 @@ svg.drawing .box.idle rect { fill: var(--idle-ground); stroke: var(--idle-line);
 svg.drawing .box.warn text { fill: var(--warn) }
 svg.drawing .box.bad text { fill: var(--bad) } svg.drawing .box.idle text { fill: var(--idle) }
 """
+
+
+def escape(text: str) -> str:
+    """Write text of files and clusters for a drawing."""
+    return html.escape(visible(text))
 
 
 def document(drawing: Drawing) -> str:

@@ -1,0 +1,60 @@
+"""The one place that reads a file: a regular one, of a size that is looked at first, and UTF-8."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MOST_BYTES = 1 << 20
+"""Of a stack file, and of Pulumi.yaml: some thousand times what one needs."""
+
+_KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+def read_bytes(path: Path, *, most: int = MOST_BYTES) -> bytes:
+    """Return what a file holds, at most so many bytes.
+
+    Raises OSError for what is longer, or no regular file: nothing waits for a FIFO's writer, and a device has no end.
+    """
+    with open(path, "rb", opener=_at_once) as file:
+        check(path, os.fstat(file.fileno()), most=most)
+        # What grows meanwhile, and what /proc says has no length, is not believed.
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise _too_long(path, most)
+    return content
+
+
+def _at_once(path: str, flags: int) -> int:
+    # A FIFO would be waited for until somebody writes to it.
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+
+
+def read_text(path: Path, *, most: int = MOST_BYTES) -> str:
+    """Return the text of a file. Raises as `read_bytes` does, and UnicodeDecodeError when it is not UTF-8."""
+    # Pulumi takes the mark of other systems' editors away too.
+    return read_bytes(path, most=most).decode().removeprefix("\ufeff")
+
+
+def check(path: Path, found: os.stat_result, *, most: int = MOST_BYTES) -> None:
+    """Raise OSError unless what `os.stat` found can be read as `read_bytes` does."""
+    if not stat.S_ISREG(found.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "something else")
+        raise OSError(errno.EINVAL, f"it is {kind}, not a file", str(path))
+    if found.st_size > most:
+        raise _too_long(path, most)
+
+
+def _too_long(path: Path, most: int) -> OSError:
+    return OSError(errno.EFBIG, f"it is longer than {most:,} bytes", str(path))
