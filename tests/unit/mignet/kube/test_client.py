@@ -35,7 +35,9 @@ def read(config: ClusterConfig) -> Any:
 
 def test_a_busy_server_is_asked_again_as_late_as_it_says(kubeconfig: Callable[..., ClusterConfig]) -> None:
     assert read(kubeconfig(status(429, "storage is (re)initializing", retryAfterSeconds=1), OBJECT)) == {
-        "metadata": {"name": "x"}
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": "x"},
     }
 
 

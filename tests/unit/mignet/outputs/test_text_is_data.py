@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from config.attachment import Macvlan
 from config.files.project_files import Project
-from config.finding import ConfigError, Finding, Subject, UserError, shown, visible
+from config.finding import ConfigError, Finding, Remark, Subject, UserError, shown, visible
 from config.loading import read_stack
 from config.types.model import parse
 from mignet import report as reports
@@ -94,7 +94,7 @@ def checked(project: Project, text: str) -> Checked:
             peer=text,
         ),
     )
-    return Checked(project, ("a", text), findings, (text,), (text,), {text: 1})
+    return Checked(project, ("a", text), findings, (Remark("", text),), (Remark(text, text),), {text: 1})
 
 
 @given(text=texts)
