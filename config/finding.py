@@ -95,7 +95,7 @@ class Finding:
         return visible(text if self.waived is None else f"{text} (waived: {self.waived})")
 
     def __str__(self) -> str:
-        return f"{self.stack}: {self.sentence}"
+        return visible(f"{self.stack}: {self.sentence}")
 
 
 def sentences(stack: str, findings: Iterable[Finding]) -> str:

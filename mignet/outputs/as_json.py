@@ -110,5 +110,5 @@ def _finding(finding: Finding, project: Project | None, base: Path) -> documents
     more: dict[str, Any] = {"message": str(finding)}
     # What is about the command line, or a stack without a file, is in no file.
     if project is not None and (place := place_of(project, finding)).path.is_file():
-        more |= {"file": relative(place.path, base), "line": place.line, "column": place.column}
+        more |= {"file": documents.whole(relative(place.path, base)), "line": place.line, "column": place.column}
     return documents.Finding.model_validate(finding).model_copy(update=more)

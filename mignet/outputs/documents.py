@@ -31,14 +31,20 @@ _V1: ApiVersion = API_VERSION
 def _plain(value: object) -> object:
     """Return a value as JSON has it; what JSON has not is text."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {whole(str(key)): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
-    return value if isinstance(value, str | int | float | None) else str(value)
+    return value if isinstance(value, int | float | None) else whole(str(value))
+
+
+def whole(value: object) -> object:
+    """Return text without halves of characters, which no JSON has: names of files and escapes of JSON may have one."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 Plain = Annotated[Any, BeforeValidator(_plain)]
-Text = Annotated[str, BeforeValidator(str)]
+Text = Annotated[str, BeforeValidator(whole), BeforeValidator(str)]
+Word = Annotated[str, BeforeValidator(whole)]
 
 
 class _Part(BaseModel):
@@ -59,13 +65,13 @@ class _Part(BaseModel):
 class Subject(_Part):
     """What a finding is about on a cluster, in parts; empty where it is not known, or is a key of a file."""
 
-    kind: str = ""
+    kind: Word = ""
     """Kind of the object."""
-    name: str = ""
+    name: Word = ""
     """Its name, `namespace/name` where it has a namespace."""
-    nodes: tuple[str, ...] = ()
+    nodes: tuple[Word, ...] = ()
     """The nodes that it is on."""
-    interface: str = ""
+    interface: Word = ""
     """An interface of theirs."""
 
 
@@ -73,28 +79,28 @@ class Finding(_Part):
     """One thing that is wrong, or worth knowing."""
 
     severity: Severity
-    code: str
+    code: Word
     """What it is, in a word that does not change: docs/rules.md and docs/troubleshooting.md say what it means."""
-    stack: str
+    stack: Word
     """The stack that it is about; `mignet` when it is about the command line."""
-    peer: str | None
+    peer: Word | None
     """The other stack, when it is about two of them."""
-    key: str
+    key: Word
     """Path in the stack file, or what it is about on the cluster in words."""
     value: Plain
     """What stands there; null when nothing does."""
-    rule: str
+    rule: Word
     """What is wrong with it: completes the sentence that key and value begin."""
-    remedy: str
+    remedy: Word
     """The way out."""
-    waived: str | None
+    waived: Word | None
     """The reason why it is accepted all the same, when the stack says so."""
     blocks: bool
     """Whether nothing may be done before it is fixed: an error that is not waived."""
     subject: Subject
-    message: str = ""
+    message: Word = ""
     """All of it in one line."""
-    file: str | None = None
+    file: Word | None = None
     """The file to correct, relative to the folder that mignet ran in; null when there is none."""
     line: int | None = None
     """Line of the key in the file, counted from 1."""
@@ -105,22 +111,22 @@ class Finding(_Part):
 class Remark(_Part):
     """A sentence that is no finding."""
 
-    stack: str
+    stack: Word
     """The stack that it is about; empty when about no single one."""
-    sentence: str
+    sentence: Word
 
 
 class Document(_Part):
     """What every kind of document has."""
 
     api_version: ApiVersion = _V1
-    kind: str
-    stacks: tuple[str, ...] = ()
+    kind: Word
+    stacks: tuple[Word, ...] = ()
     """The stacks that it is about, by name."""
     findings: tuple[Finding, ...] = ()
     left_out: tuple[Remark, ...] = ()
     """What could not be looked at or judged."""
-    not_judged: Mapping[str, int] = {}
+    not_judged: Mapping[Word, int] = {}
     """How many rules could not be judged, for each stack where there are any."""
 
     @computed_field
@@ -140,12 +146,12 @@ class CheckResult(Document):
 class Writer(_Part):
     """Who wrote a field, as the API server noted it (managedFields)."""
 
-    manager: str
-    operation: str
+    manager: Word
+    operation: Word
     """Apply or Update."""
-    time: str
+    time: Word
     """In UTC, to the second."""
-    subresource: str
+    subresource: Word
     """Empty for the object itself."""
     owns: bool
     """Whether it owns the field; else nobody does, and it is the object's last writer."""
@@ -154,17 +160,17 @@ class Writer(_Part):
 class FieldChange(_Part):
     """One field that changes."""
 
-    path: str
+    path: Word
     """Where in the object, as a sentence names it: `spec.config{ipam.range}`."""
-    field: str
+    field: Word
     """The same without what is in braces: its dotted path."""
-    inside: tuple[str, ...]
+    inside: tuple[Word, ...]
     """What is in braces: keys within the JSON that the field's text holds."""
     old: Plain
     """What stands on the cluster; null when nothing does."""
     new: Plain
     """What is declared; null when nothing is."""
-    owner: str | None
+    owner: Word | None
     """The field manager that it is taken from, when it is taken from one."""
     by: Writer | None
     """Who set what stands on the cluster, and when; null when that is not known, or not asked for."""
@@ -176,28 +182,28 @@ class ObjectChange(_Part):
     """What happens to one object; `relinquish` gives our fields back, and the object stays."""
 
     operation: Operation
-    kind: str
-    namespace: str
+    kind: Word
+    namespace: Word
     """Empty for what belongs to the whole cluster."""
-    name: str
+    name: Word
     fields: tuple[FieldChange, ...]
 
 
 class StackReport(_Part):
     """What a verb did on one stack's cluster, would do, or found there."""
 
-    stack: str
-    verb: str
+    stack: Word
+    verb: Word
     engine: Literal["direct", "pulumi"]
-    error: str | None
+    error: Word | None
     """Why it failed, a line for each reason; null when it did not."""
     changed: bool
     """Whether anything differs from what is declared."""
     declined: bool
     """Whether somebody answered no, so that none of the changes was made."""
-    warnings: tuple[str, ...]
+    warnings: tuple[Word, ...]
     changes: tuple[ObjectChange, ...]
-    outputs: Mapping[str, Plain]
+    outputs: Mapping[Word, Plain]
     """The stack's outputs by name."""
 
 
@@ -213,7 +219,7 @@ class PulumiView(_Part):
     """What Pulumi itself says of a stack after a refresh."""
 
     changes: tuple[ObjectChange, ...]
-    error: str | None
+    error: Word | None
 
 
 class DriftReport(StackReport):
@@ -223,7 +229,7 @@ class DriftReport(StackReport):
     """Whether this is drift: a change, for us or for Pulumi, or a finding above `info` that is not waived."""
     pulumi: PulumiView | None
     """What Pulumi sees; null with the direct engine, which keeps no state."""
-    apart: tuple[str, ...]
+    apart: tuple[Word, ...]
     """A sentence for each difference between Pulumi's view and ours."""
 
 
@@ -238,14 +244,14 @@ class DriftResult(Document):
 class PeerPath(_Part):
     """Whether virtual machines can migrate from one cluster to another."""
 
-    source: str
+    source: Word
     """A stack."""
-    target: str
+    target: Word
     """Another stack."""
     ready: bool
-    code: str | None
+    code: Word | None
     """Code of the first finding against it; null when it is ready."""
-    reason: str | None
+    reason: Word | None
     """The same as a sentence."""
 
 
@@ -255,7 +261,7 @@ class PeersResult(Document):
     kind: Literal["PeersResult"] = "PeersResult"
     ready: int = 0
     """How many of the paths are ready."""
-    checkup: str | None = None
+    checkup: Word | None = None
     """What the last checkup measured between the nodes; null when there was none, or with `--files`."""
     paths: tuple[PeerPath, ...] = ()
     """One for each stack and each other one."""
@@ -264,30 +270,30 @@ class PeersResult(Document):
 class End(_Part):
     """A node of a stack's cluster."""
 
-    stack: str
-    node: str
+    stack: Word
+    node: Word
 
 
 class NodeResult(_Part):
     """One node and the probe that ran on it."""
 
-    name: str
-    address: str | None
+    name: Word
+    address: Word | None
     """The probe's address on the network; null when it got none."""
-    mac: str | None
+    mac: Word | None
     ok: bool
     """Whether nothing is wrong with the node itself, nor with every path from and to it."""
-    problem: str | None
+    problem: Word | None
     """Code of the finding that names this node; null when none does."""
 
 
 class ClusterResult(_Part):
     """One stack's cluster."""
 
-    stack: str
-    network: str
+    stack: Word
+    network: Word
     nodes: tuple[NodeResult, ...]
-    problem: str | None
+    problem: Word | None
     """Code of the finding for which nothing was measured there; null when something was."""
 
 
@@ -297,7 +303,7 @@ class PairResult(_Part):
     source: End
     target: End
     ok: bool
-    reason: str | None
+    reason: Word | None
     """Why not, in a few words; null when it is."""
     rtt_ms: float | None
     """Round-trip time in milliseconds: the least of a few."""
@@ -321,15 +327,15 @@ class CheckupResult(Document):
     """What `checkup` measured: printed, kept by `--report`, and read by `report` and `peers`."""
 
     kind: Literal["CheckupResult"] = "CheckupResult"
-    run: str | None = None
+    run: Word | None = None
     """Name of the run; null when there was none, as are the next three."""
     seed: int | None = None
     """Chooses the sample: the same seed on the same nodes is the same sample."""
-    begun: str | None = None
+    begun: Word | None = None
     """In UTC."""
-    ended: str | None = None
+    ended: Word | None = None
     """In UTC."""
-    mtu: Mapping[str, int | None] = {}
+    mtu: Mapping[Word, int | None] = {}
     """The declared MTU of each stack's network, in bytes."""
     ports: tuple[int, ...] = ()
     """TCP ports that were tried."""
@@ -351,7 +357,7 @@ class AddressPart(_Part):
     """Addresses of one kind; those that are used name their stack."""
 
     kind: AddressKind
-    stack: str | None
+    stack: Word | None
     span: Span
 
 
@@ -380,7 +386,7 @@ class AddressMap(_Part):
     parts: tuple[AddressPart, ...]
     """In order of their first address."""
     overlaps: tuple[AddressOverlap, ...]
-    without_slice: tuple[str, ...]
+    without_slice: tuple[Word, ...]
     """Stacks that hand out the whole subnet."""
 
 
@@ -398,7 +404,7 @@ class StackRun(_Part):
     state: State
     seconds: float
     """How long it took."""
-    said: str
+    said: Word
     """Its error, or its summary."""
 
 
@@ -407,17 +413,17 @@ class RunRecord(_Part):
 
     api_version: ApiVersion = _V1
     kind: Literal["RunRecord"] = "RunRecord"
-    verb: str
-    engine: str
-    begun: str
+    verb: Word
+    engine: Word
+    begun: Word
     """In UTC."""
-    ended: str | None
+    ended: Word | None
     """In UTC; null until it is over."""
-    stacks: Mapping[str, StackRun]
+    stacks: Mapping[Word, StackRun]
     """By name."""
 
 
-KINDS: dict[str, type[_Part]] = {
+KINDS: dict[Word, type[_Part]] = {
     each.__name__: each
     for each in (CheckResult, PlanResult, DriftResult, PeersResult, CheckupResult, AddressPlan, RunRecord)
 }
@@ -434,7 +440,7 @@ class _Schema(GenerateJsonSchema):
         return self.generate_inner(schema["schema"])
 
 
-def schema_text(kind: str) -> str:
+def schema_text(kind: Word) -> str:
     """Return the JSON Schema (draft 2020-12) of a kind of document, as text.
 
     Descriptions of keys are there when the environment has MIGNET_FIELD_DOCS since before this was imported.
