@@ -26,6 +26,7 @@ from pulumi import automation
 from config.files.file_text import read_text
 from config.types.json_text import parse_json
 from mignet.engines import state_folder
+from mignet.engines.temporary_folder import temporary_folder
 from mignet.fleet.concurrency import CTRL_C, StoppedError
 from mignet.fleet.survey import trouble
 from mignet.kube.client import Cluster, ClusterError
@@ -224,8 +225,15 @@ def _destroy(stack: automation.Stack, events: _Events) -> None:
 
 def _run_one(project: Project, stack: Stack, report: Report, act: _Act, *, resumes: bool) -> Report:
     """Let Pulumi act on one stack. With `resumes`, the lock of a run that is dead for certain is freed first."""
+    with temporary_folder() as folder:
+        variables = environment(project, stack) | {"TMPDIR": str(folder)}
+        return _run_with(variables, project, stack, report, act, resumes=resumes)
+
+
+def _run_with(
+    variables: dict[str, str], project: Project, stack: Stack, report: Report, act: _Act, *, resumes: bool
+) -> Report:
     events: _Events = []
-    variables = environment(project, stack)
     if path := state_folder.emptied(os.environ | variables, project.name, stack.name):
         warning = f"removed {path}, which a Pulumi that was killed had left empty"
         report = replace(report, warnings=(*report.warnings, warning))

@@ -19,7 +19,7 @@ from lightkube.types import CascadeType
 from components.ownership import FIELD_MANAGER
 from config.finding import UserError, visible
 from mignet.kube import kubeconfig
-from mignet.kube.credentials import FAILURES, expired, unreadable, unusable, without_user
+from mignet.kube.credentials import FAILURES, expired, in_memory, unreadable, unusable, without_user
 from mignet.kube.hyperconverged_versions import path_in, refused_because
 from mignet.kube.kinds import HYPERCONVERGED_V1, NAMESPACE, Kind, Object, kind_of
 
@@ -383,7 +383,8 @@ _clients: dict[tuple[asyncio.AbstractEventLoop, str, str], _Shared] = {}
 
 def _client(connection: Connection, timeout: httpx2.Timeout) -> AsyncClient:
     """Return lightkube's client, told of what it reads from no kubeconfig: impersonation, proxy and server name."""
-    client = AsyncClient(connection.single, timeout=timeout, field_manager=None, proxy=connection.proxy)
+    with in_memory(connection.single) as single:
+        client = AsyncClient(single, timeout=timeout, field_manager=None, proxy=connection.proxy)
     http: httpx2.AsyncClient = client._client._client
     for name, value in connection.headers.items():
         for each in [value] if isinstance(value, str) else value:

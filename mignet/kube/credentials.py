@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
+import copy
 import json
+import os
 import re
 import ssl
 from datetime import UTC, datetime
@@ -20,6 +23,9 @@ import yaml
 from lightkube.core.exceptions import ConfigError as KubeConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lightkube.config.kubeconfig import SingleConfig
     from lightkube.config.models import User
 
 FAILURES = (httpx2.LocalProtocolError, KubeConfigError, OSError, ValueError, KeyError, TypeError)
@@ -47,6 +53,35 @@ def unusable(user: User | None, error: Exception) -> str | None:
     if user is not None and user.exec is not None and isinstance(error, _OF_PLUGINS):
         return f"the credential plugin {user.exec.command} {_of_plugin(error)}"
     return None
+
+
+@contextlib.contextmanager
+def in_memory(connection: SingleConfig) -> Iterator[SingleConfig]:
+    """Have the certificates and keys of a kubeconfig read from memory: lightkube writes them to temporary files.
+
+    Where the system has no files in memory, it does.
+    """
+    if not hasattr(os, "memfd_create"):
+        yield connection
+        return
+    with contextlib.ExitStack() as files:
+
+        def held(data: str | None) -> str | None:
+            if not data:
+                return None
+            file = files.enter_context(os.fdopen(os.memfd_create("kubeconfig"), "wb"))
+            file.write(base64.b64decode(data))
+            file.flush()
+            return f"/proc/self/fd/{file.fileno()}"
+
+        cluster, user = copy.copy(connection.cluster), copy.copy(connection.user)
+        cluster.certificate_auth = held(cluster.certificate_auth_data) or cluster.certificate_auth
+        cluster.certificate_auth_data = None
+        if user is not None:
+            user.client_cert = held(user.client_cert_data) or user.client_cert
+            user.client_key = held(user.client_key_data) or user.client_key
+            user.client_cert_data = user.client_key_data = None
+        yield connection._replace(cluster=cluster, user=user)
 
 
 def expired(user: User | None) -> str | None:
