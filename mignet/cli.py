@@ -6,7 +6,9 @@ import atexit
 import contextlib
 import gc
 import os
+import signal
 import sys
+from pathlib import Path
 from typing import Literal, NoReturn
 
 gc.disable()
@@ -53,7 +55,13 @@ app.add_typer(export, name="export", rich_help_panel="Try, and hand over")
 
 def main() -> NoReturn:
     """Run the command line and end the process with its exit code."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            # Closed by who started this: what would be printed there is wanted by nobody.
+            setattr(sys, name, Path(os.devnull).open("r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115
     make_visible()
+    # Until here, ctrl-c ended it without a word.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         _answer()
     except SystemExit as end:
@@ -61,7 +69,7 @@ def main() -> NoReturn:
             raise
         # Taking the interpreter apart is a seventh of a preview's time, for memory that goes with the process anyway.
         atexit._run_exitfuncs()
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(OSError):
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(end.code or 0)
@@ -74,6 +82,9 @@ def _answer() -> NoReturn:
     except UserError as error:
         lines = str(error)
         _fail(lines if isinstance(error, ConfigError) else f"mignet: {lines}", error.exit_code)
+    except BrokenPipeError:
+        # Who reads has seen enough.
+        sys.exit(FAILED)
     except OSError as error:
         # A file that cannot be read or written, a folder that is none: the system's own words say which.
         _fail(f"mignet: {error}", FAILED)

@@ -1,4 +1,4 @@
-"""The one place that reads a file: a regular one, of a size that is looked at first, and UTF-8."""
+"""The one place that reads a file, a regular one of a size that is looked at first, and that writes one: whole."""
 
 from __future__ import annotations
 
@@ -54,6 +54,43 @@ def check(path: Path, found: os.stat_result, *, most: int = MOST_BYTES) -> None:
         raise OSError(errno.EINVAL, f"it is {kind}, not a file", str(path))
     if found.st_size > most:
         raise _too_long(path, most)
+
+
+def write_whole(path: Path, text: str) -> None:
+    r"""Write a file, and the folders above it, so that a reader finds either the old or the new one whole.
+
+    A link of somebody else's is replaced, not followed, and so is one that leads nowhere; a device or a FIFO is written
+    to. Half a character is written as `\ud800`. Raises OSError, and leaves the old file as it was then.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_symlink() and path.exists() and path.lstat().st_uid == os.geteuid():
+        path = path.resolve()
+    content = text.encode("utf-8", "backslashreplace")
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
+    new = beside(path)
+    try:
+        write_new(new, content)
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def beside(path: Path) -> Path:
+    """Return a hidden name in the same folder, which no list of stack files has."""
+    return path.with_name(f".{path.name}.{os.getpid()}")
+
+
+def write_new(path: Path, content: bytes, *, mode: int = 0o666) -> None:
+    """Write a file that is not there to the disk. Raises OSError, for a link that was put there, too."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        if mode != 0o666:
+            os.fchmod(file.fileno(), mode)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _too_long(path: Path, most: int) -> OSError:

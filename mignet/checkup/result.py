@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from config.files.file_text import write_whole
 from mignet.fleet.journal import place as record_place
-from mignet.fleet.journal import write_whole
 from mignet.outputs import as_json
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from config.files.file_text import write_whole
 from config.finding import ConfigError, Finding
 from mignet.commands.arguments import DECLINED, IN_FILES, UNCHANGED, agrees, answers_mistakes, project_in
 
@@ -93,7 +94,7 @@ def plan_addresses(
     project = project_in(cwd)
     plans = addresses.maps(addresses.read(project))
     if svg is not None:
-        svg.write_text(address_map.as_svg(plans), encoding="utf-8")
+        write_whole(svg, address_map.as_svg(plans))
         typer.echo(f"wrote {svg}", err=True)
     if as_json:
         sys.stdout.write(json_.addresses(plans, project))

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from config.files.file_text import write_whole
 from config.files.project_files import Project
 from config.finding import ConfigError, Finding
 from mignet.commands.arguments import (
@@ -78,9 +79,8 @@ def render(
         if output is None:
             sys.stdout.write(text)
         else:
-            output.mkdir(parents=True, exist_ok=True)
             path = output / f"{stack.name}.yaml"
-            path.write_text(text, encoding="utf-8")
+            write_whole(path, text)
             typer.echo(f"wrote {path}")
 
 
@@ -109,7 +109,7 @@ def schema(
         sys.stdout.write(text)
         return
     path = project.directory / stack_schema.FILE
-    path.write_text(text, encoding="utf-8")
+    write_whole(path, text)
     typer.echo(f"wrote {path}")
 
 

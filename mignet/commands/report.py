@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from config.files.file_text import write_whole
 from mignet.commands.arguments import (
     CONFIGURATION,
     LOOK,
@@ -91,8 +92,7 @@ def report(
         from mignet.report.rendering import page as pages
 
         path = page or Path(PAGE)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(pages.render(found), encoding="utf-8")
+        write_whole(path, pages.render(found))
         typer.echo(f"wrote {path}: {pages.headline(found).text}")
     unseen = [name for name in found.stacks if found.asked and name not in found.seen]
     code = failure(each.finding for each in found.findings)
@@ -106,8 +106,7 @@ def _pictures(found: Report, folder: Path) -> None:
     from mignet.report.rendering import diagrams
     from mignet.report.rendering import svg as pictures
 
-    folder.mkdir(parents=True, exist_ok=True)
     drawn = diagrams.of(found)
     for name, drawing in pictures.names(drawn):
-        (folder / name).write_text(pictures.document(drawing), encoding="utf-8")
+        write_whole(folder / name, pictures.document(drawing))
     typer.echo(f"wrote {len(drawn)} drawings to {folder}", err=True)

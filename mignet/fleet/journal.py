@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from config.files.file_text import read_text
+from config.files.file_text import read_text, write_whole
 from config.types.json_text import parse_json
 from mignet.fleet.concurrency import State
 from mignet.fleet.results import API_VERSION
@@ -48,6 +47,8 @@ class RunRecord:
     paths: tuple[Path, ...] = ()
     _since: dict[str, float] = field(default_factory=dict)
     _written: float = 0.0
+    unwritten: OSError | None = None
+    """Why it could not be written while the run went on; that is no reason to end the run."""
 
     @classmethod
     def begin(
@@ -59,10 +60,15 @@ class RunRecord:
         *,
         before: Mapping[str, StackRun] | None = None,
     ) -> RunRecord:
-        """Begin a record and write it to all of `paths`; `before` are stacks that an earlier run was done with."""
+        """Begin a record and write it to all of `paths`; `before` are stacks that an earlier run was done with.
+
+        Raises OSError.
+        """
         stacks = dict(before or {}) | {name: StackRun() for name in names}
         record = cls(verb, engine, _now(), stacks, paths=tuple(paths))
         record.write()
+        if record.unwritten:
+            raise record.unwritten
         return record
 
     def watch(self, name: str, state: State, said: str = "") -> None:
@@ -105,17 +111,13 @@ class RunRecord:
     def write(self) -> None:
         """Write it, so that a reader finds either the old or the new one whole."""
         text = json.dumps(self.as_json(), indent=2, ensure_ascii=False) + "\n"
-        for path in self.paths:
-            write_whole(path, text)
+        try:
+            for path in self.paths:
+                write_whole(path, text)
+            self.unwritten = None
+        except OSError as error:
+            self.unwritten = error
         self._written = time.monotonic()
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a reader finds either the old or the new one whole. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    new.write_text(text, encoding="utf-8", errors="backslashreplace")
-    new.replace(path)
 
 
 def place(project: Project, verb: str) -> Path:

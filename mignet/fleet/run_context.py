@@ -105,6 +105,8 @@ def under_way(
             if run.state == "waiting":
                 watch(name, "not started", f"not started: {stop.reason or 'nothing was to be done'}")
         record.end()
+        if record.unwritten:
+            board.tell(f"the record of this run could not be written ({record.unwritten}): --only-failed knows another")
     if not names:
         board.tell("the last run left nothing to do")
     if len(names) > 1:

@@ -7,7 +7,7 @@ import fcntl
 import os
 from typing import TYPE_CHECKING
 
-from config.files.file_text import read_bytes
+from config.files.file_text import beside, read_bytes, write_new
 from config.finding import ConfigError, Finding
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def write(project: Project, texts: Mapping[str, str]) -> None:
     try:
         for stack, text in texts.items():
             path = project.stack_file(stack).resolve()
-            ready[stack] = path, _beside(path)
-            _write_new(ready[stack][1], text, mode=path.stat().st_mode & 0o7777)
+            ready[stack] = path, beside(path)
+            write_new(ready[stack][1], text.encode(), mode=path.stat().st_mode & 0o7777)
         for path, new in ready.values():
             new.replace(path)
     except OSError as error:
@@ -65,9 +65,9 @@ def write(project: Project, texts: Mapping[str, str]) -> None:
 def create(project: Project, stack: str, text: str) -> None:
     """Write the file of a new stack. Raises ConfigError when there is one already: it is never overwritten."""
     path = project.stack_file(stack)
-    new = _beside(path)
+    new = beside(path)
     try:
-        _write_new(new, text, mode=0o666)
+        write_new(new, text.encode())
         # Unlike a rename, a link does not take the place of a file that came up meanwhile.
         os.link(new, path)
     except FileExistsError:
@@ -83,21 +83,6 @@ def exists(project: Project, stack: str) -> ConfigError:
     name = project.stack_file(stack).name
     rule, remedy = "exists, and is never overwritten", "Edit it, or choose another name for the stack"
     return ConfigError([Finding(name, None, rule, remedy, code="stack-file-exists", stack=stack)])
-
-
-def _beside(path: Path) -> Path:
-    """Return a hidden name in the same folder, which no list of stack files has."""
-    return path.with_name(f".{path.name}.{os.getpid()}")
-
-
-def _write_new(path: Path, text: str, *, mode: int) -> None:
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        if mode != 0o666:
-            os.fchmod(file.fileno(), mode)
-        file.write(text.encode())
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _not_written(project: Project, stack: str, error: OSError) -> ConfigError:
