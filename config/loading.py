@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, Field, RootModel, WithJsonSchema
@@ -84,7 +85,7 @@ def load_stack(name: str, values: Mapping[str, object]) -> Stack:
     stack, findings = read_stack(name, values)
     if stack is None or any(finding.blocks for finding in findings):
         raise ConfigError(finding for finding in findings if finding.blocks)
-    return stack
+    return replace(stack, values=values)
 
 
 def read_stack(name: str, values: Mapping[str, object]) -> tuple[Stack | None, tuple[Finding, ...]]:

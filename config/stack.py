@@ -46,6 +46,8 @@ class Stack:
     """Rules that are accepted as broken: code to reason."""
     findings: tuple[Finding, ...] = ()
     """What is worth knowing and stops nothing: warnings, and errors that are waived."""
+    values: Mapping[str, object] | None = field(default=None, compare=False, repr=False)
+    """What it was read from: the program is told the same, whatever the file holds by then."""
 
     @property
     def mtu(self) -> int | None:

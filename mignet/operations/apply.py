@@ -132,7 +132,10 @@ def declare(project: Project, stack: Stack) -> Declaration:
     # Pulumi takes a fifth of a start, and clusters are read meanwhile.
     from mignet.engines.evaluation import ProgramError
 
-    path, values = project.directory / "__main__.py", json.dumps(project.stack_values(stack.name), default=str)
+    path, values = (
+        project.directory / "__main__.py",
+        json.dumps(stack.values or project.stack_values(stack.name), default=str),
+    )
     try:
         return _evaluated(path, path.stat().st_mtime_ns if path.exists() else 0, project.name, stack.name, values)
     except ProgramError as error:
