@@ -15,7 +15,7 @@ else
 APPLY = $(BIN)/mignet preview --all --engine $(ENGINE) && $(BIN)/mignet up --all --yes --engine $(ENGINE)
 endif
 
-.PHONY: help up down test browser check format bench campaign mutations lock
+.PHONY: help up down test browser check format bench campaign mutations faults lock
 .DEFAULT_GOAL := help
 
 help:  ## List the targets.
@@ -67,6 +67,9 @@ campaign: .venv/.dev  ## Property tests with draws of their own, 2,000 for each:
 
 mutations: .venv/.dev  ## Read 200,000 mutated files, and count what broke: none may.
 	$(BIN)/python bench/mutations.py
+
+faults: .venv/.dev  ## Kill runs and API servers 120 times, and count what did not come right: nothing may.
+	$(BIN)/python bench/faults.py
 
 lock: .venv/.dev  ## Pin what pyproject.toml asks for.
 	$(BIN)/uv pip compile -q pyproject.toml --generate-hashes --universal --python-version 3.11 -o requirements.txt
