@@ -2,8 +2,8 @@
 
 Each try begins a verb on a lab of its own, and at a moment that is drawn at random kills the whole run with -9, or the
 API server. Then the same verb is run again, once: it must end well and leave nothing to do, and nothing foreign may
-have changed. With a seed, the moments are the same parts of the verb's usual time. Prints counts; exits 1 when one is not 0
-where 0 is asked.
+have changed. With a seed, the moments are the same parts of the verb's usual time. Prints counts; exits 1 when one is
+not 0 where 0 is asked.
 """
 
 from __future__ import annotations
