@@ -107,8 +107,8 @@ def serve(executor: str, engine: str) -> None:
     language_pb2_grpc.add_LanguageRuntimeServicer_to_server(host, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    print(port, flush=True)  # noqa: T201
     with contextlib.suppress(KeyboardInterrupt):
+        print(port, flush=True)  # noqa: T201
         # The engine holds the other end: it closes when the engine ends, however it does.
         sys.stdin.buffer.read()
     host.end()
