@@ -11,6 +11,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import support
+from floor import pytest_addoption, pytest_runtestloop, pytest_terminal_summary  # noqa: F401 - hooks
 from operated import Objects, Operated, renewed, state, until, whole
 
 from mignet.lab.folders import locked

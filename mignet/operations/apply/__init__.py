@@ -24,8 +24,8 @@ from mignet.kube.diff import ObjectChange, Report
 from mignet.kube.kinds import HYPERCONVERGED_V1, NODE_POLICY
 from mignet.kube.network.nmstate import UplinkError
 from mignet.kube.network.uplink_changes import effects
-from mignet.operations.in_the_way import in_the_way
-from mignet.operations.shown_plan import not_applied
+from mignet.operations.apply.in_the_way import in_the_way
+from mignet.operations.apply.shown_plan import not_applied
 from mignet.program.guards import GuardError, stale_handlers, switch, will_be_written_back
 
 if TYPE_CHECKING:
