@@ -28,7 +28,7 @@ _OF_FILES = {
     "commands/files.py",
     "fleet/stack_files.py",
     "operations/allocate.py",
-    "operations/apply.py",
+    "operations/apply/__init__.py",
     "operations/init.py",
 }
 """Modules whose findings are about the command line and the stack files, before any cluster is looked at."""
