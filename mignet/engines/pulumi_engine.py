@@ -48,6 +48,8 @@ GRACE_SECONDS = 10.0
 """What Pulumi has to end in order, before it is told again."""
 HASTE_SECONDS = 1.0
 """The same when nothing is waited for any more."""
+TELL_SECONDS = 60.0
+"""Between two lines about one run of Pulumi."""
 _FREE = "pulumi cancel frees it"
 _CANCELLED = re.compile(r"cancel|interrupt", re.IGNORECASE)
 
@@ -157,7 +159,10 @@ async def _in_thread(
     work = partial(_run_one, project, stack, plan, act, resumes=course.resumes)
     running = asyncio.get_running_loop().run_in_executor(executor, work)
     try:
-        report = await asyncio.shield(running)
+        begun = time.monotonic()
+        while not (await asyncio.wait([running], timeout=TELL_SECONDS))[0]:
+            course.say(stack.name, f"Pulumi is at work since {time.monotonic() - begun:.0f} s")
+        report = running.result()
     except asyncio.CancelledError:
         if not await _interrupted(stack, running, at_once=course.stop.broken_off):
             msg = f"was out of time, and Pulumi had to be killed; its lock may stay: {_FREE}"

@@ -286,7 +286,9 @@ class Cluster:
                     message = f"{self._where} answered something that is not JSON to: {action}"
                     raise ClusterError("refused", message) from error
                 if isinstance(error, OSError):
-                    raise ClusterError("unreachable", f"{self._where} is unreachable: {error.strerror}") from error
+                    raise ClusterError(
+                        "unreachable", f"{self._where} is unreachable: {error.strerror or named(error)}"
+                    ) from error
                 raise self._nonsense(action, error) from error
             except (AttributeError, RecursionError) as error:
                 raise self._nonsense(action, error) from error
@@ -349,8 +351,13 @@ class Cluster:
                 message = f"{self._where} is unreachable: its certificate is not trusted ({distrust[1]}); {remedy}"
                 return ClusterError("unreachable", message)
             case _:
-                why = expired(self._user) or str(error) or type(error).__name__
+                why = expired(self._user) or named(error)
                 return ClusterError("unreachable", f"{self._where} is unreachable: {why}")
+
+
+def named(error: Exception) -> str:
+    """Say what an error says, or what it is where it says nothing."""
+    return str(error) or type(error).__name__
 
 
 def _limit() -> float:

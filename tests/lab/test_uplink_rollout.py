@@ -279,6 +279,8 @@ def test_ctrl_c_while_the_nodes_are_at_work_ends_at_once_and_says_that_they_go_o
     assert process.returncode == 1, out + err
     (policy,) = (each["metadata"]["name"] for each in operator.policies())
     assert f"done, and the nodes go on with policy {policy} by themselves; run again for the rest" in out
+    assert f"waiting for the nodes to take policy {policy} (0 s of at most " in err, "a wait is told at once"
+    assert "after which this is an error and the nodes go on)" in err
     operator.released.set()
     again(with_uplink, verb, "direct")
     assert operator.on_nodes().get(VLAN) == ("up" if verb == "up" else "absent")

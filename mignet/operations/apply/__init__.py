@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import shutil
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -221,9 +222,13 @@ async def _direct(
                 if report.error:
                     return report
 
+                told: dict[str, tuple[float, float]] = {}
+
                 def between(done: int, rolls_out: str | None = None) -> None:
                     if hold:
                         hold.still_ours()
+                    if rolls_out:
+                        _tell_waiting(course, stack, rolls_out, told)
                     if course.stop.reason == CTRL_C:
                         count = f"{done} of {len(steps)} objects"
                         if rolls_out:
@@ -247,6 +252,21 @@ async def _direct(
     ends = await course.through(work, error=_error, last=last)
     reports = {stack.name: ended_as(stack, verb, ends[stack.name]) for stack in stacks}
     return Plan(reports, act)
+
+
+TELL_SECONDS = 60.0
+"""Between two lines about one wait."""
+
+
+def _tell_waiting(course: Course, stack: Stack, policy: str, told: dict[str, tuple[float, float]]) -> None:
+    """Say what is waited for, since when and how long at most; `told` has when each wait began, and was told of."""
+    now = time.monotonic()
+    begun, last = told.get(policy, (now, -TELL_SECONDS))
+    if now - last >= TELL_SECONDS or policy not in told:
+        most = stack.uplink.wait_seconds if stack.uplink else 0
+        bound = f" of at most {most:.0f} s, after which this is an error and the nodes go on" if most else ""
+        course.say(stack.name, f"waiting for the nodes to take policy {policy} ({now - begun:.0f} s{bound})")
+        told[policy] = (begun, now)
 
 
 async def _planned(
