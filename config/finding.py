@@ -123,6 +123,14 @@ class UserError(Exception):
         return "\n".join(visible(line) for line in super().__str__().split("\n"))
 
 
+def unforeseen(error: Exception) -> str:
+    """Say what went wrong in the program itself, and where, on one line."""
+    import traceback
+
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{visible(f'{type(error).__name__}: {error}')} ({where.filename.rpartition('/')[2]}:{where.lineno})"
+
+
 class ConfigError(UserError):
     """A configuration that must not run. Carries every mistake that was found, not just the first."""
 

@@ -17,7 +17,7 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 import typer
 
-from config.finding import ConfigError, UserError
+from config.finding import ConfigError, UserError, unforeseen
 from mignet.commands.addresses import app as addresses
 from mignet.commands.apply import app as applies
 from mignet.commands.arguments import FAILED
@@ -30,6 +30,9 @@ from mignet.commands.peers import app as peers
 from mignet.commands.report import app as reports
 from mignet.lab.commands import app as lab
 from mignet.outputs.streams import make_visible
+
+TRACEBACK = "MIGNET_TRACEBACK"
+"""Has a fault of the program itself shown with its traceback."""
 
 Form = Literal["table", "json", "markdown"]
 
@@ -88,6 +91,10 @@ def _answer() -> NoReturn:
     except OSError as error:
         # A file that cannot be read or written, a folder that is none: the system's own words say which.
         _fail(f"mignet: {error}", FAILED)
+    except Exception as error:
+        if TRACEBACK in os.environ:
+            raise
+        _fail(f"mignet itself failed, please report it: {unforeseen(error)}; {TRACEBACK}=1 shows where", FAILED)
     sys.exit()
 
 

@@ -6,12 +6,10 @@ import asyncio
 import contextlib
 import signal
 import time
-import traceback
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
-from config.finding import UserError, visible
+from config.finding import UserError, unforeseen
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -117,7 +115,7 @@ async def side_by_side(
             except StoppedError as stopped:
                 ended = Ended("stopped", why=str(stopped))
             except Exception as mistake:
-                ended = Ended("failed", why=_unforeseen(mistake))
+                ended = Ended("failed", why=f"mignet itself failed, please report it: {unforeseen(mistake)}")
             else:
                 why = error(result)
                 ended = Ended("done", result) if why is None else Ended("failed", result, why)
@@ -132,13 +130,6 @@ async def side_by_side(
         return ended
 
     return dict(zip(work, await asyncio.gather(*(watched(name) for name in work)), strict=True))
-
-
-def _unforeseen(error: Exception) -> str:
-    """Say what went wrong in the program itself, and where, on one line."""
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    what = visible(f"{type(error).__name__}: {error}")
-    return f"mignet itself failed, please report it: {what} ({Path(where.filename).name}:{where.lineno})"
 
 
 async def _unless(stop: Stop, work: Awaitable[Result]) -> Result:

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
+from config.finding import unforeseen
 from mignet.kube.client import Cluster, ClusterError
 
 if TYPE_CHECKING:
@@ -133,7 +134,10 @@ class Judged:
 
 
 def judge(rules: Iterable[Rule[Subject]], subject: Subject) -> Judged:
-    """Hold a subject against rules. One that asks for what could not be read finds nothing, and is left out."""
+    """Hold a subject against rules. One that asks for what could not be read finds nothing, and is left out.
+
+    So is one that meets an object of another form than its API promises: what other rules find is not lost for it.
+    """
     findings: list[Finding] = []
     left_out: dict[str, ClusterError] = {}
     for each in rules:
@@ -141,4 +145,7 @@ def judge(rules: Iterable[Rule[Subject]], subject: Subject) -> Judged:
             findings.extend(each(subject))
         except UnreadError as unread:
             left_out |= dict.fromkeys(each.codes, unread.error)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            why = f"an object on the cluster has another form than its API promises: {unforeseen(error)}"
+            left_out |= dict.fromkeys(each.codes, ClusterError("refused", why))
     return Judged(tuple(findings), left_out)

@@ -224,3 +224,23 @@ def test_what_a_user_can_fix_is_a_sentence_wherever_it_comes_from(
         _answer()
     assert ended.value.code == code
     assert capsys.readouterr().err.startswith(says)
+
+
+def test_a_fault_of_our_own_is_one_line_that_asks_to_report_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> None:
+        raise KeyError("spec\n::error::x")
+
+    monkeypatch.setattr("mignet.cli.app", broken)
+    with pytest.raises(SystemExit) as ended:
+        _answer()
+    assert ended.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        "mignet: mignet itself failed, please report it: KeyError: 'spec\\n::error::x' (test_cli.py:"
+    )
+    assert line.endswith("; MIGNET_TRACEBACK=1 shows where")
+    monkeypatch.setenv("MIGNET_TRACEBACK", "1")
+    with pytest.raises(KeyError):
+        _answer()

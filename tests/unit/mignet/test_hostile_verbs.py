@@ -1,0 +1,92 @@
+"""Every verb on a fleet whose servers answer whatever they like: a sentence for each, and never a fault of our own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import forked
+import hostile_server
+import pytest
+import yaml
+from support import ROOT
+
+NAMES = {f"s{number}": name for number, name in enumerate(hostile_server.ANSWERS)}
+"""The answer of each stack's server."""
+VERBS = [
+    ["preflight", "--all"],
+    ["verify", "--all", "--timeout", "0"],
+    ["drift", "--all", "--engine", "direct"],
+    ["preview", "--all", "--engine", "direct"],
+    ["up", "--all", "--yes", "--engine", "direct"],
+    ["up", "--all", "--yes", "--engine", "direct", "--skip-preflight"],
+    ["destroy", "--all", "--yes", "--engine", "direct"],
+    ["peers"],
+    ["report", "--output", "markdown"],
+    ["checkup", "--all", "--timeout", "10"],
+]
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("fleet")
+    for name in ("Pulumi.yaml", "__main__.py"):
+        text = (ROOT / name).read_text()
+        (folder / name).write_text(text.replace("10.200.5.0/24", "10.200.0.0/16").replace("10.200.5.", "10.200.255."))
+    with contextlib.ExitStack() as servers:
+        addresses = {
+            stack: servers.enter_context(hostile_server.serving(hostile_server.ANSWERS[name]))
+            for stack, name in NAMES.items()
+        }
+        hostile_server.kubeconfig(folder / "kubeconfig", **addresses)
+        for number, stack in enumerate(NAMES):
+            config = {
+                "cluster": {"context": stack, "kubeconfig": "kubeconfig", "nodes": 2},
+                "attachment": {"type": "macvlan", "name": "migration", "master": "eth1"},
+                "slice": {"rangeStart": f"10.200.{number}.10", "rangeEnd": f"10.200.{number}.90"},
+            }
+            written = {f"migration-network:{key}": value for key, value in config.items()}
+            (folder / f"Pulumi.{stack}.yaml").write_text(yaml.safe_dump({"config": written}))
+        yield folder
+
+
+@pytest.mark.parametrize("command", VERBS, ids=" ".join)
+def test_every_server_has_its_sentence_and_nothing_of_ours_breaks(fleet: Path, command: list[str]) -> None:
+    environment = {
+        "PATH": os.defpath,
+        "HOME": str(fleet),
+        "XDG_STATE_HOME": str(fleet / "state"),
+        "MIGNET_TIMEOUT": "1",
+        "NO_COLOR": "1",
+    }
+    ended = forked.mignet(*command, cwd=fleet, env=environment, timeout=170)
+    said = ended.stdout + ended.stderr
+    assert "Traceback" not in said, said[-3000:]
+    assert "itself failed" not in said, [line for line in said.splitlines() if "itself failed" in line]
+    assert ended.returncode == 1, said[-2000:]
+    assert hostile_server.TOKEN not in said
+    assert "\x1b" not in said
+    named = {stack for stack in NAMES if re.search(rf"\b{stack}\b", said)}
+    if command[0] not in {"report", "peers"}:
+        # A report and a matrix count those that are alike.
+        assert not NAMES.keys() - named, {NAMES[stack] for stack in NAMES.keys() - named}
+
+
+@pytest.mark.parametrize("stack", NAMES, ids=NAMES.values())
+def test_init_from_such_a_cluster_writes_nothing(fleet: Path, tmp_path: Path, stack: str) -> None:
+    (tmp_path / "Pulumi.yaml").write_text((ROOT / "Pulumi.yaml").read_text())
+    ended = forked.mignet(
+        "init", "new", "--context", stack, "--kubeconfig", str(fleet / "kubeconfig"), "--from-cluster",
+        cwd=tmp_path,
+        env={"PATH": os.defpath, "HOME": str(tmp_path), "MIGNET_TIMEOUT": "1"},
+        timeout=60,
+    )  # fmt: skip
+    said = ended.stdout + ended.stderr
+    assert ended.returncode in {1, 2}, said
+    assert "Traceback" not in said
+    assert "itself failed" not in said, said
+    assert hostile_server.TOKEN not in said
+    assert not (tmp_path / "Pulumi.new.yaml").exists()
