@@ -156,7 +156,7 @@ async def _in_thread(
     project: Project, stack: Stack, plan: Report, act: _Act, *, course: Course, executor: ThreadPoolExecutor
 ) -> Report:
     """Let Pulumi work on a stack. When its time is over, it is interrupted, and ends in order as far as it can."""
-    work = partial(_run_one, project, stack, plan, act, resumes=course.resumes)
+    work = partial(_run_one, project, stack, plan, act)
     running = asyncio.get_running_loop().run_in_executor(executor, work)
     try:
         begun = time.monotonic()
@@ -228,16 +228,14 @@ def _destroy(stack: automation.Stack, events: _Events) -> None:
     stack.destroy(refresh=True, on_event=events.append)
 
 
-def _run_one(project: Project, stack: Stack, report: Report, act: _Act, *, resumes: bool) -> Report:
-    """Let Pulumi act on one stack. With `resumes`, the lock of a run that is dead for certain is freed first."""
+def _run_one(project: Project, stack: Stack, report: Report, act: _Act) -> Report:
+    """Let Pulumi act on one stack. The lock of a run that is dead for certain is freed first."""
     with temporary_folder() as folder:
         variables = environment(project, stack) | {"TMPDIR": str(folder)}
-        return _run_with(variables, project, stack, report, act, resumes=resumes)
+        return _run_with(variables, project, stack, report, act)
 
 
-def _run_with(
-    variables: dict[str, str], project: Project, stack: Stack, report: Report, act: _Act, *, resumes: bool
-) -> Report:
+def _run_with(variables: dict[str, str], project: Project, stack: Stack, report: Report, act: _Act) -> Report:
     events: _Events = []
     if path := state_folder.emptied(os.environ | variables, project.name, stack.name):
         warning = f"removed {path}, which a Pulumi that was killed had left empty"
@@ -252,11 +250,9 @@ def _run_with(
             act(selected, events)
         except automation.ConcurrentUpdateError as error:
             holder = holder_of(str(error))
-            if not (resumes and holder and holder.dead):
-                message = f"another run holds this stack{holder or ''}; if it is dead, run: pulumi cancel"
-                if holder and holder.dead:
-                    message = f"a run that is dead holds this stack{holder}; {_FREE}, and so does --only-failed"
-                return replace(report, error=message)
+            if not (holder and holder.dead):
+                free = f"pulumi cancel --stack {stack.name}"
+                return replace(report, error=f"another run holds this stack{holder or ''}; if it is dead, run: {free}")
             selected.cancel()
             warning = f"freed the lock of a run that is dead{holder}"
             report = replace(report, warnings=(*report.warnings, warning))

@@ -37,8 +37,6 @@ class Course:
     """Shows a line about the run as a whole."""
     pause: Callable[[], None] = lambda: None
     """Takes live lines away, before something else is shown, or asked."""
-    resumes: bool = False
-    """Whether it takes up what an earlier run left."""
     _spent: dict[str, float] = field(default_factory=dict)
 
     async def through(
@@ -92,7 +90,7 @@ def under_way(
             board.watch(name, state, said)
 
         try:
-            yield Course(pace, stop, watch, board.say, board.tell, board.pause, resumes=before is not None)
+            yield Course(pace, stop, watch, board.say, board.tell, board.pause)
         except BaseException:
             # It has not ended: what is under way stands there as it is.
             record.write()

@@ -79,7 +79,8 @@ def test_ctrl_c_lets_pulumi_end_in_order_and_starts_no_other(
 ) -> None:
     outcome, states = cut(lambda process: os.killpg(process.pid, signal.SIGINT))
     assert outcome.code == 1, outcome.out + outcome.err
-    assert list(states.values()) in (["stopped", *["not started"] * 2], ["done", *["not started"] * 2])
+    ends = ["stopped", *["not started"] * 2], ["done", *["not started"] * 2]
+    assert list(states.values()) in ends, outcome.out + outcome.err
     assert "Traceback" not in outcome.err
     assert locked(space) == []
     finished(space)
@@ -121,9 +122,8 @@ def test_a_run_that_was_killed_with_all_its_processes_is_taken_up_and_ends_as_on
     # What Pulumi leaves beside a state when it is killed in the middle of writing this file.
     state = space.folder / "backend" / ".pulumi" / "stacks" / "migration-network" / f"{first}.json.attrs"
     state.write_text("")
-    held = space.workspace.run("mignet", "up", first, *UP[3:], "--json")
-    if held.code:
-        assert "a run that is dead holds this stack" in held.reports[0]["error"]
+    alone = space.workspace.run("mignet", "up", first, *UP[3:], "--json")
+    assert alone.code == 0, "one stack is taken up as many are: its lock's holder is known to be dead"
     finished(space)
 
 

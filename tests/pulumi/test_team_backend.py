@@ -74,7 +74,7 @@ def test_the_second_of_two_runs_is_told_who_holds_the_stack(team: Team) -> None:
         (report,) = second.reports
         assert report["error"].startswith("another run holds this stack (")
         assert f"pid {json.loads(team.locks[0].read_text())['pid']}" in report["error"]
-        assert report["error"].endswith("; if it is dead, run: pulumi cancel")
+        assert report["error"].endswith(f"; if it is dead, run: pulumi cancel --stack {stack}")
         assert team.workspace.site.content() == before
     finally:
         os.killpg(first.pid, signal.SIGCONT)

@@ -237,9 +237,7 @@ def test_a_fault_of_our_own_is_one_line_that_asks_to_report_it(
         _answer()
     assert ended.value.code == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(
-        "mignet: mignet itself failed, please report it: KeyError: 'spec\\n::error::x' (test_cli.py:"
-    )
+    assert line.startswith("mignet itself failed, please report it: KeyError: 'spec\\n::error::x' (test_cli.py:")
     assert line.endswith("; MIGNET_TRACEBACK=1 shows where")
     monkeypatch.setenv("MIGNET_TRACEBACK", "1")
     with pytest.raises(KeyError):
