@@ -130,7 +130,10 @@ def attempt(one: Try, verb: str, fault: str, part: float) -> str:
         process.communicate()
     else:
         server = next(each for each in one.lab.status() if each.name == "dev")
-        psutil.Process(server.pid).kill()
+        dying = psutil.Process(server.pid)
+        dying.kill()
+        with contextlib.suppress(psutil.Error):
+            dying.wait(10)
         try:
             out, err = process.communicate(timeout=BOUND)
         except subprocess.TimeoutExpired:
