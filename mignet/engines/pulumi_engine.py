@@ -371,6 +371,9 @@ def _errors(stack: str, events: Sequence[automation.EngineEvent], error: automat
         return "\n".join(line.removeprefix(f"{stack}: ") for each in dict.fromkeys(told) for line in each.splitlines())
     lines = [line.strip().removeprefix("stderr: ") for line in str(error).splitlines()]
     said = [line for line in lines if line and not re.match(r"(code|stdout|stderr):", line)]
+    if not said and re.search(rf"^ code: (-{signal.SIGINT:d}|{128 + signal.SIGINT})$", str(error), re.MULTILINE):
+        # Ctrl-c reaches all of a terminal's processes: the short ones that choose the stack end without a word.
+        return "Pulumi was interrupted before it began"
     return next((line for line in said if "error:" in line), said[-1] if said else "Pulumi failed")
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from pulumi import automation
+from pulumi.automation._cmd import CommandResult
 from support import ROOT
 
 from config.files.project_files import Project
@@ -68,3 +70,20 @@ def test_as_many_pulumi_processes_run_at_a_time_as_there_are_cores_and_memory_fo
     for megabytes, expected in ((100, 1), (1100, 3), (100_000, 8)):
         free(megabytes)
         assert pulumi_engine.parallel() == expected
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "error"),
+    [
+        (-2, "", "Pulumi was interrupted before it began"),
+        (130, "", "Pulumi was interrupted before it began"),
+        (-9, "", "Pulumi failed"),
+        (1, "error: no stack named 'x' found", "error: no stack named 'x' found"),
+    ],
+)
+def test_a_command_of_pulumi_that_ends_without_a_word_says_whether_it_was_ctrl_c(
+    code: int, said: str, error: str
+) -> None:
+    failed = automation.CommandError(CommandResult("", said, code))
+    assert pulumi_engine._errors("dev", [], failed) == error
+    assert bool(pulumi_engine._CANCELLED.search(error)) is (code in {-2, 130})
