@@ -28,8 +28,10 @@ from support import Kube, Outcome, Site, Workspace
 
 from mignet.lab.lab import Lab
 
+AWAY = 40.0
+"""Seconds after which an API server is back, at the latest."""
 BOUND = 120.0
-"""Seconds that a run may take whose API server is gone."""
+"""Seconds that a run may take from then on."""
 LIMIT = "completionTimeoutPerGiB"
 VERBS = ("up", "destroy", "rename", "drift --fix", "waves")
 
@@ -134,15 +136,16 @@ def attempt(one: Try, verb: str, fault: str, part: float) -> str:
         dying.kill()
         with contextlib.suppress(psutil.Error):
             dying.wait(10)
+        # A rollout waits for a server that is away, as a change of a node's network may do that: it comes back.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(AWAY)
+        one.lab.up(lambda _: None)
         try:
             out, err = process.communicate(timeout=BOUND)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
-            one.lab.up(lambda _: None)
-            return f"hung for more than {BOUND:.0f} s"
-        finally:
-            one.lab.up(lambda _: None)
+            return f"hung for more than {BOUND:.0f} s after the server was back"
         ended = Outcome(process.returncode, out, err)
         if "Traceback" in out + err or "itself failed" in out + err:
             return f"said: {(out + err)[-300:]}"
