@@ -50,8 +50,6 @@ QUICK = Pace(notice=0.0, start=0.0, late=0.0, phase=0.0)
 class World:
     """One cluster, as it was when `refresh` returned last, and all writes to it.
 
-    It is listed once; after that, what changes and what is written is kept up with.
-
     `namespace` is KubeVirt's; `hyperconverged` is the kind in the version in which this cluster stores it.
     """
 
@@ -95,16 +93,9 @@ class World:
             kinds.OPENSHIFT_NETWORK: None,
             kinds.OPENSHIFT_OPERATOR_NETWORK: None,
         }
-        # By namespace and name, in the order of a list.
-        self._found: dict[Kind, dict[str, Object]] = {}
-        # The resource version of the last list.
-        self._listed: dict[Kind, int] = {}
-        # What to list again.
-        self._dirty = set(self._scopes)
-        # What has changed since `refresh`, and whether it is gone.
-        self._news: list[tuple[Kind, Object, bool]] = []
-        # The uids of what was deleted here: of these, older events may be under way.
-        self._deleted: set[str] = set()
+        self._found: dict[Kind, list[Object]] = {}
+        # What to read again, and how old it may be: None is not at all.
+        self._dirty: dict[Kind, int | None] = dict.fromkeys(self._scopes)
         self._since: dict[Hashable, float] = {}
         self._asked: set[Hashable] = set()
         self._due: float | None = None
@@ -115,26 +106,10 @@ class World:
 
     async def watch(self, kind: Kind) -> None:
         """Wake up on every change of a kind, for ever."""
-        async for change in self._api.changes(kind, self._scopes[kind]):
-            if change is None:
-                self._dirty.add(kind)
-            elif self._is_new(kind, change[0], gone=change[1]):
-                self._news.append((kind, *change))
-            else:
-                # Most often what was written here.
-                continue
+        async for _ in self._api.changes(kind, self._scopes[kind]):
+            # The event comes out of the server's cache: what that holds is new enough.
+            self._dirty.setdefault(kind, 0)
             self.awake.set()
-
-    def _is_new(self, kind: Kind, item: Object, *, gone: bool) -> bool:
-        """Whether this is another state of an object than the one that is held."""
-        if item["metadata"]["uid"] in self._deleted:
-            if gone:
-                self._deleted.discard(item["metadata"]["uid"])
-            return False
-        held = self._found.get(kind, {}).get(_key(item))
-        if gone:
-            return held is not None and held["metadata"]["uid"] == item["metadata"]["uid"]
-        return _version(item) > (self._listed.get(kind, 0) if held is None else _version(held))
 
     def learn(self, peer: str, authority: str | None) -> None:
         """Know the authority of another cluster, and wake up when it is a new one."""
@@ -148,30 +123,20 @@ class World:
         return list(self._scopes)
 
     async def refresh(self) -> None:
-        """Take in what has changed since the last time."""
-        dirty, self._dirty = self._dirty, set()
+        """Read again what has changed since the last time."""
+        dirty, self._dirty = self._dirty, {}
         try:
-            lists = await asyncio.gather(*(self._api.list(kind, self._scopes[kind]) for kind in dirty))
+            lists = await asyncio.gather(
+                *(self._api.list(kind, self._scopes[kind], at_least=version) for kind, version in dirty.items())
+            )
         except BaseException:
-            self._dirty |= dirty
+            self._dirty |= dict.fromkeys(dirty)
             raise
-        for kind, (items, version) in zip(dirty, lists, strict=True):
-            self._found[kind] = {_key(item): item for item in items}
-            self._listed[kind] = version
-        news, self._news = self._news, []
-        for kind, item, gone in news:
-            if not self._is_new(kind, item, gone=gone):
-                continue
-            if gone:
-                del self._found[kind][_key(item)]
-            else:
-                self._found[kind][_key(item)] = item
-        for kind in {kind for kind, *_ in news}:
-            self._found[kind] = dict(sorted(self._found[kind].items()))
+        self._found |= dict(zip(dirty, lists, strict=True))
 
     async def renew(self, *some: Kind) -> None:
         """Read kinds as they are now, whether their changes were heard of or not."""
-        self._dirty.update(some)
+        self._dirty |= dict.fromkeys(some)
         await self.refresh()
 
     def begin(self) -> None:
@@ -186,7 +151,7 @@ class World:
     @property
     def settled(self) -> bool:
         """Whether nothing was written since `refresh`, and nothing changed."""
-        return not self._dirty and not self._news
+        return not self._dirty
 
     @property
     def due(self) -> float | None:
@@ -214,14 +179,15 @@ class World:
 
     def all(self, kind: Kind, **labels: str) -> list[Object]:
         """Return the objects of a kind that have these labels."""
-        return [
-            item for item in self._found[kind].values() if labels.items() <= item["metadata"].get("labels", {}).items()
-        ]
+        return [item for item in self._found[kind] if labels.items() <= item["metadata"].get("labels", {}).items()]
 
     def one(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
         """Return one object, or None; of KubeVirt's namespace unless another is given."""
-        where = (namespace or self.namespace) if kind.namespaced else ""
-        return self._found[kind].get(f"{where}/{name}")
+        where = (namespace or self.namespace) if kind.namespaced else None
+        for item in self._found[kind]:
+            if item["metadata"]["name"] == name and item["metadata"].get("namespace") == where:
+                return item
+        return None
 
     @property
     def faults(self) -> dict[str, str]:
@@ -233,56 +199,38 @@ class World:
         """Create an object, labelled as made by a stand-in."""
         metadata = item["metadata"]
         labelled = metadata | {"labels": metadata.get("labels", {}) | {STAND_IN: "true"}}
-        return self._keep(
-            kind, await self._written(kind, self._api.create(kind, item | {"metadata": labelled}, manager=manager))
-        )
+        return await self._written(kind, self._api.create(kind, item | {"metadata": labelled}, manager=manager))
 
     async def replace(self, kind: Kind, item: Object, *, manager: str = MANAGER) -> Object:
         """Write an object that was read in this round."""
-        return self._keep(kind, await self._written(kind, self._api.replace(kind, item, manager=manager)))
+        return await self._written(kind, self._api.replace(kind, item, manager=manager))
 
     async def report(self, kind: Kind, item: Object, status: Object, *, manager: str = MANAGER) -> None:
         """Write the status of an object that was read in this round, if it is another."""
         if item.get("status", {}) != status:
             wanted = item | {"status": status}
-            written = self._written(kind, self._api.replace(kind, wanted, manager=manager, status=True))
-            self._keep(kind, await written)
+            await self._written(kind, self._api.replace(kind, wanted, manager=manager, status=True))
 
     async def delete(self, kind: Kind, item: Object) -> None:
         """Delete an object; it is gone when this returns."""
-        done = await self._written(kind, self._api.delete(kind, item))
-        if done.get("metadata", {}).get("finalizers"):
-            self._news.append((kind, done, False))
-        elif kind in self._scopes:
-            self._news.append((kind, item, True))
+        await self._written(kind, self._api.delete(kind, item))
 
     async def read(self, kind: Kind, name: str) -> Object | None:
         """Return an object that is not of a kind that is looked at, or None."""
         return await self._api.get(kind, name)
 
     async def _written(self, kind: Kind, write: Awaitable[Object]) -> Object:
-        """Wait for a write; when it fails, nobody knows what is there, and that kind is listed again."""
-        try:
+        """Wait for a write, and read that kind again at the next refresh, as new as the write."""
+        if kind not in self._scopes:
             return await write
-        except BaseException:
-            if kind in self._scopes:
-                self._dirty.add(kind)
-            raise
-
-    def _keep(self, kind: Kind, done: Object) -> Object:
-        """Hold an object as it was written."""
-        scope = self._scopes.get(kind, "")
-        if scope in {None, done["metadata"].get("namespace")}:
-            self._news.append((kind, done, False))
+        # Before it has answered, and when it has not said when it was: not older than now.
+        self._dirty[kind] = None
+        before = self._dirty
+        done = await write
+        version = done.get("metadata", {}).get("resourceVersion")
+        if version is not None and self._dirty is before:
+            self._dirty[kind] = int(version)
         return done
-
-
-def _key(item: Object) -> str:
-    return f"{item['metadata'].get('namespace', '')}/{item['metadata']['name']}"
-
-
-def _version(item: Object) -> int:
-    return int(item["metadata"]["resourceVersion"])
 
 
 def now() -> str:

@@ -1,9 +1,8 @@
-"""One cluster's API server, as the stand-ins need it: fresh lists, changes, and writes under any field manager."""
+"""One cluster's API server, as the stand-ins need it: fresh lists, writes under any field manager, and a wake-up."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,19 +37,25 @@ class Api:
         self._client = client
 
     async def list(
-        self, kind: Kind, namespace: str | None = None, *, labels: Mapping[str, str] | None = None
-    ) -> tuple[list[Object], int]:
-        """Return all objects of a kind in `namespace`, or everywhere, and the resource version of that.
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        labels: Mapping[str, str] | None = None,
+        at_least: int | None = None,
+    ) -> list[Object]:
+        """Return all objects of a kind in `namespace`, or everywhere; none while the kind is not served.
 
-        There are none while the kind is not served.
+        They are as of the resource version `at_least` or later, when given, which costs no question to etcd.
         """
         params = {"labelSelector": ",".join(f"{key}={value}" for key, value in labels.items())} if labels else {}
+        if at_least is not None:
+            params |= {"resourceVersion": str(at_least), "resourceVersionMatch": "NotOlderThan"}
         response = await self._client.get(_path(kind, namespace), params=params)
         if response.status_code == 404:
-            return [], 0
+            return []
         body = _checked(response)
-        items = [item | {"apiVersion": kind.api_version, "kind": kind.kind} for item in body["items"]]
-        return items, int(body["metadata"]["resourceVersion"])
+        return [item | {"apiVersion": kind.api_version, "kind": kind.kind} for item in body["items"]]
 
     async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
         """Return one object, or None."""
@@ -79,24 +84,18 @@ class Api:
         response = await self._client.request("DELETE", path, json=options)
         return {} if response.status_code == 404 else _checked(response)
 
-    async def changes(self, kind: Kind, namespace: str | None = None) -> AsyncIterator[tuple[Object, bool] | None]:
-        """Yield each object of that kind that changes, for ever, and whether it is gone.
-
-        None is yielded when changes may have been missed: list anew.
-        """
+    async def changes(self, kind: Kind, namespace: str | None = None) -> AsyncIterator[None]:
+        """Yield whenever something of that kind changes, for ever; now and then also when nothing has."""
         import httpx2
 
         params = {"watch": "true", "timeoutSeconds": str(WATCH_SECONDS)}
         timeout = httpx2.Timeout(20.0, read=WATCH_SECONDS + 30)
         while True:
             async with self._client.stream("GET", _path(kind, namespace), params=params, timeout=timeout) as response:
-                yield None
                 if response.is_success:
-                    async for line in response.aiter_lines():
-                        event = json.loads(line)
-                        if event["type"] == "ERROR":
-                            break
-                        yield event["object"], event["type"] == "DELETED"
+                    async for _ in response.aiter_lines():
+                        yield
+            yield
             if not response.is_success:
                 await asyncio.sleep(GONE_RETRY)
 

@@ -110,16 +110,14 @@ class Operators:
 
         while True:
             with contextlib.suppress(httpx2.TransportError, RefusedError, StaleError):
-                async for change in peer.changes(CONFIG_MAP, self._namespace):
-                    if change and change[0]["metadata"]["name"] != ca_bundles.NAME:
-                        continue
+                async for _ in peer.changes(CONFIG_MAP, self._namespace):
                     world.learn(name, ca_bundles.owned(await peer.get(CONFIG_MAP, ca_bundles.NAME, self._namespace)))
             await asyncio.sleep(RETRY)
 
     async def _peers(self) -> list[Object]:
         others = [api for name, api in self._apis.items() if name != self._cluster]
         lists = [await api.list(POD, self._namespace, labels={"kubevirt.io": HANDLER}) for api in others]
-        return [pod for pods, _ in lists for pod in pods]
+        return [pod for pods in lists for pod in pods]
 
 
 async def _round(world: World, steps: Sequence[Step]) -> None:
@@ -140,7 +138,6 @@ async def _stored(api: Api, namespace: str) -> Kind:
         if definition is not None:
             stored = next(each["name"] for each in definition["spec"]["versions"] if each["storage"])
             kind = HYPERCONVERGED_V1 if stored == "v1" else HYPERCONVERGED_V1BETA1
-            items, _ = await api.list(kind, namespace)
-            if items:
+            if await api.list(kind, namespace):
                 return kind
         await asyncio.sleep(RETRY)
