@@ -60,7 +60,8 @@ def write_whole(path: Path, text: str) -> None:
     r"""Write a file, and the folders above it, so that a reader finds either the old or the new one whole.
 
     A link of somebody else's is replaced, not followed, and so is one that leads nowhere; a device or a FIFO is written
-    to. Half a character is written as `\ud800`. Raises OSError, and leaves the old file as it was then.
+    to. The file's mode stays. Half a character is written as `\ud800`. Raises OSError, and leaves the old file as it was
+    then.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_symlink() and path.exists() and path.lstat().st_uid == os.geteuid():
@@ -69,9 +70,17 @@ def write_whole(path: Path, text: str) -> None:
     if path.exists() and not path.is_file():
         path.write_bytes(content)
         return
+    replace(path, content, mode=path.stat().st_mode & 0o7777 if path.is_file() and not path.is_symlink() else None)
+
+
+def replace(path: Path, content: bytes, *, mode: int | None = None) -> None:
+    """Put a file with this content, and this mode (None: as any new file), in one step where `path` is.
+
+    Raises OSError, and leaves what was there then.
+    """
     new = beside(path)
     try:
-        write_new(new, content)
+        write_new(new, content, mode=mode)
         new.replace(path)
     finally:
         new.unlink(missing_ok=True)
@@ -82,11 +91,11 @@ def beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}")
 
 
-def write_new(path: Path, content: bytes, *, mode: int = 0o666) -> None:
+def write_new(path: Path, content: bytes, *, mode: int | None = None) -> None:
     """Write a file that is not there to the disk. Raises OSError, for a link that was put there, too."""
     path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        if mode != 0o666:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode), "wb") as file:
+        if mode is not None:
             os.fchmod(file.fileno(), mode)
         file.write(content)
         file.flush()

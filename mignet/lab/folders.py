@@ -9,13 +9,16 @@ from pathlib import Path
 
 from platformdirs.unix import Unix
 
+from config.files.file_text import replace
+
 
 def state_folder() -> Path:
     """Return the lab's default folder: `$XDG_STATE_HOME` (else `~/.local/state`) `/migration-network/lab`.
 
     `~` is the home of the account, whatever `$HOME` says, as in the stack files that name the lab's kubeconfig.
     """
-    if not os.environ.get("XDG_STATE_HOME"):
+    # The XDG specification: a relative path there is ignored.
+    if not Path(os.environ.get("XDG_STATE_HOME", "")).is_absolute():
         with contextlib.suppress(KeyError):
             return Path(pwd.getpwuid(os.getuid()).pw_dir, ".local", "state", "migration-network", "lab")
     return Unix("migration-network").user_state_path / "lab"
@@ -34,10 +37,7 @@ def private_folder(path: Path) -> Path:
 
 def write_private(path: Path, content: bytes) -> None:
     """Write `path`, mode 0600, in one step: a reader sees the old content or the new one."""
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-    new.replace(path)
+    replace(path, content, mode=0o600)
 
 
 @contextlib.contextmanager

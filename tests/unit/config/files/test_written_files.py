@@ -23,6 +23,15 @@ def test_it_is_there_with_the_folders_above_it_and_nothing_beside_it(tmp_path: P
     assert [each.name for each in path.parent.iterdir()] == ["file"]
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o666])
+def test_the_mode_of_a_file_stays(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "file"
+    path.write_text("before")
+    path.chmod(mode)
+    write_whole(path, "after")
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("after", mode)
+
+
 def test_ones_own_link_stays_and_somebody_elses_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target, link = tmp_path / "target", tmp_path / "link"
     target.write_text("before")
