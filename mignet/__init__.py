@@ -7,7 +7,9 @@ def main() -> NoReturn:
     """Run the command line; until it has been imported, ctrl-c ends it without a word."""
     import signal
 
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # A shell that starts it in the background has ctrl-c ignored, and that stays.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     from mignet.cli import main as run
 
     run()

@@ -60,3 +60,25 @@ def test_ctrl_c_while_it_starts_ends_it_without_a_word() -> None:
     out, err = process.communicate(timeout=30)
     assert process.returncode in {-signal.SIGINT, 128 + signal.SIGINT}
     assert (out, err) == ("", "")
+
+
+def test_what_runs_in_the_background_of_a_script_goes_on_ignoring_ctrl_c() -> None:
+    program = "import signal, mignet.cli; mignet.cli._answer = lambda: print(signal.getsignal(signal.SIGINT).name);"
+    ended = subprocess.run(
+        [
+            "/bin/bash",
+            "-c",
+            'trap "" INT; exec "$@"',
+            "-",
+            BIN / "python",
+            "-c",
+            f"{program} import mignet; mignet.main()",
+        ],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "SIG_IGN\n", "")
