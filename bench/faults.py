@@ -97,11 +97,6 @@ def converged(work: Workspace, verb: str, engine: str, command: list[str]) -> st
     return "" if drift.code == 0 else f"drift after it: {drift.code}: {(drift.out + drift.err)[-300:]}"
 
 
-def begin(work: Workspace, command: list[str]) -> subprocess.Popen[str]:
-    """Begin a verb in a process group of its own."""
-    return work.start("mignet", *command)
-
-
 def foreign(work: Workspace) -> object:
     """Return what is not ours, without the attachments of a rename."""
     others = work.site.others()
@@ -118,11 +113,11 @@ def attempt(one: Try, verb: str, fault: str, part: float) -> str:
         whole = Try(one.lab, one.folder, one.engine, one.number + 100_000)
         work, command = whole.prepare(verb)
         started = time.monotonic()
-        begin(work, command).communicate()
+        work.start("mignet", *command).communicate()
         one.spent[key] = time.monotonic() - started
     work, command = one.prepare(verb)
     before = foreign(work)
-    process = begin(work, command)
+    process = work.start("mignet", *command)
     moment = time.monotonic() + one.spent[key] * part
     while process.poll() is None and time.monotonic() < moment:
         time.sleep(0.002)

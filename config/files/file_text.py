@@ -60,8 +60,7 @@ def write_whole(path: Path, text: str) -> None:
     r"""Write a file, and the folders above it, so that a reader finds either the old or the new one whole.
 
     A link of somebody else's is replaced, not followed, and so is one that leads nowhere; a device or a FIFO is written
-    to. The file's mode stays. Half a character is written as `\ud800`. Raises OSError, and leaves the old file as it was
-    then.
+    to. A file's mode stays. Half a character is written as `\ud800`. Raises OSError, and leaves the old file as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_symlink() and path.exists() and path.lstat().st_uid == os.geteuid():

@@ -28,6 +28,7 @@ from config.types.json_text import parse_json
 from mignet.engines import state_folder
 from mignet.engines.temporary_folder import temporary_folder
 from mignet.fleet.concurrency import CTRL_C, StoppedError
+from mignet.fleet.run_context import TELL_SECONDS
 from mignet.fleet.survey import trouble
 from mignet.kube.client import Cluster, ClusterError
 from mignet.kube.diff import FieldChange, ObjectChange, Operation, PulumiView, Report, differences
@@ -48,8 +49,6 @@ GRACE_SECONDS = 10.0
 """What Pulumi has to end in order, before it is told again."""
 HASTE_SECONDS = 1.0
 """The same when nothing is waited for any more."""
-TELL_SECONDS = 60.0
-"""Between two lines about one run of Pulumi."""
 _FREE = "pulumi cancel frees it"
 _CANCELLED = re.compile(r"cancel|interrupt", re.IGNORECASE)
 

@@ -114,6 +114,8 @@ async def side_by_side(
                 ended = Ended("timed out", why=str(late) or f"did not end {within}")
             except StoppedError as stopped:
                 ended = Ended("stopped", why=str(stopped))
+            except UserError as known:
+                ended = Ended("failed", why=str(known))
             except Exception as mistake:
                 ended = Ended("failed", why=f"mignet itself failed, please report it: {unforeseen(mistake)}")
             else:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+TELL_SECONDS = 60.0
+"""Between two lines about one wait."""
+
 
 @dataclass(slots=True)
 class Course:

@@ -19,6 +19,7 @@ from config.finding import ConfigError, Finding, Remark, folded, is_not, sentenc
 from mignet.engines import direct_engine
 from mignet.fleet import survey
 from mignet.fleet.concurrency import CTRL_C, StoppedError
+from mignet.fleet.run_context import TELL_SECONDS
 from mignet.kube import lease
 from mignet.kube.client import Cluster, ClusterError, ConflictError
 from mignet.kube.diff import ObjectChange, Report
@@ -254,15 +255,11 @@ async def _direct(
     return Plan(reports, act)
 
 
-TELL_SECONDS = 60.0
-"""Between two lines about one wait."""
-
-
 def _tell_waiting(course: Course, stack: Stack, policy: str, told: dict[str, tuple[float, float]]) -> None:
     """Say what is waited for, since when and how long at most; `told` has when each wait began, and was told of."""
     now = time.monotonic()
-    begun, last = told.get(policy, (now, -TELL_SECONDS))
-    if now - last >= TELL_SECONDS or policy not in told:
+    begun, last = told.get(policy, (now, now - TELL_SECONDS))
+    if now - last >= TELL_SECONDS:
         most = stack.uplink.wait_seconds if stack.uplink else 0
         bound = f" of at most {most:.0f} s, after which this is an error and the nodes go on" if most else ""
         course.say(stack.name, f"waiting for the nodes to take policy {policy} ({now - begun:.0f} s{bound})")

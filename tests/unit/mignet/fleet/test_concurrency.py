@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.finding import UserError
 from mignet.fleet.concurrency import Ended, Pace, State, Stop, interruptible, side_by_side
 
 Work = dict[str, Callable[[], Awaitable[str]]]
@@ -49,6 +50,16 @@ def test_what_nobody_foresaw_on_one_cluster_is_its_own_line_and_ends_no_other() 
     assert ended["b"].state == "done"
     assert ended["a"].state == "failed"
     assert ended["a"].why.startswith("mignet itself failed, please report it: KeyError: 'nothing' (test_concurrency")
+
+
+def test_what_a_user_can_fix_is_said_as_it_is_and_no_fault_of_ours() -> None:
+    async def broken() -> str:
+        msg = "kubeconfig is not readable; correct it"
+        raise UserError(msg)
+
+    ended, _ = run({"a": broken, "b": says("good")}, Pace())
+    assert (ended["a"].state, ended["a"].why) == ("failed", "kubeconfig is not readable; correct it")
+    assert ended["b"].state == "done"
 
 
 def test_a_wait_of_its_own_that_is_over_is_told_where_no_time_was_given() -> None:
