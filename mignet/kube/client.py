@@ -8,11 +8,15 @@ import re
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import cache
+from sys import intern
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import httpx2
+import msgspec
 from lightkube import ApiError, AsyncClient
 from lightkube.core.exceptions import ConfigError as KubeConfigError
+from lightkube.core.resource import GlobalResource, NamespacedResourceG
 from lightkube.generic_resource import create_global_resource, create_namespaced_resource
 from lightkube.types import CascadeType
 
@@ -40,6 +44,12 @@ ANSWER_SECONDS = 60.0
 """Until an answer is complete, with all its pages, and with the waits that a busy API server asks for."""
 MOST_BYTES = 512 << 20
 """Of one answer: what lists some ten thousand pods has a tenth."""
+PAGE = 250
+"""Objects in one answer of a list, as kubectl asks for: the API server begins to answer before it has read all."""
+RESTARTS = 3
+"""Times that a list is begun anew when its next page has expired: the API server forgets them after 5 minutes."""
+MOST_OBJECTS = 1_000_000
+"""Of one list: no cluster has so many, and a server that always has one more page is none."""
 REQUESTS = 8
 """Requests to one API server at the same time, and so connections: each costs a handshake."""
 LIMIT_VARIABLE = "MIGNET_TIMEOUT"
@@ -178,16 +188,33 @@ class Cluster:
     ) -> list[Object]:
         """Read the objects of a kind in one namespace, or in all; those with all of `labels` and `fields` when given.
 
-        Which fields the API server selects by depends on the kind; `metadata.name` is one of every kind's.
+        What the kind has in bulk is left out. Which fields the API server selects by depends on the kind;
+        `metadata.name` is one of every kind's.
         """
 
         async def read() -> list[Object]:
             where = (namespace or "*") if kind.namespaced else None
             narrowed: Any = {"labels": dict(labels or {}), "fields": dict(fields or {})}
-            found = self._client.list(_resource(kind), namespace=where, **narrowed)
-            return [_known(item, kind) async for item in found]
+            pages = self._client.list(_listed(kind), namespace=where, chunk_size=PAGE, **narrowed)
+            found: list[Object] = []
+            bulk = _bulk(kind)
+            async for item in pages:
+                live = _known(item, kind)
+                found.append(_without(bulk, live) if bulk else live)
+                if len(found) > MOST_OBJECTS:
+                    raise _NoObjectError(f"a list of more than {MOST_OBJECTS:,} objects")
+            return found
 
-        return await self._ask(f"list {kind.kind}", kind, read)
+        async def read_anew() -> list[Object]:
+            for left in reversed(range(RESTARTS)):
+                try:
+                    return await read()
+                except ApiError as error:
+                    if error.status.code != 410 or not left:
+                        raise
+            raise AssertionError
+
+        return await self._ask(f"list {kind.kind}", kind, read_anew)
 
     async def serves(self, kind: Kind) -> bool:
         """Tell whether discovery lists a kind, which everybody may ask who is logged in; True where it does not say."""
@@ -277,19 +304,7 @@ class Cluster:
                 details = error.status.details
                 await asyncio.sleep((details.retryAfterSeconds if details else None) or 1)
             except FAILURES as error:
-                if isinstance(refusal := error.__context__, httpx2.HTTPStatusError):
-                    # lightkube looks for the form of an answer that says none, as those of some proxies.
-                    raise self._failure(action, kind, refusal) from error
-                if why := unusable(self._user, error):
-                    raise ClusterError("kubeconfig", f"{self._where}: {why}") from error
-                if isinstance(error, ValueError):
-                    message = f"{self._where} answered something that is not JSON to: {action}"
-                    raise ClusterError("refused", message) from error
-                if isinstance(error, OSError):
-                    raise ClusterError(
-                        "unreachable", f"{self._where} is unreachable: {error.strerror or named(error)}"
-                    ) from error
-                raise self._nonsense(action, error) from error
+                raise self._failed(action, kind, error) from error
             except (AttributeError, RecursionError) as error:
                 raise self._nonsense(action, error) from error
             except httpx2.HTTPError as error:
@@ -297,6 +312,20 @@ class Cluster:
                     self._shared.silence, self._shared.silent_at = error, time.monotonic()
                 raise self._failure(action, kind, error) from error
         raise AssertionError
+
+    def _failed(self, action: str, kind: Kind, error: Exception) -> ClusterError:
+        """Say why a request failed before it was sent, or its answer could not be read."""
+        if isinstance(refusal := error.__context__, httpx2.HTTPStatusError):
+            # lightkube looks for the form of an answer that says none, as those of some proxies.
+            return self._failure(action, kind, refusal)
+        if why := unusable(self._user, error):
+            return ClusterError("kubeconfig", f"{self._where}: {why}")
+        if isinstance(error, ValueError) and not isinstance(error, msgspec.ValidationError):
+            return ClusterError("refused", f"{self._where} answered something that is not JSON to: {action}")
+        if isinstance(error, OSError):
+            why = error.strerror or named(error)
+            return ClusterError("unreachable", f"{self._where} is unreachable: {why}")
+        return self._nonsense(action, error)
 
     def _nonsense(self, action: str, error: Exception) -> ClusterError:
         what = str(error) if isinstance(error, _NoObjectError) else "something that its API does not promise"
@@ -424,10 +453,60 @@ def _resource(kind: Kind) -> Any:
         return _resources[kind]
 
 
+class _Metadata(msgspec.Struct):
+    """The metadata of an object in a list, without its managedFields: the larger half of many, which nobody decodes."""
+
+    name: Any = None
+    namespace: Any = None
+    uid: Any = None
+    labels: Any = None
+    annotations: Any = None
+    creationTimestamp: Any = None  # noqa: N815
+    deletionTimestamp: Any = None  # noqa: N815
+    generation: Any = None
+    resourceVersion: Any = None  # noqa: N815
+    ownerReferences: Any = None  # noqa: N815
+    finalizers: Any = None
+
+
+class _SlimNamespaced(NamespacedResourceG, msgspec.Struct):
+    metadata: _Metadata | None = None
+    spec: Any = None
+    status: Any = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return _slim(self)
+
+
+class _SlimGlobal(GlobalResource, msgspec.Struct):
+    metadata: _Metadata | None = None
+    spec: Any = None
+    status: Any = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return _slim(self)
+
+
+def _slim(found: _SlimNamespaced | _SlimGlobal) -> dict[str, Any]:
+    metadata = msgspec.structs.asdict(found.metadata) if found.metadata else {}
+    kept = {key: value for key, value in metadata.items() if value is not None}
+    return {"metadata": kept, "spec": found.spec, "status": found.status}
+
+
+@cache
+def _listed(kind: Kind) -> Any:
+    """Return what lightkube makes of the objects of a list."""
+    if _MANAGED not in kind.bulk:
+        return _resource(kind)
+    base = _SlimNamespaced if kind.namespaced else _SlimGlobal
+    return msgspec.defstruct(kind.kind, (), bases=(base,), namespace={"_api_info": _resource(kind)._api_info})
+
+
 class _NoObjectError(TypeError):
     """An answer is not of the form that all objects have; says what it is instead."""
 
 
+_MANAGED = "metadata.managedFields"
 _MAPPINGS, _LISTS = ("labels", "annotations"), ("managedFields", "ownerReferences")
 
 
@@ -440,6 +519,34 @@ def _known(found: Any, kind: Kind) -> Object:
         msg = f"a {kind.kind} without {' or '.join(named)}"
         raise _NoObjectError(msg)
     return live
+
+
+@cache
+def _bulk(kind: Kind) -> dict[str, Any]:
+    """Return the paths of what a kind has in bulk as a tree of keys, whose ends are empty."""
+    tree: dict[str, Any] = {}
+    for path in set(kind.bulk) - {_MANAGED}:
+        place = tree
+        for key in path.split("."):
+            place = place.setdefault(key, {})
+    return tree
+
+
+def _without(bulk: Mapping[str, Any], value: Any) -> Any:
+    """Return a value without what is at the ends of a tree of keys; lists are gone through.
+
+    What it says again and again, as the types of ten thousands of interfaces, is in memory once.
+    """
+    if isinstance(value, list):
+        return [_without(bulk, each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    # Made anew, as a mapping from which something is taken keeps its size.
+    return {
+        key: _without(bulk[key], each) if key in bulk else intern(each) if type(each) is str else each
+        for key, each in value.items()
+        if key not in bulk or bulk[key]
+    }
 
 
 def _plain(found: Any) -> Object:

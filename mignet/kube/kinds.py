@@ -17,6 +17,8 @@ class Kind:
     kind: str
     plural: str
     namespaced: bool = True
+    bulk: tuple[str, ...] = ()
+    """Where an object of this kind has what nobody here reads, and is large with: lists leave it out."""
 
     @property
     def api_version(self) -> str:
@@ -31,19 +33,57 @@ NETWORK_ATTACHMENT = Kind("k8s.cni.cncf.io", "v1", "NetworkAttachmentDefinition"
 HYPERCONVERGED_V1BETA1 = Kind("hco.kubevirt.io", "v1beta1", "HyperConverged", "hyperconvergeds")
 HYPERCONVERGED_V1 = Kind("hco.kubevirt.io", "v1", "HyperConverged", "hyperconvergeds")
 NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
-NODE = Kind("", "v1", "Node", "nodes", namespaced=False)
+NODE = Kind("", "v1", "Node", "nodes", namespaced=False, bulk=("metadata.managedFields", "status.images"))
 NODE_POLICY = Kind(
     "nmstate.io", "v1", "NodeNetworkConfigurationPolicy", "nodenetworkconfigurationpolicies", namespaced=False
 )
 NODE_ENACTMENT = Kind(
     "nmstate.io", "v1beta1", "NodeNetworkConfigurationEnactment", "nodenetworkconfigurationenactments", namespaced=False
 )
-NODE_NETWORK_STATE = Kind("nmstate.io", "v1beta1", "NodeNetworkState", "nodenetworkstates", namespaced=False)
+_INTERFACES = "status.currentState.interfaces"
+NODE_NETWORK_STATE = Kind(
+    "nmstate.io",
+    "v1beta1",
+    "NodeNetworkState",
+    "nodenetworkstates",
+    namespaced=False,
+    bulk=(
+        *("metadata.managedFields", "status.currentState.dns-resolver", "status.currentState.routes.config"),
+        *(f"status.currentState.routes.running.{key}" for key in ("metric", "next-hop-address", "table-id")),
+        *(
+            f"status.currentState.interfaces.{key}"
+            for key in (
+                "accept-all-mac-addresses",
+                "ethtool",
+                "lldp",
+                "mac-address",
+                "min-mtu",
+                "statistics",
+                "wait-ip",
+            )
+        ),
+    ),
+)
 OPENSHIFT_NETWORK = Kind("config.openshift.io", "v1", "Network", "networks", namespaced=False)
 
 # What is read only.
 KUBEVIRT = Kind("kubevirt.io", "v1", "KubeVirt", "kubevirts")
-INSTANCE = Kind("kubevirt.io", "v1", "VirtualMachineInstance", "virtualmachineinstances")
+INSTANCE = Kind(
+    "kubevirt.io",
+    "v1",
+    "VirtualMachineInstance",
+    "virtualmachineinstances",
+    bulk=(
+        *(
+            "metadata.managedFields",
+            "spec.volumes",
+            "spec.domain.devices",
+            "spec.domain.features",
+            "spec.accessCredentials",
+        ),
+        *("status.volumeStatus", "status.guestOSInfo", "status.phaseTransitionTimestamps"),
+    ),
+)
 MIGRATION = Kind("kubevirt.io", "v1", "VirtualMachineInstanceMigration", "virtualmachineinstancemigrations")
 FORKLIFT = Kind("forklift.konveyor.io", "v1beta1", "ForkliftController", "forkliftcontrollers")
 CLUSTER_USER_NETWORK = Kind(
@@ -53,7 +93,7 @@ IP_POOL = Kind("whereabouts.cni.cncf.io", "v1alpha1", "IPPool", "ippools")
 IP_RESERVATION = Kind(
     "whereabouts.cni.cncf.io", "v1alpha1", "OverlappingRangeIPReservation", "overlappingrangeipreservations"
 )
-POD = Kind("", "v1", "Pod", "pods")
+POD = Kind("", "v1", "Pod", "pods", bulk=("metadata.managedFields", "spec.volumes"))
 EVENT = Kind("", "v1", "Event", "events")
 CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps")
 DAEMON_SET = Kind("apps", "v1", "DaemonSet", "daemonsets")

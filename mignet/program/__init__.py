@@ -1,187 +1,22 @@
-"""What the Pulumi program needs around its components: its config, and the guards, in Pulumi's own terms."""
+"""What the Pulumi program needs around its components: its config, and the guards, in Pulumi's own terms.
+
+The names that `__main__.py` uses come with Pulumi itself, a fifth of a start; the guards alone come without it.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
-
-import pulumi
-from pulumi.runtime import config as pulumi_config
-
-from config.files.fleet_files import read_fleet
-from config.files.project_files import Project, ProjectNotFoundError
-from config.finding import ConfigError, shown
-from config.loading import load_stack
-from mignet.kube.client import Cluster, ClusterError
-from mignet.kube.diff import declared_differences, differences
-from mignet.kube.hyperconverged_versions import limits_path
-from mignet.kube.kinds import NETWORK_ATTACHMENT
-from mignet.kube.network import attachment_history, cni_configuration
-from mignet.kube.network.uplink_changes import effects
-from mignet.kube.objects import name_of, value_at
-from mignet.program import guards
-from mignet.program.providers import Handlers, Nodes
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from mignet.program.stack_program import guard, handlers, load, nodes, noted, unguarded
 
-    from pulumi.dynamic import ResourceProvider
-
-    from config.stack import Stack
-    from mignet.kube.diff import FieldChange
-    from mignet.kube.kinds import Object
-
-_ERROR_ALREADY_SHOWN = 32
-"""The exit code by which Pulumi's Python language host knows that the user has seen the reason."""
-
-_GUARDED: ContextVar[bool] = ContextVar("guarded", default=True)
+__all__ = ["guard", "handlers", "load", "nodes", "noted", "unguarded"]
 
 
-@contextlib.contextmanager
-def unguarded() -> Iterator[None]:
-    """Evaluate the program without a cluster: rendering needs none, and the direct engine has guards of its own."""
-    token = _GUARDED.set(False)
-    try:
-        yield
-    finally:
-        _GUARDED.reset(token)
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        msg = f"module {__name__} has no attribute {name}"
+        raise AttributeError(msg)
+    from mignet.program import stack_program
 
-
-def load() -> Stack:
-    """Return this stack, from the config that the engine passes. Mistakes become the program's error, line by line."""
-    prefix = f"{pulumi.get_project()}:"
-    values = {**pulumi_config.get_config_env(), **pulumi_config.CONFIG.get()}
-    own = {key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)}
-    try:
-        return load_stack(pulumi.get_stack(), own)
-    except ConfigError as error:
-        _refuse(f"the configuration has mistakes; nothing was changed\n{error}")
-
-
-def nodes() -> ResourceProvider:
-    """Return what waits for nodes, and undoes on them, behind the policies of an uplink."""
-    return Nodes()
-
-
-def handlers() -> ResourceProvider:
-    """Return what waits for the pods that migrate, behind a HyperConverged that names another network."""
-    return Handlers()
-
-
-def guard(stack: Stack) -> None:
-    """Stop the program unless stack and cluster are fit for each other; show what is taken over, and what pods miss.
-
-    The stack is held against the other stack files of the project first, where there are any. Plain `pulumi preview` is
-    green on an unreachable cluster, a missing API or a field of somebody else; with this it is not.
-    """
-    if not _GUARDED.get():
-        return
-    _check_fleet(stack)
-    for finding in stack.findings:
-        pulumi.log.warn(str(finding))
-    try:
-        # The program runs inside an event loop already; the guards get one of their own.
-        with ThreadPoolExecutor(max_workers=1) as executor:
-            warnings, note = executor.submit(lambda: asyncio.run(_check(stack))).result()
-    except (guards.GuardError, ClusterError) as error:
-        lines = "\n".join(f"{stack.name}: {line}" for line in str(error).splitlines())
-        _refuse(f"the cluster is not fit for this stack; nothing was changed\n{lines}")
-    for warning in warnings:
-        pulumi.log.warn(f"{stack.name}: {warning}")
-    if note:
-        noted(note)
-
-
-def noted(note: Mapping[str, str]) -> None:
-    """Have annotations on the attachment that the program is going to declare, beside its own."""
-
-    def write(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
-        if args.type_ != _ATTACHMENT:
-            return None
-        metadata: Any = args.props["metadata"]
-        more = metadata | {"annotations": metadata["annotations"] | note}
-        return pulumi.ResourceTransformationResult({**args.props, "metadata": more}, args.opts)
-
-    pulumi.runtime.register_stack_transformation(write)
-
-
-_ATTACHMENT = f"kubernetes:{NETWORK_ATTACHMENT.api_version}:{NETWORK_ATTACHMENT.kind}"
-"""The attachment's type, as Pulumi's provider names it."""
-
-
-def _check_fleet(stack: Stack) -> None:
-    try:
-        files = read_fleet(Project.find(Path.cwd()), known=[stack])
-    except ProjectNotFoundError:
-        # Run from elsewhere: there are no files beside this stack.
-        return
-    blocking = files.blocking([stack.name])
-    if blocking:
-        _refuse(f"the stack does not go together with others; nothing was changed\n{ConfigError(blocking)}")
-    if files.left_out:
-        pulumi.log.warn(files.left_out)
-
-
-async def _check(stack: Stack) -> tuple[list[str], dict[str, str]]:
-    """Return what to warn of, and the note that belongs on the attachment."""
-    async with Cluster(stack.cluster, base=Path.cwd()) as cluster:
-        attachment, live = await guards.prerequisites(stack, cluster)
-        policies = await guards.uplinks(stack, cluster)
-        guards.settled(stack, policies)
-        taken = await guards.take_overs(stack, cluster, live)
-    path = cni_configuration.PATH
-    old = None if attachment is None else value_at(attachment, path)
-    changes = cni_configuration.by_meaning(
-        () if attachment is None else differences(old, stack.cni_json, path), old, stack.cni_json, name=stack.network
-    )
-    wanted = {policy.name: {"spec": policy.spec} for policy in stack.policies}
-    on_uplink = (
-        sentence
-        for policy in policies
-        for sentence in effects(
-            stack, policy["metadata"]["name"], differences({"spec": policy["spec"]}, wanted[policy["metadata"]["name"]])
-        )
-    )
-    named = value_at(live, f"{limits_path(live['apiVersion'])}.network")
-    warnings = [
-        *guards.stale_handlers(stack, changes),
-        *guards.switch(stack, named),
-        *(
-            sentence
-            for policy in policies
-            for each in declared_differences(wanted[policy["metadata"]["name"]], {"spec": policy["spec"]})
-            for sentence in _left(policy, each)
-        ),
-        *on_uplink,
-        *(_taken(change) for change in taken),
-        *guards.will_be_written_back(stack, (attachment, live, *policies)),
-    ]
-    declared = {"metadata": {"name": stack.network}, "spec": {"config": stack.cni_json}}
-    return warnings, attachment_history.note(attachment, declared)
-
-
-def _left(live: Object, change: FieldChange) -> Iterator[str]:
-    """Say what Pulumi leaves: of a list it compares no more items than are declared."""
-    if change.extended:
-        yield (
-            f"{name_of(live)} {change.path} holds {shown(change.beyond)} beyond what is declared:"
-            " pulumi up leaves it there, and mignet up takes it away"
-        )
-
-
-def _taken(change: FieldChange) -> str:
-    return (
-        f"takes over HyperConverged {change.path}: {guards.said(change.old)} (owned by {change.owner}) becomes"
-        f" {guards.said(change.new)}"
-    )
-
-
-def _refuse(message: str) -> NoReturn:
-    """End the program with this error and no other: a RunError would add a line about an unhandled one."""
-    pulumi.log.error(message)
-    sys.exit(_ERROR_ALREADY_SHOWN)
+    return getattr(stack_program, name)

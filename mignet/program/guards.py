@@ -7,25 +7,26 @@ import re
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from components.ownership import FIELD_MANAGER
 from config.attachment.content import is_of_ranges
 from config.finding import UserError, shown, waived
 from config.hyperconverged import NAME
-from mignet.kube.client import Cluster, ClusterError, ConflictError
-from mignet.kube.diff import FieldChange, declared_differences
+from mignet.kube.client import Cluster, ClusterError
+from mignet.kube.diff import declared_differences
 from mignet.kube.hyperconverged_versions import hyperconverged_kind
 from mignet.kube.kinds import NAMESPACE, NETWORK_ATTACHMENT, NODE, NODE_NETWORK_STATE, NODE_POLICY, Object
 from mignet.kube.kubevirt import field_writers, json_patches
+from mignet.kube.kubevirt.take_over import conflicts, switches
 from mignet.kube.network import cni_configuration, uplink_conflicts
 from mignet.kube.network.nmstate import rollout
 from mignet.kube.network.node_network import Node
-from mignet.kube.objects import controller_of, kept_by, made_by, name_of, stack_of, value_at
+from mignet.kube.objects import controller_of, kept_by, made_by, name_of, stack_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from config.finding import Finding
     from config.stack import Stack
+    from mignet.kube.diff import FieldChange
 
 
 class GuardError(UserError):
@@ -163,28 +164,6 @@ async def take_overs(stack: Stack, cluster: Cluster, live: Object) -> tuple[Fiel
     return taken
 
 
-async def conflicts(stack: Stack, cluster: Cluster, live: Object) -> tuple[FieldChange, ...]:
-    """Return the fields of the HyperConverged that the stack wants and another field manager owns.
-
-    Asks the API server by a dry run. Raises ClusterError when it refuses the patch for another reason.
-    """
-    kind = hyperconverged_kind(stack)
-    manifest = {
-        "apiVersion": kind.api_version,
-        "kind": kind.kind,
-        "metadata": {"name": NAME, "namespace": stack.cluster.namespace, "uid": live["metadata"]["uid"]},
-        "spec": stack.hyper_converged.spec(stack.network),
-    }
-    try:
-        await cluster.apply(manifest, manager=FIELD_MANAGER, force=False, dry_run=True)
-    except ConflictError as error:
-        return tuple(
-            FieldChange(each.path, value_at(live, each.path), value_at(manifest, each.path), each.owner)
-            for each in error.conflicts
-        )
-    return ()
-
-
 def stale_handlers(stack: Stack, changes: Iterable[FieldChange]) -> Iterator[str]:
     """Warn that a change of an attachment's content reaches no virt-handler that runs: `changes` are its fields.
 
@@ -229,14 +208,6 @@ def switch(stack: Stack, old: object) -> Iterator[str]:
     own = mine.rollout == "rename" and re.fullmatch(rf"{re.escape(mine.name)}(-[0-9a-f]{{8}})?", str(old))
     if old not in {None, "", stack.network} and not own:
         yield f"HyperConverged {stack.cluster.namespace}/{NAME} {switches(stack, old)}"
-
-
-def switches(stack: Stack, old: object) -> str:
-    """Say what a switch of the network does, as the rest of a sentence that begins with the HyperConverged."""
-    return (
-        f"switches from {old} to {stack.network}: every virt-handler restarts, one after the other, and migrations fail"
-        " meanwhile"
-    )
 
 
 def will_be_written_back(stack: Stack, live: Iterable[Object | None]) -> Iterator[str]:

@@ -23,9 +23,9 @@ from mignet.kube.kinds import (
     OPENSHIFT_NETWORK,
     OPENSHIFT_OPERATOR_NETWORK,
 )
+from mignet.kube.kubevirt.take_over import conflicts
 from mignet.kube.rbac import denied, to_apply, to_look
 from mignet.kube.snapshot import Judged, Read, Snapshot, judge, look
-from mignet.program.guards import conflicts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

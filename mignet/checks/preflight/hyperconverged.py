@@ -13,9 +13,9 @@ from mignet.kube.hyperconverged_versions import hyperconverged_kind, limits_path
 from mignet.kube.kinds import KUBEVIRT, NAMESPACE, NETWORK_ATTACHMENT
 from mignet.kube.kubevirt import field_writers, json_patches
 from mignet.kube.kubevirt.feature_gates import migrates_between_clusters, what_is_off
+from mignet.kube.kubevirt.take_over import switches
 from mignet.kube.objects import stack_of, value_at
 from mignet.kube.snapshot import UnreadError
-from mignet.program.guards import switches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -117,8 +117,7 @@ def nic_single(seen: Seen) -> Iterator[Finding]:
 
 
 def _is_single(place: Place) -> bool:
-    listed = place.node.state.get("interfaces", ())
-    return len([each for each in listed if each.get("type") == "ethernet" or each.get("dpdk")]) == 1
+    return place.node.ethernet_nics == 1
 
 
 def _links(seen: Seen) -> Iterator[Link]:

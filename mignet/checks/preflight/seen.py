@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from config.hyperconverged import NAME
@@ -20,10 +21,7 @@ if TYPE_CHECKING:
     from mignet.kube.rbac import Right
 
 
-"""The gate of migrations between clusters, as it stands in the KubeVirt object."""
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Seen(Snapshot):
     """A snapshot, with the rights that the API server does not grant, and the outcome of a dry run of the limits."""
 
@@ -50,7 +48,7 @@ class Seen(Snapshot):
             return self.dry_run
         raise UnreadError(hyperconverged_kind(self.stack), self.dry_run)
 
-    @property
+    @cached_property
     def nodes(self) -> tuple[Node, ...]:
         """Every node with what nmstate says of it. Raises UnreadError when one of both cannot be read."""
         states = {state["metadata"]["name"]: state for state in self.all(NODE_NETWORK_STATE)}

@@ -7,6 +7,7 @@ keyed by an address' distance from the network address. Source: whereabouts, and
 from __future__ import annotations
 
 import ipaddress
+from collections import defaultdict
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from config.types.addressing import Address, Network
     from mignet.checks.verify.sight import Sight
     from mignet.kube.kinds import Object
+    from mignet.kube.kubevirt.pods import Pod
     from mignet.kube.snapshot import Snapshot
 
 NO_ADDRESS = "could not allocate ip"
@@ -160,8 +162,12 @@ def lease_outside(sight: Sight) -> Iterator[Finding]:
 @rule("lease-leaked", severity="warning")
 def lease_leaked(sight: Sight) -> Iterator[Finding]:
     """The lease of a pod that is gone takes an address until whereabouts' reconciler finds it, once a day at best."""
+    pods = {pod.reference: pod for pod in sight.pods}
     for pool in pools(sight):
-        leaked = [lease for lease in pool.inside if _leaked(sight, pool, lease)]
+        held: defaultdict[str, set[Address]] = defaultdict(set)
+        for lease in pool.leases:
+            held[lease.pod].add(lease.address)
+        leaked = [lease for lease in pool.inside if _leaked(sight, pods.get(lease.pod), held[lease.pod], lease)]
         if leaked:
             some = few(f"{lease.address} of {lease.pod}" for lease in leaked)
             yield Finding(
@@ -172,13 +178,14 @@ def lease_leaked(sight: Sight) -> Iterator[Finding]:
             )
 
 
-def _leaked(sight: Sight, pool: Pool, lease: Lease) -> bool:
-    """Tell whether no pod has a lease: there is none of that name, or it has another lease and uses that one."""
-    pod = next((each for each in sight.pods if each.reference == lease.pod), None)
+def _leaked(sight: Sight, pod: Pod | None, held: set[Address], lease: Lease) -> bool:
+    """Tell whether no pod has a lease: there is none of that name, or it has another lease and uses that one.
+
+    `held` are the addresses that the pool has given to that name.
+    """
     if pod is not None:
         used = set(() if pod.link is None else pod.link.addresses)
-        others = {each.address for each in pool.leases if each.pod == lease.pod}
-        return lease.address not in used and not used.isdisjoint(others)
+        return lease.address not in used and not used.isdisjoint(held)
     outcome = sight.holders.get(lease.pod)
     return outcome is not None and not isinstance(outcome, ClusterError) and not outcome
 

@@ -123,8 +123,9 @@ class Sight:
     @cached_property
     def attached(self) -> tuple[Pod, ...]:
         """Pods with `migration0`, made from the attachment as it is now, or nobody can tell from which."""
-        old = () if in_doubt(self.stack) else from_before(self.attachment, self.living)
-        return tuple(pod for pod in self.living if pod.link is not None and pod not in old)
+        before = () if in_doubt(self.stack) else from_before(self.attachment, self.living)
+        old = {pod.reference for pod in before}
+        return tuple(pod for pod in self.living if pod.link is not None and pod.reference not in old)
 
 
 def in_doubt(stack: Stack) -> bool:

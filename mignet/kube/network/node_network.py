@@ -108,6 +108,12 @@ class Node:
         listed = sorted(self.state.get("interfaces", []), key=lambda each: each.get("type") != "ovs-bridge")
         return {each["name"]: each for each in listed}
 
+    @cached_property
+    def ethernet_nics(self) -> int:
+        """How many NICs it has, those given to DPDK included."""
+        listed = self.state.get("interfaces", ())
+        return sum(each.get("type") == "ethernet" or bool(each.get("dpdk")) for each in listed)
+
     @property
     def default_route(self) -> set[str]:
         """Interfaces of default routes."""
