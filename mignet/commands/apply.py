@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -132,9 +131,6 @@ def _run(
     from mignet.operations import apply
     from mignet.operations.run import Job, carry_out
 
-    # What was imported stays to the end; a collector that looks at all of it again and again only costs time.
-    gc.freeze()
-    gc.enable()
     project = project_in(many.cwd)
     if verb != "preview" and not yes and not sys.stdin.isatty():
         mistake(verb, "asks before it changes anything", "Say --yes where nobody can answer")

@@ -23,11 +23,20 @@ from lightkube.types import CascadeType
 from components.ownership import FIELD_MANAGER
 from config.finding import UserError, visible
 from mignet.kube import kubeconfig
-from mignet.kube.credentials import FAILURES, expired, in_memory, unreadable, unusable, without_user
+from mignet.kube.credentials import (
+    FAILURES,
+    expired,
+    in_memory,
+    trusts_the_public,
+    unreadable,
+    unusable,
+    without_user,
+)
 from mignet.kube.hyperconverged_versions import path_in, refused_because
 from mignet.kube.kinds import HYPERCONVERGED_V1, NAMESPACE, Kind, Object, kind_of
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from pathlib import Path
     from types import TracebackType
@@ -295,7 +304,7 @@ class Cluster:
             try:
                 async with self._shared.room:
                     if (silence := self._shared.silence) and self._shared.silent_at > begun:
-                        # It let somebody wait in vain meanwhile: the next one in the queue need not try the same.
+                        # It took no connection meanwhile: the next one in the queue need not try the same.
                         raise silence
                     return await request()
             except ApiError as error:
@@ -308,7 +317,7 @@ class Cluster:
             except (AttributeError, RecursionError) as error:
                 raise self._nonsense(action, error) from error
             except httpx2.HTTPError as error:
-                if isinstance(error, httpx2.ConnectTimeout):
+                if isinstance(error, httpx2.ConnectTimeout | httpx2.ConnectError):
                     self._shared.silence, self._shared.silent_at = error, time.monotonic()
                 raise self._failure(action, kind, error) from error
         raise AssertionError
@@ -409,7 +418,7 @@ class _Shared:
     users: int = 0
     identity: str | None = None
     room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(REQUESTS))
-    silence: httpx2.ConnectTimeout | None = None
+    silence: httpx2.ConnectTimeout | httpx2.ConnectError | None = None
     silent_at: float = 0.0
     """When it last took no connection, on the clock of time.monotonic."""
 
@@ -419,8 +428,20 @@ _clients: dict[tuple[asyncio.AbstractEventLoop, str, str], _Shared] = {}
 
 def _client(connection: Connection, timeout: httpx2.Timeout) -> AsyncClient:
     """Return lightkube's client, told of what it reads from no kubeconfig: impersonation, proxy and server name."""
-    with in_memory(connection.single) as single:
+    wanted, public = connection.single, trusts_the_public(connection.single)
+    if public:
+        # lightkube would read the system's authorities for each cluster, 16 ms and a megabyte. Its client is replaced.
+        wanted = wanted._replace(cluster=msgspec.structs.replace(wanted.cluster, insecure=True))
+    with in_memory(wanted) as single:
         client = AsyncClient(single, timeout=timeout, field_manager=None, proxy=connection.proxy)
+    if public:
+        client._client._client = httpx2.AsyncClient(
+            base_url=client._client._client.base_url,
+            auth=client._client._client.auth,
+            timeout=timeout,
+            proxy=connection.proxy,
+            verify=_system_trust(),
+        )
     http: httpx2.AsyncClient = client._client._client
     for name, value in connection.headers.items():
         for each in [value] if isinstance(value, str) else value:
@@ -431,6 +452,12 @@ def _client(connection: Connection, timeout: httpx2.Timeout) -> AsyncClient:
 
     http.event_hooks = {"request": [named] if connection.server_name else [], "response": [_bounded]}
     return client
+
+
+@cache
+def _system_trust() -> ssl.SSLContext:
+    """Return what trusts the authorities that the system trusts; read once for all clusters."""
+    return httpx2.create_ssl_context()
 
 
 def _given(client: AsyncClient) -> tuple[str, ...]:

@@ -84,6 +84,13 @@ def in_memory(connection: SingleConfig) -> Iterator[SingleConfig]:
         yield connection._replace(cluster=cluster, user=user)
 
 
+def trusts_the_public(connection: SingleConfig) -> bool:
+    """Tell whether a cluster is trusted by the system's authorities, and knows the user by a token or password."""
+    cluster, user = connection.cluster, connection.user
+    own = cluster.certificate_auth or cluster.certificate_auth_data or cluster.insecure
+    return not own and not (user and (user.client_cert or user.client_cert_data))
+
+
 def expired(user: User | None) -> str | None:
     """Say that a user's client certificate has expired, and when; None when it has not, or cannot be read."""
     if user is None or not (user.client_cert or user.client_cert_data):

@@ -182,13 +182,27 @@ _Entries = dict[str, _Entry]
 
 def _merged(paths: list[Path]) -> tuple[_Entries, _Entries, _Entries]:
     """Return contexts, clusters and users by name; of two of one name, the first file's counts, as a whole."""
-    contexts: _Entries = {}
-    clusters: _Entries = {}
-    users: _Entries = {}
+    there = []
     for path in paths:
         try:
             stat = path.stat()
-            content = _read(path, (stat.st_mtime_ns, stat.st_size))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise KubeconfigError(f"kubeconfig {path} cannot be read: {unreadable(error)}") from error
+        there.append((path, (stat.st_mtime_ns, stat.st_size)))
+    return _merged_once(tuple(there))
+
+
+@lru_cache(maxsize=64)
+def _merged_once(files: tuple[tuple[Path, tuple[int, int]], ...]) -> tuple[_Entries, _Entries, _Entries]:
+    """Merge files once for all the stacks that name them; each file with what tells one state of it from another."""
+    contexts: _Entries = {}
+    clusters: _Entries = {}
+    users: _Entries = {}
+    for path, _ in files:
+        try:
+            content = _read(path)
             for section, key, into in (
                 ("contexts", "context", contexts),
                 ("clusters", "cluster", clusters),
@@ -203,9 +217,7 @@ def _merged(paths: list[Path]) -> tuple[_Entries, _Entries, _Entries]:
     return contexts, clusters, users
 
 
-@lru_cache(maxsize=64)
-def _read(path: Path, _version: tuple[int, int]) -> dict[str, Any]:
-    """Read a kubeconfig, once for all the stacks that name it; `_version` tells one state of the file from another."""
+def _read(path: Path) -> dict[str, Any]:
     content = load_kubeconfig(read_text(path, most=MOST_BYTES))
     if content is not None and not isinstance(content, dict):
         raise TypeError

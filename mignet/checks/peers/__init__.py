@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import TYPE_CHECKING
 
 from config.finding import Finding, Remark
@@ -17,7 +18,7 @@ from mignet.kube.client import Cluster, ClusterError
 from mignet.kube.snapshot import Judged, Snapshot, judge, look
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Sequence
 
     from config.files.project_files import Project
     from config.stack import Stack
@@ -31,13 +32,48 @@ CODES = frozenset(code for each in RULES for code in each.codes)
 
 
 @dataclass(frozen=True, slots=True)
+class Matrix(Mapping[tuple[str, str], "Finding | None"]):
+    """For each source and target the first reason against the way, or None: it is ready. In the order of the sides.
+
+    Of a thousand clusters there are a million ways; only what two sides find between them is kept for each.
+    """
+
+    names: tuple[str, ...]
+    own: Mapping[str, Finding | None]
+    """The first reason against each side itself, whatever is on the other end."""
+    doubted: Mapping[str, bool]
+    """Whether something could not be judged of each side."""
+    between: Mapping[tuple[str, str], Finding | None]
+
+    def __getitem__(self, way: tuple[str, str]) -> Finding | None:
+        source, target = way
+        if reason := self.own[source] or self.own[target]:
+            return reason
+        if way in self.between:
+            return self.between[way]
+        return _unknown(source, target) if self.doubted[source] or self.doubted[target] else None
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return permutations(self.names, 2)
+
+    def __len__(self) -> int:
+        return len(self.names) * (len(self.names) - 1)
+
+    def from_(self, source: str) -> Mapping[str, Finding | None] | Finding:
+        """Return what is against each target of a source; one finding when that is against all of them."""
+        if reason := self.own[source]:
+            return reason
+        return {target: self[source, target] for target in self.names if target != source}
+
+
+@dataclass(frozen=True, slots=True)
 class Peers:
     """What was found, and for each source and target either the first reason against it or None: it is ready."""
 
     stacks: tuple[Stack, ...]
     findings: tuple[Finding, ...]
     left_out: tuple[Remark, ...]
-    matrix: Mapping[tuple[str, str], Finding | None]
+    matrix: Matrix
     not_judged: Mapping[str, int] = field(default_factory=dict)
     """How many rules could not be judged, by stack: what they are about is not ready, and has no error either."""
     checkup: Checkup | None = None
@@ -48,12 +84,18 @@ class Peers:
     @property
     def blocks(self) -> bool:
         """Whether there is a reason against one of the ways, more than that nobody could judge it."""
-        return any(reason is not None and reason.code != "peer-not-judged" for reason in self.matrix.values())
+        against = (self.matrix.from_(source) for source in self.matrix.names)
+        return len(self.matrix) > 0 and any(
+            isinstance(each, Finding)
+            or any(reason is not None and reason.code != "peer-not-judged" for reason in each.values())
+            for each in against
+        )
 
     @property
     def ready(self) -> int:
         """How many of the ways from one cluster to another are."""
-        return sum(reason is None for reason in self.matrix.values())
+        against = (self.matrix.from_(source) for source in self.matrix.names)
+        return sum(0 if isinstance(each, Finding) else [*each.values()].count(None) for each in against)
 
 
 async def look_at_all(project: Project, stacks: Sequence[Stack], course: Course) -> list[Side]:
@@ -99,8 +141,9 @@ def compare(sides: Sequence[Side], checkup: Checkup | None = None) -> Peers:
         files_only = "seen from the files only: no cluster was asked for its gates, versions, authorities or leases"
         left_out.append(Remark("", files_only))
     not_judged = Counter({name: judged.not_judged for name, judged in own.items()})
-    matrix: dict[tuple[str, str], Finding | None] = {}
-    for one, other in combinations(sides, 2):
+    found: dict[tuple[str, str], Finding | None] = {}
+    measured = checkup is not None and bool(checkup.counts)
+    for one, other in combinations(sides, 2) if measured else _worth_a_look(sides):
         # What could not be read of a side is said once, of the side.
         judged = judge(BETWEEN, Pair(one, other))
         between = judged.findings
@@ -110,14 +153,41 @@ def compare(sides: Sequence[Side], checkup: Checkup | None = None) -> Peers:
         not_judged[one.name] += judged.not_judged
         # Of a side that does not answer, that is the reason.
         open_ = judged.not_judged or own[one.name].not_judged or own[other.name].not_judged
-        for source, target in ((one, other), (other, one)):
-            reasons = (*own[source.name].findings, *own[target.name].findings, *between)
-            doubt = _unknown(source.name, target.name) if open_ else None
+        for source, target in ((one.name, other.name), (other.name, one.name)):
+            doubt = _unknown(source, target) if open_ else None
             broken = next((each for each in between if each.code == "peer-way-broken"), doubt)
-            matrix[source.name, target.name] = next((each for each in reasons if each.blocks), broken)
-    in_order = {(a.name, b.name): matrix[a.name, b.name] for a in sides for b in sides if a is not b}
+            found[source, target] = next((each for each in between if each.blocks), broken)
+    matrix = Matrix(
+        tuple(own),
+        {name: next((each for each in judged.findings if each.blocks), None) for name, judged in own.items()},
+        {name: bool(judged.not_judged) for name, judged in own.items()},
+        found,
+    )
     stacks = tuple(each.stack for each in sides)
-    return Peers(stacks, tuple(findings), tuple(left_out), in_order, survey.counted(not_judged), checkup, asked)
+    return Peers(stacks, tuple(findings), tuple(left_out), matrix, survey.counted(not_judged), checkup, asked)
+
+
+def _worth_a_look(sides: Sequence[Side]) -> Iterator[tuple[Side, Side]]:
+    """Yield the pairs between which a rule may find something, in their order.
+
+    Of a side that nobody could look at there are its files only: what they say goes wrong where segments differ, or
+    ranges of addresses meet. In order, a range meets those before it that have not ended.
+    """
+    seen = [index for index, side in enumerate(sides) if side.seen is not None]
+    found = {*combinations(seen, 2)}
+    if len({frozenset(side.stack.segment.subnets) for side in sides}) > 1:
+        found = {*combinations(range(len(sides)), 2)}
+    ranges = sorted(
+        (each.first.version, int(each.first), int(each.last), index)
+        for index, side in enumerate(sides)
+        for each in side.given
+    )
+    open_: list[tuple[int, int, int]] = []
+    for version, first, last, index in ranges:
+        open_ = [each for each in open_ if each[0] == version and each[1] >= first]
+        found |= {(min(index, other), max(index, other)) for _, _, other in open_ if other != index}
+        open_.append((version, last, index))
+    return ((sides[one], sides[other]) for one, other in sorted(found))
 
 
 def _measured(one: str, other: str, checkup: Checkup) -> Iterator[Finding]:

@@ -157,7 +157,7 @@ def test_two_healthy_clusters_are_ready_for_each_other() -> None:
     peers = between()
     assert peers.findings == ()
     assert peers.left_out == ()
-    assert peers.matrix == {("east", "west"): None, ("west", "east"): None}
+    assert dict(peers.matrix) == {("east", "west"): None, ("west", "east"): None}
 
 
 def gates(one: dict[str, Any], other: dict[str, Any]) -> None:

@@ -169,7 +169,9 @@ def test_a_drift_has_the_plan_and_the_findings_in_one_document() -> None:
 
 
 def test_a_path_between_peers_that_is_not_ready_names_its_reason() -> None:
-    found = peers.Peers((), (BETWEEN,), (), {("a", "b"): BETWEEN, ("b", "a"): None})
+    fine = dict.fromkeys(("a", "b"))
+    matrix = peers.Matrix(("a", "b"), fine, dict.fromkeys(fine, False), {("a", "b"): BETWEEN, ("b", "a"): None})
+    found = peers.Peers((), (BETWEEN,), (), matrix)
     read = document(as_json.peers(found, Checked(PROJECT, ("a", "b"), found.findings, ())))
     assert read["ready"] == 1
     assert [(path["source"], path["ready"], path["code"]) for path in read["paths"]] == [
