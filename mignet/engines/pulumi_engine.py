@@ -26,6 +26,7 @@ from pulumi import automation
 from config.files.file_text import read_text
 from config.types.json_text import parse_json
 from mignet.engines import state_folder
+from mignet.engines.inline_stack import REFUSED, InlineStack
 from mignet.engines.temporary_folder import temporary_folder
 from mignet.fleet.concurrency import CTRL_C, StoppedError
 from mignet.fleet.run_context import TELL_SECONDS
@@ -240,13 +241,13 @@ def _run_with(variables: dict[str, str], project: Project, stack: Stack, report:
         warning = f"removed {path}, which a Pulumi that was killed had left empty"
         report = replace(report, warnings=(*report.warnings, warning))
     try:
-        selected = automation.create_or_select_stack(
-            stack.name,
-            work_dir=str(project.directory),
-            opts=automation.LocalWorkspaceOptions(env_vars=variables),
-        )
+        selected = InlineStack(stack.name, project.directory, variables)
         try:
-            act(selected, events)
+            try:
+                act(selected, events)
+            except automation.StackNotFoundError:
+                selected.workspace.create_stack(stack.name)
+                act(selected, events)
         except automation.ConcurrentUpdateError as error:
             holder = holder_of(str(error))
             if not (holder and holder.dead):
@@ -363,7 +364,9 @@ def _errors(stack: str, events: Sequence[automation.EngineEvent], error: automat
         if event.diagnostic_event and event.diagnostic_event.severity == "error"
     ]
     told = [
-        message for message in messages if message and not re.fullmatch(r"(update|preview|destroy) failed", message)
+        message
+        for message in messages
+        if message and message != REFUSED and not re.fullmatch(r"(update|preview|destroy) failed", message)
     ]
     if told:
         # Our own program names its stack, as plain `pulumi` prints what it says.

@@ -40,6 +40,8 @@ _ERROR_ALREADY_SHOWN = 32
 """The exit code by which Pulumi's Python language host knows that the user has seen the reason."""
 
 _GUARDED: ContextVar[bool] = ContextVar("guarded", default=True)
+FOLDER: ContextVar[Path | None] = ContextVar("folder", default=None)
+"""The project's folder, where the program runs in a process that was started elsewhere."""
 
 
 @contextlib.contextmanager
@@ -87,7 +89,8 @@ def guard(stack: Stack) -> None:
     try:
         # The program runs inside an event loop already; the guards get one of their own.
         with ThreadPoolExecutor(max_workers=1) as executor:
-            warnings, note = executor.submit(lambda: asyncio.run(_check(stack))).result()
+            folder = _folder()
+            warnings, note = executor.submit(lambda: asyncio.run(_check(stack, folder))).result()
     except (guards.GuardError, ClusterError) as error:
         lines = "\n".join(f"{stack.name}: {line}" for line in str(error).splitlines())
         _refuse(f"the cluster is not fit for this stack; nothing was changed\n{lines}")
@@ -114,9 +117,13 @@ _ATTACHMENT = f"kubernetes:{NETWORK_ATTACHMENT.api_version}:{NETWORK_ATTACHMENT.
 """The attachment's type, as Pulumi's provider names it."""
 
 
+def _folder() -> Path:
+    return FOLDER.get() or Path.cwd()
+
+
 def _check_fleet(stack: Stack) -> None:
     try:
-        files = read_fleet(Project.find(Path.cwd()), known=[stack])
+        files = read_fleet(Project.find(_folder()), known=[stack])
     except ProjectNotFoundError:
         # Run from elsewhere: there are no files beside this stack.
         return
@@ -127,9 +134,9 @@ def _check_fleet(stack: Stack) -> None:
         pulumi.log.warn(files.left_out)
 
 
-async def _check(stack: Stack) -> tuple[list[str], dict[str, str]]:
+async def _check(stack: Stack, folder: Path) -> tuple[list[str], dict[str, str]]:
     """Return what to warn of, and the note that belongs on the attachment."""
-    async with Cluster(stack.cluster, base=Path.cwd()) as cluster:
+    async with Cluster(stack.cluster, base=folder) as cluster:
         attachment, live = await guards.prerequisites(stack, cluster)
         policies = await guards.uplinks(stack, cluster)
         guards.settled(stack, policies)
