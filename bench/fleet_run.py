@@ -1,7 +1,7 @@
 """Measure previews of a fleet as whole processes, side by side in one run, and write docs/benchmarks-fleet-run.md.
 
-Peers: `kubectl diff --server-side` one stack after the other, and Pulumi as this project runs it; from PATH, or
-built. Memory is the largest process that a command ran, and for Pulumi all of them
+Peers: `kubectl diff --server-side` one stack after the other, and plain Pulumi, several stacks side by side; from PATH,
+or built. Memory is the largest process that a command ran, and for Pulumi all of them
 together at their peak.
 """
 
@@ -108,7 +108,12 @@ def rows(space: FleetSpace, few: list[str]) -> list[Row]:
             [*preview, *few, "--engine", "pulumi", *([] if number is None else ["--at-a-time", str(number)])],
             warms_up=number is None,
         )
-        for number in (None, 1, 2, 3, 4)
+        for number in (None, 2, 3, 4)
+    ]
+    plain = f"printf '%s\\n' {' '.join(few)} | xargs -P {{}} -I STACK pulumi preview --non-interactive --stack STACK"
+    found += [
+        Row(f"plain pulumi preview, {number} at a time", FEW, ["sh", "-c", plain.format(number)], warms_up=False)
+        for number in (1, 2, 3, 4)
     ]
     return found
 

@@ -31,7 +31,8 @@ class InlineStack(automation.Stack):
         self.workspace = automation.LocalWorkspace(
             work_dir=str(folder),
             program=_program(folder),
-            env_vars=dict(variables),
+            # What Pulumi starts for dynamic resources, where no language host tells it of the project's Python.
+            env_vars={"PULUMI_PYTHON_CMD": sys.executable, **variables},
             pulumi_command=_command(),
         )
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from config.stack import Stack
     from mignet.fleet.run_context import Course
 
-MEMORY_BYTES = 350 * 2**20
+MEMORY_BYTES = 250 * 2**20
 """What a run of Pulumi on one stack takes, its plugins included."""
 GRACE_SECONDS = 10.0
 """What Pulumi has to end in order, before it is told again."""

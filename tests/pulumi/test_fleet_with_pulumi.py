@@ -130,7 +130,7 @@ def test_a_run_that_was_killed_with_all_its_processes_is_taken_up_and_ends_as_on
 def test_time_that_is_over_interrupts_pulumi_and_leaves_no_lock(
     space: FleetSpace, cut: Callable[..., tuple[Outcome, dict[str, str]]]
 ) -> None:
-    outcome, states = cut(lambda _: None, "--timeout", "1.5")
+    outcome, states = cut(lambda _: None, "--timeout", "0.6")
     assert outcome.code == 1, outcome.out + outcome.err
     assert "Traceback" not in outcome.err
     assert set(states.values()) == {"timed out"}
