@@ -31,6 +31,8 @@ from mignet.commands.report import app as reports
 from mignet.lab.commands import app as lab
 from mignet.outputs.streams import make_visible
 
+YOUNG = 50_000
+"""Objects that are made before the collector looks at them; by default 700."""
 TRACEBACK = "MIGNET_TRACEBACK"
 """Has a fault of the program itself shown with its traceback."""
 
@@ -66,6 +68,10 @@ def main() -> NoReturn:
     # Until here, ctrl-c ended it without a word.
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # What was imported stays to the end; a collector that looks at all of it again and again only costs time.
+    gc.freeze()
+    gc.set_threshold(YOUNG)
+    gc.enable()
     try:
         _answer()
     except SystemExit as end:

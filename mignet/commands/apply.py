@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -126,6 +125,8 @@ def _run(
     force: bool = False,
 ) -> list[Report]:
     """Run a verb on stacks and show how it went; `canary` None goes in no waves."""
+    import asyncio
+
     from mignet.commands.selection import pick, waves_of
     from mignet.fleet.loading import Readable, load, load_readable
     from mignet.operations import apply

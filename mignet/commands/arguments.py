@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import gc
 import inspect
 import re
 import sys
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
 FAILED, CONFIGURATION, CHANGES, DECLINED = 1, 2, 7, 8
 """Exit codes; 0 is fine."""
-YOUNG = 20_000
-"""Objects that are made before the collector looks at them; by default 700."""
 UNCHANGED = "nothing was changed: it was not agreed to"
 """The last line where somebody answers no."""
 
@@ -129,10 +126,6 @@ def answers_mistakes(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def answering(*many: Many, **given: Any) -> None:
-        # What was imported stays to the end; a collector that looks at all of it again and again only costs time.
-        gc.freeze()
-        gc.set_threshold(YOUNG)
-        gc.enable()
         try:
             command(*many, **given)
         except UserError as error:

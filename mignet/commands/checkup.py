@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import secrets
 import sys
@@ -83,6 +82,8 @@ def checkup(
     A pod on each node, attached to the network, tries addresses, TCP ports, path MTU and round-trip time. All of it
     is removed at the end, and by the cluster itself if mignet cannot. Virtual machines are neither read nor touched.
     """
+    import asyncio
+
     from mignet.checkup import manifests as objects
     from mignet.checkup.result import place
     from mignet.commands.selection import pick

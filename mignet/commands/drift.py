@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -62,6 +61,8 @@ def drift(
     ] = 1800.0,
 ) -> None:
     """Show what differs on the clusters from what the stacks declare, who did it and when; exit 7 if anything does."""
+    import asyncio
+
     from mignet.commands.selection import pick
     from mignet.fleet.loading import Readable, load, load_readable
     from mignet.operations import apply

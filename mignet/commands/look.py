@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -37,6 +36,8 @@ app = typer.Typer()
 @over_many
 def preflight(many: Many, *, output: OutputChoice = "table", allow_not_judged: AllowNotJudged = False) -> None:
     """Look whether clusters are fit for what their stacks declare, and change nothing; exit 1 if one is not."""
+    import asyncio
+
     from mignet.commands.selection import pick
     from mignet.fleet.loading import load_readable
     from mignet.operations import apply
@@ -75,6 +76,8 @@ def verify(
     It waits for --timeout, 1800 seconds unless it is given, and looks once with 0. It changes nothing, except that
     --migrate creates one VirtualMachineInstanceMigration.
     """
+    import asyncio
+
     from mignet.checks.verify import Patience
     from mignet.commands.selection import pick
     from mignet.fleet.loading import load_readable

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,7 +25,7 @@ from mignet.commands.arguments import (
     mistake,
     project_in,
 )
-from mignet.fleet.last_checkup import HOURS
+from mignet.fleet.results import HOURS
 
 if TYPE_CHECKING:
     from config.files.project_files import Project
@@ -53,6 +52,8 @@ def peers(
     cwd: Cwd = Path(),
 ) -> None:
     """Show which clusters can take virtual machines from which, or the first reason why not; exit 1 unless all can."""
+    import asyncio
+
     from mignet.checks import peers as between
     from mignet.checks.peers import matrix
     from mignet.checks.peers.endpoint import Side

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -23,7 +22,7 @@ from mignet.commands.arguments import (
     failure,
     project_in,
 )
-from mignet.fleet.last_checkup import HOURS
+from mignet.fleet.results import HOURS
 
 if TYPE_CHECKING:
     from mignet.report import Report
@@ -69,6 +68,8 @@ def report(
 
     It ends with 0 whatever it finds, as preflight, verify and peers are there to fail; with 1 where it could not look.
     """
+    import asyncio
+
     from mignet import report as reports
     from mignet.fleet.concurrency import Pace
     from mignet.fleet.results import not_judged

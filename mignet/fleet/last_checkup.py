@@ -14,6 +14,7 @@ from config.files.file_text import read_bytes
 from config.finding import Finding, Remark
 from config.types.json_text import parse_json
 from mignet.fleet.journal import MOST_BYTES, place
+from mignet.fleet.results import HOURS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
     from config.files.project_files import Project
 
-HOURS = 24.0
-"""How long a checkup counts, where nobody says otherwise."""
 _FORM = "%Y-%m-%dT%H:%M:%SZ"
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from config.finding import Finding, Remark
 
 
+HOURS = 24.0
+"""How long a checkup counts, where nobody says otherwise."""
 API_VERSION: Final = "migration-network/v1"
 """Of every JSON document: what is changed in a way that breaks its readers gets another one."""
 MOST = 10

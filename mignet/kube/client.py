@@ -82,6 +82,11 @@ class ClusterError(UserError):
         self.reason = reason
         super().__init__(visible(message))
 
+    def kept(self) -> Self:
+        """Return it as a value for later, without the calls and errors that it came of: they hold a client's memory."""
+        self.__traceback__ = self.__cause__ = self.__context__ = None
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class Conflict:

@@ -21,8 +21,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
 from components.ownership import FIELD_MANAGER, labels
 from config.finding import UserError
 from mignet.kube.client import Cluster, ClusterError
@@ -141,6 +139,8 @@ def _ours(lease: Object, spec: Object) -> Object:
 
 
 def _spec() -> Object:
+    import psutil
+
     begun = datetime.fromtimestamp(psutil.Process().create_time(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     identity = f"{_user()}@{socket.gethostname()} pid {os.getpid()} since {begun} [{machine()}]"
     now = _now()
@@ -154,6 +154,8 @@ def _spec() -> Object:
 
 def gone(pid: int, since: str) -> bool:
     """Whether no process of this machine has that id, or one that ended, or began after `since` (ISO 8601, UTC)."""
+    import psutil
+
     try:
         process = psutil.Process(pid)
         # One that has ended and that nobody has waited for does nothing any more.

@@ -108,7 +108,7 @@ async def _one(cluster: Cluster, read: Read) -> tuple[Object, ...] | ClusterErro
         # Access is checked before an API is looked for: without it, what nobody installed is refused as well.
         if error.reason == "forbidden" and not await cluster.serves(read.kind):
             return ClusterError("not-served", f"discovery does not list {read.kind}; its operator is not installed")
-        return error
+        return error.kept()
     return () if found is None else (found,)
 
 

@@ -42,14 +42,17 @@ async def prove(
 ) -> Checked:
     """Verify the stacks. A cluster that cannot be looked at, or a program that refuses one, stops no other."""
 
+    async def manifests(stack: Stack) -> tuple[Object, ...]:
+        declaration = await apply.declared(project, stack)
+        return tuple(each.manifest for each in declaration.objects)
+
     async def one(stack: Stack) -> Verdict | Finding:
         try:
-            declaration = await apply.declared(project, stack)
             async with Cluster(stack.cluster, base=project.directory) as cluster:
                 return await verify(
                     stack,
                     cluster,
-                    declared=tuple(each.manifest for each in declaration.objects),
+                    declared=partial(manifests, stack),
                     patience=patience,
                     progress=lambda line: course.say(stack.name, line),
                 )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-
-from mignet.outputs import as_github, as_json, as_markdown, as_sarif, as_table
+from importlib import import_module
+from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,11 +13,15 @@ if TYPE_CHECKING:
 
 Output = Literal["table", "json", "sarif", "github", "markdown"]
 
-RENDER: dict[Output, Callable[[Checked, Path], str]] = {
-    "table": as_table.render,
-    "json": as_json.render,
-    "sarif": as_sarif.render,
-    "github": as_github.render,
-    "markdown": as_markdown.render,
-}
+
+def _rendering(output: Output) -> Callable[[Checked, Path], str]:
+    def render(checked: Checked, base: Path) -> str:
+        # One form is wanted, and each has its libraries.
+        text: str = import_module(f"mignet.outputs.as_{output}").render(checked, base)
+        return text
+
+    return render
+
+
+RENDER: dict[Output, Callable[[Checked, Path], str]] = {output: _rendering(output) for output in get_args(Output)}
 """The renderings by name: each takes what was found and the folder that paths are relative to."""

@@ -15,6 +15,7 @@ from config.files.fleet_files import read_fleet
 from config.finding import folded
 from mignet.checks import peers
 from mignet.fleet import last_checkup
+from mignet.fleet.results import HOURS
 from mignet.report import collect, history
 from mignet.report.address_usage import SubnetBooks, books
 from mignet.report.grouping import Told, told
@@ -78,7 +79,7 @@ async def look(
     course: Course | None,
     *,
     checkup: File | None = None,
-    hours: float = last_checkup.HOURS,
+    hours: float = HOURS,
 ) -> Report:
     """Make the report of these stacks; without a course, of their files alone.
 
@@ -101,7 +102,7 @@ def assemble(
     *,
     asked: bool,
     checkup: File | None = None,
-    hours: float = last_checkup.HOURS,
+    hours: float = HOURS,
 ) -> Report:
     """Put a report together out of what was seen. `names` are the stacks that it is about."""
     about = set(names)

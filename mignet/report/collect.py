@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from config.stack import Stack
     from mignet.fleet.concurrency import Ended
     from mignet.fleet.run_context import Course
+    from mignet.kube.kinds import Object
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,13 @@ def _unseen(stack: Stack, ended: Ended[Sighting]) -> Sighting:
 
 def _dark(stack: Stack, error: ClusterError) -> Sighting:
     """Return a cluster that cannot be looked at: its ways are closed, and peers says why."""
-    return Sighting(stack, side=Side(stack, error), findings=(survey.trouble(stack, error),))
+    return Sighting(stack, side=Side(stack, error.kept()), findings=(survey.trouble(stack, error),))
 
 
 async def _one(project: Project, stack: Stack) -> Sighting:
-    try:
-        manifests = tuple(each.manifest for each in (await apply.declared(project, stack)).objects)
-    except ConfigError as error:
-        return Sighting(stack, side=await peers.look_at(project, stack), findings=error.findings)
+    async def manifests() -> tuple[Object, ...]:
+        return tuple(each.manifest for each in (await apply.declared(project, stack)).objects)
+
     try:
         async with Cluster(stack.cluster, base=project.directory) as cluster:
             fitness, verdict, side = await asyncio.gather(
@@ -91,6 +91,9 @@ async def _one(project: Project, stack: Stack) -> Sighting:
             )
     except ClusterError as error:
         return _dark(stack, error)
+    if isinstance(verdict, ConfigError) and isinstance(side, Side):
+        # The program refuses: nothing tells what the cluster should hold.
+        return Sighting(stack, side=side, findings=verdict.findings)
     for outcome in (fitness, verdict, side):
         if isinstance(outcome, BaseException) and not isinstance(outcome, ClusterError):
             raise outcome

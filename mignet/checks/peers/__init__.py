@@ -119,7 +119,7 @@ async def look_at(project: Project, stack: Stack) -> Side:
         async with Cluster(stack.cluster, base=project.directory) as cluster:
             return Side(stack, _lenient(await look(cluster, stack, endpoint.reads(stack))))
     except ClusterError as error:
-        return Side(stack, error)
+        return Side(stack, error.kept())
 
 
 def _lenient(seen: Snapshot) -> Snapshot:

@@ -20,7 +20,7 @@ from mignet.kube.kubevirt.pods import HANDLER, SYNC
 from mignet.kube.snapshot import Judged, Read, Snapshot, judge, look
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from config.finding import Rule
     from config.stack import Stack
@@ -67,17 +67,17 @@ async def verify(
     stack: Stack,
     cluster: Cluster,
     *,
-    declared: Iterable[Object] = (),
+    declared: Callable[[], Awaitable[Iterable[Object]]] | None = None,
     patience: Patience = Patience(),
     progress: Callable[[str], None] = lambda _: None,
 ) -> Verdict:
     """Wait until the operators have rolled the network out, or cannot, and prove that the pods use it.
 
-    `declared` are the program's manifests; `progress` is told what is waited for whenever that changes. Raises
-    ClusterError when nothing can be read of the cluster, or not what a proof needs.
+    `declared` is asked for the program's manifests, once the cluster has answered; `progress` is told what is waited
+    for whenever that changes. Raises ClusterError when nothing can be read of the cluster, or not what a proof needs.
     """
     begun = time.monotonic()
-    manifests = tuple(declared)
+    manifests: tuple[Object, ...] | None = None if declared else ()
     said = ""
     sight: Sight | None = None
     while True:
@@ -85,7 +85,9 @@ async def verify(
         late = before - begun >= patience.timeout
         try:
             seen = await _core(cluster, stack)
-            sight = Sight(seen, manifests, stuck_after=0 if late else patience.stuck_after)
+            if manifests is None and declared is not None:
+                manifests = tuple(await declared())
+            sight = Sight(seen, manifests or (), stuck_after=0 if late else patience.stuck_after)
             verdict, waits_for = await _judged(cluster, sight, late=late)
         except ClusterError as error:
             # A node's network may change under the API server; one that has answered before may be away for a while.
