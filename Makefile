@@ -65,6 +65,8 @@ bench: .venv/.dev  ## Measure, side by side with kubectl, and rewrite docs/bench
 	$(BIN)/python bench/fleet.py
 	$(BIN)/python bench/fleet_run.py
 	$(BIN)/python bench/allocate.py
+	$(BIN)/python bench/unreachable.py
+	$(BIN)/python bench/big_cluster.py
 
 campaign: .venv/.dev  ## Property tests with draws of their own, 2,000 for each: a longer look than a run of the tests takes.
 	HYPOTHESIS_PROFILE=campaign $(BIN)/pytest -q -n auto tests/properties tests/unit

@@ -9,13 +9,12 @@ from __future__ import annotations
 import ipaddress
 import os
 import platform
-import resource
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+
+from measuring import Taken, measure
 
 SIZES = (100, 1_000, 10_000)
 SUBNETS = ("10.0.0.0/12", "fd00:200::/64")
@@ -54,13 +53,11 @@ def write_fleet(folder: Path, size: int, subnet: str) -> None:
     (folder / "Pulumi.new.yaml").write_text(_STACK.format(name="new", nodes=NODES), encoding="utf-8")
 
 
-def measure(folder: Path) -> tuple[float, float]:
-    """Allocate once; return the seconds, and those of them that a processor worked."""
-    before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run([MIGNET, "allocate", "new"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    seconds, after = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([MIGNET, "release", "new", "--yes"], cwd=folder, check=True, capture_output=True)
-    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+def allocated(folder: Path) -> Taken:
+    """Allocate once, and take it back."""
+    taken = measure([str(MIGNET), "allocate", "new"], folder)
+    measure([str(MIGNET), "release", "new", "--yes"], folder)
+    return taken
 
 
 def main() -> None:
@@ -70,11 +67,10 @@ def main() -> None:
         for size in SIZES:
             with tempfile.TemporaryDirectory(prefix="mignet-allocate-") as scratch:
                 write_fleet(Path(scratch), size, subnet)
-                runs = [measure(Path(scratch)) for _ in range(RUNS)]
-            wall, work = zip(*runs, strict=True)
+                runs = [allocated(Path(scratch)) for _ in range(RUNS)]
+            wall, work = [each.seconds for each in runs], [each.processor for each in runs]
             spread = f"{statistics.median(wall):.2f} ({min(wall):.2f} to {max(wall):.2f})"
-            # Of all processes so far; they come in the order of their size.
-            peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+            peak = max(each.megabytes for each in runs)
             rows.append(f"| {subnet} | {size:,} | {spread} | {statistics.median(work):.2f} | {peak:.0f} |")
             print(rows[-1], file=sys.stderr, flush=True)
     machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"

@@ -13,7 +13,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "fixtures"))
 
+from measuring import measure
 from support import BIN, REAL_CRDS, Kube, Site, Workspace
 
 from mignet.lab.lab import Lab
@@ -53,30 +53,16 @@ class Tool:
     codes: tuple[int, ...] = (0,)
 
 
-def measure(command: list[str], workspace: Workspace, *, codes: tuple[int, ...], before: Callable[[], None]) -> Figure:
+def figure(command: list[str], workspace: Workspace, *, codes: tuple[int, ...], before: Callable[[], None]) -> Figure:
     """Run a command RUNS times, after one run that does not count; `before` puts the cluster in order each time."""
-    seconds, memory = [], []
-    for index in range(RUNS + 1):
+    environment = workspace.environment | {"KUBECONFIG": str(workspace.site.kubeconfig)}
+    taken = []
+    for _ in range(RUNS + 1):
         before()
-        begin = time.perf_counter()
-        process = subprocess.Popen(
-            command,
-            cwd=workspace.folder,
-            env=workspace.environment | {"KUBECONFIG": str(workspace.site.kubeconfig)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        elapsed = time.perf_counter() - begin
-        code = os.waitstatus_to_exitcode(status)
-        if code not in codes:
-            msg = f"{' '.join(command)} exited with {code}"
-            raise SystemExit(msg)
-        if index:
-            seconds.append(elapsed)
-            memory.append(usage.ru_maxrss / 1024)
-    return Figure(statistics.median(seconds), min(seconds), max(seconds), statistics.median(memory))
+        taken.append(measure(command, workspace.folder, environment=environment, codes=codes))
+    seconds = [each.seconds for each in taken[1:]]
+    memory = statistics.median(each.megabytes for each in taken[1:])
+    return Figure(statistics.median(seconds), min(seconds), max(seconds), memory)
 
 
 def kubectl(cache: Path) -> str | None:
@@ -150,10 +136,10 @@ def run(workspace: Workspace, found: list[Tool]) -> dict[str, dict[str, Figure]]
         clean()
         print(f"measuring {current.name} ...", file=sys.stderr)
         row: dict[str, Figure] = {}
-        row["first preview"] = measure(current.preview, workspace, codes=current.codes, before=nothing)
-        row["up"] = measure(current.up, workspace, codes=(0,), before=clean)
-        row["preview, nothing changed"] = measure(current.preview, workspace, codes=current.codes, before=nothing)
-        row["drift seen"] = measure(current.drift, workspace, codes=current.codes, before=by_hand)
+        row["first preview"] = figure(current.preview, workspace, codes=current.codes, before=nothing)
+        row["up"] = figure(current.up, workspace, codes=(0,), before=clean)
+        row["preview, nothing changed"] = figure(current.preview, workspace, codes=current.codes, before=nothing)
+        row["drift seen"] = figure(current.drift, workspace, codes=current.codes, before=by_hand)
         figures[current.name] = row
         clean()
     workspace.run("mignet", "destroy", workspace.stack, "--yes", *direct)

@@ -17,10 +17,8 @@ import os
 import platform
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +28,7 @@ sys.path.insert(0, str(ROOT / "tests" / "fixtures"))
 
 import healthy
 import yaml
+from measuring import measure
 from support import BIN, REAL_CRDS, Kube
 
 from config.loading import load_stack
@@ -194,20 +193,6 @@ def fill(lab: Lab, kube: Kube, count: int) -> None:
     print(f"{made:,} objects", file=sys.stderr)
 
 
-def measure(command: list[str], folder: Path) -> tuple[float, float, float, str]:
-    """Run a command; return its seconds of wall clock and of processor time, its peak MB, and what it printed."""
-    begin = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as out:
-        process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - begin
-        out.seek(0)
-        printed = out.read()
-    if os.waitstatus_to_exitcode(status):
-        raise SystemExit(f"{' '.join(command)} exited with {os.waitstatus_to_exitcode(status)}: {printed[-3000:]}")
-    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, printed
-
-
 def measured(count: int, runs: int, verbs: Iterable[str]) -> list[str]:
     """Return the table's rows of one size."""
     rows = []
@@ -229,11 +214,12 @@ def measured(count: int, runs: int, verbs: Iterable[str]) -> list[str]:
             for verb in verbs:
                 command = [str(BIN / "mignet"), verb, "big", *(["--no-peers"] if verb == "verify" else [])]
                 taken = [measure(command, folder) for _ in range(runs)]
-                seconds = [each[0] for each in taken]
+                seconds = [each.seconds for each in taken]
                 spread = f"{statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
-                processor, peak = statistics.median(each[1] for each in taken), max(each[2] for each in taken)
+                processor = statistics.median(each.processor for each in taken)
+                peak = max(each.megabytes for each in taken)
                 rows.append(f"| {count:,} | {verb} | {spread} | {processor:.2f} | {peak:.0f} |")
-                print(rows[-1], taken[-1][3], file=sys.stderr, flush=True)
+                print(rows[-1], taken[-1].printed, file=sys.stderr, flush=True)
         finally:
             lab.down()
     return rows

@@ -11,11 +11,11 @@ import itertools
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+
+from measuring import measure
 
 SIZES = (100, 1_000, 10_000)
 SUBNETS = ("10.0.0.0/12", "fd00:200::/64")
@@ -78,19 +78,6 @@ def write_fleet(folder: Path, stacks: int, *, subnet: str) -> None:
         (folder / f"Pulumi.{name}.yaml").write_text(text, encoding="utf-8")
 
 
-def measure(command: list[str], folder: Path) -> tuple[float, float, float]:
-    """Run a command once; return its seconds of wall clock, its seconds of processor time, and its peak MB."""
-    begin = time.perf_counter()
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - begin
-    code = os.waitstatus_to_exitcode(status)
-    if code:
-        msg = f"{' '.join(command)} exited with {code}"
-        raise SystemExit(msg)
-    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
-
-
 def main() -> None:
     """Measure each size, print a table, and write docs/benchmarks-fleet.md unless only some sizes were asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -102,10 +89,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="mignet-fleet-") as scratch:
             write_fleet(Path(scratch), size, subnet=subnet)
             runs = [measure([str(MIGNET), "check", "--all"], Path(scratch)) for _ in range(arguments.runs)]
-        seconds = [each[0] for each in runs]
+        seconds = [each.seconds for each in runs]
         spread = f"{statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
-        processor = statistics.median(each[1] for each in runs)
-        peak = max(each[2] for each in runs)
+        processor = statistics.median(each.processor for each in runs)
+        peak = max(each.megabytes for each in runs)
         rows.append(f"| {subnet} | {size:,} | {spread} | {processor:.2f} | {peak:.0f} |")
         print(rows[-1], file=sys.stderr, flush=True)
     machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import uuid
 from collections.abc import Callable
@@ -588,3 +589,30 @@ def test_a_sync_address_is_fine_exactly_when_a_ready_sync_controller_of_the_slic
     wanted += ["peer-sync-stale"] * len([each for each in inside if each not in spans])
     found = judge((sync,), seen(EAST, side)).findings
     assert sorted(each.code for each in found) == sorted(wanted)
+
+
+SEGMENTS = ({"subnet": "10.200.5.0/24"}, {"subnet": "10.200.0.0/16"})
+
+
+@given(st.lists(st.tuples(st.integers(1, 200), st.sampled_from(SEGMENTS), st.sampled_from("darkfiles")), max_size=6))
+def test_what_is_left_out_between_sides_that_nobody_looked_at_says_nothing(
+    drawn: list[tuple[int, dict[str, str], str]],
+) -> None:
+    sides = [
+        Side(
+            stack(f"s{number}", first, segment=segment),
+            ClusterError("unreachable", "dark") if how in "dark" else None,
+        )
+        for number, (first, segment, how) in enumerate(drawn)
+    ]
+    sides += [seen(EAST, cluster(EAST, leased=10)), seen(WEST, cluster(WEST, leased=60))]
+    short = compare(sides)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mignet.checks.peers._worth_a_look", lambda sides: itertools.combinations(sides, 2))
+        whole = compare(sides)
+    assert short.findings == whole.findings
+    assert short.not_judged == whole.not_judged
+    assert (short.ready, short.blocks, dict(short.matrix)) == (whole.ready, whole.blocks, dict(whole.matrix))
+    counts = [reason is None for reason in short.matrix.values()]
+    assert (short.ready, len(short.matrix)) == (sum(counts), len(counts))
+    assert list(lines(short)) == list(lines(whole))

@@ -67,7 +67,7 @@ def test_as_many_pulumi_processes_run_at_a_time_as_there_are_cores_and_memory_fo
         monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=megabytes * 2**20))
 
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8), raising=False)
-    for megabytes, expected in ((100, 1), (1100, 3), (100_000, 8)):
+    for megabytes, expected in ((100, 1), (800, 3), (100_000, 8)):
         free(megabytes)
         assert pulumi_engine.parallel() == expected
 

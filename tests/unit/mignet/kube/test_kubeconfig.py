@@ -355,6 +355,16 @@ def test_an_expired_certificate_of_the_server_is_named(
         read(written(cluster | {"tls-server-name": "api.internal"}))
 
 
+@pytest.mark.parametrize("user", [{}, {"token": "t"}])
+def test_without_an_authority_the_systems_own_are_trusted_and_no_others(
+    written: Callable[..., ClusterConfig], of_another_name: Callable[..., dict[str, Any]], user: dict[str, Any]
+) -> None:
+    cluster = of_another_name()
+    for _ in range(2):
+        with pytest.raises(ClusterError, match=r"its certificate is not trusted \((self.signed|unable to get)"):
+            read(written({"server": cluster["server"], "tls-server-name": "api.internal"}, user))
+
+
 # Which cluster
 
 
