@@ -140,6 +140,8 @@ def evaluate(path: Path, project: str, stack: str, values: Mapping[str, object])
     root: Any = get_root_resource()
     root.outputs = {}
 
+    program.look_beside(path.parent)
+
     @mocks.test  # type: ignore[untyped-decorator]
     def run() -> pulumi.Output[None]:
         runpy.run_path(str(path), run_name="__main__")
@@ -148,6 +150,10 @@ def evaluate(path: Path, project: str, stack: str, values: Mapping[str, object])
     try:
         with program.unguarded():
             run()
+    except SystemExit as end:
+        if end.code:
+            message = f"the program ended itself with {end.code}"
+            raise ProgramError(message) from end
     except pulumi.RunError as error:
         message = f"the program refuses: {error}"
         raise ProgramError(message) from error

@@ -55,9 +55,7 @@ def _program(folder: Path) -> Callable[[], None]:
     path = folder / "__main__.py"
 
     def run() -> None:
-        # As Pulumi's own language host does, so that a program finds what lies beside it; behind what is installed.
-        if str(folder) not in sys.path:
-            sys.path.append(str(folder))
+        stack_program.look_beside(folder)
         stack_program.FOLDER.set(folder)
         try:
             # runpy puts the program in the place of this process's own, for all threads.

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mignet.program.stack_program import guard, handlers, load, nodes, noted, unguarded
+    from mignet.program.stack_program import guard, handlers, load, look_beside, nodes, noted, unguarded
 
-__all__ = ["guard", "handlers", "load", "nodes", "noted", "unguarded"]
+__all__ = ["guard", "handlers", "load", "look_beside", "nodes", "noted", "unguarded"]
 
 
 def __getattr__(name: str) -> Any:

@@ -54,6 +54,12 @@ def unguarded() -> Iterator[None]:
         _GUARDED.reset(token)
 
 
+def look_beside(folder: Path) -> None:
+    """Let a program in a project's folder import what lies beside it, as Pulumi does; behind what is installed."""
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+
+
 def load() -> Stack:
     """Return this stack, from the config that the engine passes. Mistakes become the program's error, line by line."""
     prefix = f"{pulumi.get_project()}:"

@@ -91,3 +91,10 @@ def test_rendered_manifests_have_no_directives_for_pulumi_and_hold_the_rest() ->
         metadata = dict(one.manifest["metadata"])
         metadata.pop("annotations")
         assert document == one.manifest | {"metadata": metadata}
+
+
+def test_a_program_of_ones_own_imports_what_lies_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "beside_a_program.py").write_text("VALUE = 42\n")
+    program = tmp_path / "__main__.py"
+    program.write_text("import beside_a_program, pulumi\npulumi.export('value', beside_a_program.VALUE)\n")
+    assert evaluate(program, "migration-network", "dev", {}).outputs == {"value": 42}
