@@ -14,6 +14,7 @@ import getpass
 import os
 import re
 import socket
+import time
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
 
 LEASE_SECONDS = 60
 """How long a holder that says nothing more is believed to be at work."""
-RENEW_SECONDS = 15.0
+RENEW_SECONDS = 5.0
+OBSERVE_SECONDS = 8.0
+"""How long a holder whose time is over is watched before it is taken for dead: the two clocks may be apart."""
 RELEASE_SECONDS = 5.0
 """What letting go may take: a Lease that stays expires by itself."""
 _IDENTITY = re.compile(r".+ pid (?P<pid>\d+) since (?P<since>\S+) \[(?P<machine>\w+)\]")
@@ -88,7 +91,7 @@ async def _taken(stack: Stack, cluster: Cluster) -> Object:
         live = await cluster.get(LEASE, name, namespace)
         if live is None:
             continue
-        if _at_work(live):
+        if not _is_gone(live) and (_is_fresh(live) or await _renews(live, cluster)):
             break
         # With the version in it, the API server lets one of two who take it over through.
         with contextlib.suppress(ClusterError):
@@ -100,13 +103,28 @@ async def _taken(stack: Stack, cluster: Cluster) -> Object:
     raise HeldError(msg)
 
 
-def _at_work(live: Object) -> bool:
+def _is_gone(live: Object) -> bool:
+    """Tell whether a holder is certainly dead: it was a process of this machine, and is none any more."""
+    holder = _IDENTITY.fullmatch(live["spec"]["holderIdentity"])
+    return bool(holder and holder["machine"] == machine() and gone(int(holder["pid"]), holder["since"]))
+
+
+def _is_fresh(live: Object) -> bool:
+    """Tell whether a holder has been heard of lately, as its own clock has it."""
     spec = live["spec"]
     renewed = datetime.strptime(spec["renewTime"], _TIME).replace(tzinfo=UTC)
-    if datetime.now(UTC) > renewed + timedelta(seconds=spec["leaseDurationSeconds"]):
-        return False
-    holder = _IDENTITY.fullmatch(spec["holderIdentity"])
-    return not (holder and holder["machine"] == machine() and gone(int(holder["pid"]), holder["since"]))
+    return datetime.now(UTC) <= renewed + timedelta(seconds=spec["leaseDurationSeconds"])
+
+
+async def _renews(live: Object, cluster: Cluster) -> bool:
+    """Tell whether a holder says something while it is watched, or lets go: who is at work does, whatever its clock."""
+    metadata, begun = live["metadata"], time.monotonic()
+    while time.monotonic() - begun < OBSERVE_SECONDS:
+        await asyncio.sleep(OBSERVE_SECONDS / 8)
+        now = await cluster.get(LEASE, metadata["name"], metadata["namespace"])
+        if now is None or now["metadata"]["resourceVersion"] != metadata["resourceVersion"]:
+            return now is not None
+    return False
 
 
 async def _renew(hold: Hold, cluster: Cluster) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import random
 import re
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +17,7 @@ from pathlib import Path
 import pytest
 from fleets import FleetSpace, closed_port, silent_server
 from operated import Operated, until
-from support import Outcome, Workspace, document
+from support import Kube, Outcome, Site, Workspace, document
 
 from config.files.project_files import Project
 from mignet.fleet.journal import place
@@ -220,6 +223,26 @@ def test_ctrl_c_starts_no_other_cluster_and_lets_the_one_under_way_reach_a_safe_
         assert space.sites[name].kube.call("GET", lease)["items"] == []
 
 
+@contextlib.contextmanager
+def renewing(site: Site, lease: str) -> Iterator[None]:
+    """Have somebody say again and again, by a clock of their own, that a Lease is theirs."""
+    kube, stop = Kube(site.kubeconfig, site.context), threading.Event()
+
+    def renew() -> None:
+        late = itertools.count(90, -1)
+        while not stop.wait(0.5):
+            stamp = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime(time.time() - 80 - next(late) / 10))
+            kube.merge(lease, {"spec": {"renewTime": stamp}}, "migration-network")
+
+    holder = threading.Thread(target=renew)
+    holder.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        holder.join()
+
+
 def test_a_stack_that_another_run_holds_is_left_alone_until_that_one_is_gone(workspace: Workspace, engine: str) -> None:
     site = workspace.site
     leases = f"/apis/coordination.k8s.io/v1/namespaces/{site.namespace}/leases"
@@ -235,14 +258,22 @@ def test_a_stack_that_another_run_holds_is_left_alone_until_that_one_is_gone(wor
         body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "spec": spec}
         site.kube.call("POST", leases, json=body | {"metadata": {"name": f"migration-network-{workspace.stack}"}})
 
-    hold("ann@elsewhere pid 7 since 2026-01-01T00:00:00Z [abc]", seconds_ago=5)
+    other = "ann@elsewhere pid 7 since 2026-01-01T00:00:00Z [abc]"
+    hold(other, seconds_ago=5)
     outcome = workspace.mignet("up", engine)
     assert outcome.code == 1
     assert "another run holds this stack: ann@elsewhere pid 7 since 2026-01-01T00:00:00Z" in outcome.reports[0]["error"]
     assert site.live()["attachments"] == {}
 
+    # Its clock is behind by more than a Lease counts, and it goes on.
+    hold(other, seconds_ago=90)
+    with renewing(site, f"{leases}/migration-network-{workspace.stack}"):
+        skewed = workspace.mignet("up", engine)
+    assert skewed.code == 1
+    assert "another run holds this stack: ann@elsewhere" in skewed.reports[0]["error"]
+
     gone = f"ann@here pid {2**22 + 1} since 2026-01-01T00:00:00Z [{machine()}]"
-    for identity, seconds_ago in ((gone, 5), ("ann@elsewhere pid 7 since 2026-01-01T00:00:00Z [abc]", 90)):
+    for identity, seconds_ago in ((gone, 5), (other, 90)):
         hold(identity, seconds_ago=seconds_ago)
         assert workspace.mignet("up", engine).code == 0
         assert workspace.mignet("destroy", engine).code == 0
