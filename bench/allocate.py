@@ -7,14 +7,12 @@ exit. Writes docs/benchmarks-allocate.md.
 from __future__ import annotations
 
 import ipaddress
-import os
-import platform
 import statistics
 import sys
 import tempfile
 from pathlib import Path
 
-from measuring import Taken, measure
+from measuring import MACHINE, Taken, measure, spread
 
 SIZES = (100, 1_000, 10_000)
 SUBNETS = ("10.0.0.0/12", "fd00:200::/64")
@@ -69,16 +67,14 @@ def main() -> None:
                 write_fleet(Path(scratch), size, subnet)
                 runs = [allocated(Path(scratch)) for _ in range(RUNS)]
             wall, work = [each.seconds for each in runs], [each.processor for each in runs]
-            spread = f"{statistics.median(wall):.2f} ({min(wall):.2f} to {max(wall):.2f})"
             peak = max(each.megabytes for each in runs)
-            rows.append(f"| {subnet} | {size:,} | {spread} | {statistics.median(work):.2f} | {peak:.0f} |")
+            rows.append(f"| {subnet} | {size:,} | {spread(wall)} | {statistics.median(work):.2f} | {peak:.0f} |")
             print(rows[-1], file=sys.stderr, flush=True)
-    machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
     lines = [
         "# Benchmarks of allocate",
         "",
         "`mignet allocate new` into a fleet of so many other stack files, all of which it reads; whole processes, from",
-        f"start to exit; median of {RUNS} runs (least to most in brackets), in one `make bench` on {machine}.",
+        f"start to exit; median of {RUNS} runs (least to most in brackets), in one `make bench` on {MACHINE}.",
         "",
         "| subnet | stacks | seconds | of these on a processor | MB at most |",
         "|---|---|---|---|---|",

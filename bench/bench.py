@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -22,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "fixtures"))
 
 import yaml
-from measuring import measure
+from measuring import MACHINE, measure
 from support import BIN, REAL_CRDS, Kube, Site, Workspace
 
 from mignet.lab.lab import Lab
@@ -217,12 +216,11 @@ def run(workspace: Workspace, found: list[Tool]) -> dict[str, dict[str, Figure]]
 def table(figures: dict[str, dict[str, Figure]]) -> str:
     """Write the document."""
     names = list(figures)
-    machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
     lines = [
         "# Benchmarks\n",
         "One stack (two objects) against an API server on the same machine; whole processes, start to exit; median of",
         f"{RUNS} runs after one that does not count (least to most in brackets), all in one run of `make bench` on",
-        f"{machine}. The ratio is to {names[0]}. Memory is the largest single process that the command ran.",
+        f"{MACHINE}. The ratio is to {names[0]}. Memory is the largest single process that the command ran.",
         "`mignet up` is that with --skip-preflight: the others look at nothing first.\n",
     ]
     for operation in next(iter(figures.values())):

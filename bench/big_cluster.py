@@ -13,8 +13,6 @@ import base64
 import ipaddress
 import itertools
 import json
-import os
-import platform
 import shutil
 import statistics
 import sys
@@ -28,7 +26,7 @@ sys.path.insert(0, str(ROOT / "tests" / "fixtures"))
 
 import healthy
 import yaml
-from measuring import measure
+from measuring import MACHINE, measure, spread
 from support import BIN, REAL_CRDS, Kube
 
 from config.loading import load_stack
@@ -215,10 +213,9 @@ def measured(count: int, runs: int, verbs: Iterable[str]) -> list[str]:
                 command = [str(BIN / "mignet"), verb, "big", *(["--no-peers"] if verb == "verify" else [])]
                 taken = [measure(command, folder) for _ in range(runs)]
                 seconds = [each.seconds for each in taken]
-                spread = f"{statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
                 processor = statistics.median(each.processor for each in taken)
                 peak = max(each.megabytes for each in taken)
-                rows.append(f"| {count:,} | {verb} | {spread} | {processor:.2f} | {peak:.0f} |")
+                rows.append(f"| {count:,} | {verb} | {spread(seconds)} | {processor:.2f} | {peak:.0f} |")
                 print(rows[-1], taken[-1].printed, file=sys.stderr, flush=True)
         finally:
             lab.down()
@@ -233,12 +230,11 @@ def main() -> None:
     parser.add_argument("--verbs", default="preflight,verify")
     arguments = parser.parse_args()
     rows = [row for size in arguments.sizes for row in measured(size, arguments.runs, arguments.verbs.split(","))]
-    machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
     lines = [
         "# Benchmarks of big clusters\n",
         f"A node has {PODS} pods and {MACHINES} virtual machine, the largest cluster {ATTACHMENTS:,} attachments.",
         f"Whole processes; median of {arguments.runs} runs (least to most in brackets), all in one run of",
-        f"`make bench` on {machine}, where the API server runs, too. Memory is the process' peak.\n",
+        f"`make bench` on {MACHINE}, where the API server runs, too. Memory is the process' peak.\n",
         "| nodes | verb | seconds | processor seconds | MB |",
         "|---|---|---|---|---|",
         *rows,

@@ -8,14 +8,12 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import itertools
-import os
-import platform
 import statistics
 import sys
 import tempfile
 from pathlib import Path
 
-from measuring import measure
+from measuring import MACHINE, measure, spread
 
 SIZES = (100, 1_000, 10_000)
 SUBNETS = ("10.0.0.0/12", "fd00:200::/64")
@@ -90,16 +88,14 @@ def main() -> None:
             write_fleet(Path(scratch), size, subnet=subnet)
             runs = [measure([str(MIGNET), "check", "--all"], Path(scratch)) for _ in range(arguments.runs)]
         seconds = [each.seconds for each in runs]
-        spread = f"{statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
         processor = statistics.median(each.processor for each in runs)
         peak = max(each.megabytes for each in runs)
-        rows.append(f"| {subnet} | {size:,} | {spread} | {processor:.2f} | {peak:.0f} |")
+        rows.append(f"| {subnet} | {size:,} | {spread(seconds)} | {processor:.2f} | {peak:.0f} |")
         print(rows[-1], file=sys.stderr, flush=True)
-    machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
     lines = [
         "# Benchmarks of fleets\n",
         "`mignet check --all` on stack files with slices side by side in one subnet; whole processes, start to exit;",
-        f"median of {arguments.runs} runs (least to most in brackets), all in one run of `make bench` on {machine}.",
+        f"median of {arguments.runs} runs (least to most in brackets), all in one run of `make bench` on {MACHINE}.",
         "It is one process; processor seconds are user and system, memory is its peak.\n",
         "| subnet | stacks | seconds | processor seconds | MB |",
         "|---|---|---|---|---|",

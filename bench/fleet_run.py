@@ -8,7 +8,6 @@ together at their peak.
 from __future__ import annotations
 
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "fixtures"))
 
 from fleets import FleetSpace
+from measuring import MACHINE, spread
 from support import BIN, REAL_CRDS
 
 from bench import kubectl
@@ -68,8 +68,8 @@ class Row:
     def __str__(self) -> str:
         """Write it as a row of a table."""
         seconds, processor, memory = zip(*self.took[self.warms_up :], strict=True)
-        spread = f"{statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
-        return f"| {self.title} | {self.stacks} | {spread} | {statistics.median(processor):.2f} | {max(memory):.0f} |"
+        worked = f"{statistics.median(processor):.2f}"
+        return f"| {self.title} | {self.stacks} | {spread(seconds)} | {worked} | {max(memory):.0f} |"
 
 
 def _watch(pid: int, peak: list[float], ended: threading.Event) -> None:
@@ -136,13 +136,12 @@ def main() -> None:
         finally:
             lab.down()
     load = os.getloadavg()[0]
-    machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
     lines = [
         "# Benchmarks of runs over many clusters\n",
         "Previews of stacks with two objects each, on one API server of the same machine, none of them applied yet;",
         f"whole processes, start to exit; median of {RUNS} runs (least to most in brackets), all in turn, after",
         "one that does not count (one for all of Pulumi's), in one `make bench` on",
-        f"{machine}, with a load of {load:.1f} at its end.",
+        f"{MACHINE}, with a load of {load:.1f} at its end.",
         "Memory is the peak of all processes of a command together.\n",
         "| | stacks | seconds | processor seconds | MB |",
         "|---|---|---|---|---|",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,6 +27,15 @@ taken = time.perf_counter() - begin, usage.ru_utime + usage.ru_stime, usage.ru_m
 with open(result, "w") as file:
     json.dump([os.waitstatus_to_exitcode(status), *taken], file)
 """
+
+
+MACHINE = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+"""What a benchmark runs on, as documents say it."""
+
+
+def spread(seconds: Sequence[float]) -> str:
+    """Write a median, with the least and the most."""
+    return f"{statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ processes, start to exit. Writes docs/benchmarks-unreachable.md.
 from __future__ import annotations
 
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import yaml
 from fleet import MIGNET, write_fleet
-from measuring import measure
+from measuring import MACHINE, measure, spread
 
 STACKS, RUNS = 1_000, int(os.environ.get("BENCH_RUNS", "3"))
 VERBS = {
@@ -53,15 +52,15 @@ def main() -> None:
                 measure([str(MIGNET), *arguments], folder, environment=environment, codes=(0, 1)) for _ in range(RUNS)
             ]
             seconds = [each.seconds for each in taken]
-            spread = f"{statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
             processor = statistics.median(each.processor for each in taken)
-            rows.append(f"| {verb} | {spread} | {processor:.2f} | {max(each.megabytes for each in taken):.0f} |")
+            rows.append(
+                f"| {verb} | {spread(seconds)} | {processor:.2f} | {max(each.megabytes for each in taken):.0f} |"
+            )
             print(rows[-1], file=sys.stderr, flush=True)
-    machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
     lines = [
         "# Benchmarks of clusters that cannot be reached\n",
         f"Verbs on {STACKS:,} stacks whose clusters take no connection; whole processes; median of {RUNS} runs",
-        f"(least to most in brackets), all in one run of `make bench` on {machine}. Memory is the process' peak.\n",
+        f"(least to most in brackets), all in one run of `make bench` on {MACHINE}. Memory is the process' peak.\n",
         "| verb | seconds | processor seconds | MB |",
         "|---|---|---|---|",
         *rows,

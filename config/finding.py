@@ -226,14 +226,14 @@ FEW = 5
 _IDENTITY = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|(?<![0-9a-z])[0-9a-f]{12,}(?![0-9a-z])")
 
 
-def few(items: Iterable[object], *, most: int = FEW) -> str:
-    """Write a list in a sentence: at most so many, and how many more there are.
+def few(items: Iterable[object], *, most: int = FEW, of: int | None = None) -> str:
+    """Write a list in a sentence: at most so many, and how many more there are; `of` is how many when not all are here.
 
     >>> few(["a", "b", "c"], most=2)
     'a, b and 1 more'
     """
     listed = [str(item) for item in items]
-    more = len(listed) - most
+    more = (len(listed) if of is None else of) - most
     return ", ".join(listed[:most]) + (f" and {more} more" if more > 0 else "")
 
 

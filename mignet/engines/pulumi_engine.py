@@ -243,11 +243,7 @@ def _run_with(variables: dict[str, str], project: Project, stack: Stack, report:
     try:
         selected = InlineStack(stack.name, project.directory, variables)
         try:
-            try:
-                act(selected, events)
-            except automation.StackNotFoundError:
-                selected.workspace.create_stack(stack.name)
-                act(selected, events)
+            _acted(selected, events, act)
         except automation.ConcurrentUpdateError as error:
             holder = holder_of(str(error))
             if not (holder and holder.dead):
@@ -257,13 +253,22 @@ def _run_with(variables: dict[str, str], project: Project, stack: Stack, report:
             warning = f"freed the lock of a run that is dead{holder}"
             report = replace(report, warnings=(*report.warnings, warning))
             events.clear()
-            act(selected, events)
+            _acted(selected, events, act)
     except automation.ConcurrentUpdateError as error:
         message = f"another run holds this stack{holder_of(str(error)) or ''}"
         return replace(report, error=message)
     except automation.CommandError as error:
         return replace(report, changes=changes(events, report), error=_errors(stack.name, events, error))
     return replace(report, changes=changes(events, report))
+
+
+def _acted(stack: InlineStack, events: _Events, act: _Act) -> None:
+    """Let Pulumi act on a stack, which is made where the state backend has none of that name."""
+    try:
+        act(stack, events)
+    except automation.StackNotFoundError:
+        stack.workspace.create_stack(stack.name)
+        act(stack, events)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ ANSWER_SECONDS = 60.0
 MOST_BYTES = 512 << 20
 """Of one answer: what lists some ten thousand pods has a tenth."""
 PAGE = 250
-"""Objects in one answer of a list, as kubectl asks for: the API server begins to answer before it has read all."""
+"""Objects in one answer of a list: of all at once, a big cluster gives no answer in time. kubectl asks for 500."""
 RESTARTS = 3
 """Times that a list is begun anew when its next page has expired: the API server forgets them after 5 minutes."""
 MOST_OBJECTS = 1_000_000
@@ -501,28 +501,17 @@ class _Metadata(msgspec.Struct):
     finalizers: Any = None
 
 
-class _SlimNamespaced(NamespacedResourceG, msgspec.Struct):
+class _Slim(msgspec.Struct):
+    """An object of a list, of a kind whose managedFields nobody reads."""
+
     metadata: _Metadata | None = None
     spec: Any = None
     status: Any = None
 
     def to_dict(self) -> dict[str, Any]:
-        return _slim(self)
-
-
-class _SlimGlobal(GlobalResource, msgspec.Struct):
-    metadata: _Metadata | None = None
-    spec: Any = None
-    status: Any = None
-
-    def to_dict(self) -> dict[str, Any]:
-        return _slim(self)
-
-
-def _slim(found: _SlimNamespaced | _SlimGlobal) -> dict[str, Any]:
-    metadata = msgspec.structs.asdict(found.metadata) if found.metadata else {}
-    kept = {key: value for key, value in metadata.items() if value is not None}
-    return {"metadata": kept, "spec": found.spec, "status": found.status}
+        metadata = msgspec.structs.asdict(self.metadata) if self.metadata else {}
+        kept = {key: value for key, value in metadata.items() if value is not None}
+        return {"metadata": kept, "spec": self.spec, "status": self.status}
 
 
 @cache
@@ -530,8 +519,8 @@ def _listed(kind: Kind) -> Any:
     """Return what lightkube makes of the objects of a list."""
     if _MANAGED not in kind.bulk:
         return _resource(kind)
-    base = _SlimNamespaced if kind.namespaced else _SlimGlobal
-    return msgspec.defstruct(kind.kind, (), bases=(base,), namespace={"_api_info": _resource(kind)._api_info})
+    scope = NamespacedResourceG if kind.namespaced else GlobalResource
+    return msgspec.defstruct(kind.kind, (), bases=(scope, _Slim), namespace={"_api_info": _resource(kind)._api_info})
 
 
 class _NoObjectError(TypeError):

@@ -50,18 +50,8 @@ NODE_NETWORK_STATE = Kind(
     bulk=(
         *("metadata.managedFields", "status.currentState.dns-resolver", "status.currentState.routes.config"),
         *(f"status.currentState.routes.running.{key}" for key in ("metric", "next-hop-address", "table-id")),
-        *(
-            f"status.currentState.interfaces.{key}"
-            for key in (
-                "accept-all-mac-addresses",
-                "ethtool",
-                "lldp",
-                "mac-address",
-                "min-mtu",
-                "statistics",
-                "wait-ip",
-            )
-        ),
+        *(f"{_INTERFACES}.{key}" for key in ("accept-all-mac-addresses", "ethtool", "lldp", "mac-address")),
+        *(f"{_INTERFACES}.{key}" for key in ("min-mtu", "statistics", "wait-ip")),
     ),
 )
 OPENSHIFT_NETWORK = Kind("config.openshift.io", "v1", "Network", "networks", namespaced=False)
@@ -74,14 +64,8 @@ INSTANCE = Kind(
     "VirtualMachineInstance",
     "virtualmachineinstances",
     bulk=(
-        *(
-            "metadata.managedFields",
-            "spec.volumes",
-            "spec.domain.devices",
-            "spec.domain.features",
-            "spec.accessCredentials",
-        ),
-        *("status.volumeStatus", "status.guestOSInfo", "status.phaseTransitionTimestamps"),
+        *("metadata.managedFields", "spec.accessCredentials", "spec.domain.devices", "spec.domain.features"),
+        *("spec.volumes", "status.guestOSInfo", "status.phaseTransitionTimestamps", "status.volumeStatus"),
     ),
 )
 MIGRATION = Kind("kubevirt.io", "v1", "VirtualMachineInstanceMigration", "virtualmachineinstancemigrations")

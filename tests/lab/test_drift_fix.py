@@ -8,12 +8,11 @@ import os
 import pty
 import subprocess
 import threading
-from collections.abc import Iterator
 
 import pytest
 import yaml
 from operated import ATTACHMENTS, HCO, Operated, state, until
-from support import BIN, Kube, Site, Workspace
+from support import BIN, Kube, Site, Workspace, beside
 
 
 @pytest.mark.parametrize(("answer", "code", "value"), [("n", 7, 99), ("y", 0, 800)])
@@ -95,8 +94,7 @@ def test_what_a_user_accepts_is_shown_as_waived_and_is_no_drift(workspace: Works
     assert workspace.run("mignet", "check", workspace.stack).out == "1 stack: nothing found\n"
 
 
-@contextlib.contextmanager
-def golden(site: Site, value: int) -> Iterator[None]:
+def golden(site: Site, value: int) -> contextlib.AbstractContextManager[None]:
     """Have a controller that declares a limit, and writes it back as soon as it sees another value there."""
     manifest = {
         "apiVersion": site.api,
@@ -104,9 +102,9 @@ def golden(site: Site, value: int) -> Iterator[None]:
         "metadata": {"name": "kubevirt-hyperconverged"},
         "spec": {"liveMigrationConfig": {"completionTimeoutPerGiB": value}},
     }
-    kube, stop = Kube(site.kubeconfig, site.context), threading.Event()
+    kube = Kube(site.kubeconfig, site.context)
 
-    def keep() -> None:
+    def keep(stop: threading.Event) -> None:
         headers = {"content-type": "application/apply-patch+yaml"}
         params = {"fieldManager": "virt-platform-autopilot", "force": "true"}
         # A watch, as the real one has: who polls may come after a look at what it keeps, when there is much to do.
@@ -120,13 +118,7 @@ def golden(site: Site, value: int) -> Iterator[None]:
                             "PATCH", site.hyperconverged, content=json.dumps(manifest), headers=headers, params=params
                         )
 
-    keeper = threading.Thread(target=keep)
-    keeper.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        keeper.join()
+    return beside(keep)
 
 
 def test_a_repair_ends_no_edit_war_and_says_who_won(workspace: Workspace, engine: str) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from fleets import FleetSpace, closed_port, silent_server
 from operated import Operated, until
-from support import Kube, Outcome, Site, Workspace, document
+from support import Kube, Outcome, Site, Workspace, beside, document
 
 from config.files.project_files import Project
 from mignet.fleet.journal import place
@@ -223,24 +223,17 @@ def test_ctrl_c_starts_no_other_cluster_and_lets_the_one_under_way_reach_a_safe_
         assert space.sites[name].kube.call("GET", lease)["items"] == []
 
 
-@contextlib.contextmanager
-def renewing(site: Site, lease: str) -> Iterator[None]:
+def renewing(site: Site, lease: str) -> contextlib.AbstractContextManager[None]:
     """Have somebody say again and again, by a clock of their own, that a Lease is theirs."""
-    kube, stop = Kube(site.kubeconfig, site.context), threading.Event()
+    kube = Kube(site.kubeconfig, site.context)
 
-    def renew() -> None:
+    def renew(stop: threading.Event) -> None:
         late = itertools.count(90, -1)
         while not stop.wait(0.5):
             stamp = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime(time.time() - 80 - next(late) / 10))
             kube.merge(lease, {"spec": {"renewTime": stamp}}, "migration-network")
 
-    holder = threading.Thread(target=renew)
-    holder.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        holder.join()
+    return beside(renew)
 
 
 def test_a_stack_that_another_run_holds_is_left_alone_until_that_one_is_gone(workspace: Workspace, engine: str) -> None:

@@ -59,11 +59,11 @@ class Matrix(Mapping[tuple[str, str], "Finding | None"]):
     def __len__(self) -> int:
         return len(self.names) * (len(self.names) - 1)
 
-    def from_(self, source: str) -> Mapping[str, Finding | None] | Finding:
-        """Return what is against each target of a source; one finding when that is against all of them."""
-        if reason := self.own[source]:
-            return reason
-        return {target: self[source, target] for target in self.names if target != source}
+    def ready_from(self, source: str) -> int:
+        """Return how many targets a source's way is ready to."""
+        if self.own[source]:
+            return 0
+        return sum(self[source, target] is None for target in self.names if target != source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +84,13 @@ class Peers:
     @property
     def blocks(self) -> bool:
         """Whether there is a reason against one of the ways, more than that nobody could judge it."""
-        against = (self.matrix.from_(source) for source in self.matrix.names)
-        return len(self.matrix) > 0 and any(
-            isinstance(each, Finding)
-            or any(reason is not None and reason.code != "peer-not-judged" for reason in each.values())
-            for each in against
-        )
+        kept = (*self.matrix.own.values(), *self.matrix.between.values())
+        return len(self.matrix) > 0 and any(each is not None and each.code != "peer-not-judged" for each in kept)
 
     @property
     def ready(self) -> int:
         """How many of the ways from one cluster to another are."""
-        against = (self.matrix.from_(source) for source in self.matrix.names)
-        return sum(0 if isinstance(each, Finding) else [*each.values()].count(None) for each in against)
+        return sum(map(self.matrix.ready_from, self.matrix.names))
 
 
 async def look_at_all(project: Project, stacks: Sequence[Stack], course: Course) -> list[Side]:
@@ -173,10 +168,9 @@ def _worth_a_look(sides: Sequence[Side]) -> Iterator[tuple[Side, Side]]:
     Of a side that nobody could look at there are its files only: what they say goes wrong where segments differ, or
     ranges of addresses meet. In order, a range meets those before it that have not ended.
     """
-    seen = [index for index, side in enumerate(sides) if side.seen is not None]
-    found = {*combinations(seen, 2)}
     if len({frozenset(side.stack.segment.subnets) for side in sides}) > 1:
-        found = {*combinations(range(len(sides)), 2)}
+        return combinations(sides, 2)
+    found = {*combinations([index for index, side in enumerate(sides) if side.seen is not None], 2)}
     ranges = sorted(
         (each.first.version, int(each.first), int(each.last), index)
         for index, side in enumerate(sides)

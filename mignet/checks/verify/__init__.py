@@ -77,7 +77,7 @@ async def verify(
     for whenever that changes. Raises ClusterError when nothing can be read of the cluster, or not what a proof needs.
     """
     begun = time.monotonic()
-    manifests: tuple[Object, ...] | None = None if declared else ()
+    manifests: tuple[Object, ...] | None = None
     said = ""
     sight: Sight | None = None
     while True:
@@ -85,9 +85,9 @@ async def verify(
         late = before - begun >= patience.timeout
         try:
             seen = await _core(cluster, stack)
-            if manifests is None and declared is not None:
-                manifests = tuple(await declared())
-            sight = Sight(seen, manifests or (), stuck_after=0 if late else patience.stuck_after)
+            if manifests is None:
+                manifests = tuple(await declared()) if declared else ()
+            sight = Sight(seen, manifests, stuck_after=0 if late else patience.stuck_after)
             verdict, waits_for = await _judged(cluster, sight, late=late)
         except ClusterError as error:
             # A node's network may change under the API server; one that has answered before may be away for a while.

@@ -615,4 +615,5 @@ def test_what_is_left_out_between_sides_that_nobody_looked_at_says_nothing(
     assert (short.ready, short.blocks, dict(short.matrix)) == (whole.ready, whole.blocks, dict(whole.matrix))
     counts = [reason is None for reason in short.matrix.values()]
     assert (short.ready, len(short.matrix)) == (sum(counts), len(counts))
+    assert short.blocks == any(each and each.code != "peer-not-judged" for each in short.matrix.values())
     assert list(lines(short)) == list(lines(whole))
