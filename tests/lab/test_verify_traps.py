@@ -167,11 +167,12 @@ def test_an_adopted_attachment_in_another_spelling_is_a_warning_that_a_restart_e
     live = operated.dev.get(path)
     again = {key: live[key] for key in ("apiVersion", "kind")}
     again |= {"metadata": {"name": NETWORK}, "spec": {"config": json.dumps(json.loads(live["spec"]["config"]))}}
+    # When it was made anew is what is noted as it is adopted.
+    lab.past_pods(operated.dev)
     operated.dev.kube.call("DELETE", path)
     operated.dev.kube.call("POST", lab.ATTACHMENTS, json=again, params={"fieldManager": "kubectl-create"})
     attachment = {"type": "macvlan", "name": NETWORK, "cniName": "migration-bridge", "master": "eth1", "adopt": True}
     operated.change("dev", attachment=attachment)
-    lab.past_pods(operated.dev)
     operated.up_without_waiting("dev")
     found = operated.run("verify", "dev", "-o", "json", "--no-peers")
     told = [(each["severity"], each["code"]) for each in found.findings]
