@@ -97,7 +97,8 @@ def lines(report: Report, *, planned: bool, verbose: bool = False, means: bool =
     if alone and (report.changed or verbose):
         yield Line(f"left alone: {', '.join(alone)}", 1)
     if means:
-        yield from (Line(f"{report.stack}: {each}", 1) for each in report.means)
+        # What is running now is for who decides.
+        yield from (Line(f"{report.stack}: {each}", 1) for each in (report.means if planned else report.means[:1]))
 
 
 def _object(change: ObjectChange, *, drift: bool, planned: bool, verbose: bool) -> Iterator[Line]:
@@ -149,9 +150,9 @@ def _field(change: ObjectChange, each: FieldChange, name: str, depth: int, *, dr
         owned = "as declared, but this stack does not own it" if drift else "as it is; this stack becomes an owner, too"
         yield Line(f"{name}: {shown(each.new, limit=_LONG)}, {owned}{note}", depth)
     elif isinstance(old, dict | list) or isinstance(new, dict | list):
-        same = "the same configuration in another form" if each.same_meaning else ""
-        yield Line(f"{name}:{f' {same}' if same else ''}{note}", depth)
-        yield from _differences(old, new, depth + 1)
+        yield Line(f"{name}:{' the same configuration in another form' if each.same_meaning else ''}{note}", depth)
+        if not each.same_meaning:
+            yield from _differences(old, new, depth + 1)
     else:
         yield Line(f"{name}: {_value(each.old)} → {_value(each.new)}{note}", depth, tone="changed")
 

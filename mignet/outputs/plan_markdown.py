@@ -18,11 +18,13 @@ _MARKS: dict[plan_form.Tone, str] = {"created": "+", "changed": "!", "deleted": 
 
 
 def render(reports: Sequence[Report]) -> str:
-    """Write a section for each stack that is not as declared, and a line that counts all of them."""
+    """Write a section for each stack that is not as declared, and a line that counts all of several."""
     planned = any(not plan_form.is_done(report) for report in reports)
     shown = [each for each in reports if len(reports) == 1 or each.changed or each.error or each.warnings]
     lines = [line for report in shown for line in _section(report)]
-    return "\n".join([*lines, plain(plan_form.total(reports, planned=planned))])
+    if len(reports) > 1:
+        lines.append(plain(plan_form.total(reports, planned=planned)))
+    return "\n".join(lines)
 
 
 def _section(report: Report) -> Iterator[str]:
