@@ -25,7 +25,7 @@ def right_missing(seen: Seen) -> Iterator[Finding]:
     yield Finding(
         f"context {seen.stack.cluster.context}",
         None,
-        f"lacks {len(missing)} right{'' if len(missing) == 1 else 's'}: {'; '.join(grouped(missing))}{rest}",
+        f"may not{f' ({len(missing)} rights)' if len(missing) > 1 else ''}: {'; '.join(grouped(missing))}{rest}",
         f"Ask the cluster's administrator for the roles in docs/roles/{role}.yaml",
         severity="error" if applying else "warning",
     )
