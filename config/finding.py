@@ -84,7 +84,7 @@ class Finding:
 
     @property
     def blocks(self) -> bool:
-        """Whether nothing may be done before it is mended."""
+        """Whether nothing may be done before it is fixed."""
         return self.severity == "error" and self.waived is None
 
     @property

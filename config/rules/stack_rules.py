@@ -88,15 +88,15 @@ def _overlap(one: Network, other: Network) -> bool:
 
 @rule("ipam-duplicates", severity="warning")
 def _ipam_counts_for_the_cluster(draft: Draft) -> Iterator[Finding]:
-    """An IPAM that keeps its books per node, or has one address, gives addresses twice."""
+    """An IPAM that keeps its records per node, or has one address, gives addresses twice."""
     attachment = draft.attachment
     if attachment is not None and isinstance(attachment.ipam, Static | HostLocal):
         kind = attachment.ipam.type
         yield Finding(
             "attachment.ipam.type",
             kind,
-            "gives the same addresses on every node: static has one set, and host-local keeps its books per node",
-            "Use whereabouts, whose books are cluster-wide",
+            "gives the same addresses on every node: static has one set, and host-local keeps its records per node",
+            "Use whereabouts, which keeps one record for the cluster",
         )
 
 

@@ -333,8 +333,8 @@ def _is_not(each: FieldChange) -> str:
 
 def _by(each: FieldChange) -> str:
     if each.by is None:
-        return ": nobody owns it, and nobody else left a trace" if each.old is None else ""
-    return f": set by {each.by}" if each.by.owns else f": nobody owns it; the object's last writer is {each.by}"
+        return ": it has no owner, and no other writer left a trace" if each.old is None else ""
+    return f": set by {each.by}" if each.by.owns else f": it has no owner; the last writer of the object is {each.by}"
 
 
 def _stranger(live: Object, stack: Stack) -> bool:

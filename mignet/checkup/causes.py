@@ -160,7 +160,7 @@ def group_apart(found: Measured) -> Iterator[Finding]:
             f"All nodes of {' and '.join(stacks)}" if whole else _nodes(ends, with_stack=len(stacks) > 1),
             None,
             f"reach only each other, and none of {len(found.groups[0])} others"
-            f"{' (' + ', '.join(others) + ')' if others else ''}: another VLAN, or no way between two switches",
+            f"{' (' + ', '.join(others) + ')' if others else ''}: another VLAN, or no path between two switches",
             "Compare the VLANs of the switches' ports, and of the trunk between them",
             stack=stacks[0],
             peer=others[0] if others else stacks[1] if len(stacks) > 1 else None,
@@ -192,8 +192,8 @@ def way_silent(found: Measured) -> Iterator[Finding]:
             "checkup-way-silent",
             each,
             "gets no answer",
-            "no way between two switches, a filter, or an address that somebody else has",
-            "Follow the way between the two on the switches",
+            "no path between two switches, a filter, or an address that somebody else has",
+            "Follow the path between the two on the switches",
         )
 
 
@@ -208,7 +208,7 @@ def ports_blocked(found: Measured) -> Iterator[Finding]:
             "checkup-ports-blocked",
             each,
             f"gets no connection to {which}",
-            "the way itself is there: a firewall on a node or between the clusters",
+            "the path itself is there: a firewall on a node or between the clusters",
             "Let the sync controllers' port (9185 unless the KubeVirt CR names another) and all from 1024 up through,"
             " between all addresses of the segment",
         )
@@ -293,14 +293,14 @@ def _finding(code: str, each: Blame, what: str, cause: str, remedy: str) -> Find
     arrow = "↔" if each.direction == "both" else "→"
     match each.what:
         case "all":
-            key = "Every way between the nodes"
+            key = "Every path between the nodes"
         case "between":
-            key = f"Every way {one.stack} {arrow} {other.stack}"
+            key = f"Every path {one.stack} {arrow} {other.stack}"
         case "pair":
             both = (one.node, other.node) if one.stack == other.stack else ()
             key = Subject(f"{_named(one, other)} {arrow} {_named(other, one)}", nodes=both)
         case _:
-            words = {"to": "Every way to node", "from": "Every way from node", "both": "Every way from and to node"}
+            words = {"to": "Every path to node", "from": "Every path from node", "both": "Every path from and to node"}
             key = Subject(f"{words[each.direction]} {one.node}", nodes=(one.node,))
     pair = "" if each.what == "pair" else f" (first: {first.source} → {first.target})"
     stack = one.stack

@@ -37,19 +37,19 @@ def summary(result: Result) -> Iterator[str]:
     """Yield what is to be said of the run as a whole: the first broken pair, times, coverage, seed."""
     if (broken := result.first_broken) is not None:
         count = sum(not pair.ok for pair in result.pairs)
-        yield f"first broken: {broken.source} → {broken.target}: {broken.reason} ({count} of {len(result.pairs)} ways)"
+        yield f"first broken: {broken.source} → {broken.target}: {broken.reason} ({count} of {len(result.pairs)} paths)"
     times = sorted(pair.rtt_ms for pair in result.pairs if pair.rtt_ms is not None)
     if times:
         yield f"round trip {times[0]:.2f} to {times[-1]:.2f} ms, median {times[len(times) // 2]:.2f} ms"
     streams = sorted(pair.throughput for pair in result.pairs if pair.throughput is not None)
     if streams:
-        yield f"throughput {streams[0]:.0f} to {streams[-1]:.0f} Mbit/s on {len(streams)} ways"
+        yield f"throughput {streams[0]:.0f} to {streams[-1]:.0f} Mbit/s on {len(streams)} paths"
     found = result.coverage
     if not found.measured:
         yield "nothing was measured"
         return
     both = ", each node as source and target" if found.measured == found.planned else f" of {found.planned} planned"
-    share = f"{found.measured} of {found.possible} ways measured ({found.share:.1%}){both}"
+    share = f"{found.measured} of {found.possible} paths measured ({found.share:.1%}){both}"
     yield f"{share}; --seed {result.seed} repeats this sample"
 
 
@@ -96,7 +96,7 @@ def _by_cluster(result: Result, *, coloured: bool) -> Iterator[str]:
     marks = {key: "✓" if ok == of else "✗" if not ok else "▪" for key, (ok, of) in counts.items()}
     if len(stacks) <= MOST:
         wide = max(map(len, stacks), default=0)
-        yield f"{'source':<{max(wide, 6)}}  target: sound of measured ways"
+        yield f"{'source':<{max(wide, 6)}}  target: working of measured paths"
         for source in stacks:
             cells = (
                 _cell(counts[source, target], marks.get((source, target), "·"), coloured=coloured) for target in stacks
@@ -109,7 +109,7 @@ def _by_cluster(result: Result, *, coloured: bool) -> Iterator[str]:
             broken[pair.target] += 1
     worst = sorted(broken, key=lambda end: (-broken[end], end))
     for end in worst[:MOST]:
-        yield f"  {_shown('✗', coloured=coloured)} {end}: {broken[end]} ways from and to it are not sound"
+        yield f"  {_shown('✗', coloured=coloured)} {end}: {broken[end]} paths from and to it do not work"
     if len(worst) > MOST:
         yield f"  and {len(worst) - MOST} more nodes"
 

@@ -192,7 +192,7 @@ async def carry_out(project: Project, plan: Plan, asked: Asked, course: Course) 
     findings += judge(causes.RULES, measured).findings
     if silent := [way for way in ways.values() if way.entry.no_udp and way.kind == "sound"]:
         first = f"{silent[0].source} → {silent[0].target}"
-        unmeasured = f"path MTU not measured on {len(silent)} ways (first: {first}): nothing comes back over UDP"
+        unmeasured = f"path MTU not measured on {len(silent)} paths (first: {first}): nothing comes back over UDP"
         left_out.append(Remark("", unmeasured))
     return _result(plan, asked, begun, measured=measured, findings=findings, left_out=left_out)
 

@@ -66,7 +66,7 @@ def release(
         return
     if not yes:
         if not sys.stdin.isatty():
-            rule, remedy = "asks before it changes anything", "Say --yes where nobody can answer"
+            rule, remedy = "asks before it changes anything", "Add --yes to run without the question"
             raise ConfigError([Finding("release", None, rule, remedy, code="usage", stack="mignet")])
         if not agrees("release?"):
             typer.echo(UNCHANGED)

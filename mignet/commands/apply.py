@@ -109,7 +109,7 @@ def destroy(
         bool, typer.Option("--force", help="Also while migrations run, or somebody else names the network.")
     ] = False,
 ) -> None:
-    """Delete what is ours, and give back the fields of the HyperConverged."""
+    """Delete what is ours, and release the fields of the HyperConverged, which return to their defaults."""
     _finish(_run("destroy", many, engine=engine, form=_form("table", as_json=as_json), yes=yes, force=force))
 
 
@@ -135,7 +135,7 @@ def _run(
 
     project = project_in(many.cwd)
     if verb != "preview" and not yes and not sys.stdin.isatty():
-        mistake(verb, "asks before it changes anything", "Say --yes where nobody can answer")
+        mistake(verb, "asks before it changes anything", "Add --yes to run without the question")
     picked = pick(project, verb, many)
     if verb == "preview":
         readable = load_readable(project, picked.names, together=True)
@@ -149,7 +149,7 @@ def _run(
     say_once(project, remark)
     if skip_preflight:
         names = ", ".join(picked.names)
-        unseen = f"--skip-preflight: nobody looked at the rights, APIs, NICs, ranges and owners on {names}"
+        unseen = f"--skip-preflight: no check of rights, APIs, NICs, ranges and owners on {names}"
         typer.secho(unseen, fg="yellow", err=True)
     with picked.under_way(taken) as course:
         readable.tell(course)

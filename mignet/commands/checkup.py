@@ -138,7 +138,7 @@ def _print(plan: Plan, asked: Asked) -> None:
         typer.secho(line, fg="yellow", err=True)
     documents = list(manifests(plan, asked))
     typer.echo(
-        f"# {len(documents)} objects, {sum(each.pairs for each in plan.rounds)} ways to measure; nothing is created"
+        f"# {len(documents)} objects, {sum(each.pairs for each in plan.rounds)} paths to measure; nothing is created"
     )
     yaml.dump_all(documents, sys.stdout, Dumper=_Dumper, explicit_start=True, sort_keys=False)
 

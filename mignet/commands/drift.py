@@ -75,7 +75,7 @@ def drift(
         mistake("--yes", "is for --fix", "Leave it out: without --fix nothing is changed")
     project = project_in(many.cwd)
     if fix and not yes and not sys.stdin.isatty():
-        mistake("--fix", "asks before it changes anything", "Say --yes where nobody can answer")
+        mistake("--fix", "asks before it changes anything", "Add --yes to run without the question")
     picked = pick(project, "drift", many)
     # What is to be repaired is held against every file, as up does.
     readable = Readable(tuple(load(project, picked.names))) if fix else load_readable(project, picked.names)

@@ -63,10 +63,11 @@ def verify(
     with_peers: Annotated[bool, typer.Option("--peers/--no-peers", help="Compare addresses with the peers'.")] = True,
     vm: Annotated[
         str | None,
-        typer.Option(metavar="NAMESPACE/NAME", help="Prove the way of this virtual machine's last migration."),
+        typer.Option(metavar="NAMESPACE/NAME", help="Show which path the last migration of this virtual machine took."),
     ] = None,
     migrate: Annotated[
-        str | None, typer.Option(metavar="NAMESPACE/NAME", help="Migrate this virtual machine once, and prove the way.")
+        str | None,
+        typer.Option(metavar="NAMESPACE/NAME", help="Migrate this virtual machine once, and show which path it took."),
     ] = None,
     allow_not_judged: AllowNotJudged = False,
     yes: Yes = False,
@@ -123,7 +124,7 @@ def _machine(vm: str | None, migrate: str | None, readable: Readable) -> str | N
 
 def _agreed(machine: str) -> bool:
     if not sys.stdin.isatty():
-        mistake("--migrate", "asks before it changes anything", "Say --yes where nobody can answer")
+        mistake("--migrate", "asks before it changes anything", "Add --yes to run without the question")
     return agrees(f"Migrate {machine} now?")
 
 

@@ -82,7 +82,7 @@ class Checkup:
         if not self.counts:
             return f"unknown: the last checkup was {self.when}, and counts for {self.hours:g} hours; run mignet checkup"
         return (
-            f"{len(self.ways) - len(self.broken)} of {len(self.ways)} measured ways are well; of {self.possible:,}"
+            f"{len(self.ways) - len(self.broken)} of {len(self.ways)} measured paths are healthy; of {self.possible:,}"
             f" possible ones {self.measured:,} were measured, {self.when}"
         )
 
@@ -91,7 +91,9 @@ class Checkup:
         """The same as a part of another sentence."""
         if not self.counts:
             return f"unknown between the nodes, as the last checkup was {self.when}"
-        return f"measured between the nodes {self.when}: {len(self.ways) - len(self.broken)} of {len(self.ways)} well"
+        return (
+            f"measured between the nodes {self.when}: {len(self.ways) - len(self.broken)} of {len(self.ways)} healthy"
+        )
 
     @cached_property
     def between(self) -> Mapping[tuple[str, str], tuple[Way, ...]]:

@@ -96,7 +96,7 @@ def under_way(
             record.write()
             if stop.broken_off:
                 cut = [name for name, run in record.stacks.items() if run.state == "running"]
-                left = f"{', '.join(cut)} may be half done" if cut else "no cluster was under way"
+                left = f"{', '.join(cut)} may be half done" if cut else "no cluster was being worked on"
                 board.tell(f"broken off: {left}; run it again, or --only-failed for what is left")
             raise
         for name, run in record.stacks.items():

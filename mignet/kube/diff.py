@@ -10,7 +10,7 @@ from config.finding import Finding, Subject
 from config.types.json_text import parse_json
 
 Operation = Literal["create", "update", "delete", "relinquish", "same"]
-"""`relinquish`: our fields of an object that is not ours are given back; the object stays."""
+"""`relinquish`: our fields of an object that is not ours are released; the object stays."""
 
 
 @dataclass(frozen=True, slots=True)

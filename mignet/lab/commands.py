@@ -75,7 +75,7 @@ def status() -> None:
         processes = _lab().status()
     for process in processes:
         state = "ready" if process.ready else "running, not ready" if process.running else "down"
-        note = "  (stand-ins)" if process.name in {"operators", "dataplane"} else ""
+        note = "  (simulated)" if process.name in {"operators", "dataplane"} else ""
         typer.echo(f"{process.name:<12} {state:<20} pid {process.pid or '-':<9} port {process.port or '-'}{note}")
     if not all(process.ready for process in processes):
         raise typer.Exit(1)

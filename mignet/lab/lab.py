@@ -354,7 +354,7 @@ class Lab:
             self._start(record, cluster, command, port=port)
         if record.operators and not (OPERATORS in known and known[OPERATORS].running):
             command = [sys.executable, "-I", "-m", "mignet.lab.operators", str(self.directory)]
-            progress(f"{OPERATORS}: starting stand-ins for the operators of the clusters")
+            progress(f"{OPERATORS}: starting the simulated operators of the clusters")
             self._start(record, OPERATORS, command, port=NO_PORT)
         environment = json.dumps(self.pulumi_environment())
         write_private(self.kubeconfig.with_name(PULUMI_ENVIRONMENT), environment.encode())

@@ -145,7 +145,7 @@ def _assign(one: Range, pool: Pool, dummies: set[int], everywhere: set[int]) -> 
             return address
         dummies.add(address)
     # The real text is not known: the plugin then books an address that it has not got.
-    raise _storage("gave up: no address that the books and the reservations agree on")
+    raise _storage("gave up: no address that IPPools and reservations agree on")
 
 
 def _ranges(ipam: dict[str, Any]) -> list[dict[str, Any]]:

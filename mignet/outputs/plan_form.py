@@ -6,7 +6,6 @@ Lines as values: the terminal and Markdown write them. Before a run they are in 
 from __future__ import annotations
 
 import difflib
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -160,8 +159,10 @@ def _field(change: ObjectChange, each: FieldChange, name: str, depth: int, *, dr
 def _note(change: ObjectChange, each: FieldChange, *, drift: bool) -> str:
     if drift and change.operation == "update":
         if each.by is None:
-            return "   nobody owns it, and nobody else left a trace"
-        return f"   set by {each.by}" if each.by.owns else f"   nobody owns it; the object's last writer: {each.by}"
+            return "   it has no owner, and no other writer left a trace"
+        return (
+            f"   set by {each.by}" if each.by.owns else f"   it has no owner; the last writer of the object: {each.by}"
+        )
     return f"   taken over from {each.owner}" if each.owner else ""
 
 
@@ -195,9 +196,21 @@ def as_yaml(value: Any) -> Sequence[str]:
     """Write a value as YAML, its keys in a fixed order; None has no lines."""
     if value is None:
         return []
-    stream = io.StringIO()
-    yaml.safe_dump(_ordered(value), stream, sort_keys=False, default_flow_style=False, width=_LONG, allow_unicode=True)
-    return [visible(line) for line in stream.getvalue().removesuffix("...\n").splitlines()]
+    text: str = yaml.dump(
+        _ordered(value), Dumper=_Lines, sort_keys=False, default_flow_style=False, width=_LONG, allow_unicode=True
+    )
+    return [visible(line) for line in text.removesuffix("...\n").removesuffix("\n").split("\n")]
+
+
+class _Lines(yaml.SafeDumper):
+    """Writes each value on one line."""
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style='"' if "\n" in value else None)
+
+
+_Lines.add_representer(str, _text)
 
 
 def _ordered(value: Any) -> Any:

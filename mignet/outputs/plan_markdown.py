@@ -40,6 +40,6 @@ def _section(report: Report) -> Iterator[str]:
     if report.changed:
         yield "```diff"
         for each in plan_form.lines(report, planned=planned, means=False):
-            yield visible(f"{_MARKS[each.tone]} {'  ' * (each.depth - 1)}{each.text}")
+            yield f"{_MARKS[each.tone]} {'  ' * (each.depth - 1)}{visible(each.text)}"
         yield "```"
         yield ""

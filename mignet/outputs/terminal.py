@@ -59,7 +59,7 @@ def _lines(report: Report, *, planned: bool, verbose: bool) -> Iterator[str]:
         yield _styled(f"  warning: {report.stack}: {warning}", fg="yellow")
     for each in plan_form.lines(report, planned=planned, verbose=verbose):
         begin = f"  {each.sign} " if each.depth == 1 and each.sign != " " else "  " * each.depth
-        yield _styled(f"{begin}{each.text}", fg=_TONES[each.tone])
+        yield _styled(f"{begin}{visible(each.text)}", fg=_TONES[each.tone])
     if report.verb == "drift":
         yield from _beside(report, verbose=verbose)
 

@@ -131,7 +131,7 @@ def assemble(
     elif measured:
         left_out += (f"checkup: {sentence}" for sentence in measured.left_out)
     elif len(sightings) > 1:
-        left_out.append("no checkup was found, which measures the ways between the nodes")
+        left_out.append("no checkup was found, which measures the paths between the nodes")
     return Report(
         project=project.name,
         made=datetime.now(UTC),

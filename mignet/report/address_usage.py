@@ -57,7 +57,7 @@ class Use:
     def words(self) -> str:
         """The same in a sentence."""
         if self.size is None:
-            return "another party gives the addresses, and keeps the books"
+            return "another party gives the addresses, and keeps track of them"
         used = "leases not seen" if self.leases is None else f"{len(self.leases)} of {self.size} leased"
         if self.demand is None:
             return f"{used}; no forecast without cluster.nodes"

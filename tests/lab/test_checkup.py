@@ -291,7 +291,7 @@ def test_its_role_is_enough_and_reaches_no_virtual_machine(site: Operated, tmp_p
     account(site, tmp_path, documents)
     outcome = site.run("checkup", "dev", *WORKERS, "--cwd", str(tmp_path))
     assert outcome.code == 0, outcome.out + outcome.err
-    assert "6 of 6 ways measured" in outcome.out
+    assert "6 of 6 paths measured" in outcome.out
     assert "not judged" not in outcome.out
     groups = {group for each in documents for rule in each["rules"] for group in rule["apiGroups"]}
     assert groups == {"", "batch", "k8s.cni.cncf.io", "kubevirt.io", "whereabouts.cni.cncf.io"}

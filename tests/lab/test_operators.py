@@ -83,7 +83,7 @@ def test_a_network_without_an_attachment_stops_the_rollout_at_the_first_virt_han
         ('{"name": "x"}', "is required in Spec.Config"),
         ('{"type": "macvlan", "master": "eth9"}', 'failed to lookup master "eth9": Link not found'),
         ('{"type": "maclan"}', 'failed to find plugin "maclan" in path'),
-        ('{"type": "bridge", "ipam": {"type": "calico-ipam"}}', "the lab has no stand-in for IPAM of type calico-ipam"),
+        ('{"type": "bridge", "ipam": {"type": "calico-ipam"}}', "the lab does not simulate IPAM of type calico-ipam"),
     ],
 )
 def test_an_attachment_that_no_plugin_takes_is_told_by_the_event(operated: Operated, config: str, message: str) -> None:

@@ -45,9 +45,9 @@ def page(of: Operated, *options: str, code: int = 0) -> tuple[str, str]:
 
 def test_a_sound_fleet_is_shown_with_its_leases_and_every_station_from_node_to_pod(sound: Operated) -> None:
     head, text = page(sound)
-    assert head == f"✓Every cluster is on the network, and every way is ready, {DERIVED}"
+    assert head == f"✓Every cluster is on the network, and every path is ready, {DERIVED}"
     assert text.count("5 of 51 leased") >= 1
-    assert "2 of 2 ways are ready" in text
+    assert "2 of 2 paths are ready" in text
     assert "from the stack files and 2 of 2 clusters" in text
     for each in ("dev-control-plane-0", "eth1", "VLAN 2001", "my-secondary-network", "virt-handler", "sync controller"):
         assert each in text
@@ -58,7 +58,7 @@ def test_a_sound_fleet_is_shown_with_its_leases_and_every_station_from_node_to_p
 def test_the_drawings_are_written_as_files(sound: Operated) -> None:
     outcome = sound.run("report", "dev", "dev-peer", "--svg", "drawings", "--page", "out/page.html")
     assert outcome.code == 0, outcome.err
-    assert outcome.out == f"wrote out/page.html: Every cluster is on the network, and every way is ready, {DERIVED}\n"
+    assert outcome.out == f"wrote out/page.html: Every cluster is on the network, and every path is ready, {DERIVED}\n"
     names = sorted(path.name for path in (sound.folder / "drawings").iterdir())
     assert names == ["addresses-1.svg", "path-dev-peer.svg", "path-dev.svg", "peers.svg"]
     for path in (sound.folder / "drawings").iterdir():
@@ -147,4 +147,4 @@ def test_a_cluster_that_takes_too_long_is_one_finding_and_its_ways_are_closed(so
             (sound.folder / "Pulumi.dev.yaml").write_text(before)
     assert head == "✕1 error on 1 cluster: migrations fail, or will"
     assert text.count('<details class="group') == 1
-    assert "0 of 2 ways are ready" in text
+    assert "0 of 2 paths are ready" in text

@@ -87,4 +87,4 @@ def test_what_nobody_looked_at_is_said(project: Workspace) -> None:
     write(project, "dev", str(project.site.kubeconfig), "10.200.5.10", "10.200.5.60", attachment=attachment)
     outcome = up(project, "direct", "dev", "--skip-preflight")
     assert outcome.code == 0, outcome.out + outcome.err
-    assert "--skip-preflight: nobody looked at the rights, APIs, NICs, ranges and owners on dev" in outcome.err
+    assert "--skip-preflight: no check of rights, APIs, NICs, ranges and owners on dev" in outcome.err

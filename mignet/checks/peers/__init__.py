@@ -60,7 +60,7 @@ class Matrix(Mapping[tuple[str, str], "Finding | None"]):
         return len(self.names) * (len(self.names) - 1)
 
     def ready_from(self, source: str) -> int:
-        """Return how many targets a source's way is ready to."""
+        """Return how many targets a source's path is ready to."""
         if self.own[source]:
             return 0
         return sum(self[source, target] is None for target in self.names if target != source)
@@ -190,13 +190,13 @@ def _measured(one: str, other: str, checkup: Checkup) -> Iterator[Finding]:
     broken = [way for way in ways if not way.ok]
     nodes = [f"{stack}/{node}: {code}" for (stack, node), code in checkup.problems.items() if stack in {one, other}]
     if broken:
-        said = f"{len(broken)} of {len(ways)} measured ways were broken, such as {broken[0].words}"
+        said = f"{len(broken)} of {len(ways)} measured paths were broken, such as {broken[0].words}"
     elif nodes:
         said = f"something was wrong with {len(nodes)} nodes, such as {nodes[0]}"
     else:
         return
     yield Finding(
-        f"way to and from {other}",
+        f"path to and from {other}",
         None,
         f"is not fine: {said} (measured {checkup.when})",
         f"See what mignet checkup {one} {other} says",
@@ -210,7 +210,7 @@ def _measured(one: str, other: str, checkup: Checkup) -> Iterator[Finding]:
 def _unknown(source: str, target: str) -> Finding:
     what = "is not known to be ready: not every rule could be judged"
     return Finding(
-        f"way to {target}", None, what, "", code="peer-not-judged", severity="warning", stack=source, peer=target
+        f"path to {target}", None, what, "", code="peer-not-judged", severity="warning", stack=source, peer=target
     )
 
 

@@ -38,7 +38,7 @@ def lines(peers: Peers) -> Iterator[str]:
     for code, (some, count) in _reasons(peers.matrix).items():
         yield f"{few(some, most=_SHOWN, of=count)}: {code}"
     basis = f", as the clusters' objects say; {outcome(peers.checkup)}" if peers.asked else ""
-    yield f"{peers.ready} of {len(peers.matrix)} ways are ready{basis}"
+    yield f"{peers.ready} of {len(peers.matrix)} paths are ready{basis}"
 
 
 def _reasons(matrix: Matrix) -> dict[str, tuple[list[str], int]]:

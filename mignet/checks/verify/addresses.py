@@ -59,7 +59,7 @@ def own(sight: Sight) -> Iterator[Finding]:
             spared = any(address in block for block in excluded)
             if spared or any(address in part for part in kept_free):
                 rule_ = f"on {INTERFACE} is {'excluded by attachment.ipam' if spared else _KEPT_FREE}"
-                remedy = "See which attachment gave it; restart the pod when that is mended"
+                remedy = "See which attachment gave it; restart the pod when that is fixed"
                 yield Finding(pod.place, str(address), rule_, remedy, code="address-reserved")
             elif not any(address in span for span in spans):
                 slices = " and ".join(map(str, spans))

@@ -1,4 +1,4 @@
-"""Why a rollout is stuck: causes that waiting does not mend, each found where it really stands, in one line."""
+"""Why a rollout is stuck: causes that waiting does not fix, each found where it really stands, in one line."""
 
 from __future__ import annotations
 
@@ -78,9 +78,9 @@ def pool_full(sight: Sight) -> Iterator[Finding]:
 
 @rule("pod-no-network", "pod-not-starting")
 def pod_stuck(sight: Sight) -> Iterator[Finding]:
-    """Kubelet tries for ever to start a pod; what stops it stands in the pod's events only.
+    """Kubelet tries forever to start a pod; what stops it stands in the pod's events only.
 
-    Its first tries may fail for what mends itself, so only an error that stays counts.
+    Its first tries may fail for what passes by itself, so only an error that stays counts.
     """
     for pod in _unready(sight):
         event = _last_warning(sight, pod)

@@ -42,7 +42,7 @@ def declared(sight: Sight) -> Iterator[Finding]:
         where = f"{metadata['namespace']}/" if "namespace" in metadata else ""
         key, stack = Subject.of(kind.kind, f"{where}{metadata['name']}"), sight.stack.name
         if live is None and kind == NETWORK_ATTACHMENT:
-            rule_ = "does not exist: a virt-handler that restarts waits for it for ever"
+            rule_ = "does not exist: a virt-handler that restarts waits for it forever"
             yield Finding(key, None, rule_, _UP, code="attachment-gone", stack=stack)
         elif live is None:
             remedy = _UP if kind in (NETWORK_ATTACHMENT, NODE_POLICY) else f"{_MAKE}. {_UP}"

@@ -294,7 +294,7 @@ def not_migratable(move: Move) -> Iterator[Finding]:
     for condition in (move.instance or {}).get("status", {}).get("conditions", ()):
         if condition["type"] == "LiveMigratable" and condition["status"] == "False":
             why = condition.get("message") or condition.get("reason", "")
-            remedy = "Choose another virtual machine, or mend that"
+            remedy = "Choose another virtual machine, or fix that"
             rule_ = f"cannot migrate: {why}"
             if _storage_moves(move):
                 rule_ = f"cannot migrate within this cluster, but to another one: {why}"

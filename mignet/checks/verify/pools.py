@@ -155,7 +155,7 @@ def lease_outside(sight: Sight) -> Iterator[Finding]:
                 f"IPPool {pool.name}",
                 str(lease.address),
                 f"is leased to {lease.pod}, and outside of this cluster's slice {pool.part.span}{more}",
-                "See which attachment of this range gives it; restart that pod when it is mended",
+                "See which attachment of this range gives it; restart that pod when it is fixed",
             )
 
 

@@ -33,7 +33,7 @@ async def _main(directory: Path, plugins: Path) -> None:
     plane.close()
 
 
-print("stand-ins for the kubelet and multus: the pods of a checkup, and nothing else, run here", flush=True)  # noqa: T201
+print("simulates the kubelet and multus: the pods of a checkup, and nothing else, run here", flush=True)  # noqa: T201
 # The lab starts its processes without an environment.
 os.environ["PATH"] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 asyncio.run(_main(Path(sys.argv[1]), Path(sys.argv[2])))

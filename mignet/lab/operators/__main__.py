@@ -17,5 +17,5 @@ async def _main(directory: Path) -> None:
         await task
 
 
-print("stand-ins for the operators of the lab's clusters: nothing here runs a virtual machine", flush=True)  # noqa: T201
+print("simulates the operators of the clusters in the lab: nothing here runs a virtual machine", flush=True)  # noqa: T201
 asyncio.run(_main(Path(sys.argv[1])))

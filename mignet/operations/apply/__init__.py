@@ -144,7 +144,7 @@ def declare(project: Project, stack: Stack) -> Declaration:
     try:
         return _evaluated(path, path.stat().st_mtime_ns if path.exists() else 0, project.name, stack.name, values)
     except ProgramError as error:
-        mistake = Finding("__main__.py", None, str(error), "Mend the program", code="program", stack=stack.name)
+        mistake = Finding("__main__.py", None, str(error), "Fix the program", code="program", stack=stack.name)
         raise ConfigError([mistake]) from error
 
 

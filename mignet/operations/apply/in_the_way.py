@@ -37,7 +37,7 @@ async def _running(cluster: Cluster) -> list[str]:
         if error.reason == "not-served":
             return []
         if error.reason == "forbidden":
-            return [f"nobody knows whether migrations are running: {error}"]
+            return [f"it is not known whether migrations are running: {error}"]
         raise
     verb = "migration is" if len(names) == 1 else "migrations are"
     return [f"{len(names)} {verb} running ({few(names)}), and would fail; wait until they have ended"] if names else []
@@ -50,5 +50,5 @@ def _named_by_others(stack: Stack, live: Object) -> Iterator[str]:
     if FIELD_MANAGER in managers and others and value_at(live, path) == stack.network:
         yield (
             f"{name_of(live)} {path} is owned by {few(others)}, too, so that it would go on naming {stack.network},"
-            " which would be gone, and virt-handlers that restart would wait for it for ever; take the field out there"
+            " which would be gone, and virt-handlers that restart would wait for it forever; take the field out there"
         )

@@ -220,7 +220,7 @@ def _tail(path: Path) -> str:
     if not path.seen:
         return "as its file declares it; the nodes were not seen"
     nodes = sum(len(lane.nodes) for lane in path.lanes)
-    return f"every station of {nodes} node{'' if nodes == 1 else 's'} is well, as objects say; {path.measured}"
+    return f"every station of {nodes} node{'' if nodes == 1 else 's'} is healthy, as objects say; {path.measured}"
 
 
 def _shared(number: int, same: Sequence[Path]) -> Chains:
@@ -235,7 +235,7 @@ def _shared(number: int, same: Sequence[Path]) -> Chains:
         rows.append(Chain((*below, pod), chain.tone, f"as on {first.stack}, {chain.why}" if chain.why else ""))
     title = f"{len(same)} clusters alike: {', '.join(names[:4])}{_more(names, 4)}"
     words = "; ".join(row.why for row in rows if row.why)
-    words = words or ("every station is well, as objects say" if first.seen else _tail(first))
+    words = words or ("every station is healthy, as objects say" if first.seen else _tail(first))
     return Chains(f"path-alike-{number}", title, words, first.tone, tuple(rows))
 
 
@@ -277,7 +277,7 @@ def grid(found: Ways) -> Grid:
             )
             row.append(GridCell(text, words, cell.tone, cell.code))
         rows.append(tuple(row))
-    words = f"{found.ready:,} of {found.of:,} ways are ready"
+    words = f"{found.ready:,} of {found.of:,} paths are ready"
     return Grid("peers", "Which cluster can take virtual machines from which", words, heads, tuple(rows))
 
 
@@ -299,7 +299,7 @@ def _measured(found: Checkup, source: str, target: str, ways: Sequence[Way]) -> 
     times = [way.rtt for way in ways if way.rtt is not None]
     if not broken:
         text = f"{max(times):.2g} ms" if times else "well"
-        return GridCell(text, f"from {source} to {target}: {len(ways)} measured, all well; {text}", "good")
+        return GridCell(text, f"from {source} to {target}: {len(ways)} measured, all healthy; {text}", "good")
     text = f"{len(ways) - len(broken)} of {len(ways)}" if len(ways) > 1 else "no"
     words = f"from {source} to {target}: {broken[0].words}{_more(broken, 1)}"
     return GridCell(text, words, "bad" if len(broken) == len(ways) else "warn", broken[0].reason)

@@ -36,7 +36,7 @@ def _lines(report: Report) -> Iterator[str]:
     measured = outcome(report.checkup)
     unjudged = f"; {not_judged(report.not_judged)}" if report.not_judged else ""
     yield (
-        f"{report.ways.ready} of {report.ways.of} ways are ready; seen from {seen}, {report.made:%Y-%m-%d %H:%M}"
+        f"{report.ways.ready} of {report.ways.of} paths are ready; seen from {seen}, {report.made:%Y-%m-%d %H:%M}"
         f" UTC, from objects; {measured}{unjudged}."
     )
     yield ""

@@ -158,7 +158,7 @@ def headline(report: Report) -> Headline:
     elif unseen:
         tone, text = "warn", f"{unseen} of {len(report.stacks)} clusters could not be seen"
     else:
-        tone, text = "good", "Every cluster is on the network, and every way is ready"
+        tone, text = "good", "Every cluster is on the network, and every path is ready"
         if len(report.stacks) == 1:
             text = "The cluster is on the network"
         text += f", as the clusters' objects say; {outcome(report.checkup)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,10 @@ from mignet.kube.lease import HeldError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+STATE = tempfile.TemporaryDirectory(prefix="mignet-state-")
+"""What is kept between runs is kept outside the checkout."""
 
 
 def mignet(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -41,7 +46,7 @@ def installed(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    return {"PATH": "/usr/bin:/bin", "HOME": str(folder)}
+    return {"PATH": "/usr/bin:/bin", "HOME": str(folder), "XDG_STATE_HOME": STATE.name}
 
 
 @pytest.mark.parametrize(
@@ -56,7 +61,7 @@ def environment(folder: Path) -> dict[str, str]:
         ),
         (
             ["up", "dev", "--engine", "direct"],
-            "mignet: up asks before it changes anything. Say --yes where nobody can answer",
+            "mignet: up asks before it changes anything. Add --yes to run without the question",
         ),
     ],
 )
@@ -155,10 +160,10 @@ def test_render_needs_no_cluster(tmp_path: Path) -> None:
 
 
 def test_auto_says_once_that_it_takes_the_direct_engine_when_pulumi_is_not_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    first, second = (mignet("preview", "dev").stderr for _ in range(2))
+    state = environment(ROOT) | {"XDG_STATE_HOME": str(tmp_path)}
+    first, second = (forked.mignet("preview", "dev", cwd=ROOT, env=state).stderr for _ in range(2))
     assert first.startswith("the Pulumi CLI is not on PATH: using the direct engine")
     assert "PATH" not in second
 
@@ -185,7 +190,7 @@ def test_a_program_that_refuses_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "__main__.py").write_text("import pulumi\nraise pulumi.RunError('not today')\n")
     result = mignet("render", "dev", cwd=tmp_path)
     assert result.returncode == 2
-    assert result.stderr == "dev: __main__.py the program refuses: not today. Mend the program\n"
+    assert result.stderr == "dev: __main__.py the program refuses: not today. Fix the program\n"
 
 
 def test_no_model_is_imported_before_a_command_runs() -> None:

@@ -147,7 +147,7 @@ async def _addresses(world: World, pod: Object, attachment: Attachment, shape: s
         case _, "host-local":
             return _host_local_addresses(world, pod, attachment)
         case _, other:
-            raise SandboxError(_added(pod, attachment, f"the lab has no stand-in for IPAM of type {other}"))
+            raise SandboxError(_added(pod, attachment, f"the lab does not simulate IPAM of type {other}"))
 
 
 async def _whereabouts_addresses(world: World, pod: Object, attachment: Attachment, shape: set[str]) -> list[str]:

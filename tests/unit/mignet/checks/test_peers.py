@@ -508,7 +508,7 @@ def test_a_cluster_that_does_not_answer_costs_its_own_ways_only() -> None:
     assert {way for way, reason in peers.matrix.items() if reason is None} == {("east", "west"), ("west", "east")}
     text = "\n".join(lines(peers))
     assert "east → south, west → south, south → east and 1 more: south: cluster-unreachable" in text
-    assert "2 of 6 ways are ready, as the clusters' objects say; nothing was measured" in text.splitlines()[-1]
+    assert "2 of 6 paths are ready, as the clusters' objects say; nothing was measured" in text.splitlines()[-1]
 
 
 def test_what_may_not_be_read_is_said_and_the_rest_is_judged() -> None:

@@ -118,7 +118,7 @@ def test_a_firewall_between_two_clusters_is_one_finding(one: int, other: int, se
     crossing = {("a", "b"), ("b", "a")} if both else {("a", "b")}
     run = measured({"a": one, "b": other}, lambda s, t: blocked if (s.stack, t.stack) in crossing else None, seed=seed)
     (finding,) = found(run)
-    assert finding.key == ("Every way a ↔ b" if both else "Every way a → b")
+    assert finding.key == ("Every path a ↔ b" if both else "Every path a → b")
     assert finding.peer == "b"
 
 
@@ -192,7 +192,7 @@ def test_a_node_that_lets_nobody_in_is_named_as_the_end_of_the_ways_to_it() -> N
     blocked = Entry(rtt=0.1, blocked=PORTS, there=True)
     run = measured({"a": 3, "b": 3}, lambda _, target: blocked if target == closed else None)
     (finding,) = found(run)
-    assert finding.key == "Every way to node a-1"
+    assert finding.key == "Every path to node a-1"
     assert "any TCP port" in finding.rule
 
 

@@ -50,8 +50,8 @@ def test_a_small_fleet_is_a_matrix_of_its_nodes_each_kind_of_trouble_with_a_mark
 
 def test_the_first_broken_pair_and_the_share_are_said() -> None:
     text = "\n".join(lines(result({"a": 2, "b": 2}, BROKEN)))
-    assert "first broken: a/a0 → b/b1: no answer (3 of 12 ways)" in text
-    assert "12 of 12 ways measured (100.0%), each node as source and target; --seed 42 repeats this sample" in text
+    assert "first broken: a/a0 → b/b1: no answer (3 of 12 paths)" in text
+    assert "12 of 12 paths measured (100.0%), each node as source and target; --seed 42 repeats this sample" in text
 
 
 def test_a_large_fleet_has_a_row_for_each_cluster_and_a_line_for_each_node_that_is_not_sound() -> None:
@@ -59,7 +59,7 @@ def test_a_large_fleet_has_a_row_for_each_cluster_and_a_line_for_each_node_that_
     broken = {("a3", f"b{number}"): "no answer" for number in range(size)}
     text = list(lines(result({"a": size, "b": size}, broken)))
     assert len(text) < MOST + 12
-    assert any("a/a3: 24 ways" in line for line in text)
+    assert any("a/a3: 24 paths" in line for line in text)
     assert any("552/576" in line for line in text)
 
 

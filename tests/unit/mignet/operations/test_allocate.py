@@ -252,7 +252,7 @@ def test_release_asks_first_and_then_takes_the_slice_out(tmp_path: Path) -> None
     assert refused.returncode == 2
     assert refused.stderr.splitlines() == [
         "dev: slice 10.200.5.10-10.200.5.15 will be free",
-        "mignet: release asks before it changes anything. Say --yes where nobody can answer",
+        "mignet: release asks before it changes anything. Add --yes to run without the question",
     ]
     done = mignet(tmp_path, "release", "dev", "other", "--yes")
     assert done.returncode == 0

@@ -70,7 +70,7 @@ def test_internals_are_shown_on_request_and_never_passed_over_in_silence() -> No
     assert texts(one)[1:] == ["      only annotations and labels of this tool's own (--verbose shows them)"]
     assert texts(one, verbose=True)[1:] == [
         "      metadata.annotations:",
-        "        pulumi.com/patchForce: (none) → true",
+        '        pulumi.com/patchForce: (none) → "true"',
     ]
 
 

@@ -214,7 +214,7 @@ DERIVED = "as the clusters' objects say; nothing was measured between the nodes 
 @pytest.mark.parametrize(
     ("ailing", "asked", "tone", "text"),
     [
-        ("", True, "good", f"Every cluster is on the network, and every way is ready, {DERIVED}"),
+        ("", True, "good", f"Every cluster is on the network, and every path is ready, {DERIVED}"),
         ("", False, "idle", "The files agree with each other; no cluster was asked"),
         ("gate", True, "bad", "1 error on 1 cluster: migrations fail, or will"),
         ("version", True, "warn", "It works, with 1 warning"),

@@ -101,7 +101,7 @@ def test_leases_are_counted_where_they_are_and_the_forecast_is_the_demand_with_i
         (5, 5, 3, "bad", "5 of 5 leased; 7 needed: 2 too few"),
         (10, None, 3, "good", "leases not seen; 7 needed: 3 to spare"),
         (10, None, None, "idle", "leases not seen; no forecast without cluster.nodes"),
-        (None, None, 3, "idle", "another party gives the addresses, and keeps the books"),
+        (None, None, 3, "idle", "another party gives the addresses, and keeps track of them"),
     ],
 )
 def test_a_use_says_whether_the_slice_does(
@@ -385,9 +385,9 @@ def test_every_sentence_says_whether_it_was_measured_or_derived(tmp_path: Path) 
     derived = pictured.fleet(tmp_path / "p", {"one": "", "two": ""})
     nothing = "nothing was measured between the nodes (mignet checkup does)"
     assert page.headline(derived).text.endswith(f", as the clusters' objects say; {nothing}")
-    assert diagrams.chains(derived.paths)[0].words == f"every station of 4 nodes is well, as objects say; {nothing}"
+    assert diagrams.chains(derived.paths)[0].words == f"every station of 4 nodes is healthy, as objects say; {nothing}"
     path = pictured.checkup(derived, tmp_path / "c.json", broken={}, begun=datetime.now(UTC) - timedelta(hours=2))
     measured = pictured.fleet(tmp_path / "p", {"one": "", "two": ""}, checkup=path)
     assert "measured between the nodes 2 hours ago (" in page.headline(measured).text
-    assert page.headline(measured).text.endswith("18 of 18 well")
+    assert page.headline(measured).text.endswith("18 of 18 healthy")
     assert "; 3 of 4 nodes were measured 2 hours ago" in diagrams.chains(measured.paths)[0].words

@@ -231,11 +231,11 @@ def test_peers_calls_no_way_ready_that_it_could_not_judge(project: Any) -> None:
     (folder / "Pulumi.other.yaml").write_text(yaml.safe_dump(text))
     exit_code, out, err = mignet(folder, "peers")
     assert exit_code == 1, out + err
-    assert "0 of 2 ways are ready" in out
+    assert "0 of 2 paths are ready" in out
     assert "rules were not judged (dev: " in out.splitlines()[-1]
     exit_code, out, _ = mignet(folder, "peers", "--allow-not-judged")
     assert exit_code == 0
-    assert "0 of 2 ways are ready" in out
+    assert "0 of 2 paths are ready" in out
 
 
 def test_a_report_that_could_see_nothing_does_not_say_that_all_is_well(project: Any) -> None:
