@@ -20,6 +20,7 @@ from mignet.commands.arguments import (
     EngineChoice,
     Many,
     PlanChoice,
+    Verbose,
     Yes,
     agrees,
     failure,
@@ -50,10 +51,11 @@ def preview(
     engine: EngineChoice = "auto",
     as_json: AsJson = False,
     output: PlanChoice = "table",
+    verbose: Verbose = False,
     expect_no_changes: Annotated[bool, typer.Option("--expect-no-changes", help="Exit 7 if there are any.")] = False,
 ) -> None:
     """Show what up would do, field by field, from a dry run of the API server."""
-    reports = _run("preview", many, engine=engine, form=_form(output, as_json=as_json))
+    reports = _run("preview", many, engine=engine, form=_form(output, as_json=as_json), verbose=verbose)
     _finish(reports, changes_code=CHANGES if expect_no_changes else 0)
 
 
@@ -65,6 +67,7 @@ def up(
     engine: EngineChoice = "auto",
     as_json: AsJson = False,
     output: PlanChoice = "table",
+    verbose: Verbose = False,
     yes: Yes = False,
     skip_preflight: Annotated[
         bool, typer.Option("--skip-preflight", help="Do not look first whether the clusters are fit.")
@@ -89,6 +92,7 @@ def up(
         many,
         engine=engine,
         form=_form(output, as_json=as_json),
+        verbose=verbose,
         yes=yes,
         skip_preflight=skip_preflight,
         allow_not_judged=allow_not_judged,
@@ -104,13 +108,15 @@ def destroy(
     *,
     engine: EngineChoice = "auto",
     as_json: AsJson = False,
+    verbose: Verbose = False,
     yes: Yes = False,
     force: Annotated[
         bool, typer.Option("--force", help="Also while migrations run, or somebody else names the network.")
     ] = False,
 ) -> None:
     """Delete what is ours, and release the fields of the HyperConverged, which return to their defaults."""
-    _finish(_run("destroy", many, engine=engine, form=_form("table", as_json=as_json), yes=yes, force=force))
+    form = _form("table", as_json=as_json)
+    _finish(_run("destroy", many, engine=engine, form=form, verbose=verbose, yes=yes, force=force))
 
 
 def _run(
@@ -119,6 +125,7 @@ def _run(
     *,
     engine: str,
     form: Form,
+    verbose: bool,
     yes: bool = False,
     skip_preflight: bool = False,
     allow_not_judged: bool = False,
@@ -158,7 +165,7 @@ def _run(
             verb,
             taken,
             course,
-            agreed=None if yes else partial(_agreed, verb, verbose=many.verbose),
+            agreed=None if yes else partial(_agreed, verb, verbose=verbose),
             fitness=None if skip_preflight else _show_fitness,
             waves=waves,
             timeout=many.timeout,
@@ -167,7 +174,7 @@ def _run(
         )
         found = asyncio.run(carry_out(job, readable.stacks))
     reports = [found[name] if name in found else readable.report(name, verb, taken) for name in picked.names]
-    _show(project, verb, reports, form, verbose=many.verbose)
+    _show(project, verb, reports, form, verbose=verbose)
     if any(report.declined for report in reports):
         typer.echo(UNCHANGED, err=form != "table")
         raise typer.Exit(DECLINED)

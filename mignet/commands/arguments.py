@@ -69,6 +69,10 @@ Cwd = Annotated[Path, typer.Option("--cwd", "-C", help="The project's folder, or
 AllowNotJudged = Annotated[
     bool, typer.Option("--allow-not-judged", help="Accept that rules could not be judged; else that is exit code 1.")
 ]
+Verbose = Annotated[
+    bool,
+    typer.Option("--verbose", "-v", help="Also what is unchanged, and this tool's own labels and annotations."),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before changing anything.")]
 
 
@@ -97,10 +101,6 @@ class Many:
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE", help="Keep a record of the run here, stack by stack.")
     ] = None
-    verbose: Annotated[
-        bool,
-        typer.Option("--verbose", "-v", help="Also what is unchanged, and this tool's own labels and annotations."),
-    ] = False
     cwd: Cwd = Path()
 
 

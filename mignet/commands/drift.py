@@ -20,6 +20,7 @@ from mignet.commands.arguments import (
     EngineChoice,
     Many,
     OutputChoice,
+    Verbose,
     Yes,
     agrees,
     failure,
@@ -53,6 +54,7 @@ def drift(
     engine: EngineChoice = "auto",
     output: OutputChoice = "table",
     as_json: AsJson = False,
+    verbose: Verbose = False,
     fix: Annotated[bool, typer.Option("--fix", help="Run up where there is drift, after showing it.")] = False,
     allow_not_judged: AllowNotJudged = False,
     yes: Yes = False,
@@ -89,7 +91,7 @@ def drift(
     if fix and any(report.drifted for report in reports):
         reports, declined = _fix(picked, loaded, reports, engine=taken, yes=yes, wait=wait)
     reports += [readable.report(name, "drift", taken) for name in readable.refused]
-    _write(project, reports, "json" if as_json else output, verbose=many.verbose)
+    _write(project, reports, "json" if as_json else output, verbose=verbose)
     if declined:
         typer.echo(UNCHANGED, err=as_json or output != "table")
     if readable.refused:
