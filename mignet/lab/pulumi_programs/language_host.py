@@ -83,7 +83,7 @@ def interpreter(info: Any) -> str:
         return sys.executable
     python = Path(info.root_directory, str(named), "bin", "python")
     if not python.exists():
-        msg = f"Pulumi.yaml names the virtual environment {named}, but there is no {python}: make .venv/.runtime"
+        msg = f"Pulumi.yaml names the virtual environment {named}, but there is no {python}: make it, and install requirements.txt there"
         raise FileNotFoundError(msg)
     return str(python)
 

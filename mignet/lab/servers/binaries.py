@@ -1,4 +1,4 @@
-"""Programs that are cached, or built from the Go modules in `tools/`; and those that the lab cannot do without."""
+"""Programs that are cached, or built from the Go modules in `lab/tools/`; and those that the lab cannot do without."""
 
 import dataclasses
 import hashlib
@@ -15,8 +15,8 @@ from pathlib import Path
 from mignet.lab.errors import LabError
 from mignet.lab.folders import cache_folder, locked
 
-TOOLS = Path(__file__).parents[3] / "tools"
-"""The Go module that pins the servers' versions, with a folder for each other module; part of the checkout."""
+TOOLS = Path(__file__).parents[1] / "tools"
+"""The Go module that pins the servers' versions, with a folder for each other module."""
 
 PACKAGES = {"etcd": "go.etcd.io/etcd/server/v3", "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver"}
 
@@ -124,7 +124,8 @@ def _read(file: str, module: Path = TOOLS) -> bytes:
     try:
         return (module / file).read_bytes()
     except FileNotFoundError as error:
-        msg = f"{error.filename} is missing: programs are built in a checkout; the lab's may stand in ${ASSETS}"
+        remedy = f"install migration-network again, or name a folder with the programs in ${ASSETS}"
+        msg = f"{error.filename} is missing: {remedy}"
         raise LabError(msg) from error
 
 

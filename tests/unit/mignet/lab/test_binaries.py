@@ -156,18 +156,21 @@ while len(list(there.glob("pip-*"))) < 2 and time.monotonic() < deadline:
         return binaries.built(name, binaries.TOOLS / name, {"program": "package"}, quiet)
 
     with ThreadPoolExecutor(2) as pool:
-        folders = list(pool.map(build, ["cni", "whereabouts"]))
+        folders = list(pool.map(build, ["cni", "controllers"]))
     assert all((folder / "program").exists() for folder in folders)
     assert len(list(tmp_path.glob("pip-*"))) == 1
 
 
-@pytest.mark.parametrize("module", sorted(binaries.TOOLS.rglob("go.mod")), ids=lambda path: path.parent.name)
+MODULES = [*sorted(binaries.TOOLS.rglob("go.mod")), *sorted((Path(__file__).parents[4] / "tools").rglob("go.mod"))]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.parent.name)
 def test_the_go_that_pip_installs_is_new_enough_for_a_pinned_module(module: Path) -> None:
     wanted = next(line.split()[1] for line in module.read_text().splitlines() if line.startswith("go "))
     assert tuple(map(int, binaries.GO_RELEASE.split("."))) >= tuple(map(int, wanted.split(".")))
 
 
-def test_outside_a_checkout_the_error_names_the_way_out(
+def test_without_its_go_module_the_error_names_the_way_out(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(binaries, "TOOLS", tmp_path / "nowhere")
