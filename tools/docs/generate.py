@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +23,17 @@ from config.slice import Slice
 from config.uplink import Bond, LinuxBridge, NodeGroup, OvsBridge, Uplink, Vlan
 from config.uplink import Localnet as BridgeMapping
 from config.uplink.bond_options import BondOptions
+from mignet.exports.text import as_yaml
+from mignet.exports.workflow import first_workflow
+from mignet.operations.new_project import TEMPLATE
 from mignet.operations.roles import ROLES, Role, granted, manifests
 from mignet.outputs import documents
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 
 _HEAD = """# Configuration
 
@@ -157,6 +162,21 @@ def schemas() -> dict[str, str]:
     return {f"{kind}.schema.json": documents.schema_text(kind) for kind in documents.KINDS}
 
 
+def template() -> dict[str, str]:
+    """Return what the template of a user's project has from here, by the file's name: program, pin and workflow."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    comment = (
+        "A plan as a comment on each pull request, and a look for drift each day. It needs the secret KUBECONFIG: a\n"
+        "kubeconfig with the contexts that the stack files name, of accounts that may read. `mignet export ci`\n"
+        "writes a workflow to take the place of this one, which also applies what is merged."
+    )
+    return {
+        "__main__.py": (ROOT / "__main__.py").read_text(encoding="utf-8"),
+        "requirements.txt": f"migration-network=={version}\n",
+        ".github/workflows/migration-network.yaml": as_yaml([first_workflow()], comment=comment),
+    }
+
+
 if __name__ == "__main__":
     (DOCS / "schemas").mkdir(exist_ok=True)
     for name, text in schemas().items():
@@ -167,3 +187,5 @@ if __name__ == "__main__":
     (DOCS / "configuration.md").write_text(configuration(), encoding="utf-8")
     (DOCS / "rules.md").write_text(rules(), encoding="utf-8")
     (DOCS / "troubleshooting.md").write_text(troubleshooting(), encoding="utf-8")
+    for name, text in template().items():
+        (TEMPLATE / name).write_text(text, encoding="utf-8")
