@@ -188,7 +188,7 @@ def init(
     from mignet.operations.init import Wanted
 
     project = Project.find(cwd.resolve())
-    if project.stack_file(stack).exists():
+    if project.stack_file(stack).exists() and stack_files.unset(project, stack) is None:
         raise stack_files.exists(project, stack)
     if not from_cluster and master is None:
         rule, remedy = "is required", "Name the NIC, or say --from-cluster to see which ones there are"

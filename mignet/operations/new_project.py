@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from config.files.file_text import write_whole
-from config.finding import ConfigError, Finding
+from config.finding import UserError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,10 +20,16 @@ _OF_NEW = re.compile(r"^template:\n(?:[ \n].*\n?)*", re.MULTILINE)
 """The section of Pulumi.yaml that `pulumi new` reads, and takes out."""
 
 
+class NewProjectError(UserError):
+    """The folder or the name is not fit for a new project."""
+
+    exit_code = 2
+
+
 def create(folder: Path, *, name: str = NAME) -> list[str]:
     """Write a project called `name` into a new or empty folder, and return the names of its files.
 
-    A `.git` may be there. Raises ConfigError when anything else is, or when Pulumi does not take the name.
+    A `.git` may be there. Raises NewProjectError when anything else is, or when Pulumi does not take the name.
     """
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", name):
         _refuse("--name", name, "is no name of a Pulumi project", "Use letters, digits, dots, dashes and underscores")
@@ -44,5 +50,5 @@ def _files(name: str) -> Iterator[tuple[str, str]]:
             yield str(path.relative_to(TEMPLATE)), _OF_NEW.sub("", text) if path.name == "Pulumi.yaml" else text
 
 
-def _refuse(key: str, value: str, rule: str, remedy: str) -> None:
-    raise ConfigError([Finding(key, value, rule, remedy, code="usage", stack="mignet")])
+def _refuse(key: str, value: str, rule: str, remedy: str) -> NoReturn:
+    raise NewProjectError(f"{key} {shown(value)} {rule}. {remedy}")

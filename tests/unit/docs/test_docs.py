@@ -84,6 +84,15 @@ def test_a_command_that_is_shown_exists_with_its_options(name: str, command: str
         assert not argument.startswith("-") or argument in known, command
 
 
+def test_the_template_of_a_project_has_this_program_this_version_and_the_workflow() -> None:
+    script = (
+        "import json, sys; sys.path.insert(0, 'tools/docs'); import generate; print(json.dumps(generate.template()))"
+    )
+    fresh = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    written = {name: (ROOT / "mignet/templates/migration-network" / name).read_text() for name in json.loads(fresh)}
+    assert written == json.loads(fresh), "run: python tools/docs/generate.py"
+
+
 def test_links_between_the_documents_lead_somewhere() -> None:
     for path in DOCUMENTS:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text()):
