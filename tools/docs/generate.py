@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 os.environ["MIGNET_FIELD_DOCS"] = "1"
 
+import catalogue
+import troubleshooting
 import yaml
-from catalogue import rules
-from troubleshooting import troubleshooting
 
 from config.attachment import Bridge, Ipvlan, Localnet, Macvlan, VlanTrunkItem
 from config.attachment.ipam import Dhcp, HostLocal, Route, Static, StaticAddress, Whereabouts
@@ -177,6 +179,19 @@ def template() -> dict[str, str]:
     }
 
 
+def topics() -> str:
+    """Return what `mignet help` knows: the codes, and what each version changes in plans, by the changelog."""
+    plans = []
+    for release in re.split(r"^## ", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+        version, _, text = release.partition("\n")
+        _, heading, section = text.partition("### Changes in plans\n")
+        changes = [" ".join(item.split()) for item in section.partition("\n### ")[0].split("\n- ")[1:]]
+        if heading:
+            plans.append({"version": version.split()[0], "changes": changes})
+    codes = catalogue.topics() | troubleshooting.topics()
+    return json.dumps({"codes": codes, "plans": plans}, indent=1, ensure_ascii=False) + "\n"
+
+
 if __name__ == "__main__":
     (DOCS / "schemas").mkdir(exist_ok=True)
     for name, text in schemas().items():
@@ -185,7 +200,8 @@ if __name__ == "__main__":
     for each in ROLES:
         (DOCS / "roles" / f"{each}.yaml").write_text(role(each), encoding="utf-8")
     (DOCS / "configuration.md").write_text(configuration(), encoding="utf-8")
-    (DOCS / "rules.md").write_text(rules(), encoding="utf-8")
-    (DOCS / "troubleshooting.md").write_text(troubleshooting(), encoding="utf-8")
+    (DOCS / "rules.md").write_text(catalogue.rules(), encoding="utf-8")
+    (DOCS / "troubleshooting.md").write_text(troubleshooting.troubleshooting(), encoding="utf-8")
     for name, text in template().items():
         (TEMPLATE / name).write_text(text, encoding="utf-8")
+    (ROOT / "mignet" / "commands" / "topics.json").write_text(topics(), encoding="utf-8")
