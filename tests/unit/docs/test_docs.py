@@ -38,6 +38,9 @@ COMMANDS = [
 ]
 
 OTHERS = {
+    "cd",
+    "pipx",
+    "podman",
     "for",
     "pulumi",
     "kubectl",
