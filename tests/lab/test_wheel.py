@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -105,11 +106,14 @@ def test_the_whole_job_in_an_empty_folder(user: User, engine: str) -> None:
     # `pulumi install` would make it, with the same in it.
     (user.folder / engine / ".venv").symlink_to(user.environment, target_is_directory=True)
     user.runs("mignet", "check", cwd=engine)
-    planned = user.runs("mignet", "preview", stack, "--engine", engine, cwd=engine)
-    assert "1 to create, 1 to update" in planned
-    user.runs("mignet", "up", stack, "--engine", engine, "--yes", cwd=engine)
-    assert "3 virt-handlers and 2 sync controllers use migration" in user.runs("mignet", "verify", stack, cwd=engine)
-    assert "no drift: 2 unchanged" in user.runs("mignet", "drift", stack, "--engine", engine, cwd=engine)
+    chosen = [stack, "--engine", engine]
+    planned = json.loads(user.runs("mignet", "preview", *chosen, "--expect-no-changes", "--json", cwd=engine, code=7))
+    (report,) = planned["reports"]
+    assert [each["operation"] for each in report["changes"]] == ["create", "update"]
+    user.runs("mignet", "up", *chosen, "--yes", cwd=engine)
+    user.runs("mignet", "verify", stack, cwd=engine)
+    user.runs("mignet", "drift", *chosen, cwd=engine)
+    user.runs("mignet", "preview", *chosen, "--expect-no-changes", cwd=engine)
     if engine == "pulumi":
         user.runs("pulumi", "preview", "--non-interactive", "--expect-no-changes", "--stack", stack, cwd=engine)
 

@@ -80,7 +80,7 @@ def test_a_command_that_is_shown_exists_with_its_options(name: str, command: str
         return
     assert program in {".venv/bin/mignet", "mignet"}, command
     command_line = typer.main.get_command(app)
-    while hasattr(command_line, "commands"):
+    while hasattr(command_line, "commands") and arguments != ["--version"]:
         command_line = command_line.commands[arguments.pop(0)]
     known = {option for parameter in command_line.params for option in (*parameter.opts, *parameter.secondary_opts)}
     for argument in arguments:
