@@ -49,11 +49,12 @@ browser:  ## A browser for the tests of the report's page: from Debian's package
 	  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core \
 	  fonts-liberation > /dev/null; } || echo 'no chromium here: the tests of the page in a browser are skipped'
 
-check: .venv/.dev  ## Format, lint, types, import contracts, code blocks of the documents.
+check: .venv/.dev  ## Format, lint, types, import contracts, the site of the documents and its code blocks.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --site-dir .site
 	$(BIN)/pytest -q --no-header --noconftest tests/unit/docs/test_docs.py
 
 format: .venv/.dev

@@ -1,6 +1,6 @@
 """Measure the main job as whole processes, side by side in one run, and write docs/benchmarks.md: `make bench`.
 
-Peers: kubectl (`diff` and `apply`, server-side, same manifests), and Pulumi; from PATH or built.
+Peers: kubectl (`diff` and `apply`, server-side, same manifests), and Pulumi; from PATH or built; and Ansible.
 Memory is the largest single process that a command ran.
 """
 
@@ -82,6 +82,37 @@ def kubectl(cache: Path) -> str | None:
     return str(target)
 
 
+def ansible(cache: Path) -> str:
+    """Return an ansible-playbook with kubernetes.core, installed once."""
+    folder = cache / "ansible"
+    if not (folder / "complete").exists():
+        print("installing Ansible ...", file=sys.stderr)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+        subprocess.run([str(folder / "bin" / "pip"), "install", "--quiet", "ansible", "kubernetes"], check=True)
+        (folder / "complete").touch()
+    return str(folder / "bin" / "ansible-playbook")
+
+
+def playbook(program: str, manifest: Path, destroy: list[str]) -> Tool:
+    """Apply the same manifests by kubernetes.core.k8s, server-side; its preview is check mode with differences."""
+    task = {
+        "src": str(manifest),
+        "apply": True,
+        "server_side_apply": {"field_manager": "migration-network", "force_conflicts": True},
+    }
+    play = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "vars": {"ansible_python_interpreter": str(Path(program).with_name("python"))},
+        "tasks": [{"kubernetes.core.k8s": task}],
+    }
+    file = manifest.with_name("playbook.yaml")
+    file.write_text(yaml.safe_dump([play]))
+    up = [program, "-i", "localhost,", "-c", "local", str(file)]
+    look = [*up, "--check", "--diff"]
+    return Tool("Ansible, kubernetes.core", look, up, look, destroy)
+
+
 def tools(workspace: Workspace, cache: Path) -> list[Tool]:
     """Return the ways to do the job that are here, the one that ratios refer to first."""
     mignet, stack = str(BIN / "mignet"), workspace.stack
@@ -106,6 +137,7 @@ def tools(workspace: Workspace, cache: Path) -> list[Tool]:
             codes=(0, 7),
         )
     )
+    found.append(playbook(ansible(cache), manifest, destroy))
     through = ["--engine", "pulumi"]
     workspace.run("pulumi", "stack", "init", stack)
     found.append(

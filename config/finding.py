@@ -221,6 +221,16 @@ def waived(stack: str, findings: Iterable[Finding], waivers: Mapping[str, str]) 
             yield finding
 
 
+def natural(text: str) -> tuple[tuple[str, int], ...]:
+    """Return a key by which names sort as people sort them.
+
+    >>> sorted(["c10", "c2", "c1"], key=natural)
+    ['c1', 'c2', 'c10']
+    """
+    # Digits of ASCII alone: others are letters of a name.
+    return tuple((word, int(number or -1)) for word, number in re.findall(r"([^0-9]*)([0-9]*)", text))
+
+
 FEW = 5
 """Names that a sentence about many nodes or pods has at most."""
 _IDENTITY = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|(?<![0-9a-z])[0-9a-f]{12,}(?![0-9a-z])")

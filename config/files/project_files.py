@@ -14,7 +14,7 @@ import yaml
 
 from config.files.file_text import read_text
 from config.files.yaml_text import load_yaml
-from config.finding import ConfigError, Finding, Subject, UserError
+from config.finding import ConfigError, Finding, Subject, UserError, natural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -76,13 +76,14 @@ class Project:
         return cls(folder, name, defaults)
 
     def stack_names(self) -> list[str]:
-        """Return the names of all stacks that have a file, sorted."""
+        """Return the names of all stacks that have a file, sorted as people do: c2 before c10."""
         prefix, suffix = _STACK_FILE.split("{}")
-        return sorted(
+        names = (
             path.name[len(prefix) : -len(suffix)]
             for path in self.directory.glob(_STACK_FILE.format("*"))
             if path.name != "Pulumi.yaml"
         )
+        return sorted(names, key=natural)
 
     def stack_file(self, stack: str) -> Path:
         """Return the path of a stack's file, which need not exist."""

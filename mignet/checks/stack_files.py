@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from config.files.fleet_files import read_fleet
-from config.finding import Finding, Remark
+from config.finding import Finding, Remark, natural
 from config.loading import WAIVABLE
 from config.rules.fleet_rules import CODES as FLEET_CODES
+from config.rules.fleet_rules import RULES as FLEET_RULES
+from config.rules.stack_rules import RULES
 from config.rules.waivable_codes import ALSO_LIVE, WAIVABLE_LIVE
 from mignet.fleet.results import Checked
 
@@ -21,14 +23,15 @@ if TYPE_CHECKING:
 def check(project: Project, names: Collection[str] = ()) -> Checked:
     """Check the named stacks, or all of them, against each other and all others of the project."""
     files = read_fleet(project, also=names)
-    chosen = tuple(sorted(names or project.stack_names()))
+    chosen = tuple(sorted(names or project.stack_names(), key=natural))
     found = [*files.findings, *files.between()]
     found += _unused_waivers(files, found)
     wanted = set(chosen)
     about = [finding for finding in found if not wanted.isdisjoint({finding.stack, finding.peer})]
-    about.sort(key=lambda finding: finding.stack)
+    about.sort(key=lambda finding: natural(finding.stack))
     unread = Remark("", f"not compared with the others, as they cannot be read: {', '.join(files.unread)}")
-    return Checked(project, chosen, tuple(about), (unread,) if files.unread else ())
+    left_out = (unread,) if files.unread else ()
+    return Checked(project, chosen, tuple(about), left_out, rules=len(RULES) + len(FLEET_RULES))
 
 
 def _unused_waivers(files: FleetFiles, found: Iterable[Finding]) -> Iterator[Finding]:

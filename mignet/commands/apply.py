@@ -26,6 +26,7 @@ from mignet.commands.arguments import (
     mistake,
     over_many,
     project_in,
+    say_once,
 )
 
 if TYPE_CHECKING:
@@ -145,8 +146,7 @@ def _run(
         typer.secho(line, fg="yellow", err=True)
     waves = [] if canary is None else waves_of(project, picked.names, canary=canary)
     taken, remark = apply.choose_engine(engine)
-    if remark:
-        typer.echo(remark, err=True)
+    say_once(project, remark)
     if skip_preflight:
         names = ", ".join(picked.names)
         unseen = f"--skip-preflight: nobody looked at the rights, APIs, NICs, ranges and owners on {names}"
@@ -158,7 +158,7 @@ def _run(
             verb,
             taken,
             course,
-            agreed=None if yes else partial(_agreed, verb),
+            agreed=None if yes else partial(_agreed, verb, verbose=many.verbose),
             fitness=None if skip_preflight else _show_fitness,
             waves=waves,
             timeout=many.timeout,
@@ -167,7 +167,7 @@ def _run(
         )
         found = asyncio.run(carry_out(job, readable.stacks))
     reports = [found[name] if name in found else readable.report(name, verb, taken) for name in picked.names]
-    _show(project, verb, reports, form)
+    _show(project, verb, reports, form, verbose=many.verbose)
     if any(report.declined for report in reports):
         typer.echo(UNCHANGED, err=form != "table")
         raise typer.Exit(DECLINED)
@@ -183,7 +183,7 @@ def _form(output: Form, *, as_json: bool) -> Form:
     return "json" if as_json else output
 
 
-def _show(project: Project, verb: Verb, reports: Sequence[Report], form: Form) -> None:
+def _show(project: Project, verb: Verb, reports: Sequence[Report], form: Form, *, verbose: bool) -> None:
     from mignet.outputs import as_json, plan_markdown
     from mignet.outputs.terminal import show
 
@@ -191,25 +191,25 @@ def _show(project: Project, verb: Verb, reports: Sequence[Report], form: Form) -
         sys.stdout.write(as_json.reports(project, verb, reports))
     elif form == "markdown":
         sys.stdout.write(plan_markdown.render(reports) + "\n")
-    else:
-        for report in reports:
-            # What was declined stands above the question.
-            if not report.declined:
-                show(report)
+    # What was declined stands above the question.
+    elif carried_out := [report for report in reports if not report.declined]:
+        show(carried_out, verbose=verbose)
 
 
-def _agreed(verb: Verb, changing: Sequence[Report]) -> bool:
+def _agreed(verb: Verb, planned: Sequence[Report], *, verbose: bool) -> bool:
     from mignet.outputs.terminal import show
 
-    for report in changing:
-        show(report, err=True, planned=True)
+    changing = any(report.changed for report in planned)
+    if changing:
+        show(planned, err=True, planned=True, verbose=verbose)
     return not changing or agrees(f"{verb}?")
 
 
 def _show_fitness(checked: Checked) -> None:
     """Show what preflight found that stops nothing."""
     for finding in folded(checked.findings):
-        if not finding.blocks:
+        # Who owns what is taken over stands in the plan.
+        if not finding.blocks and finding.severity != "info":
             kind = "waived" if finding.waived is not None else finding.severity
             typer.secho(f"{kind}: {finding}", fg="yellow" if kind == "warning" else None, err=True)
     for remark in checked.left_out:

@@ -118,6 +118,10 @@ class Many:
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE", help="Keep a record of the run here, stack by stack.")
     ] = None
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="Also what is unchanged, and this tool's own labels and annotations."),
+    ] = False
     cwd: Cwd = Path()
 
 
@@ -196,6 +200,23 @@ def chosen(project: Project, names: Sequence[str] | None, *, all_: bool, select:
     if len(known) == 1:
         return known
     mistake("STACK", "is required", f"Name one of: {', '.join(known)}; or --all")
+
+
+def say_once(project: Project, remark: str | None) -> None:
+    """Say something on stderr the first time that it is said of a project on this machine."""
+    if not remark:
+        return
+    from mignet.fleet.journal import place
+
+    said = place(project, "said").with_suffix("")
+    with suppress(OSError):
+        if remark in said.read_text(encoding="utf-8").splitlines():
+            return
+    typer.echo(remark, err=True)
+    with suppress(OSError):
+        said.parent.mkdir(parents=True, exist_ok=True)
+        with said.open("a", encoding="utf-8") as file:
+            file.write(f"{remark}\n")
 
 
 def agrees(question: str) -> bool:

@@ -26,6 +26,7 @@ from mignet.commands.arguments import (
     mistake,
     over_many,
     project_in,
+    say_once,
 )
 
 if TYPE_CHECKING:
@@ -80,8 +81,7 @@ def drift(
     readable = Readable(tuple(load(project, picked.names))) if fix else load_readable(project, picked.names)
     loaded = readable.stacks
     taken, remark = apply.choose_engine(engine)
-    if remark:
-        typer.echo(remark, err=True)
+    say_once(project, remark)
     with picked.under_way(taken) as course:
         readable.tell(course)
         reports = asyncio.run(look(project, loaded, taken, course))
@@ -89,7 +89,7 @@ def drift(
     if fix and any(report.drifted for report in reports):
         reports, declined = _fix(picked, loaded, reports, engine=taken, yes=yes, wait=wait)
     reports += [readable.report(name, "drift", taken) for name in readable.refused]
-    _write(project, reports, "json" if as_json else output)
+    _write(project, reports, "json" if as_json else output, verbose=many.verbose)
     if declined:
         typer.echo(UNCHANGED, err=as_json or output != "table")
     if readable.refused:
@@ -126,13 +126,10 @@ def _fix(
 def _show(reports: Sequence[Report]) -> None:
     from mignet.outputs.terminal import show
 
-    for report in reports:
-        show(report, err=True)
+    show(reports, err=True)
 
 
-def _write(project: Project, reports: Sequence[Report], form: Output) -> None:
-    from mignet.fleet.results import not_judged
-
+def _write(project: Project, reports: Sequence[Report], form: Output, *, verbose: bool) -> None:
     if form == "json":
         from mignet.outputs import as_json
 
@@ -140,10 +137,7 @@ def _write(project: Project, reports: Sequence[Report], form: Output) -> None:
     elif form == "table":
         from mignet.outputs.terminal import show
 
-        for report in reports:
-            show(report)
-        if unjudged := not_judged({report.stack: report.not_judged for report in reports}):
-            typer.echo(unjudged)
+        show(reports, verbose=verbose)
     else:
         from mignet.fleet.results import Checked
         from mignet.outputs import RENDER

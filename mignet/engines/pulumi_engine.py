@@ -29,7 +29,7 @@ from mignet.engines import state_folder
 from mignet.engines.inline_stack import REFUSED, InlineStack
 from mignet.engines.temporary_folder import temporary_folder
 from mignet.fleet.concurrency import CTRL_C, StoppedError
-from mignet.fleet.run_context import TELL_SECONDS
+from mignet.fleet.progress import TELL_SECONDS
 from mignet.fleet.survey import trouble
 from mignet.kube.client import Cluster, ClusterError
 from mignet.kube.diff import FieldChange, ObjectChange, Operation, PulumiView, Report, differences

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
+TELL_SECONDS = 60.0
+"""Between two lines about one wait, or about the run as a whole, where there is no terminal."""
 SPARE_LINES = 4
 """Lines of a terminal that stay free, so that what was told last is still seen above the live ones."""
 
@@ -23,7 +25,7 @@ class Board:
     """What is shown of a run while it is under way. Use it as a context manager; a stack alone has no end to tell."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._begun = time.monotonic()
+        self._begun = self._told = time.monotonic()
         self._states: dict[str, State] = dict.fromkeys(names, "waiting")
         self._since: dict[str, float] = {}
         self._lines: dict[str, str] = {}
@@ -60,7 +62,21 @@ class Board:
                 self._live.resume()
         elif ended and len(self._states) > 1 and not self._live:
             first = said.partition("\n")[0]
-            self.tell(f"{name}: {first if first.startswith(state) else f'{state}: {first}' if first else state}")
+            if first or state != "done":
+                self.tell(f"{name}: {first if first.startswith(state) else f'{state}: {first}' if first else state}")
+            self._tell_counts()
+
+    def _tell_counts(self) -> None:
+        """Show how many are how far, once a minute."""
+        now = time.monotonic()
+        if now - self._told >= TELL_SECONDS:
+            self._told = now
+            self.tell(f"{self._counts()}, {now - self._begun:.0f} s")
+
+    def _counts(self) -> str:
+        counts = Counter(self._states.values())
+        told = ", ".join(f"{counts[state]} {state}" for state in get_args(State) if counts[state])
+        return f"{len(self._states)} clusters: {told}"
 
     def say(self, name: str, line: str) -> None:
         """Show what a stack waits for."""
@@ -95,9 +111,7 @@ class Board:
             )
             rows.append((state == "running", visible(f"{name}: {text}"), seconds))
         if len(self._states) > 1:
-            counts = Counter(self._states.values())
-            told = ", ".join(f"{counts[state]} {state}" for state in get_args(State) if counts[state])
-            rows.append((False, f"{len(self._states)} clusters: {told}", f"{time.monotonic() - self._begun:.0f} s"))
+            rows.append((False, self._counts(), f"{time.monotonic() - self._begun:.0f} s"))
         return rows
 
 

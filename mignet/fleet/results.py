@@ -38,6 +38,8 @@ class Checked:
     """A remark for each stack of which something was proven, and what."""
     not_judged: Mapping[str, int] = field(default_factory=dict)
     """How many rules could not be judged, for each stack where there are any."""
+    rules: int = 0
+    """How many rules each stack was held against; 0 where what was looked at is not counted in rules."""
 
     def with_(self, more: Checked) -> Checked:
         """Return both as one, about the stacks of this one."""
@@ -45,6 +47,7 @@ class Checked:
             self,
             findings=(*self.findings, *more.findings),
             left_out=(*self.left_out, *more.left_out),
+            rules=self.rules + more.rules,
             proven=(*self.proven, *more.proven),
             not_judged=Counter(self.not_judged) + Counter(more.not_judged),
         )
@@ -71,7 +74,9 @@ class Checked:
             if counts[kind]
         ]
         stacks = f"{len(self.stacks)} stack{'' if len(self.stacks) == 1 else 's'}"
-        found = ", ".join(words) or ("" if self.not_judged else "nothing found")
+        if self.rules:
+            stacks += f", {self.rules} rules{'' if len(self.stacks) == 1 else ' each'}"
+        found = ", ".join(words) or ("" if self.not_judged else "no problems")
         return f"{stacks}: {'; '.join(filter(None, (found, not_judged(self.not_judged))))}"
 
 

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-TELL_SECONDS = 60.0
-"""Between two lines about one wait."""
-
 
 @dataclass(slots=True)
 class Course:
@@ -110,13 +107,14 @@ def under_way(
             board.tell(f"the record of this run could not be written ({record.unwritten}): --only-failed knows another")
     if not names:
         board.tell("the last run left nothing to do")
-    if len(names) > 1:
-        board.tell(summary([record.stacks[name].state for name in names], time.monotonic() - begun))
+    states = [record.stacks[name].state for name in names]
+    if len(names) > 1 and set(states) != {"done"}:
+        board.tell(summary(states, time.monotonic() - begun))
 
 
 def summary(states: Sequence[State], seconds: float) -> str:
-    """Say in one line how a run went: `100 clusters: 85 done, 10 failed, 5 timed out, 0 not started in 21 s`."""
+    """Say in one line how a run went: `100 clusters: 85 done, 10 failed, 5 timed out in 21 s`."""
     counts = Counter(states)
     named: tuple[State, ...] = ("done", "failed", "timed out", "stopped", "not started")
-    parts = ", ".join(f"{counts[state]} {state}" for state in named if counts[state] or state != "stopped")
+    parts = ", ".join(f"{counts[state]} {state}" for state in named if counts[state])
     return f"{len(states)} clusters: {parts} in {seconds:.0f} s"

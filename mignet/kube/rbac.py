@@ -93,6 +93,18 @@ def least(rights: Iterable[Right]) -> frozenset[Right]:
     return frozenset(right for right in wanted if not right.name or replace(right, name="") not in wanted)
 
 
+def grouped(rights: Iterable[Right]) -> list[str]:
+    """Write rights in few words: those on the same objects together, in order.
+
+    >>> grouped([Right("", "nodes", "get"), Right("", "nodes", "list")])
+    ['get, list nodes']
+    """
+    verbs: dict[Right, list[str]] = {}
+    for right in rights:
+        verbs.setdefault(replace(right, verb=""), []).append(right.verb)
+    return [f"{', '.join(found)}{right}" for right, found in verbs.items()]
+
+
 async def denied(cluster: Cluster, rights: Iterable[Right]) -> tuple[Right, ...]:
     """Ask the API server for each right, all at once; return those that it does not grant, in order."""
     asked = sorted(least(rights))

@@ -65,11 +65,10 @@ async def carry_out(job: Job, stacks: Sequence[Stack]) -> dict[str, Report]:
 
 def _agreed(job: Job, reports: Sequence[Report]) -> bool:
     job.course.pause()
-    changing = [report for report in reports if report.changed]
     # Where every stack has failed already there is nothing to agree to, and the reports say why.
-    if job.agreed is None or (not changing and all(report.error for report in reports)):
+    if job.agreed is None or all(report.error for report in reports):
         return True
-    return job.agreed(changing)
+    return job.agreed(reports)
 
 
 async def _look_first(job: Job, stacks: Sequence[Stack]) -> dict[str, Report]:

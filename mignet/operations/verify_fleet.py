@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from config.files.fleet_files import read_fleet
 from config.finding import ConfigError, Remark, waived
-from mignet.checks.verify import Verdict, migration, peers, verify
+from mignet.checks.verify import RULES, Verdict, migration, peers, verify
 from mignet.fleet import survey
 from mignet.fleet.concurrency import PARALLEL
 from mignet.fleet.results import Checked
@@ -145,7 +145,8 @@ def _gathered(
             proven.append(Remark(stack.name, outcome.proven))
     names = tuple(each.name for each in stacks)
     counted = survey.counted(not_judged)
-    return Checked(project, names, tuple(findings), tuple(left_out), tuple(proven), counted)
+    held = len(RULES) + len(peers.RULES)
+    return Checked(project, names, tuple(findings), tuple(left_out), tuple(proven), counted, held)
 
 
 async def _segments(

@@ -1,30 +1,53 @@
-"""Findings for a terminal: one line each, with severity and code in front."""
+"""Findings for a terminal: one line each, with severity and code in front, and where in the files to correct it."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import typer
 
+from config.files.source_location import place_of
 from config.finding import folded, visible
+from mignet.outputs.placed import relative
+from mignet.outputs.wrapping import wrapped
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from config.finding import Finding
     from mignet.fleet.results import Checked
 
-_COLOURS = {"error": "red", "warning": "yellow", "info": "blue", "waived": "green"}
+COLOURS = {"error": "red", "warning": "yellow", "info": "blue", "waived": "green"}
+_UNDER = 9
+"""Columns before what follows the first line of a finding."""
 
 
-def render(checked: Checked, base: Path) -> str:  # noqa: ARG001 (as every rendering)
-    """Write one line for each finding, aligned, and a last one that counts them."""
-    rows = [
-        ("waived" if finding.waived is not None else finding.severity, finding.code, str(finding))
-        for finding in folded(checked.findings)
-    ]
-    wide = max((len(code) for _, code, _ in rows), default=0)
-    lines = [
-        f"{typer.style(f'{kind:<7}', fg=_COLOURS[kind])}  {visible(code):<{wide}}  {text}" for kind, code, text in rows
-    ]
-    said = map(visible, map(str, (*checked.left_out, *checked.proven, checked.summary)))
-    return "\n".join([*lines, *said]) + "\n"
+def render(checked: Checked, base: Path) -> str:
+    """Write one line for each finding, aligned, and a last one that counts them.
+
+    What is the same on several stacks is said once, with their names.
+    """
+    alike: dict[tuple[str, str, str], list[Finding]] = {}
+    for finding in folded(checked.findings):
+        kind = "waived" if finding.waived is not None else finding.severity
+        # One about two stacks names the other one; it is not the same on both.
+        about = finding.sentence if finding.peer is None else str(finding)
+        alike.setdefault((kind, finding.code, about), []).append(finding)
+    wide = max((len(code) for _, code, _ in alike), default=0)
+    lines = []
+    for (shown_as, code, _), same in alike.items():
+        text = f"{', '.join(each.stack for each in same)}: {same[0].sentence}{_place(checked, same[0], base)}"
+        line = f"{typer.style(f'{shown_as:<7}', fg=COLOURS[shown_as])}  {visible(code):<{wide}}  {visible(text)}"
+        lines.append(wrapped(line, sys.stdout, hanging=_UNDER))
+    said = (*checked.left_out, *checked.proven, checked.summary)
+    lines += (wrapped(visible(str(each)), sys.stdout) for each in said)
+    return "\n".join(lines) + "\n"
+
+
+def _place(checked: Checked, finding: Finding, base: Path) -> str:
+    """Say where in the files a key stands; what is about a cluster stands in none."""
+    if not finding.stack or finding.subject.kind or " " in finding.key:
+        return ""
+    place = place_of(checked.project, finding)
+    return f" ({relative(place.path, base)}:{place.line}:{place.column})" if place.path.exists() else ""

@@ -202,6 +202,8 @@ class StackReport(_Part):
     declined: bool
     """Whether somebody answered no, so that none of the changes was made."""
     warnings: tuple[Word, ...]
+    means: tuple[Word, ...]
+    """What the changes set off on the cluster: which pods restart, and what is running there."""
     changes: tuple[ObjectChange, ...]
     outputs: Mapping[Word, Plain]
     """The stack's outputs by name."""

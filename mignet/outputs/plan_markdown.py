@@ -4,61 +4,42 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from config.finding import shown, visible
+from config.finding import visible
+from mignet.outputs import plan_form
 from mignet.outputs.as_markdown import plain
-from mignet.outputs.terminal import summary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
 
-    from mignet.kube.diff import FieldChange, ObjectChange, Report
-
-MOST = 500
-"""Characters of a value that are shown."""
+    from mignet.kube.diff import Report
 
 # `!` is what code hosts colour as neither added nor removed.
-_SIGNS = {"create": "+", "update": "!", "delete": "-", "relinquish": "-"}
+_MARKS: dict[plan_form.Tone, str] = {"created": "+", "changed": "!", "deleted": "-", "plain": " "}
 
 
-def render(reports: Iterable[Report]) -> str:
-    """Write a section for each stack: what is done in one line, warnings, and each field as a diff."""
-    return "\n".join(line for report in reports for line in _section(report))
+def render(reports: Sequence[Report]) -> str:
+    """Write a section for each stack that is not as declared, and a line that counts all of several."""
+    planned = any(not plan_form.is_done(report) for report in reports)
+    shown = [each for each in reports if len(reports) == 1 or each.changed or each.error or each.warnings]
+    lines = [line for report in shown for line in _section(report)]
+    if len(reports) > 1:
+        lines.append(plain(plan_form.total(reports, planned=planned)))
+    return "\n".join(lines)
 
 
 def _section(report: Report) -> Iterator[str]:
-    what = "failed" if report.error else summary(report) or "nothing of this stack is on the cluster"
-    yield f"### {plain(report.stack)}: {what}"
+    planned = not plan_form.is_done(report)
+    yield f"### {plain(report.stack)}: {plain(plan_form.headline(report, planned=planned))}"
     yield ""
     for sentence in (report.error or "").splitlines():
         yield f"- ❌ {plain(report.stack)}: {plain(sentence)}"
-    for sentence in report.warnings:
+    for sentence in (*report.warnings, *report.means):
         yield f"- ⚠️ {plain(report.stack)}: {plain(sentence)}"
-    if report.error or report.warnings:
+    if report.error or report.warnings or report.means:
         yield ""
-    changes = [change for change in report.changes if change.operation != "same"]
-    if changes:
+    if report.changed:
         yield "```diff"
-        for change in changes:
-            yield from _object(change)
+        for each in plan_form.lines(report, planned=planned, means=False):
+            yield visible(f"{_MARKS[each.tone]} {'  ' * (each.depth - 1)}{each.text}")
         yield "```"
         yield ""
-
-
-def _object(change: ObjectChange) -> Iterator[str]:
-    yield visible(f"{_SIGNS[change.operation]} {change.operation} {change.key}")
-    for each in change.fields:
-        # As on the terminal: labels of a whole object are the same for every stack.
-        if change.operation in {"create", "delete"} and each.path.startswith("metadata."):
-            continue
-        yield from _field(each)
-
-
-def _field(each: FieldChange) -> Iterator[str]:
-    if each.old == each.new:
-        yield visible(f"    {each.path}: {shown(each.new, limit=MOST)} (becomes ours too)")
-        return
-    owner = f"   (taken over from {each.owner})" if each.owner else ""
-    if each.old is not None:
-        yield visible(f"-   {each.path}: {shown(each.old, limit=MOST)}{owner}")
-    if each.new is not None:
-        yield visible(f"+   {each.path}: {shown(each.new, limit=MOST)}")

@@ -67,7 +67,7 @@ def test_a_preview_says_in_words_that_only_the_form_changes(workspace: Workspace
     unnamed(workspace)
     outcome = workspace.run("mignet", "preview", workspace.stack, "--engine", "direct")
     assert outcome.code == 0, outcome.err
-    assert "spec.config: the same configuration in another form: " in outcome.out
+    assert "config: the same configuration in another form" in outcome.out
 
 
 def test_a_network_of_another_name_is_switched_with_a_warning(workspace: Workspace, engine: str) -> None:

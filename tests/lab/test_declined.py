@@ -47,8 +47,8 @@ def test_up_that_is_not_agreed_to_changes_nothing_and_says_so(workspace: Workspa
     said = ask(workspace, answer, "up", "--engine", engine, "--skip-preflight")
     assert said.code == 8, said.out + said.err
     assert said.out.splitlines()[-1] == UNCHANGED
-    assert "1 to create" in said.err
-    assert "created" not in said.out + said.err
+    assert "1 object will be created, 1 changed" in said.err
+    assert "was created" not in said.out + said.err
     assert workspace.site.live() == before
 
 
@@ -61,8 +61,8 @@ def test_destroy_that_is_not_agreed_to_deletes_nothing_and_says_so(
     said = ask(workspace, answer, "destroy", "--engine", engine)
     assert said.code == 8, said.out + said.err
     assert said.out.splitlines()[-1] == UNCHANGED
-    assert "1 to delete" in said.err
-    assert "deleted" not in said.out + said.err
+    assert "1 object will be deleted, 1 released" in said.err
+    assert "was deleted" not in said.out + said.err
     assert workspace.site.live() == before
 
 

@@ -413,6 +413,6 @@ def test_who_changed_it_and_when_is_in_every_form(applied: Workspace) -> None:
         assert at in shown.out.replace("%3A", ":")
         if form == "json":
             assert shown.document == applied.mignet("drift", "direct").document, "--json is the same"
-    table = applied.run("mignet", "drift", applied.stack, "--engine", "direct").out
-    assert f"{LIMITS}.completionTimeoutPerGiB: 99 → 800   set by kubectl-edit (Update) at {at}" in table
+    table = applied.run("mignet", "drift", applied.stack, "--engine", "direct", "--verbose").out
+    assert f"completionTimeoutPerGiB: 99 → 800   set by kubectl-edit (Update) at {at}" in table
     assert "the direct engine keeps no state" in table

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from operated import HCO, Operated
 
+from config.rules import fleet_rules, stack_rules
 from mignet.operations import new_project
 
 STACKS = ("dev", "dev-peer")
@@ -126,13 +127,15 @@ def test_a_pull_request_gets_its_plan_and_the_merge_is_applied_wave_by_wave(
     assert failures(runner.job(jobs["comment"])) == []
     assert (runner.temporary / "told").read_text().startswith("pr comment 7 --body-file comment.md")
     comment = (runner.folder / "comment.md").read_text()
+    rules = len(stack_rules.RULES) + len(fleet_rules.RULES)
     for part in (
-        "## Migration network\n\n**2 stacks: nothing found**\n",
+        f"## Migration network\n\n**2 stacks, {rules} rules each: no problems**\n",
         "```text\n10.200.5.0/24: 254 usable addresses",
-        "### dev: 1 to create, 1 to update\n\n```diff\n+ create NetworkAttachmentDefinition",
-        "-   spec.liveMigrationConfig.completionTimeoutPerGiB: 150   (taken over from kubectl-create)\n"
-        "+   spec.liveMigrationConfig.completionTimeoutPerGiB: 800\n",
-        "### dev-peer: 1 to create, 1 to update\n",
+        "### dev: 1 object will be created, 1 changed; 1 field taken over\n",
+        "- ⚠️ dev: restarts every virt-handler on 3 nodes: ",
+        "```diff\n+ NetworkAttachmentDefinition openshift-cnv/my-secondary-network will be created\n",
+        "!       completionTimeoutPerGiB: 150 → 800   taken over from kubectl-create\n",
+        "### dev-peer: 1 object will be created, 1 changed; 1 field taken over\n",
     ):
         assert part in comment, comment
     for cluster in operated.clusters:
@@ -168,6 +171,6 @@ def test_what_preflight_finds_fails_the_job_and_stands_in_the_comment(operated: 
     assert failures(runner.job(jobs["plan"], "dev-peer")) == []
     assert failures(runner.job(jobs["comment"])) == []
     comment = (runner.folder / "comment.md").read_text()
-    assert "### dev: 1 to create" in comment
+    assert "### dev: 1 object will be created" in comment
     assert "| error `" in comment.partition("### dev:")[2].partition("### dev-peer")[0]
-    assert "### dev-peer: 1 to create" in comment
+    assert "### dev-peer: 1 object will be created" in comment

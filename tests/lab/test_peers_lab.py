@@ -135,7 +135,7 @@ def test_healthy_clusters_are_ready_for_each_other_and_the_command_ends_with_0(p
     assert outcome.out == (
         "source    target\n          dev  dev-peer\ndev       ·    ready\ndev-peer  ready  ·\n"
         "2 of 2 ways are ready, as the clusters' objects say; nothing was measured between the nodes (mignet checkup"
-        " does)\n2 stacks: nothing found\n"
+        " does)\n2 stacks: no problems\n"
     )
 
 

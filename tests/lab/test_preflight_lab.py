@@ -30,7 +30,7 @@ from preflight_traps import (
 )
 from support import ROOT, Kube
 
-from mignet.checks.preflight import preflight
+from mignet.checks.preflight import RULES, preflight
 from mignet.kube import kinds
 from mignet.kube.client import Cluster
 from mignet.kube.snapshot import Judged
@@ -273,7 +273,7 @@ def test_a_cluster_without_openshift_is_judged_in_full(
     written = {f"migration-network:{key}": value for key, value in config.items()}
     (tmp_path / "Pulumi.dev.yaml").write_text(yaml.safe_dump({"config": written}))
     done = forked.mignet("preflight", "dev", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (0, "1 stack: nothing found\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, f"1 stack, {len(RULES)} rules: no problems\n"), done.stderr
 
 
 def test_a_version_that_is_not_the_stored_one_is_mentioned(newest: Lab) -> None:

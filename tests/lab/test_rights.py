@@ -18,7 +18,7 @@ from support import BIN, ROOT, Kube, Outcome, Site, Workspace
 from config.loading import load_stack
 from mignet.checks.preflight import preflight
 from mignet.kube.client import Cluster
-from mignet.kube.rbac import Right, to_apply
+from mignet.kube.rbac import Right, grouped, to_apply
 from mignet.kube.snapshot import Judged
 from mignet.lab.lab import Lab
 from mignet.operations.roles import granted, manifests, to_observe
@@ -106,10 +106,10 @@ def test_the_role_that_observes_is_enough_to_look_and_what_up_takes_is_named(acc
     assert finding["code"] == "right-missing"
     missing = granted("apply", STACK) - granted("observe", STACK)
     assert missing
-    assert finding["rule"] == f"may not: {'; '.join(map(str, sorted(missing)))}"
+    assert finding["rule"] == f"may not ({len(missing)} rights): {'; '.join(grouped(sorted(missing)))}"
     refused = account.run("up", "--yes", "--engine", "direct")
     assert refused.code == 1
-    assert "may not: " in refused.out
+    assert "may not (" in refused.out
 
 
 def test_the_role_that_applies_is_enough_for_the_whole_job(account: Account, engine: str) -> None:

@@ -98,7 +98,7 @@ def test_of_two_runs_at_once_one_reports_the_change(workspace: Workspace, engine
         assert "801" in other.shown
         first, second = one.agree(), other.agree()
     assert first[0] == 0, first[1]
-    assert "1 updated" in first[1]
+    assert "1 object changed" in first[1]
     assert second[0] == 1, second[1]
     assert "so that nothing was applied" in second[1]
     assert limits(workspace)[LIMIT] == 801

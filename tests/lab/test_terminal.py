@@ -104,7 +104,7 @@ def test_the_live_lines_fit_and_leave_the_summary_only(held: FleetSpace) -> None
     assert re.search(r"40 clusters: .*\d+ running, .*failed", terminal.written)
     assert re.search(r": failed: context \S+ \(https://127", terminal.written)
     (summary,) = terminal.screen
-    assert summary.startswith("40 clusters: 20 done, 20 failed, 0 timed out, 0 not started in ")
+    assert summary.startswith("40 clusters: 20 done, 20 failed in")
 
 
 def test_ctrl_c_on_the_keyboard_ends_what_only_looks_and_says_so(held: FleetSpace) -> None:
@@ -113,6 +113,4 @@ def test_ctrl_c_on_the_keyboard_ends_what_only_looks_and_says_so(held: FleetSpac
     looking.ctrl_c()
     assert looking.end() == 1
     assert "stopping: no other cluster is started" in "".join(looking.screen)
-    assert re.search(
-        r"40 clusters: \d+ done, \d+ failed, 0 timed out, \d+ stopped, \d+ not started", looking.screen[-1]
-    )
+    assert re.search(r"40 clusters: (\d+ done, )?(\d+ failed, )?\d+ stopped, \d+ not started", looking.screen[-1])

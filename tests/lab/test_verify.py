@@ -12,6 +12,8 @@ import yaml
 from operated import ATTACHMENTS, HANDLER, HCO, KUBEVIRT, PODS, POOLS, SYNCHRONIZER, Operated
 from support import Outcome
 
+from mignet.checks.verify import RULES, peers
+
 NETWORK = "my-secondary-network"
 POOL = f"{POOLS.replace('/ippools', '/namespaces/openshift-multus/ippools')}/10.200.5.0-24"
 
@@ -46,7 +48,7 @@ def test_what_is_proven_is_said_in_one_line_for_each_cluster(operated: Operated)
         " addresses leased in IPPool 10.200.5.0-24 (as their objects say; nothing was measured)",
         f"dev-peer: 3 virt-handlers and 2 sync controllers use {NETWORK}, addresses 10.200.5.61-10.200.5.65; 5 of 50"
         " addresses leased in IPPool 10.200.5.0-24 (as their objects say; nothing was measured)",
-        "2 stacks: nothing found",
+        f"2 stacks, {len(RULES) + len(peers.RULES)} rules each: no problems",
     ]
 
 

@@ -26,7 +26,7 @@ EXAMPLES = Path(__file__).parent / "rules-examples.yaml"
 _HEAD = """# Rules
 
 Every rule that `mignet check` holds stacks to, with an example and what is really printed for it; generated from the
-code and from [rules-examples.yaml](../tools/docs/rules-examples.yaml) (`python tools/docs/generate.py`). The examples
+code and from `tools/docs/rules-examples.yaml` (`python tools/docs/generate.py`). The examples
 show only what differs from a good stack. Errors end a run with exit code 2 before anything is changed; warnings are
 printed, and fail `mignet check --strict`.
 

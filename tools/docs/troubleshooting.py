@@ -38,7 +38,7 @@ _HEAD = """# Troubleshooting
 
 By what is seen: on the cluster, on the terminal, or in a migration that does not work. Under each symptom stand the
 codes that `mignet preflight`, `verify`, `drift`, `peers` and `checkup` find for it, why it matters, and the way out;
-generated from the code and from [symptoms.yaml](../tools/docs/symptoms.yaml) (`python tools/docs/generate.py`).
+generated from the code and from `tools/docs/symptoms.yaml` (`python tools/docs/generate.py`).
 
 Not sure where to begin? `mignet verify STACK` looks at everything that is running, and names the cause where it can be
 seen; `mignet preflight STACK` looks at what it runs on; `mignet peers` at what is between clusters. None changes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from config.finding import Finding, rule
-from mignet.kube.rbac import to_apply
+from mignet.kube.rbac import grouped, to_apply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ def right_missing(seen: Seen) -> Iterator[Finding]:
     yield Finding(
         f"context {seen.stack.cluster.context}",
         None,
-        f"may not: {'; '.join(map(str, missing))}{rest}",
+        f"may not{f' ({len(missing)} rights)' if len(missing) > 1 else ''}: {'; '.join(grouped(missing))}{rest}",
         f"Ask the cluster's administrator for the roles in docs/roles/{role}.yaml",
         severity="error" if applying else "warning",
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from config.finding import natural
 from config.hyperconverged import NAME
 from config.planning.demand import Demand, demand_of
 from mignet.kube.hyperconverged_versions import hyperconverged_kind
@@ -52,7 +53,9 @@ class Seen(Snapshot):
     def nodes(self) -> tuple[Node, ...]:
         """Every node with what nmstate says of it. Raises UnreadError when one of both cannot be read."""
         states = {state["metadata"]["name"]: state for state in self.all(NODE_NETWORK_STATE)}
-        return tuple(Node.read(node, states.get(node["metadata"]["name"])) for node in self.all(NODE))
+        return tuple(
+            Node.read(node, states.get(node["metadata"]["name"])) for node in sorted(self.all(NODE), key=_by_name)
+        )
 
     @property
     def policies(self) -> tuple[Object, ...]:
@@ -92,7 +95,7 @@ class Seen(Snapshot):
     @property
     def demand(self) -> Demand | None:
         """The addresses that the cluster needs now, None where nobody knows of nodes. Raises UnreadError."""
-        handlers = sum(Node.read(node, None).schedulable for node in self.all(NODE))
+        handlers = sum(Node.read(node, None).schedulable for node in sorted(self.all(NODE), key=_by_name))
         syncs = self.sync_controllers
         return demand_of(
             self.stack.cluster, nodes=handlers or None, sync_controllers=0 if syncs is None else syncs.replicas
@@ -106,3 +109,7 @@ class Seen(Snapshot):
 def definition_name(kind: Kind) -> str:
     """Return the name of a kind's CustomResourceDefinition."""
     return f"{kind.plural}.{kind.group}"
+
+
+def _by_name(node: Object) -> tuple[tuple[str, int], ...]:
+    return natural(node["metadata"]["name"])

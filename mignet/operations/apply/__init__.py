@@ -19,13 +19,14 @@ from config.finding import ConfigError, Finding, Remark, folded, is_not, sentenc
 from mignet.engines import direct_engine
 from mignet.fleet import survey
 from mignet.fleet.concurrency import CTRL_C, StoppedError
-from mignet.fleet.run_context import TELL_SECONDS
+from mignet.fleet.progress import TELL_SECONDS
 from mignet.kube import lease
 from mignet.kube.client import Cluster, ClusterError, ConflictError
 from mignet.kube.diff import ObjectChange, Report
 from mignet.kube.kinds import HYPERCONVERGED_V1, NODE_POLICY
 from mignet.kube.network.nmstate import UplinkError
 from mignet.kube.network.uplink_changes import effects
+from mignet.operations.apply.consequences import consequences
 from mignet.operations.apply.in_the_way import in_the_way
 from mignet.operations.apply.shown_plan import not_applied
 from mignet.program.guards import GuardError, stale_handlers, switch, will_be_written_back
@@ -76,6 +77,7 @@ def check_fleet(project: Project, stacks: Sequence[Stack]) -> list[str]:
 async def preflight(project: Project, stacks: Sequence[Stack], course: Course, *, last: bool = True) -> Checked:
     """Look whether the stacks' clusters are fit for them, all side by side; nothing is changed."""
     # All the rules of preflight and verify: a preview has no need of them.
+    from mignet.checks.preflight import RULES
     from mignet.checks.preflight import preflight as fitness
     from mignet.operations import roles
 
@@ -90,7 +92,8 @@ async def preflight(project: Project, stacks: Sequence[Stack], course: Course, *
             unknown[stack.name] = error
         return judged
 
-    return _apart(await survey.look_at(project, stacks, look, course, last=last), stacks, identities, unknown)
+    seen = await survey.look_at(project, stacks, look, course, last=last)
+    return replace(_apart(seen, stacks, identities, unknown), rules=len(RULES))
 
 
 def _apart(
@@ -275,10 +278,12 @@ async def _planned(
             declaring = asyncio.ensure_future(declared(project, stack))
             steps = await foresee(stack, declaring, cluster)
             obstacles = await in_the_way(stack, cluster) if verb == "destroy" and steps else []
+            means = await consequences(stack, (step.change for step in steps), cluster)
     except (ConfigError, GuardError, ClusterError, ConflictError) as error:
         return _failed(stack, verb, error), []
     outputs = {} if verb == "destroy" else declaring.result().outputs
     report = _report(stack, verb, tuple(step.change for step in steps), outputs=outputs)
+    report = replace(report, means=means)
     if obstacles and not force:
         return replace(report, error="\n".join(f"{each}, or use --force" for each in obstacles)), []
     if verb == "destroy":

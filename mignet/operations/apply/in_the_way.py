@@ -10,9 +10,9 @@ from config.finding import few
 from config.hyperconverged import NAME
 from mignet.kube.client import ClusterError
 from mignet.kube.hyperconverged_versions import hyperconverged_kind, limits_path
-from mignet.kube.kinds import MIGRATION
 from mignet.kube.managed_fields import owners
 from mignet.kube.objects import name_of, value_at
+from mignet.operations.apply.consequences import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from config.stack import Stack
     from mignet.kube.client import Cluster
     from mignet.kube.kinds import Object
-
-ENDED = {"Succeeded", "Failed"}
-"""Phases of a VirtualMachineInstanceMigration that has ended. Source: KubeVirt's api/core/v1, MigrationPhase."""
 
 
 async def in_the_way(stack: Stack, cluster: Cluster) -> list[str]:
@@ -35,18 +32,13 @@ async def in_the_way(stack: Stack, cluster: Cluster) -> list[str]:
 
 async def _running(cluster: Cluster) -> list[str]:
     try:
-        found = await cluster.list(MIGRATION)
+        names = await running(cluster)
     except ClusterError as error:
         if error.reason == "not-served":
             return []
         if error.reason == "forbidden":
             return [f"nobody knows whether migrations are running: {error}"]
         raise
-    names = [
-        f"{each['metadata']['namespace']}/{each['metadata']['name']}"
-        for each in found
-        if each.get("status", {}).get("phase") not in ENDED
-    ]
     verb = "migration is" if len(names) == 1 else "migrations are"
     return [f"{len(names)} {verb} running ({few(names)}), and would fail; wait until they have ended"] if names else []
 

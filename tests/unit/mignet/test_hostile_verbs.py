@@ -23,7 +23,7 @@ VERBS = [
     ["preview", "--all", "--engine", "direct"],
     ["up", "--all", "--yes", "--engine", "direct"],
     ["up", "--all", "--yes", "--engine", "direct", "--skip-preflight"],
-    ["destroy", "--all", "--yes", "--engine", "direct"],
+    ["destroy", "--all", "--yes", "--engine", "direct", "--verbose"],
     ["peers"],
     ["report", "--output", "markdown"],
     ["checkup", "--all", "--timeout", "10"],

@@ -13,6 +13,7 @@ import pytest
 from support import document
 
 from config.files.project_files import Project
+from config.rules import fleet_rules, stack_rules
 from mignet.checks.stack_files import check
 from mignet.outputs import RENDER
 
@@ -55,6 +56,7 @@ def places(folder: Path, output: str = "json") -> dict[str, tuple[str, int]]:
     return {finding["code"]: (finding["file"], finding["line"]) for finding in content["findings"]}
 
 
+RULES = f"{len(stack_rules.RULES) + len(fleet_rules.RULES)} rules"
 OVERLAP = (
     "b: slice 10.200.5.50-10.200.5.99 shares 10.200.5.50-10.200.5.60 with a (10.200.5.10-10.200.5.60); both clusters"
     " give these addresses to pods. Run mignet release b and mignet allocate b, or move one of the two by hand"
@@ -64,14 +66,14 @@ OVERLAP = (
 def test_a_fleet_without_findings_is_exit_code_0(tmp_path: Path) -> None:
     project(tmp_path, a=A, b=B.replace("5.50", "5.61"))
     result = mignet(tmp_path, "check")
-    assert (result.returncode, result.stdout, result.stderr) == (0, "2 stacks: nothing found\n", "")
+    assert (result.returncode, result.stdout, result.stderr) == (0, f"2 stacks, {RULES} each: no problems\n", "")
 
 
 def test_the_table_has_one_line_a_finding_and_a_blocking_one_is_exit_code_2(tmp_path: Path) -> None:
     project(tmp_path, a=A, b=B)
     result = mignet(tmp_path, "check", "--all")
     assert result.returncode == 2
-    assert result.stdout == f"error    slice-overlap  {OVERLAP}\n2 stacks: 1 error\n"
+    assert result.stdout == f"error    slice-overlap  {OVERLAP} (Pulumi.b.yaml:8:3)\n2 stacks, {RULES} each: 1 error\n"
 
 
 def test_all_mistakes_of_all_stacks_come_at_once_and_who_cannot_be_read_is_said(tmp_path: Path) -> None:
@@ -86,7 +88,7 @@ def test_all_mistakes_of_all_stacks_come_at_once_and_who_cannot_be_read_is_said(
         ["error", "slice-overlap", "e:"],
     ]
     assert result.stdout.splitlines()[-2] == "not compared with the others, as they cannot be read: c, d"
-    assert result.stdout.splitlines()[-1] == "5 stacks: 6 errors"
+    assert result.stdout.splitlines()[-1] == f"5 stacks, {RULES} each: 6 errors"
 
 
 def test_a_stack_that_breaks_a_rule_of_its_own_is_compared_with_the_others_all_the_same(tmp_path: Path) -> None:
@@ -99,7 +101,7 @@ def test_a_named_stack_is_held_against_all_others_and_only_what_is_about_it_is_s
     one = project(tmp_path, a=A, b=B, c="config: {}\n")
     assert [finding.code for finding in check(one, ["a"]).findings] == ["slice-overlap"]
     assert mignet(tmp_path, "check", "a").stdout.endswith(
-        "not compared with the others, as they cannot be read: c\n1 stack: 1 error\n"
+        f"not compared with the others, as they cannot be read: c\n1 stack, {RULES}: 1 error\n"
     )
 
 
@@ -120,7 +122,8 @@ def test_a_waiver_is_printed_with_its_reason_and_blocks_nothing(tmp_path: Path) 
     project(tmp_path, a=A, b=B + WAIVED)
     result = mignet(tmp_path, "check", "--strict")
     assert result.returncode == 0
-    assert result.stdout == f"waived   slice-overlap  {OVERLAP} (waived: 50% off | <b>, :x)\n2 stacks: 1 waived\n"
+    waived = f"waived   slice-overlap  {OVERLAP} (waived: 50% off | <b>, :x) (Pulumi.b.yaml:8:3)"
+    assert result.stdout == f"{waived}\n2 stacks, {RULES} each: 1 waived\n"
 
 
 def test_a_waiver_of_what_is_not_broken_is_a_warning_unless_a_stack_is_missing(tmp_path: Path) -> None:
@@ -224,7 +227,7 @@ def test_github_gets_one_command_a_finding_with_its_special_characters_escaped(t
 def test_markdown_is_a_table_that_nothing_in_a_finding_can_break(tmp_path: Path) -> None:
     checked = check(project(tmp_path, a=A, b=B + WAIVED))
     assert RENDER["markdown"](checked, tmp_path) == (
-        "**2 stacks: 1 waived**\n"
+        f"**2 stacks, {RULES} each: 1 waived**\n"
         "\n"
         "| | stack | where | what | remedy |\n"
         "|---|---|---|---|---|\n"

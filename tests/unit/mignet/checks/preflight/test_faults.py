@@ -209,7 +209,7 @@ def test_the_last_line_says_how_many_rules_were_not_judged_and_where(project: An
     folder, _ = project(forbidding)
     _, out, _ = mignet(folder, "preflight", "dev")
     last = out.splitlines()[-1]
-    assert re.fullmatch(r"1 stack: (\d\d) rules were not judged \(dev: \1\)", last), last
+    assert re.fullmatch(r"1 stack, \d\d rules: (\d\d) rules were not judged \(dev: \1\)", last), last
     exit_code, out, _ = mignet(folder, "preflight", "dev", "--allow-not-judged", "-o", "json")
     found = document(out)
     assert (exit_code, found["findings"]) == (0, [])
