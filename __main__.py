@@ -2,12 +2,11 @@
 
 import pulumi
 
-from components.migration_network import MigrationNetwork
 from mignet import program
 
 stack = program.load()
 program.guard(stack)
-network = MigrationNetwork("migration-network", stack, nodes=program.nodes(), handlers=program.handlers())
+network = program.MigrationNetwork("migration-network", stack, nodes=program.nodes(), handlers=program.handlers())
 
 pulumi.export("network", network.network)
 pulumi.export("namespace", network.namespace)

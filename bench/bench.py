@@ -70,7 +70,7 @@ def figure(command: list[str], workspace: Workspace, *, codes: tuple[int, ...], 
 
 
 def kubectl(cache: Path) -> str | None:
-    """Return a kubectl: the one on PATH, else one built from tools/go.mod, else None."""
+    """Return a kubectl: the one on PATH, else one built from mignet/lab/tools/go.mod, else None."""
     found = shutil.which("kubectl")
     if found or not shutil.which("go"):
         return found
@@ -78,7 +78,7 @@ def kubectl(cache: Path) -> str | None:
     if not target.exists():
         print("building kubectl ...", file=sys.stderr)
         command = ["go", "build", "-trimpath", f"-o={target}", "k8s.io/kubernetes/cmd/kubectl"]
-        subprocess.run(command, cwd=ROOT / "tools", env=os.environ | {"CGO_ENABLED": "0"}, check=True)
+        subprocess.run(command, cwd=ROOT / "mignet/lab/tools", env=os.environ | {"CGO_ENABLED": "0"}, check=True)
     return str(target)
 
 

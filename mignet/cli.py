@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 gc.disable()
 # Looking for plugins of pydantic reads the metadata of everything that is installed.
@@ -25,6 +25,8 @@ from mignet.commands.checkup import app as checkups
 from mignet.commands.drift import app as drifts
 from mignet.commands.export import app as export
 from mignet.commands.files import app as files
+from mignet.commands.help import app as helps
+from mignet.commands.help import show_version
 from mignet.commands.look import app as looks
 from mignet.commands.peers import app as peers
 from mignet.commands.report import app as reports
@@ -40,7 +42,7 @@ Form = Literal["table", "json", "markdown"]
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     help="A dedicated live-migration network for OpenShift Virtualization clusters.\n\n"
     "Exit codes: 0 fine, 1 failed or stopped, 2 configuration, 7 changes or drift where none were expected, "
@@ -56,6 +58,18 @@ app.add_typer(drifts)
 app.add_typer(reports)
 app.add_typer(lab, name="lab", rich_help_panel="Try, and hand over")
 app.add_typer(export, name="export", rich_help_panel="Try, and hand over")
+app.add_typer(helps)
+
+
+@app.callback()
+def _options(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=show_version, is_eager=True, help="Show what is installed, with versions."),
+    ] = False,
+) -> None:
+    """Take the options that stand before a verb."""
 
 
 def main() -> NoReturn:

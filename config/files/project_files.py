@@ -17,9 +17,12 @@ from config.files.yaml_text import load_yaml
 from config.finding import ConfigError, Finding, Subject, UserError, natural
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _STACK_FILE = "Pulumi.{}.yaml"
+_USUAL = "migration-network"
+"""What the documents call a project: keys that are copied from there begin with it."""
 
 
 class ProjectNotFoundError(UserError):
@@ -46,7 +49,8 @@ class Project:
         for folder in (start, *start.parents):
             if os.path.lexists(folder / "Pulumi.yaml"):
                 return cls._read(folder)
-        msg = f"no Pulumi.yaml in {start} or above it; change into the project's folder, or name it with --cwd"
+        remedy = "change into the project's folder, name it with --cwd, or make one: mignet new DIR"
+        msg = f"no Pulumi.yaml in {start} or above it; {remedy}"
         raise ProjectNotFoundError(msg)
 
     @classmethod
@@ -104,8 +108,9 @@ class Project:
             mistake = _mistake(stack, path.name, None, "does not exist", f"Stacks with a file: {known}")
             raise ConfigError([mistake]) from None
         values: dict[str, object] = {}
-        findings = []
-        for key, value in _mapping(content, "config", stack=stack).items():
+        given = _mapping(content, "config", stack=stack)
+        findings = [*strayed(stack, given, self.name)]
+        for key, value in given.items():
             namespace, _, bare = key.rpartition(":")
             if namespace not in {"", self.name}:
                 continue
@@ -117,6 +122,15 @@ class Project:
         if findings:
             raise ConfigError(findings)
         return values
+
+
+def strayed(stack: str, keys: Iterable[str], project: str) -> Iterator[Finding]:
+    """Say it of the first key that begins with the usual name of a project, where this one has another."""
+    strays = [key for key in keys if key.startswith(f"{_USUAL}:")]
+    if strays and project != _USUAL:
+        rule = f"is not read: Pulumi.yaml calls the project {project}, with which its keys begin"
+        remedy = f"Write {project}:{strays[0].removeprefix(f'{_USUAL}:')}, and so with all others"
+        yield _mistake(stack, strays[0], None, rule, remedy)
 
 
 def _read(path: Path, *, stack: str) -> dict[str, object]:

@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 
 FAILED, CONFIGURATION, CHANGES, DECLINED = 1, 2, 7, 8
 """Exit codes; 0 is fine."""
+EXIT_CODES = {
+    0: "fine",
+    FAILED: "failed or stopped: a cluster cannot be reached, is not fit, or refuses; or a rule could not be judged",
+    CONFIGURATION: "configuration: a mistake in the stack files or on the command line; nothing was changed",
+    CHANGES: "changes or drift where none were expected",
+    DECLINED: "answered no, so that nothing was changed",
+    130: "broken off by a second ctrl-c",
+}
+"""All of them, with what they mean."""
 UNCHANGED = "nothing was changed: it was not agreed to"
 """The last line where somebody answers no."""
 
@@ -37,7 +46,19 @@ def failure(findings: Iterable[Finding]) -> int:
 IN_FILES, APPLY, LOOK = "In the stack files alone", "Apply", "Look at clusters"
 """Under what `mignet --help` shows a command."""
 
-Stacks = Annotated[list[str] | None, typer.Argument(metavar="STACK", help="Stacks to work on, or patterns: 'prod-*'.")]
+
+def stack_names(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the names of stacks that begin so, for a shell: by the names of files alone, which takes no time."""
+    start = Path(context.params.get("cwd") or ".").resolve()
+    folder = next((each for each in (start, *start.parents) if (each / "Pulumi.yaml").exists()), None)
+    names = [] if folder is None else Project(folder, "", {}).stack_names()
+    return [name for name in names if name.startswith(incomplete) and name not in (context.params.get("stacks") or ())]
+
+
+Stacks = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="STACK", help="Stacks to work on, or patterns: 'prod-*'.", autocompletion=stack_names),
+]
 Select = Annotated[
     str | None, typer.Option("--select", "-l", help="Stacks by labels in their files: tier=canary,region!=eu.")
 ]

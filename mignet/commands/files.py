@@ -1,18 +1,19 @@
-"""`mignet check`, `render`, `schema` and `init`: what is about stack files."""
+"""`mignet check`, `render`, `schema`, `new` and `init`: what is about stack files."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from config.files.file_text import write_whole
 from config.files.project_files import Project
-from config.finding import ConfigError, Finding
+from config.finding import ConfigError, Finding, UserError
 from mignet.commands.arguments import (
     CONFIGURATION,
     IN_FILES,
@@ -23,8 +24,12 @@ from mignet.commands.arguments import (
     Stacks,
     answers_mistakes,
     chosen,
+    mistake,
     project_in,
 )
+
+if TYPE_CHECKING:
+    from mignet.operations.init import Wanted
 
 app = typer.Typer()
 Kind = Literal["CheckResult", "PlanResult", "DriftResult", "PeersResult", "CheckupResult", "AddressPlan", "RunRecord"]
@@ -113,18 +118,66 @@ def schema(
     typer.echo(f"wrote {path}")
 
 
+Kubeconfig = Annotated[
+    str | None, typer.Option("--kubeconfig", help="Its path; else $KUBECONFIG or ~/.kube/config at each use.")
+]
+Namespace = Annotated[str, typer.Option("--namespace", help="KubeVirt's own; kubevirt-hyperconverged upstream.")]
+Master = Annotated[str | None, typer.Option("--master", help="The NIC for migration, on every node.")]
+
+
+@app.command(rich_help_panel=IN_FILES)
+def new(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder, or an empty one.")],
+    *,
+    from_cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--from-cluster", metavar="CONTEXT", help="Write the stack file of this cluster, too, as init does."
+        ),
+    ] = None,
+    stack: Annotated[str | None, typer.Option("--stack", help="That stack's name; else it is the context's.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="The project's name, with which keys of stack files begin.")
+    ] = None,
+    kubeconfig: Kubeconfig = None,
+    namespace: Namespace = "openshift-cnv",
+    master: Master = None,
+) -> None:
+    """Write a project of your own: Pulumi.yaml, the program, a pinned requirement, a workflow for a CI."""
+    from mignet.operations import new_project
+    from mignet.operations.init import Wanted
+
+    stack = stack or from_cluster
+    if stack and not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", stack):
+        mistake(f"--stack {stack}", "is no name of a stack", "Name it with --stack: letters, digits, dots, dashes")
+    files = new_project.create(folder, name=name or new_project.NAME)
+    typer.echo(f"wrote {folder}: {', '.join(files)}")
+    there = "" if folder.resolve() == Path.cwd() else f", in {folder}"
+    if not (stack and from_cluster):
+        typer.echo(
+            f"Next{there}: write your segment into Pulumi.yaml, and the first stack file: "
+            "mignet init STACK --context CONTEXT --from-cluster"
+        )
+        return
+    try:
+        _init(Project.find(folder.resolve()), stack, Wanted(from_cluster, kubeconfig, namespace, master), look=True)
+    except (UserError, typer.Exit):
+        typer.echo(
+            f"{folder} is there; go on in it: mignet init {stack} --context {from_cluster} --from-cluster", err=True
+        )
+        raise
+    typer.echo(f"Next{there}: see whether Pulumi.yaml has your segment; mignet preview {stack}")
+    typer.echo(f"Or with Pulumi alone: pulumi install; pulumi stack init {stack}; pulumi preview")
+
+
 @app.command(rich_help_panel=IN_FILES)
 def init(
     stack: Annotated[str, typer.Argument(metavar="STACK", help="The new stack.")],
     *,
     context: Annotated[str, typer.Option("--context", help="A context of the kubeconfig.")],
-    kubeconfig: Annotated[
-        str | None, typer.Option("--kubeconfig", help="Its path; else $KUBECONFIG or ~/.kube/config at each use.")
-    ] = None,
-    namespace: Annotated[
-        str, typer.Option("--namespace", help="KubeVirt's own; kubevirt-hyperconverged upstream.")
-    ] = "openshift-cnv",
-    master: Annotated[str | None, typer.Option("--master", help="The NIC for migration, on every node.")] = None,
+    kubeconfig: Kubeconfig = None,
+    namespace: Namespace = "openshift-cnv",
+    master: Master = None,
     from_cluster: Annotated[
         bool, typer.Option("--from-cluster", help="Look at the live cluster for its NICs, nodes and networks.")
     ] = False,
@@ -133,18 +186,24 @@ def init(
 ) -> None:
     """Write a commented, valid stack file for a new cluster; one that exists is never overwritten."""
     from mignet.fleet import stack_files
-    from mignet.kube.client import ClusterError
-    from mignet.operations import init as work
+    from mignet.operations.init import Wanted
 
     project = Project.find(cwd.resolve())
-    if project.stack_file(stack).exists():
+    if project.stack_file(stack).exists() and stack_files.unset(project, stack) is None:
         raise stack_files.exists(project, stack)
     if not from_cluster and master is None:
         rule, remedy = "is required", "Name the NIC, or say --from-cluster to see which ones there are"
         raise ConfigError([Finding("--master", None, rule, remedy, code="usage", stack="mignet")])
-    wanted = work.Wanted(context, kubeconfig, namespace, master, nodes)
+    _init(project, stack, Wanted(context, kubeconfig, namespace, master, nodes), look=from_cluster)
+
+
+def _init(project: Project, stack: str, wanted: Wanted, *, look: bool) -> None:
+    """Write the file of a new stack; with `look`, ask the cluster first."""
+    from mignet.kube.client import ClusterError
+    from mignet.operations import init as work
+
     seen, nic = work.Seen(), None
-    if from_cluster:
+    if look:
         try:
             seen = work.look(project, stack, wanted)
         except ClusterError as error:
@@ -153,8 +212,8 @@ def init(
         for each in seen.nics:
             typer.echo(f"{each.name:<15} {each}")
         kept = None if seen.kept is None else seen.kept.values["attachment"].get("master")
-        named = next((each for each in seen.nics if each.name == (master or kept)), None)
-        nic = work.choose(stack, seen.nics) if master is None and seen.kept is None else named
+        named = next((each for each in seen.nics if each.name == (wanted.master or kept)), None)
+        nic = work.choose(stack, seen.nics) if wanted.master is None and seen.kept is None else named
     remark = work.write(project, stack, wanted, seen, nic, on_wait=_waiting)
     typer.echo(f"wrote {project.stack_file(stack).name}: {remark}")
 

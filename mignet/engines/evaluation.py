@@ -134,7 +134,7 @@ def evaluate(path: Path, project: str, stack: str, values: Mapping[str, object])
     )
 
     if not path.is_file():
-        msg = f"{path} is not there: the folder of Pulumi.yaml holds the program, too; copy it from the examples"
+        msg = f"{path} is not there: the folder of Pulumi.yaml holds the program, too; mignet new DIR writes one"
         raise ProgramError(msg)
     outputs: dict[str, Any] = {}
     root: Any = get_root_resource()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 from typing import TYPE_CHECKING
 
 from config.files.file_text import beside, read_bytes, write_new
@@ -76,6 +77,17 @@ def create(project: Project, stack: str, text: str) -> None:
         raise _not_written(project, stack, error) from error
     finally:
         new.unlink(missing_ok=True)
+
+
+def unset(project: Project, stack: str) -> str | None:
+    """Return the text of the file that Pulumi has made of a new stack; None for any other file.
+
+    `pulumi new` and `pulumi stack init` keep there what they encrypt with, and nothing else.
+    """
+    if not project.stack_file(stack).is_file():
+        return None
+    text = read(project, stack)
+    return text if re.fullmatch(r"((encryptionsalt|encryptedkey|secretsprovider): \S+\n?)+", text) else None
 
 
 def exists(project: Project, stack: str) -> ConfigError:

@@ -36,7 +36,9 @@ def _lab(*, dataplane: bool = False) -> Lab:
     # Only here: `mignet --help` need not wait for what starts servers.
     from mignet.lab.lab import Lab
 
-    return Lab(dataplane=dataplane, checkout=Path(__file__).resolve().parents[2])
+    # What was installed has no stacks of its own: its lab is everybody's.
+    folder = Path(__file__).resolve().parents[2]
+    return Lab(dataplane=dataplane, checkout=folder if (folder / "Pulumi.yaml").is_file() else None)
 
 
 @app.command()

@@ -257,7 +257,8 @@ def write(
     if seen_.kept is not None:
         values |= seen_.kept.values
     with stack_files.locked(project, on_wait=on_wait):
-        if project.stack_file(stack).exists():
+        of_pulumi = stack_files.unset(project, stack)
+        if of_pulumi is None and project.stack_file(stack).exists():
             raise stack_files.exists(project, stack)
         if seen_.kept is not None:
             remark = f"{stack} {seen_.kept.remark}"
@@ -265,13 +266,16 @@ def write(
             remark = _with_slice(project, stack, values) + (f"; {seen_.not_kept}" if seen_.not_kept else "")
         text = _text(project, stack, values, nic)
         load_stack(stack, project.defaults | _values(project, text))
-        stack_files.create(project, stack, text)
+        if of_pulumi is None:
+            stack_files.create(project, stack, text)
+        else:
+            stack_files.write(project, {stack: text + of_pulumi})
     return remark
 
 
 def _with_slice(project: Project, stack: str, values: dict[str, Any]) -> str:
     draft = load_stack(stack, project.defaults | values)
-    held = allocate.read(project)
+    held = [holding for holding in allocate.read(project) if holding.stack != stack]
     if not any(set(holding.segment.subnets) & set(draft.segment.subnets) for holding in held):
         return f"{stack} is alone on the segment and hands out all of it; before a second cluster: mignet allocate"
     demand = demand_of(draft.cluster)
@@ -309,7 +313,7 @@ _LIMITS = """\
 
 def _text(project: Project, stack: str, values: Mapping[str, Any], nic: Nic | None) -> str:
     lines = [MODELINE] if (project.directory / FILE).is_file() else []
-    lines += [f"# The cluster {stack}. Every key: docs/configuration.md", "config:"]
+    lines += [f"# The cluster {stack}. For completion of keys in an editor: mignet schema --write", "config:"]
     notes = {"nodes": "that run virt-handler"}
     if nic is not None and nic.name == values["attachment"].get("master"):
         notes["master"] = "; ".join(nic.against or nic.speaks_for)

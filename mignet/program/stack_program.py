@@ -14,7 +14,7 @@ import pulumi
 from pulumi.runtime import config as pulumi_config
 
 from config.files.fleet_files import read_fleet
-from config.files.project_files import Project, ProjectNotFoundError
+from config.files.project_files import Project, ProjectNotFoundError, strayed
 from config.finding import ConfigError, shown
 from config.loading import load_stack
 from mignet.kube.client import Cluster, ClusterError
@@ -65,10 +65,13 @@ def load() -> Stack:
     prefix = f"{pulumi.get_project()}:"
     values = {**pulumi_config.get_config_env(), **pulumi_config.CONFIG.get()}
     own = {key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)}
-    try:
-        return load_stack(pulumi.get_stack(), own)
-    except ConfigError as error:
-        _refuse(f"the configuration has mistakes; nothing was changed\n{error}")
+    mistakes = "\n".join(map(str, strayed(pulumi.get_stack(), values, pulumi.get_project())))
+    if not mistakes:
+        try:
+            return load_stack(pulumi.get_stack(), own)
+        except ConfigError as error:
+            mistakes = str(error)
+    _refuse(f"the configuration has mistakes; nothing was changed\n{mistakes}")
 
 
 def nodes() -> ResourceProvider:

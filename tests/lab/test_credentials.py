@@ -52,6 +52,8 @@ VERBS: dict[str, list[list[str]]] = {
     "allocate": [["works"]],
     "release": [["works", "--yes"]],
     "init": [["new", "--context", "{context}", "--kubeconfig", "{kubeconfig}", "--from-cluster"]],
+    "new": [["own", "--from-cluster", "{context}", "--stack", "first", "--kubeconfig", "{kubeconfig}"]],
+    "help": [["cluster-kubeconfig"]],
 }
 """Every verb with its arguments, in an order in which they can be run. Those of `mignet lab` reach no other cluster."""
 

@@ -107,7 +107,8 @@ def scheduled(workspace: Workspace, tmp_path: Path) -> Iterator[Scheduled]:
     workspace.config["cluster"] |= {"context": workspace.stack}
     del workspace.config["cluster"]["kubeconfig"]
     workspace.write()
-    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "KUBECONFIG": str(tmp_path / "kubeconfig")}
+    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    environment = {"PATH": path, "HOME": str(tmp_path), "KUBECONFIG": str(tmp_path / "kubeconfig")}
     yield Scheduled(workspace, manifests, environment)
     for manifest in (*manifests, *granted):
         if manifest["kind"] != "Namespace":
@@ -152,6 +153,20 @@ def test_the_cron_job_sees_drift_with_the_accounts_own_token_and_no_right_to_wri
     token = (Path(scheduled.environment["HOME"]) / "serviceaccount" / "token").read_text()
     for outcome in (quiet, drift, refused):
         assert token not in outcome.stdout + outcome.stderr
+
+
+def test_the_cron_jobs_project_is_whole_with_the_files_that_a_config_map_holds(scheduled: Scheduled) -> None:
+    """`kubectl create configmap --from-file=.` takes a folder's files, and the kubelet makes links of them."""
+    allowed(scheduled)
+    folder = scheduled.workspace.folder
+    data = folder / "..data"
+    data.mkdir()
+    for file in [each for each in folder.iterdir() if each.is_file()]:
+        file.rename(data / file.name)
+        file.symlink_to(Path("..data") / file.name)
+    (folder / ".venv").unlink()
+    quiet = scheduled.run()
+    assert quiet.returncode == 0, quiet.stdout + quiet.stderr
 
 
 def test_the_cron_jobs_pod_is_taken_where_only_restricted_ones_are(scheduled: Scheduled) -> None:
@@ -225,7 +240,7 @@ def test_the_workflows_steps_run_and_drift_fails_the_job(
     environment |= {name: str(path) for name, path in files.items()}
     environment["CONTENT"] = workspace.site.kubeconfig.read_text()
     steps = {step["name"]: step["run"] for step in workflow()["jobs"]["drift"]["steps"] if "run" in step}
-    assert steps.pop("Install") == "make .venv/.runtime"
+    assert steps.pop("Install").endswith("pip install --quiet --requirement requirements.txt\n")
 
     def run(name: str) -> subprocess.CompletedProcess[str]:
         # As GitHub runs a step without a shell of its own.

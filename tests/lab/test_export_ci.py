@@ -14,6 +14,7 @@ import yaml
 from operated import HCO, Operated
 
 from config.rules import fleet_rules, stack_rules
+from mignet.operations import new_project
 
 STACKS = ("dev", "dev-peer")
 
@@ -36,7 +37,7 @@ class Runner:
             if "run" not in step:
                 self._play(step)
             elif step["name"] == "Install":
-                assert step["run"] == "make .venv/.runtime"
+                assert step["run"].endswith("pip install --quiet --requirement requirements.txt\n")
             elif not done or done[-1].returncode == 0:
                 done.append(self._run(step, stack, job.get("env", {})))
         return done
@@ -117,7 +118,7 @@ def test_a_pull_request_gets_its_plan_and_the_merge_is_applied_wave_by_wave(
     operated: Operated, runner: Runner, engine: str
 ) -> None:
     jobs = exported(operated, engine)
-    assert list(jobs) == ["check", "plan", "comment", "apply-1", "apply-2"]
+    assert list(jobs) == ["check", "plan", "comment", "drift", "apply-1", "apply-2"]
     assert failures(runner.job(jobs["check"])) == []
     assert jobs["plan"]["strategy"]["matrix"] == {"stack": list(STACKS)}
     for stack in STACKS:
@@ -147,7 +148,19 @@ def test_a_pull_request_gets_its_plan_and_the_merge_is_applied_wave_by_wave(
         before = f"apply-{number}"
         assert failures(runner.job(job, stack)) == []
         assert operated.clusters[number - 1].get(HCO)["spec"]["liveMigrationConfig"]["network"]
+    assert failures(runner.job(jobs["drift"])) == []
     assert operated.run("peers").code == 0
+
+
+def test_the_workflow_of_a_new_project_plans_and_looks_for_drift(operated: Operated, runner: Runner) -> None:
+    workflow = yaml.safe_load((new_project.TEMPLATE / ".github/workflows/migration-network.yaml").read_text())
+    jobs = workflow["jobs"]
+    assert list(jobs) == ["plan", "drift"]
+    assert failures(runner.job(jobs["plan"])) == []
+    comment = (runner.folder / "comment.md").read_text()
+    assert comment.count("### dev: ") == 1
+    assert comment.count("### dev-peer: ") == 1
+    assert [each.returncode for each in runner.job(jobs["drift"])] == [0, 7]
 
 
 def test_what_preflight_finds_fails_the_job_and_stands_in_the_comment(operated: Operated, runner: Runner) -> None:

@@ -21,6 +21,7 @@ from s3_server import served
 from support import BIN, ROOT, Outcome
 
 from mignet.lab.lab import Lab
+from mignet.operations import new_project
 
 TEAM = ROOT / "docs" / "how-to" / "team-backend.md"
 GUIDES = [
@@ -35,18 +36,15 @@ REMARK = "the Pulumi CLI is not on PATH: "
 
 
 class Reader:
-    """Somebody who does what a guide says, in a fresh checkout, with two clusters in the kubeconfig."""
+    """Somebody who does what a guide says, in a new project, with two clusters in the kubeconfig."""
 
     def __init__(self, folder: Path, lab: Lab) -> None:
-        self.folder = folder / "checkout"
+        self.folder = folder / "network"
         self.home = folder / "home"
         self.backend: dict[str, str] = {}
         self.home.mkdir()
-        self.folder.mkdir()
-        for name in ("Pulumi.yaml", "__main__.py", "Pulumi.dev.yaml", "Pulumi.dev-peer.yaml", ".gitignore"):
-            shutil.copy(ROOT / name, self.folder)
-        (self.folder / "docs").symlink_to(ROOT / "docs", target_is_directory=True)
-        (self.folder / ".venv").symlink_to(BIN.parent, target_is_directory=True)
+        new_project.create(self.folder)
+        self.install()
         content = yaml.safe_load(lab.kubeconfig.read_text())
         for each in content["contexts"]:
             each["name"] = CONTEXTS[each["name"]]
@@ -55,7 +53,11 @@ class Reader:
         there = [each | {"name": f"{each['name']}-there"} for each in content["clusters"]]
         content["clusters"] += there
         (self.home / "kubeconfig").write_text(yaml.safe_dump(content))
-        self.do(guide.Command("git init --quiet && git add . && git commit --quiet --message 'As cloned'", None))
+        self.do(guide.Command("git init --quiet && git add . && git commit --quiet --message 'As made'", None))
+
+    def install(self) -> None:
+        """Do what `pulumi install` does, with this checkout in place of a release."""
+        (self.folder / ".venv").symlink_to(BIN.parent, target_is_directory=True)
 
     def environment(self) -> dict[str, str]:
         # Without Pulumi, what a guide shows is the same everywhere; the steps that are of Pulumi name it themselves.
@@ -99,6 +101,10 @@ class Reader:
         return Outcome(done.returncode, "".join(lines), "")
 
     def do(self, command: guide.Command, *, pulumi: bool = False) -> None:
+        if command.line.startswith("cd "):
+            self.folder /= command.line.removeprefix("cd ")
+            self.install()
+            return
         outcome = self.run(command.line, pulumi=pulumi)
         assert outcome.code == command.code, f"$ {command.line}\n{outcome.out}"
         assert command.shows(outcome.out), f"$ {command.line}\n{outcome.out}\nis not\n" + "\n".join(command.shown or ())

@@ -168,6 +168,23 @@ def _why(function: ast.FunctionDef | None) -> str | None:
     return text and " ".join(text.split())
 
 
+def topics() -> dict[str, dict[str, str]]:
+    """Return what `mignet help` says of each code."""
+    why = codes()
+    found: dict[str, dict[str, str]] = {}
+    for example in examples():
+        if example.code not in found:
+            with tempfile.TemporaryDirectory() as folder:
+                first = example.findings(Path(folder))[0]
+            found[example.code] = {
+                "severity": first.severity,
+                "why": " ".join((example.why or why.get(example.code) or "").split()),
+                "remedy": f"{first.remedy.rstrip('.')}.",
+                "page": f"docs/rules.md#{example.code}",
+            }
+    return found
+
+
 def rules() -> str:
     """Return the catalogue."""
     why = codes()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 os.environ["MIGNET_FIELD_DOCS"] = "1"
 
+import catalogue
+import troubleshooting
 import yaml
-from catalogue import rules
-from troubleshooting import troubleshooting
 
 from config.attachment import Bridge, Ipvlan, Localnet, Macvlan, VlanTrunkItem
 from config.attachment.ipam import Dhcp, HostLocal, Route, Static, StaticAddress, Whereabouts
@@ -22,13 +25,17 @@ from config.slice import Slice
 from config.uplink import Bond, LinuxBridge, NodeGroup, OvsBridge, Uplink, Vlan
 from config.uplink import Localnet as BridgeMapping
 from config.uplink.bond_options import BondOptions
+from mignet.exports.text import as_yaml
+from mignet.exports.workflow import first_workflow
+from mignet.operations.new_project import TEMPLATE
 from mignet.operations.roles import ROLES, Role, granted, manifests
 from mignet.outputs import documents
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 
 _HEAD = """# Configuration
 
@@ -157,6 +164,34 @@ def schemas() -> dict[str, str]:
     return {f"{kind}.schema.json": documents.schema_text(kind) for kind in documents.KINDS}
 
 
+def template() -> dict[str, str]:
+    """Return what the template of a user's project has from here, by the file's name: program, pin and workflow."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    comment = (
+        "A plan as a comment on each pull request, and a look for drift each day. It needs the secret KUBECONFIG: a\n"
+        "kubeconfig with the contexts that the stack files name, of accounts that may read. `mignet export ci`\n"
+        "writes a workflow to take the place of this one, which also applies what is merged."
+    )
+    return {
+        "__main__.py": (ROOT / "__main__.py").read_text(encoding="utf-8"),
+        "requirements.txt": f"migration-network=={version}\n",
+        ".github/workflows/migration-network.yaml": as_yaml([first_workflow()], comment=comment),
+    }
+
+
+def topics() -> str:
+    """Return what `mignet help` knows: the codes, and what each version changes in plans, by the changelog."""
+    plans = []
+    for release in re.split(r"^## ", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+        version, _, text = release.partition("\n")
+        _, heading, section = text.partition("### Changes in plans\n")
+        changes = [" ".join(item.split()) for item in section.partition("\n### ")[0].split("\n- ")[1:]]
+        if heading:
+            plans.append({"version": version.split()[0], "changes": changes})
+    codes = catalogue.topics() | troubleshooting.topics()
+    return json.dumps({"codes": codes, "plans": plans}, indent=1, ensure_ascii=False) + "\n"
+
+
 if __name__ == "__main__":
     (DOCS / "schemas").mkdir(exist_ok=True)
     for name, text in schemas().items():
@@ -165,5 +200,8 @@ if __name__ == "__main__":
     for each in ROLES:
         (DOCS / "roles" / f"{each}.yaml").write_text(role(each), encoding="utf-8")
     (DOCS / "configuration.md").write_text(configuration(), encoding="utf-8")
-    (DOCS / "rules.md").write_text(rules(), encoding="utf-8")
-    (DOCS / "troubleshooting.md").write_text(troubleshooting(), encoding="utf-8")
+    (DOCS / "rules.md").write_text(catalogue.rules(), encoding="utf-8")
+    (DOCS / "troubleshooting.md").write_text(troubleshooting.troubleshooting(), encoding="utf-8")
+    for name, text in template().items():
+        (TEMPLATE / name).write_text(text, encoding="utf-8")
+    (ROOT / "mignet" / "commands" / "topics.json").write_text(topics(), encoding="utf-8")

@@ -26,6 +26,7 @@ _OF_FILES = {
     "commands/addresses.py",
     "commands/arguments.py",
     "commands/files.py",
+    "commands/help.py",
     "fleet/stack_files.py",
     "operations/allocate.py",
     "operations/apply/__init__.py",
@@ -130,6 +131,25 @@ def symptoms() -> list[dict[str, Any]]:
     """Return the entries of symptoms.yaml, in its order."""
     entries: list[dict[str, Any]] = yaml.safe_load(SYMPTOMS.read_text(encoding="utf-8"))
     return entries
+
+
+def topics() -> dict[str, dict[str, str]]:
+    """Return what `mignet help` says of each code."""
+    found = codes()
+    return {
+        code: {
+            "why": _plain((said or {}).get("why") or found[code].why or ""),
+            "remedy": _plain((said or {}).get("way-out") or "; or: ".join(found[code].ways_out)),
+            "page": f"docs/troubleshooting.md#{code}",
+        }
+        for entry in symptoms()
+        for code, said in entry.get("codes", {}).items()
+    }
+
+
+def _plain(text: str) -> str:
+    text = " ".join(text.split())
+    return text if text.endswith((".", "?")) else f"{text}."
 
 
 def troubleshooting() -> str:

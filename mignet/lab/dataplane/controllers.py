@@ -1,4 +1,4 @@
-"""Kubernetes' own controllers of Jobs and of garbage for a lab's clusters: cached, or built from `tools/controllers`.
+"""Kubernetes' own controllers of Jobs and of garbage for a lab's clusters: cached, or built from `lab/tools`.
 
 Without them, what a checkup leaves behind when it is killed would stay: the Job's deadline, its removal and that of its
 pods are their work.

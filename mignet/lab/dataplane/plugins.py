@@ -1,4 +1,4 @@
-"""The CNI plugins that the data plane attaches pods with: cached, or built from `tools/cni/go.mod`."""
+"""The CNI plugins that the data plane attaches pods with: cached, or built from `lab/tools/cni/go.mod`."""
 
 from __future__ import annotations
 

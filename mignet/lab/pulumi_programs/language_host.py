@@ -83,7 +83,8 @@ def interpreter(info: Any) -> str:
         return sys.executable
     python = Path(info.root_directory, str(named), "bin", "python")
     if not python.exists():
-        msg = f"Pulumi.yaml names the virtual environment {named}, but there is no {python}: make .venv/.runtime"
+        remedy = "make it, and install requirements.txt there"
+        msg = f"Pulumi.yaml names the virtual environment {named}, but there is no {python}: {remedy}"
         raise FileNotFoundError(msg)
     return str(python)
 

@@ -1,4 +1,4 @@
-"""Pulumi's CLI and its Kubernetes provider: on PATH, cached, or built from `tools/pulumi*`.
+"""Pulumi's CLI and its Kubernetes provider: on PATH, cached, or built from `lab/tools/pulumi*`.
 
 What is on PATH comes first. None of it is Pulumi's own release: for the lab and the tests, not for clusters of anybody.
 """

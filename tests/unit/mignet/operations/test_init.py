@@ -47,7 +47,7 @@ def test_from_flags_alone_the_file_is_valid_and_says_what_each_part_is(tmp_path:
     )
     assert one.stack_file("prod-1").read_text() == (
         f"{MODELINE}\n"
-        "# The cluster prod-1. Every key: docs/configuration.md\n"
+        "# The cluster prod-1. For completion of keys in an editor: mignet schema --write\n"
         "config:\n"
         "  # How the cluster is reached. The kubeconfig is named, never copied in here.\n"
         "  migration-network:cluster:\n"
@@ -70,6 +70,20 @@ def test_from_flags_alone_the_file_is_valid_and_says_what_each_part_is(tmp_path:
     )
     stack = load_stack("prod-1", one.stack_values("prod-1"))
     assert (stack.cluster.nodes, stack.slice, stack.hyper_converged.live_migration.progress_timeout) == (3, None, None)
+
+
+def test_what_pulumi_keeps_of_a_new_stack_stays_in_its_file(tmp_path: Path) -> None:
+    one = project(tmp_path)
+    one.stack_file("dev").write_text("encryptionsalt: v1:x\n")
+    result = mignet(tmp_path, "init", "dev", "--context", "dev", "--master", "eth1")
+    assert result.returncode == 0, result.stderr
+    assert "dev is alone on the segment" in result.stdout
+    content = yaml.safe_load(one.stack_file("dev").read_text())
+    assert content["encryptionsalt"] == "v1:x"
+    assert content["config"]["migration-network:attachment"]["master"] == "eth1"
+    again = mignet(tmp_path, "init", "dev", "--context", "dev", "--master", "eth1")
+    assert (again.returncode, again.stderr.count("\n")) == (2, 1)
+    assert "exists, and is never overwritten" in again.stderr
 
 
 def test_its_commented_limits_are_valid_when_the_comment_signs_go(tmp_path: Path) -> None:
