@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import typer
 import yaml
 from support import ROOT, document
 
+from config.files.project_files import Project
 from config.loading import load_stack
 from mignet.checks import drift_rules, preflight, verify
+from mignet.checks.stack_files import check
 from mignet.cli import app
 from mignet.outputs import documents
 
@@ -68,6 +72,14 @@ def test_a_stack_file_that_is_shown_is_valid(name: str, text: str) -> None:
         # A part of a file: a guide shows what is new.
         values["attachment"] = {"type": "macvlan", "name": "m", "master": "eth1"} | values.get("attachment", {})
     load_stack("prod-1", rest | values)
+
+
+def test_the_stack_that_the_readme_shows_stands_beside_those_of_the_lab(tmp_path: Path) -> None:
+    for name in ("Pulumi.yaml", "Pulumi.dev.yaml", "Pulumi.dev-peer.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    (text,) = [text for name, text in blocks("yaml") if name == "README.md"]
+    (tmp_path / "Pulumi.prod-1.yaml").write_text(text)
+    assert check(Project.find(tmp_path)).findings == ()
 
 
 @pytest.mark.parametrize(("name", "command"), COMMANDS)
