@@ -32,7 +32,16 @@ if TYPE_CHECKING:
     from mignet.operations.init import Wanted
 
 app = typer.Typer()
-Kind = Literal["CheckResult", "PlanResult", "DriftResult", "PeersResult", "CheckupResult", "AddressPlan", "RunRecord"]
+Kind = Literal[
+    "CheckResult",
+    "PlanResult",
+    "DriftResult",
+    "PeersResult",
+    "CheckupResult",
+    "AddressPlan",
+    "ReportResult",
+    "RunRecord",
+]
 """What verbs print as JSON."""
 
 

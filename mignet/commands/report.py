@@ -18,6 +18,7 @@ from mignet.commands.arguments import (
     Cwd,
     Select,
     Stacks,
+    answers_mistakes,
     chosen,
     failure,
     project_in,
@@ -34,6 +35,7 @@ PAGE = "migration-network.html"
 
 
 @app.command(rich_help_panel=LOOK)
+@answers_mistakes
 def report(
     stacks: Stacks = None,
     *,
@@ -41,8 +43,8 @@ def report(
     select: Select = None,
     files: Annotated[bool, typer.Option("--files", help="Ask no cluster; show what the stack files tell.")] = False,
     output: Annotated[
-        Literal["html", "markdown"],
-        typer.Option("--output", "-o", help="A page for a browser, or Markdown on standard output."),
+        Literal["html", "markdown", "json"],
+        typer.Option("--output", "-o", help="A page for a browser; Markdown or JSON go to standard output."),
     ] = "html",
     page: Annotated[
         Path | None, typer.Option("--page", metavar="FILE", help=f"Where the page goes; ./{PAGE} when left out.")
@@ -89,6 +91,11 @@ def report(
         from mignet.report.rendering import markdown
 
         sys.stdout.write(markdown.render(found))
+    elif output == "json":
+        from mignet.outputs import as_json
+        from mignet.report.rendering import page as pages
+
+        sys.stdout.write(as_json.report(found, pages.headline(found).text, project))
     else:
         from mignet.report.rendering import page as pages
 

@@ -31,6 +31,7 @@ _KINDS = {
     "peers": "PeersResult",
     "checkup": "CheckupResult",
     "plan_addresses": "AddressPlan",
+    "report": "ReportResult",
 }
 """What each verb answers with."""
 
@@ -83,6 +84,23 @@ def checkup(result: Any, project: Project) -> str:
 def addresses(maps: Sequence[AddressMap], project: Project) -> str:
     """Write who has which addresses of the subnets."""
     return _written("AddressPlan", {"maps": maps, "stacks": project.stack_names()}, (), project)
+
+
+def report(found: Any, headline: str, project: Project) -> str:
+    """Write what a report (`mignet.report.Report`) shows; findings that are between a cluster and many others stand once."""
+    source = {
+        "stacks": found.stacks,
+        "left_out": [Remark("", sentence) for sentence in found.left_out],
+        "not_judged": {name: count for name, count in found.not_judged.items() if count},
+        "made": found.made.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "headline": headline,
+        "seen": found.seen,
+        "subnets": found.books,
+        "paths": found.paths,
+        "ready": found.ways.ready,
+        "of": found.ways.of,
+    }
+    return _written("ReportResult", source, (each.finding for each in found.findings), project)
 
 
 def refusal(verb: str, error: UserError, project: Project | None) -> str:

@@ -400,6 +400,82 @@ class AddressPlan(Document):
     """One for each subnet."""
 
 
+class ReportStation(_Part):
+    """One station on the way from a node's NIC to the pod."""
+
+    kind: Word
+    """What it is: a NIC, a VLAN, an attachment, a pod."""
+    name: Word
+    detail: Word
+    tone: Literal["good", "warn", "bad", "idle"]
+    """How it stands: healthy, doubtful, broken, or not seen."""
+    why: Word
+    """What is wrong with it; empty when nothing is."""
+    code: Word
+    """Code of the finding that says so; empty without one."""
+
+
+class ReportLane(_Part):
+    """Nodes on which all stations are alike."""
+
+    nodes: tuple[Word, ...]
+    tone: Literal["good", "warn", "bad", "idle"]
+    """As its worst station."""
+    steps: tuple[ReportStation, ...]
+    """From the NIC to the pod."""
+    addresses: tuple[Text, ...]
+
+
+class ReportPath(_Part):
+    """What stands between the nodes of one cluster and its pods."""
+
+    stack: Word
+    seen: bool
+    """Whether the cluster was looked at; else this is what its file declares."""
+    measured: Word
+    """What a checkup measured of it, as a sentence; the rest is what objects say."""
+    lanes: tuple[ReportLane, ...]
+
+
+class ReportUse(_Part):
+    """What one cluster has of a subnet; all are numbers of addresses."""
+
+    stack: Word
+    span: Span
+    size: int | None
+    """That pods can get; null when another party gives the addresses."""
+    leases: tuple[Text, ...] | None
+    """Given out by whereabouts; null when not seen."""
+    needed: int | None
+    """For a full rollout, or what is leased, if that is more; null when nobody knows."""
+
+
+class ReportSubnet(_Part):
+    """A subnet of the segment, and what each cluster has and needs of it."""
+
+    plan: AddressMap
+    uses: tuple[ReportUse, ...]
+
+
+class ReportResult(Document):
+    """What `report` shows of a fleet."""
+
+    kind: Literal["ReportResult"] = "ReportResult"
+    made: Word | None = None
+    """When, in UTC; null when there was none, as is the next."""
+    headline: Word | None = None
+    """All of it in one sentence."""
+    seen: tuple[Word, ...] = ()
+    """The stacks whose clusters were looked at."""
+    subnets: tuple[ReportSubnet, ...] = ()
+    paths: tuple[ReportPath, ...] = ()
+    """One for each stack."""
+    ready: int = 0
+    """How many of the paths from one cluster to another are ready."""
+    of: int = 0
+    """How many there are."""
+
+
 class StackRun(_Part):
     """How far one stack is, or how it ended."""
 
@@ -427,7 +503,16 @@ class RunRecord(_Part):
 
 KINDS: dict[Word, type[_Part]] = {
     each.__name__: each
-    for each in (CheckResult, PlanResult, DriftResult, PeersResult, CheckupResult, AddressPlan, RunRecord)
+    for each in (
+        CheckResult,
+        PlanResult,
+        DriftResult,
+        PeersResult,
+        CheckupResult,
+        AddressPlan,
+        ReportResult,
+        RunRecord,
+    )
 }
 """The documents by kind."""
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 Tone = Literal["good", "warn", "bad", "idle"]
 
 SIGNS: dict[Tone, str] = {"good": "✓", "warn": "!", "bad": "✕", "idle": "○"}
-WORDS: dict[Tone, str] = {"good": "well", "warn": "doubtful", "bad": "broken", "idle": "not seen"}
+WORDS: dict[Tone, str] = {"good": "healthy", "warn": "doubtful", "bad": "broken", "idle": "not seen"}
 RANK: dict[Tone, int] = {"good": 0, "idle": 1, "warn": 2, "bad": 3}
 """Which of several counts: the highest."""
 

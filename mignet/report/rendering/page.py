@@ -148,7 +148,7 @@ def headline(report: Report) -> Headline:
         where = f" on {len(hit)} cluster{'s' if len(hit) > 1 else ''}" if len(report.stacks) > 1 else ""
         text = f"{report.errors} error{'s' if report.errors > 1 else ''}{where}: migrations fail, or will"
     elif report.not_judged:
-        tone, text = "warn", f"Nobody knows whether it works: {not_judged(report.not_judged)}"
+        tone, text = "warn", f"It is not known whether it works: {not_judged(report.not_judged)}"
     elif report.warnings:
         tone, text = "warn", f"It works, with {report.warnings} warning{'s' if report.warnings > 1 else ''}"
     elif doubtful := sum(path.tone in {"bad", "warn"} for path in report.paths):
