@@ -19,7 +19,7 @@ Stacks = Annotated[list[str], typer.Argument(metavar="STACK...", help="Stacks to
 Cwd = Annotated[Path, typer.Option("--cwd", "-C", help="The project's folder, or one below it.")]
 
 
-@app.command(rich_help_panel=IN_FILES)
+@app.command(rich_help_panel=IN_FILES, epilog="Example: mignet allocate prod-1 prod-2")
 def allocate(
     stacks: Stacks,
     *,
@@ -46,7 +46,7 @@ def allocate(
         typer.echo(str(result))
 
 
-@app.command(rich_help_panel=IN_FILES)
+@app.command(rich_help_panel=IN_FILES, epilog="Example: mignet release prod-1")
 def release(
     stacks: Stacks,
     *,
@@ -78,7 +78,7 @@ def release(
             typer.echo(f"{name}: slice {_shown(held[name])} is released")
 
 
-@app.command("plan-addresses", rich_help_panel=IN_FILES)
+@app.command("plan-addresses", rich_help_panel=IN_FILES, epilog="Example: mignet plan-addresses")
 @answers_mistakes
 def plan_addresses(
     *,

@@ -43,7 +43,9 @@ Form = Literal["table", "json", "markdown"]
 app = typer.Typer()
 
 
-@app.command(rich_help_panel=APPLY)
+@app.command(
+    rich_help_panel=APPLY, epilog="As kubectl diff --server-side, or pulumi preview. Example: mignet preview prod-1"
+)
 @over_many
 def preview(
     many: Many,
@@ -59,7 +61,10 @@ def preview(
     _finish(reports, changes_code=CHANGES if expect_no_changes else 0)
 
 
-@app.command(rich_help_panel=APPLY)
+@app.command(
+    rich_help_panel=APPLY,
+    epilog="As kubectl apply --server-side, or pulumi up. Example: mignet up --all --canary prod-1",
+)
 @over_many
 def up(
     many: Many,
@@ -101,7 +106,7 @@ def up(
     _finish(reports)
 
 
-@app.command(rich_help_panel=APPLY)
+@app.command(rich_help_panel=APPLY, epilog="As kubectl delete, or pulumi destroy. Example: mignet destroy prod-1")
 @over_many
 def destroy(
     many: Many,

@@ -39,7 +39,10 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command(rich_help_panel=LOOK)
+@app.command(
+    rich_help_panel=LOOK,
+    epilog="As ping and iperf between the nodes, with the pods of the network. Example: mignet checkup --all",
+)
 @answers_mistakes
 def checkup(
     stacks: Stacks = None,

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command(rich_help_panel=LOOK)
+@app.command(rich_help_panel=LOOK, epilog="As pulumi preview --expect-no-changes. Example: mignet drift --all --fix")
 @over_many
 def drift(
     many: Many,

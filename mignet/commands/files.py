@@ -45,7 +45,7 @@ Kind = Literal[
 """What verbs print as JSON."""
 
 
-@app.command(rich_help_panel=IN_FILES)
+@app.command(rich_help_panel=IN_FILES, epilog="As kubeconform, for stack files. Example: mignet check --strict")
 @answers_mistakes
 def check(
     stacks: Stacks = None,
@@ -69,7 +69,10 @@ def check(
         raise typer.Exit(CONFIGURATION)
 
 
-@app.command(rich_help_panel=IN_FILES)
+@app.command(
+    rich_help_panel=IN_FILES,
+    epilog="As kustomize build. Example: mignet render prod-1",
+)
 def render(
     stacks: Stacks = None,
     *,
@@ -98,7 +101,7 @@ def render(
             typer.echo(f"wrote {path}")
 
 
-@app.command(rich_help_panel=IN_FILES)
+@app.command(rich_help_panel=IN_FILES, epilog="Example: mignet schema --write")
 def schema(
     *,
     write: Annotated[bool, typer.Option("--write", help="Write stack.schema.json beside Pulumi.yaml.")] = False,
@@ -134,7 +137,7 @@ Namespace = Annotated[str, typer.Option("--namespace", help="KubeVirt's own; kub
 Master = Annotated[str | None, typer.Option("--master", help="The NIC for migration, on every node.")]
 
 
-@app.command(rich_help_panel=IN_FILES)
+@app.command(rich_help_panel=IN_FILES, epilog="As pulumi new. Example: mignet new prod-net --from-cluster prod-1")
 def new(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder, or an empty one.")],
     *,
@@ -179,7 +182,10 @@ def new(
     typer.echo(f"Or with Pulumi alone: pulumi install; pulumi stack init {stack}; pulumi preview")
 
 
-@app.command(rich_help_panel=IN_FILES)
+@app.command(
+    rich_help_panel=IN_FILES,
+    epilog="As pulumi stack init, with the file. Example: mignet init prod-2 --context prod-2 --from-cluster",
+)
 def init(
     stack: Annotated[str, typer.Argument(metavar="STACK", help="The new stack.")],
     *,

@@ -26,7 +26,7 @@ _HOW = (
 )
 
 
-@app.command("help", rich_help_panel="Try, and hand over")
+@app.command("help", rich_help_panel="Try, and hand over", epilog="As oc explain. Example: mignet help slice-overlap")
 def explain(
     context: typer.Context,
     topic: Annotated[

@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command(rich_help_panel=LOOK)
+@app.command(
+    rich_help_panel=LOOK,
+    epilog="As kubectl auth can-i and oc get, over all that a network needs. Example: mignet preflight prod-1",
+)
 @over_many
 def preflight(many: Many, *, output: OutputChoice = "table", allow_not_judged: AllowNotJudged = False) -> None:
     """Look whether clusters are fit for what their stacks declare, and change nothing; exit 1 if one is not."""
@@ -51,7 +54,10 @@ def preflight(many: Many, *, output: OutputChoice = "table", allow_not_judged: A
     _finish(readable, checked, output, allow_not_judged=allow_not_judged)
 
 
-@app.command(rich_help_panel=LOOK)
+@app.command(
+    rich_help_panel=LOOK,
+    epilog="As oc rollout status, and oc exec into each pod. Example: mignet verify prod-1 --migrate shop/web-0",
+)
 @over_many
 def verify(
     many: Many,

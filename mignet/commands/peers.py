@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command(rich_help_panel=LOOK)
+@app.command(rich_help_panel=LOOK, epilog="Nothing else compares clusters. Example: mignet peers prod-1 prod-2")
 @answers_mistakes
 def peers(
     stacks: Stacks = None,

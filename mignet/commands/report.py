@@ -34,7 +34,7 @@ PAGE = "migration-network.html"
 """The page's name, where none is given."""
 
 
-@app.command(rich_help_panel=LOOK)
+@app.command(rich_help_panel=LOOK, epilog="Example: mignet report --page fleet.html")
 @answers_mistakes
 def report(
     stacks: Stacks = None,
@@ -66,7 +66,7 @@ def report(
     allow_not_judged: AllowNotJudged = False,
     cwd: Cwd = Path(),
 ) -> None:
-    """Show the fleet in one page: addresses, paths, peers, findings. It reads, and changes nothing.
+    """Show the fleet in one page: addresses, paths, peers and findings; it reads, and changes nothing.
 
     It ends with 0 whatever it finds, as preflight, verify and peers are there to fail; with 1 where it could not look.
     """

@@ -87,7 +87,7 @@ def addresses(maps: Sequence[AddressMap], project: Project) -> str:
 
 
 def report(found: Any, headline: str, project: Project) -> str:
-    """Write what a report (`mignet.report.Report`) shows; findings that are between a cluster and many others stand once."""
+    """Write what a report (`mignet.report.Report`) shows; a finding between a cluster and many others stands once."""
     source = {
         "stacks": found.stacks,
         "left_out": [Remark("", sentence) for sentence in found.left_out],

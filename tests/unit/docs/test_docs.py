@@ -99,6 +99,16 @@ def test_a_command_that_is_shown_exists_with_its_options(name: str, command: str
         assert not argument.startswith("-") or argument in known, command
 
 
+def test_every_verb_shows_an_example_that_exists_and_fits_a_line() -> None:
+    for name, verb in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        if hasattr(verb, "commands"):
+            continue
+        example = (verb.epilog or "").partition("Example: ")[2]
+        assert example.startswith(f"mignet {name}"), name
+        test_a_command_that_is_shown_exists_with_its_options("help", example)
+        assert len((verb.help or "").split("\n\n")[0].split(". ")) == 1, f"{name} says what it does in one sentence"
+
+
 def test_the_template_of_a_project_has_this_program_this_version_and_the_workflow() -> None:
     script = (
         "import json, sys; sys.path.insert(0, 'tools/docs'); import generate; print(json.dumps(generate.template()))"
