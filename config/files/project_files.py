@@ -149,10 +149,10 @@ def _read(path: Path, *, stack: str) -> dict[str, object]:
         where = Subject(path.name if at is None else f"{path.name}:{at[0]}:{at[1]}", at=at)
         if error.note:
             raise ConfigError([_mistake(stack, where, None, str(error.problem), error.note)]) from None
-        raise ConfigError([_mistake(stack, where, None, f"is not YAML: {error.problem}", "Mend that line")]) from None
+        raise ConfigError([_mistake(stack, where, None, f"is not YAML: {error.problem}", "Fix that line")]) from None
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
-        raise ConfigError([_mistake(stack, path.name, None, f"is not YAML: {reason}", "Mend it")]) from None
+        raise ConfigError([_mistake(stack, path.name, None, f"is not YAML: {reason}", "Fix it")]) from None
     if content is None:
         return {}
     if not isinstance(content, dict):

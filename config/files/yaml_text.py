@@ -74,7 +74,7 @@ class _Loader(yaml.CSafeLoader):
         # An alias leads to the same node again; inside itself it has no value yet.
         if node in done:
             if (known := done[node]) is None:
-                _refuse(node, "is not YAML: a value stands inside itself", "Mend that line")
+                _refuse(node, "is not YAML: a value stands inside itself", "Fix that line")
             self._grow(node, known[1])
             return known[0]
         done[node] = None
@@ -106,7 +106,7 @@ class _Loader(yaml.CSafeLoader):
                 continue
             key = self._key(key_node)
             if key in own:
-                _refuse(key_node, f"is not YAML: the key {key} stands here a second time", "Mend that line")
+                _refuse(key_node, f"is not YAML: the key {key} stands here a second time", "Fix that line")
             own[key] = self._value(below, done)
         return merged | own if merged else own
 
@@ -129,7 +129,7 @@ class _Loader(yaml.CSafeLoader):
         # Of several, an earlier one counts before a later one.
         for each in reversed(value) if isinstance(value, list) else (value,):
             if not isinstance(each, dict):
-                _refuse(node, "is not YAML: << takes a mapping, or a list of some", "Mend that line")
+                _refuse(node, "is not YAML: << takes a mapping, or a list of some", "Fix that line")
             merged |= each
             self._grow(node, len(each))
         return merged

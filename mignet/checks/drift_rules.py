@@ -305,7 +305,7 @@ def policy_degraded(seen: Seen) -> Iterator[Finding]:
             ]
             if said:
                 sentence = f"is Degraded: {' '.join('; '.join(said).split())}"
-                remedy = "Mend what it says; mignet verify looks further"
+                remedy = "Fix what it says; mignet verify looks further"
                 yield Finding(name_of(live), None, sentence, remedy)
 
 

@@ -27,7 +27,7 @@ def not_started(found: Measured) -> Iterator[Finding]:
             _nodes(ends),
             None,
             f"started no probe: {why}",
-            "Mend what it says; an image from another registry is named by --image, other nodes by --nodes",
+            "Fix what it says; an image from another registry is named by --image, other nodes by --nodes",
             stack=stack,
         )
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mignet.commands.arguments import EXIT_CODES, mistake
+from mignet.outputs.topics import topics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 app = typer.Typer()
-_TOPICS = Path(__file__).with_name("topics.json")
-"""What the documents say of each code, and the changelog of plans (`python tools/docs/generate.py`)."""
 UPGRADE = "upgrade"
 _HOW = (
     "Write the new version into requirements.txt, and run `pulumi install`, or `.venv/bin/pip install -r"
@@ -36,7 +33,7 @@ def explain(
     """Explain a finding's code or an exit code, say how to upgrade, or list the topics."""
     above = context.parent
     verbs: dict[str, Any] = getattr(above.command, "commands", {}) if above else {}
-    codes = _topics()["codes"]
+    codes = topics()["codes"]
     if topic is None:
         typer.echo("\n".join(_list(verbs, codes)))
     elif topic in codes:
@@ -85,12 +82,6 @@ def _versions() -> Iterator[tuple[str, str]]:
     yield "Kubernetes of the lab", lab
 
 
-@cache
-def _topics() -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(_TOPICS.read_text(encoding="utf-8"))
-    return content
-
-
 def _list(verbs: dict[str, Any], codes: dict[str, Any]) -> Iterator[str]:
     yield "mignet help TOPIC explains one of these."
     yield from _filled("Verbs: ", ", ".join(verbs))
@@ -114,7 +105,7 @@ def _code(code: str, said: dict[str, str]) -> Iterator[str]:
 
 def _upgrade() -> Iterator[str]:
     yield from _filled("", _HOW)
-    for entry in _topics()["plans"]:
+    for entry in topics()["plans"]:
         yield f"\nWhat {entry['version']} changes in plans:"
         for change in entry["changes"]:
             yield from _filled("- ", change)

@@ -57,6 +57,10 @@ def report(
         typer.Option("--checkup", metavar="FILE", help="A result of mignet checkup; the last one when left out."),
     ] = None,
     checkup_age: CheckupAge = HOURS,
+    docs: Annotated[
+        str | None,
+        typer.Option("--docs", metavar="URL", envvar="MIGNET_DOCS", help="Where your copy of the documents is served."),
+    ] = None,
     at_a_time: Annotated[
         int | None, typer.Option("--at-a-time", min=1, metavar="N", help="Clusters to look at at the same time.")
     ] = None,
@@ -100,7 +104,7 @@ def report(
         from mignet.report.rendering import page as pages
 
         path = page or Path(PAGE)
-        write_whole(path, pages.render(found))
+        write_whole(path, pages.render(found, site=docs))
         typer.echo(f"wrote {path}: {pages.headline(found).text}")
     unseen = [name for name in found.stacks if found.asked and name not in found.seen]
     code = failure(each.finding for each in found.findings)

@@ -5,6 +5,7 @@ What was measured is true for the moment: after some hours nobody knows any more
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -17,7 +18,7 @@ from mignet.fleet.journal import MOST_BYTES, place
 from mignet.fleet.results import HOURS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from config.files.project_files import Project
@@ -75,6 +76,25 @@ class Checkup:
     def when(self) -> str:
         """How long ago it was, and its date."""
         return f"{_ago(self.now - self.begun)} ago ({self.begun:%Y-%m-%d %H:%M} UTC)"
+
+    @cached_property
+    def _of_node(self) -> Mapping[tuple[str, str], tuple[Way, ...]]:
+        found: defaultdict[tuple[str, str], list[Way]] = defaultdict(list)
+        for way in self.ways:
+            found[way.source].append(way)
+            found[way.target].append(way)
+        return {node: tuple(ways) for node, ways in found.items()}
+
+    def measured_of(self, stack: str, nodes: Iterable[str]) -> str:
+        """Say what was measured from and to some nodes of a stack's cluster; nothing when nothing counts."""
+        ways = {way for node in nodes for way in self._of_node.get((stack, node), ())}
+        if not ways or not self.counts:
+            return ""
+        times = [way.rtt for way in ways if way.rtt is not None]
+        sizes = [way.mtu for way in ways if way.mtu is not None]
+        slowest = f", up to {max(times):.2g} ms" if times else ""
+        smallest = f", MTU {min(sizes)}" if sizes else ""
+        return f"measured: {sum(way.ok for way in ways)} of {len(ways)} paths work{slowest}{smallest}"
 
     @property
     def words(self) -> str:

@@ -424,6 +424,8 @@ class ReportLane(_Part):
     steps: tuple[ReportStation, ...]
     """From the NIC to the pod."""
     addresses: tuple[Text, ...]
+    measured: Word
+    """What a checkup measured from and to these nodes, in words; empty when nothing."""
 
 
 class ReportPath(_Part):

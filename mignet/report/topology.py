@@ -87,6 +87,8 @@ class Lane:
     nodes: tuple[str, ...]
     steps: tuple[Step, ...]
     addresses: tuple[Address, ...] = ()
+    measured: str = ""
+    """What a checkup measured of the paths from and to them, in words; empty when nothing."""
 
     @property
     def tone(self) -> Tone:
@@ -131,7 +133,10 @@ def path_of(seen: Sighting, checkup: Checkup | None = None) -> Path:
     if found:
         words = _measured(seen.name, found, checkup)
         found = [_as_measured(seen.name, lane, checkup) for lane in found] if checkup and checkup.counts else found
-        return Path(seen.name, tuple(_merged(seen.stack, found)), seen=True, measured=words)
+        lanes = _merged(seen.stack, found)
+        if checkup:
+            lanes = (replace(lane, measured=checkup.measured_of(seen.name, lane.nodes)) for lane in lanes)
+        return Path(seen.name, tuple(lanes), seen=True, measured=words)
     return Path(seen.name, tuple(_declared(seen, sight)), seen=False)
 
 

@@ -204,4 +204,4 @@ if __name__ == "__main__":
     (DOCS / "troubleshooting.md").write_text(troubleshooting.troubleshooting(), encoding="utf-8")
     for name, text in template().items():
         (TEMPLATE / name).write_text(text, encoding="utf-8")
-    (ROOT / "mignet" / "commands" / "topics.json").write_text(topics(), encoding="utf-8")
+    (ROOT / "mignet" / "outputs" / "topics.json").write_text(topics(), encoding="utf-8")

@@ -88,7 +88,7 @@ def operator_degraded(look: Look) -> Iterator[Finding]:
             name_of(live),
             None,
             f"says: {' '.join('; '.join(said).split())}",
-            "Mend what it says; the operator's log says more",
+            "Fix what it says; the operator's log says more",
         )
 
 

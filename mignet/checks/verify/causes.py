@@ -37,7 +37,7 @@ def uplink_failing(sight: Sight) -> Iterator[Finding]:
                 Subject(f"{NODE_POLICY.kind} {name} on node {node}", kind=NODE_POLICY.kind, name=name, nodes=(node,)),
                 None,
                 f"fails: {message}",
-                "Mend the uplink in the stack file and run mignet up; the node went back to what it had",
+                "Fix the uplink in the stack file and run mignet up; the node went back to what it had",
             )
 
 
@@ -93,7 +93,7 @@ def pod_stuck(sight: Sight) -> Iterator[Finding]:
         code = "pod-no-network" if no_network else "pod-not-starting"
         where = pod.place
         rule_ = f"{'gets no network' if no_network else 'does not start'}: {reason(message)}"
-        yield Finding(where, None, rule_, "Mend what it says; kubelet tries again", code=code)
+        yield Finding(where, None, rule_, "Fix what it says; kubelet tries again", code=code)
 
 
 @rule("operator-asleep", "settings-not-taken", "workload-missing", "workload-not-annotated", "rollout-unfinished")

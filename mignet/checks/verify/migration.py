@@ -324,7 +324,7 @@ def went_over_the_network(move: Move) -> Iterator[Finding]:
     elif state.get("failed"):
         why = reason(state.get("failureReason") or "KubeVirt gives no reason")
         rule_ = f"did not move, its migration failed: {why}"
-        yield Finding(move.key, None, rule_, f"Mend that. {again}", code="vm-migration-failed", stack=stack)
+        yield Finding(move.key, None, rule_, f"Fix that. {again}", code="vm-migration-failed", stack=stack)
     elif not state.get("completed"):
         remedy = "Verify again when it has ended"
         yield Finding(move.key, None, "is still migrating", remedy, code="vm-migrating", stack=stack)
@@ -360,7 +360,7 @@ def ended_well(move: Move) -> Iterator[Finding]:
     key = f"VirtualMachineInstanceMigration {move.namespace}/{made['metadata']['name']}"
     if phase == "Failed":
         why = move.state.get("failureReason") or _conditions(made) or _target(move) or "KubeVirt gives no reason"
-        rule_, remedy = f"failed: {reason(why)}", "Mend that, and migrate it again"
+        rule_, remedy = f"failed: {reason(why)}", "Fix that, and migrate it again"
         yield Finding(key, None, rule_, remedy, code="migration-failed")
     elif phase != "Succeeded":
         why = _target(move) or _conditions(made)
@@ -386,7 +386,7 @@ def refused(move: Move) -> Iterator[Finding]:
             f"Verify again when that one has ended: mignet verify {move.stack.name} --vm {move.namespace}/{move.name}"
         )
     else:
-        remedy = "Mend what it says, or choose another virtual machine"
+        remedy = "Fix what it says, or choose another virtual machine"
     yield Finding(move.key, None, f"is not migrated: {words}", remedy)
 
 

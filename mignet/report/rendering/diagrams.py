@@ -229,10 +229,10 @@ def _shared(number: int, same: Sequence[Path]) -> Chains:
     for index, lane in enumerate(first.lanes):
         count = sum(len(path.lanes[index].nodes) for path in same)
         chain = _chain(f"{count} nodes" if first.seen else lane.nodes[0], lane)
-        *below, pod = chain.boxes
-        # The addresses of one of them say nothing of the others.
-        pod = replace(pod, detail="") if lane.addresses else pod
-        rows.append(Chain((*below, pod), chain.tone, f"as on {first.stack}, {chain.why}" if chain.why else ""))
+        node, *below, pod = chain.boxes
+        # The addresses of one of them, and what was measured there, say nothing of the others.
+        node, pod = replace(node, detail=""), replace(pod, detail="") if lane.addresses else pod
+        rows.append(Chain((node, *below, pod), chain.tone, f"as on {first.stack}, {chain.why}" if chain.why else ""))
     title = f"{len(same)} clusters alike: {', '.join(names[:4])}{_more(names, 4)}"
     words = "; ".join(row.why for row in rows if row.why)
     words = words or ("every station is healthy, as objects say" if first.seen else _tail(first))
@@ -242,7 +242,7 @@ def _shared(number: int, same: Sequence[Path]) -> Chains:
 def _chain(text: str, lane: Lane) -> Chain:
     breaks = lane.breaks_at or next((step for step in lane.steps if step.tone == "warn"), None)
     tone: Tone = "idle" if all(step.tone == "idle" for step in lane.steps) else "good"
-    boxes = (Box("node" if len(lane.nodes) == 1 else "nodes", text, "", tone), *map(_box, lane.steps))
+    boxes = (Box("node" if len(lane.nodes) == 1 else "nodes", text, lane.measured, tone), *map(_box, lane.steps))
     why = "" if breaks is None else breaks.trouble
     return Chain(boxes, lane.tone, f"{', '.join(lane.nodes[:3])}{_more(lane.nodes, 3)}: {why}" if why else "")
 
@@ -298,7 +298,7 @@ def _measured(found: Checkup, source: str, target: str, ways: Sequence[Way]) -> 
         return GridCell("?", f"from {source} to {target}: unknown, as it was measured {found.when}", "idle")
     times = [way.rtt for way in ways if way.rtt is not None]
     if not broken:
-        text = f"{max(times):.2g} ms" if times else "well"
+        text = f"{max(times):.2g} ms" if times else "works"
         return GridCell(text, f"from {source} to {target}: {len(ways)} measured, all healthy; {text}", "good")
     text = f"{len(ways) - len(broken)} of {len(ways)}" if len(ways) > 1 else "no"
     words = f"from {source} to {target}: {broken[0].words}{_more(broken, 1)}"

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import jinja2
 from markupsafe import Markup
 
-from config.finding import shown, visible
+from config.finding import natural, shown, visible
 from mignet.fleet.last_checkup import outcome
 from mignet.fleet.results import not_judged
+from mignet.outputs.topics import page_address, topics
 from mignet.report import checkups
 from mignet.report import status as tones
 from mignet.report.rendering import diagrams, palette, svg
@@ -45,6 +46,12 @@ class FindingGroup:
     stacks: int
 
     @property
+    def why(self) -> str:
+        """Why it matters, as the documents say it; empty where they say nothing."""
+        said: str = topics()["codes"].get(self.code, {}).get("why", "")
+        return said
+
+    @property
     def remedy(self) -> str:
         """The way out, when it is the same for all that are listed."""
         remedies = {each.finding.remedy for each in self.findings}
@@ -71,8 +78,8 @@ class Row:
     warnings: int
 
 
-def render(report: Report) -> str:
-    """Return the page."""
+def render(report: Report, *, site: str | None = None) -> str:
+    """Return the page; the code of each finding leads to its part of the documents, where their `site` is given."""
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_read),
         autoescape=True,
@@ -96,6 +103,7 @@ def render(report: Report) -> str:
         style=Markup(style),  # noqa: S704
         script=Markup(script),  # noqa: S704
         groups=grouped(report.findings),
+        page_of=lambda code: page_address(code, site) if site else None,
         rows=list(rows(report)),
         strips=[(strip, [_drawn(strip, width) for width in (svg.WIDE, svg.NARROW)]) for strip in strips],
         chains=diagrams.chains(report.paths),
@@ -161,6 +169,8 @@ def headline(report: Report) -> Headline:
         tone, text = "good", "Every cluster is on the network, and every path is ready"
         if len(report.stacks) == 1:
             text = "The cluster is on the network"
+        elif not report.ways.of:
+            text = "Every cluster is on its network; no two of them share a segment, so that there is no path between"
         text += f", as the clusters' objects say; {outcome(report.checkup)}"
     return Headline(tone, text)
 
@@ -185,7 +195,11 @@ def grouped(findings: Iterable[Told], most: int = MOST_FINDINGS) -> list[Finding
 
 
 def rows(report: Report) -> Iterator[Row]:
-    """Yield a line for each cluster, in the order of the stacks."""
+    """Return a line for each cluster, those in trouble first."""
+    return iter(sorted(_rows(report), key=lambda row: (-RANK[row.tone], -row.errors, -row.warnings, natural(row.name))))
+
+
+def _rows(report: Report) -> Iterator[Row]:
     paths = {path.stack: path for path in report.paths}
     errors: dict[str, int] = dict.fromkeys(report.stacks, 0)
     warnings = dict(errors)

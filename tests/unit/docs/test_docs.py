@@ -121,7 +121,7 @@ def test_the_template_of_a_project_has_this_program_this_version_and_the_workflo
 def test_what_help_knows_is_what_the_documents_say() -> None:
     script = "import sys; sys.path.insert(0, 'tools/docs'); import generate; sys.stdout.write(generate.topics())"
     fresh = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert (ROOT / "mignet/commands/topics.json").read_text() == fresh, "run: python tools/docs/generate.py"
+    assert (ROOT / "mignet/outputs/topics.json").read_text() == fresh, "run: python tools/docs/generate.py"
 
 
 def test_links_between_the_documents_lead_somewhere() -> None:

@@ -111,7 +111,7 @@ def test_anchors_aliases_merges_and_quotes_mean_what_they_mean_in_yaml(tmp_path:
         ("config: {a: &x 1}\nb: *y\n", "dev: Pulumi.dev.yaml:2:4 is not YAML: found undefined alias"),
         (
             "config: &x {a: [*x]}\n",
-            "dev: Pulumi.dev.yaml:1:9 is not YAML: a value stands inside itself. Mend that line",
+            "dev: Pulumi.dev.yaml:1:9 is not YAML: a value stands inside itself. Fix that line",
         ),
         ("- a\n", 'dev: Pulumi.dev.yaml ["a"] is not a mapping. Write key: value lines'),
         ("config: text\n", "dev: config text is not a mapping. Write key: value lines under it"),

@@ -16,7 +16,7 @@ from support import ROOT
 
 from mignet.cli import app
 
-CODES = json.loads((ROOT / "mignet/commands/topics.json").read_text())["codes"]
+CODES = json.loads((ROOT / "mignet/outputs/topics.json").read_text())["codes"]
 
 
 def mignet(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:

@@ -137,7 +137,7 @@ def test_a_stack_that_cannot_be_read_is_said_and_the_others_are_shown(tmp_path: 
 
 
 def pair(one: str, other: str, code: str = "peer-untrusted") -> Finding:
-    return Finding("key", None, "is not right", "Mend it", code=code, stack=one, peer=other)
+    return Finding("key", None, "is not right", "Fix it", code=code, stack=one, peer=other)
 
 
 def test_what_is_between_one_stack_and_many_others_is_told_once_of_that_one() -> None:
