@@ -34,23 +34,26 @@ def converged(workspace: Workspace, engine: str) -> None:
     assert workspace.mignet("drift", engine).code == 0
 
 
-def duration(workspace: Workspace, engine: str) -> float:
+def uninterrupted(workspace: Workspace, engine: str) -> tuple[float, str]:
+    """Return the seconds that an `up` takes, and what it leaves."""
     start = time.monotonic()
     assert workspace.mignet("up", engine).code == 0
     elapsed = time.monotonic() - start
+    left = workspace.site.content()
     assert workspace.mignet("destroy", engine).code == 0
-    return elapsed
+    return elapsed, left
 
 
 def test_an_up_killed_anywhere_converges_when_run_again(workspace: Workspace, engine: str) -> None:
     """Kills it at points spread over its whole run, the later half denser: that is where it writes."""
     workspace.site.foreign()
     before = workspace.site.others()
-    whole = duration(workspace, engine)
+    whole, left = uninterrupted(workspace, engine)
     parts = [0.3, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95] if engine == "direct" else [0.4, 0.6, 0.75, 0.9]
     for part in parts:
         killed_after(workspace, engine, whole * part)
         converged(workspace, engine)
+        assert workspace.site.content() == left
         assert workspace.site.others() == before, "nothing foreign was changed"
         assert workspace.mignet("destroy", engine).code == 0
     assert list(workspace.site.live()["attachments"]) == ["foreign"]
@@ -87,7 +90,7 @@ def test_an_up_that_loses_its_api_server_converges_when_run_again(own_lab: Lab, 
         workspace = Workspace(tmp_path / "project", site)
         workspace.create()
         before = site.others()
-        whole = duration(workspace, engine)
+        whole, left = uninterrupted(workspace, engine)
         for part in (0.6, 0.8, 0.9):
             process = workspace.start("mignet", "up", workspace.stack, "--engine", engine, "--yes", "--skip-preflight")
             deadline = time.monotonic() + whole * part
@@ -105,6 +108,7 @@ def test_an_up_that_loses_its_api_server_converges_when_run_again(own_lab: Lab, 
                 assert "error: " in out
             own_lab.up(lambda _: None)
             converged(workspace, engine)
+            assert site.content() == left
             assert site.others() == before, "nothing foreign was changed"
             assert workspace.mignet("destroy", engine).code == 0
     finally:

@@ -71,7 +71,9 @@ def test_no_target_of_a_rename_leaves_the_hyperconverged_on_a_network_that_is_go
     assert list(site.live()["attachments"]) == ["foreign", "migration-2"]
 
 
-def test_a_refresh_writes_nothing_takes_up_nothing_of_others_and_forgets_nothing_while_the_cluster_is_away(applied: Workspace) -> None:
+def test_a_refresh_writes_nothing_takes_up_nothing_of_others_and_forgets_nothing_while_the_cluster_is_away(
+    applied: Workspace,
+) -> None:
     workspace, site = applied, applied.site
     limits = {"completionTimeoutPerGiB": 99, "allowAutoConverge": True}
     theirs = {"metadata": {"labels": {"team": "other"}}}
@@ -82,9 +84,10 @@ def test_a_refresh_writes_nothing_takes_up_nothing_of_others_and_forgets_nothing
     assert site.content() == before
     pulumi(workspace, "up", *NOW)
     live = site.live()
-    assert live["hyperconverged"]["spec"]["liveMigrationConfig"].items() >= (
-        limits | {"completionTimeoutPerGiB": 800}
-    ).items()
+    assert (
+        live["hyperconverged"]["spec"]["liveMigrationConfig"].items()
+        >= (limits | {"completionTimeoutPerGiB": 800}).items()
+    )
     for each in (live["hyperconverged"], live["attachments"]["migration"]):
         assert each["metadata"]["labels"]["team"] == "other"
         (mine,) = [one for one in each["metadata"]["managedFields"] if one["manager"] == "migration-network"]

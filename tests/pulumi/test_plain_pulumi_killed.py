@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from support import Site, Workspace, kill
+from support import Workspace, kill
 
 pytestmark = pytest.mark.pulumi
 
