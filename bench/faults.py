@@ -3,7 +3,7 @@
 Each try begins a verb on a lab of its own, and at a moment that is drawn at random kills the whole run with -9, or the
 API server. Then the same verb is run again, once: it must end well and leave nothing to do, and nothing foreign may
 have changed. The engine `plain` is Pulumi with nothing of ours in between: its user runs `pulumi cancel` first. With a
-seed, the moments are the same parts of the verb's usual time. Prints counts; exits 1 when one is not 0 where 0 is asked.
+seed, the moments are the same parts of the verb's usual time. Prints counts; exits 1 when one is not 0.
 """
 
 from __future__ import annotations

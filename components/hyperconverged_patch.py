@@ -38,7 +38,7 @@ class HyperConvergedPatch(pulumi.ComponentResource):
             spec=spec,
             # The patch itself: else `--target` on it names a network that is not there.
             opts=pulumi.ResourceOptions(
-                parent=self, depends_on=opts and opts.depends_on, aliases=_of_other_versions(api_version)
+                parent=self, depends_on=opts.depends_on if opts else None, aliases=_of_other_versions(api_version)
             ),
         )
         self.register_outputs({})

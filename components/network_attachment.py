@@ -47,7 +47,7 @@ class NetworkAttachment(pulumi.ComponentResource):
             },
             spec={"config": cni_json},
             opts=pulumi.ResourceOptions(
-                parent=self, depends_on=opts and opts.depends_on, aliases=[pulumi.Alias(name=resource_name)]
+                parent=self, depends_on=opts.depends_on if opts else None, aliases=[pulumi.Alias(name=resource_name)]
             ),
         )
         self.network = pulumi.Output.from_input(name)
