@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any
 
 import pytest
@@ -117,16 +118,23 @@ def test_a_state_of_the_version_before_is_taken_up_as_it_is_and_what_is_imported
     pulumi(workspace, "stack", "import", "--file", "state.json")
     assert urns(workspace, ATTACHMENT)[0].endswith("::attachment")
     pulumi(workspace, "up", *NOW, "--expect-no-changes")
-    (mine,) = urns(workspace, ATTACHMENT)
-    assert mine.endswith("::attachment-migration")
+    assert urns(workspace, ATTACHMENT)[0].endswith("::attachment-migration")
 
     (provider,) = urns(workspace, "pulumi:providers:kubernetes")
     for kind, name in ((ATTACHMENT, "migration"), (HYPERCONVERGED, "kubevirt-hyperconverged")):
         more = ("--provider", f"cluster={provider}", "--generate-code=false")
         pulumi(workspace, "import", kind, f"my-{name}", f"{site.namespace}/{name}", *NOW, *more)
     assert "because it is protected" in pulumi(workspace, "up", *NOW, code=1).out
-    for urn in (*urns(workspace, HYPERCONVERGED), *urns(workspace, ATTACHMENT)):
-        if urn != mine:
-            pulumi(workspace, "state", "delete", urn, "--force", "--yes")
+    pulumi(workspace, "state", "unprotect", "--all", "--yes")
+    refused = workspace.mignet("preview", "pulumi")
+    assert refused.code == 1
+    told = str(refused.reports[0]["error"]).splitlines()
+    assert sorted(line.partition(" as ")[0] for line in told) == [
+        f"Pulumi's state holds {kind} {site.namespace}/{name}"
+        for kind, name in (("HyperConverged", "kubevirt-hyperconverged"), ("NetworkAttachmentDefinition", "migration"))
+    ]
+    for line in told:
+        _, *command = shlex.split(line.partition("; run: ")[2])
+        pulumi(workspace, *command, "--yes")
     pulumi(workspace, "up", *NOW, "--expect-no-changes")
     assert site.content() == before
