@@ -373,8 +373,8 @@ def _imported(events: Sequence[automation.EngineEvent]) -> Iterator[str]:
         kind, namespace, name = key
         if kind == HYPERCONVERGED_V1.kind or key in kept:
             yield (
-                f"Pulumi's state holds {kind} {namespace}/{name} as somebody has imported it, and would delete it on"
-                f" the cluster; run: pulumi state delete '{urn}' --force"
+                f"Pulumi's state holds {kind} {namespace}/{name} as somebody has imported or renamed it there, and"
+                f" would delete it on the cluster; run: pulumi state delete '{urn}' --force --target-dependents"
             )
 
 
