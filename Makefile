@@ -75,7 +75,7 @@ campaign: .venv/.dev  ## Property tests with draws of their own, 2,000 for each:
 mutations: .venv/.dev  ## Read 200,000 mutated files, and count what broke: none may.
 	$(BIN)/python bench/mutations.py
 
-faults: .venv/.dev  ## Kill runs and API servers 120 times, and count what did not come right: nothing may.
+faults: .venv/.dev  ## Kill runs and API servers 156 times, and count what did not come right: nothing may.
 	$(BIN)/python bench/faults.py
 
 lock: .venv/.dev  ## Pin what pyproject.toml asks for.

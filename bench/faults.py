@@ -2,8 +2,8 @@
 
 Each try begins a verb on a lab of its own, and at a moment that is drawn at random kills the whole run with -9, or the
 API server. Then the same verb is run again, once: it must end well and leave nothing to do, and nothing foreign may
-have changed. With a seed, the moments are the same parts of the verb's usual time. Prints counts; exits 1 when one is
-not 0 where 0 is asked.
+have changed. The engine `plain` is Pulumi with nothing of ours in between: its user runs `pulumi cancel` first. With a
+seed, the moments are the same parts of the verb's usual time. Prints counts; exits 1 when one is not 0.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import argparse
 import contextlib
 import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
@@ -24,9 +23,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "fixtures"))
 
 import psutil
-from support import Kube, Outcome, Site, Workspace
+from support import Kube, Outcome, Site, Workspace, kill
 
 from mignet.lab.lab import Lab
+from mignet.lab.pulumi_programs import programs
 
 AWAY = 40.0
 """Seconds after which an API server is back, at the latest."""
@@ -34,6 +34,8 @@ BOUND = 120.0
 """Seconds that a run may take from then on."""
 LIMIT = "completionTimeoutPerGiB"
 VERBS = ("up", "destroy", "rename", "drift --fix", "waves")
+PLAIN = ("up", "destroy", "rename")
+"""The verbs that plain Pulumi has, too."""
 
 
 @dataclass
@@ -55,7 +57,10 @@ class Try:
         work = Workspace(self.folder / f"project-{self.number}", site)
         work.create()
         engine = ["--engine", self.engine]
-        command = ["up", work.stack, *engine, "--yes", "--skip-preflight"]
+        command = ["mignet", "up", work.stack, *engine, "--yes", "--skip-preflight"]
+        if self.engine == "plain":
+            assert work.run("pulumi", "stack", "init", work.stack).code == 0
+            command = plain(work, "up")
         if verb == "waves":
             # There are no virt-handlers here, so that a wave is not verified, and nothing is to be waited for.
             return work, [*command, "--canary", work.stack, "--allow-not-judged", "--timeout", "3"]
@@ -64,28 +69,34 @@ class Try:
         if verb == "rename":
             work.config["attachment"]["rollout"] = "rename"
             work.write()
-        assert work.mignet("up", self.engine).code == 0
+        assert (work.run(*command) if self.engine == "plain" else work.mignet("up", self.engine)).code == 0
         match verb:
             case "destroy":
-                command = ["destroy", work.stack, *engine, "--yes"]
+                command = ["mignet", "destroy", work.stack, *engine, "--yes"]
+                command = plain(work, "destroy") if self.engine == "plain" else command
             case "rename":
                 work.config["attachment"]["mtu"] = 1400
                 work.write()
             case "drift --fix":
                 kube.merge(site.hyperconverged, {"spec": {"liveMigrationConfig": {LIMIT: 77}}}, "kubectl-edit")
-                command = ["drift", work.stack, *engine, "--fix", "--yes", "--wait", "0"]
+                command = ["mignet", "drift", work.stack, *engine, "--fix", "--yes", "--wait", "0"]
         return work, command
+
+
+def plain(work: Workspace, verb: str) -> list[str]:
+    """Return the command of plain Pulumi."""
+    return ["pulumi", verb, "--stack", work.stack, "--yes", "--skip-preview", "--non-interactive"]
 
 
 def converged(work: Workspace, verb: str, engine: str, command: list[str]) -> str:
     """Run the verb again, and look: return what is wrong, or nothing."""
     if verb == "waves":
-        command = ["up", work.stack, "--engine", engine, "--yes", "--skip-preflight"]
-    again = work.run("mignet", *command)
-    if again.code and "pulumi cancel" in again.out + again.err:
-        # What the run itself says to do.
-        work.run("pulumi", "cancel", "--yes", "--stack", work.stack)
-        again = work.run("mignet", *command)
+        command = ["mignet", "up", work.stack, "--engine", engine, "--yes", "--skip-preflight"]
+    again = work.run(*command)
+    if again.code and any(each in again.out + again.err for each in ("pulumi cancel", "failed to load checkpoint")):
+        # What the run itself says to do, or docs/fleets.md.
+        work.free()
+        again = work.run(*command)
     if again.code:
         return f"the next run: {again.code}: {(again.out + again.err).strip()[-300:]}"
     if verb == "destroy":
@@ -93,7 +104,7 @@ def converged(work: Workspace, verb: str, engine: str, command: list[str]) -> st
         ours = [name for name in left["attachments"] if name != "foreign"]
         limits = left["hyperconverged"]["spec"].get("liveMigrationConfig", {})
         return f"left: {ours} {limits}" if ours or "network" in limits else ""
-    drift = work.mignet("drift", engine)
+    drift = work.pulumi("preview", "--expect-no-changes") if engine == "plain" else work.mignet("drift", engine)
     return "" if drift.code == 0 else f"drift after it: {drift.code}: {(drift.out + drift.err)[-300:]}"
 
 
@@ -113,18 +124,16 @@ def attempt(one: Try, verb: str, fault: str, part: float) -> str:
         whole = Try(one.lab, one.folder, one.engine, one.number + 100_000)
         work, command = whole.prepare(verb)
         started = time.monotonic()
-        work.start("mignet", *command).communicate()
+        work.start(*command).communicate()
         one.spent[key] = time.monotonic() - started
     work, command = one.prepare(verb)
     before = foreign(work)
-    process = work.start("mignet", *command)
+    process = work.start(*command)
     moment = time.monotonic() + one.spent[key] * part
     while process.poll() is None and time.monotonic() < moment:
         time.sleep(0.002)
     if fault == "kill -9":
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        kill(process)
     else:
         server = next(each for each in one.lab.status() if each.name == "dev")
         dying = psutil.Process(server.pid)
@@ -138,8 +147,7 @@ def attempt(one: Try, verb: str, fault: str, part: float) -> str:
         try:
             out, err = process.communicate(timeout=BOUND)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+            kill(process)
             return f"hung for more than {BOUND:.0f} s after the server was back"
         ended = Outcome(process.returncode, out, err)
         if "Traceback" in out + err or "itself failed" in out + err:
@@ -158,8 +166,9 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--tries", type=int, default=6, help="for each engine, verb and fault")
-    arguments.add_argument("--engine", choices=["direct", "pulumi"], action="append")
+    arguments.add_argument("--engine", choices=["direct", "pulumi", "plain"], action="append")
     given = arguments.parse_args()
+    os.environ["PATH"] = programs.path(print)
     draw, counts, wrong = random.Random(given.seed), Counter[str](), list[str]()
     begun, spent = time.monotonic(), dict[tuple[str, str], float]()
     with tempfile.TemporaryDirectory() as folder:
@@ -167,8 +176,8 @@ def main() -> int:
         lab.up(lambda _: None)
         try:
             number = 0
-            for engine in given.engine or ["direct", "pulumi"]:
-                for verb in VERBS:
+            for engine in given.engine or ["direct", "pulumi", "plain"]:
+                for verb in PLAIN if engine == "plain" else VERBS:
                     for fault in ("kill -9", "server dies"):
                         for _ in range(given.tries):
                             number += 1

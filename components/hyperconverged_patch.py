@@ -36,7 +36,10 @@ class HyperConvergedPatch(pulumi.ComponentResource):
             kind="HyperConverged",
             metadata={"name": name, "namespace": namespace, "annotations": directives(force=take_over)},
             spec=spec,
-            opts=pulumi.ResourceOptions(parent=self, aliases=_of_other_versions(api_version)),
+            # The patch itself: else `--target` on it names a network that is not there.
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=opts.depends_on if opts else None, aliases=_of_other_versions(api_version)
+            ),
         )
         self.register_outputs({})
 

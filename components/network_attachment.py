@@ -33,7 +33,8 @@ class NetworkAttachment(pulumi.ComponentResource):
     ) -> None:
         super().__init__("migration-network:index:NetworkAttachment", resource_name, None, opts)
         self.definition = CustomResource(
-            resource_name,
+            # Another name is another object: `--target` on the new one leaves the old one, which pods may be on.
+            f"{resource_name}-{name}",
             api_version="k8s.cni.cncf.io/v1",
             kind="NetworkAttachmentDefinition",
             metadata={
@@ -45,7 +46,9 @@ class NetworkAttachment(pulumi.ComponentResource):
                 | {"pulumi.com/deletionPropagationPolicy": "background"},
             },
             spec={"config": cni_json},
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=opts.depends_on if opts else None, aliases=[pulumi.Alias(name=resource_name)]
+            ),
         )
         self.network = pulumi.Output.from_input(name)
         self.cni_config = pulumi.Output.from_input(cni_json)

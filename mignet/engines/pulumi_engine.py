@@ -33,12 +33,13 @@ from mignet.fleet.progress import TELL_SECONDS
 from mignet.fleet.survey import trouble
 from mignet.kube.client import Cluster, ClusterError
 from mignet.kube.diff import FieldChange, ObjectChange, Operation, PulumiView, Report, differences
+from mignet.kube.kinds import HYPERCONVERGED_V1
 from mignet.kube.kubeconfig import PULUMI_ENVIRONMENT, KubeconfigError, path_of
 from mignet.kube.lease import HeldError, gone, held
 from mignet.kube.objects import value_at
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 
     from config.files.project_files import Project
     from config.stack import Stack
@@ -258,8 +259,10 @@ def _run_with(variables: dict[str, str], project: Project, stack: Stack, report:
         message = f"another run holds this stack{holder_of(str(error)) or ''}"
         return replace(report, error=message)
     except automation.CommandError as error:
-        return replace(report, changes=changes(events, report), error=_errors(stack.name, events, error))
-    return replace(report, changes=changes(events, report))
+        told = "\n".join(_imported(events)) or _errors(stack.name, events, error)
+        return replace(report, changes=changes(events, report), error=told)
+    wrong = "\n".join(_imported(events)) if act in {_preview, _preview_destroy} else ""
+    return replace(report, changes=changes(events, report), error=wrong or None)
 
 
 def _acted(stack: InlineStack, events: _Events, act: _Act) -> None:
@@ -333,8 +336,7 @@ def changes(events: Sequence[automation.EngineEvent], plan: Report) -> tuple[Obj
         if state is None:
             continue
         manifest: dict[str, Any] = dict(state.inputs or {})
-        metadata = manifest["metadata"]
-        key = (manifest["kind"], metadata.get("namespace", ""), metadata["name"])
+        key = _key(manifest)
         operation = _OPERATIONS[str(step.op.value)]
         if step.type.endswith("Patch"):
             # The object is not ours: taking up some of its fields is no creation, and letting go of them no deletion.
@@ -351,6 +353,34 @@ def changes(events: Sequence[automation.EngineEvent], plan: Report) -> tuple[Obj
             fields = fields or _from_event(step, manifest)
         found[key] = ObjectChange(operation, *key, fields)
     return tuple(found.values())
+
+
+def _imported(events: Sequence[automation.EngineEvent]) -> Iterator[str]:
+    """Say which objects Pulumi would delete that the stack declares, or of which it only has some fields."""
+    kept: set[tuple[str, str, str]] = set()
+    deleted: list[tuple[tuple[str, str, str], str]] = []
+    for event in events:
+        step = event.resource_pre_event.metadata if event.resource_pre_event else None
+        state = step and (step.new or step.old)
+        if step is None or not state or not step.type.startswith("kubernetes:") or step.type.endswith("Patch"):
+            continue
+        key = _key(dict(state.inputs or {}))
+        if step.op.value == "delete":
+            deleted.append((key, step.urn))
+        elif step.op.value in {"create", "update", "same"}:
+            kept.add(key)
+    for key, urn in deleted:
+        kind, namespace, name = key
+        if kind == HYPERCONVERGED_V1.kind or key in kept:
+            yield (
+                f"Pulumi's state holds {kind} {namespace}/{name} as somebody has imported or renamed it there, and"
+                f" would delete it on the cluster; run: pulumi state delete '{urn}' --force --target-dependents"
+            )
+
+
+def _key(manifest: dict[str, Any]) -> tuple[str, str, str]:
+    metadata = manifest["metadata"]
+    return manifest["kind"], metadata.get("namespace", ""), metadata["name"]
 
 
 def _from_event(step: Any, manifest: dict[str, Any]) -> tuple[FieldChange, ...]:

@@ -52,8 +52,10 @@ def wire(
         one.close()
 
 
+EXCLUDING = {"type": "whereabouts", "split": "exclude"}
 ATTACHMENTS = {
     "macvlan": {},
+    "excluded": {"attachment": {"type": "macvlan", "name": "migration", "master": "eth1", "ipam": EXCLUDING}},
     "bridge": {"attachment": {"type": "bridge", "name": "migration", "bridge": wired.BRIDGE, "vlan": wired.VLAN}},
 }
 

@@ -21,6 +21,10 @@ def direct(workspace: Workspace) -> Outcome:
     return workspace.run("mignet", "preview", workspace.stack, "--engine", "direct")
 
 
+def through_pulumi(workspace: Workspace) -> Outcome:
+    return workspace.run("mignet", "preview", workspace.stack, "--engine", "pulumi")
+
+
 def plain_pulumi(workspace: Workspace) -> Outcome:
     workspace.run("pulumi", "stack", "init", workspace.stack)
     workspace.write()
@@ -29,7 +33,9 @@ def plain_pulumi(workspace: Workspace) -> Outcome:
     return Outcome(outcome.code, "", outcome.out)
 
 
-@pytest.fixture(params=[direct, pytest.param(plain_pulumi, marks=pytest.mark.pulumi)])
+@pytest.fixture(
+    params=[direct, *(pytest.param(each, marks=pytest.mark.pulumi) for each in (through_pulumi, plain_pulumi))]
+)
 def preview(request: pytest.FixtureRequest) -> Preview:
     chosen: Preview = request.param
     return chosen

@@ -1,19 +1,76 @@
-"""The main job, step by step, on each engine, against a real API server: the same objects, managed fields included."""
+"""The main job, step by step, on each engine and by plain Pulumi: the same objects, and the same changes and owners."""
 
 import json
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from support import LIMITS, Workspace
 
 NOTHING = ("same", {})
+ATTACHMENT = "NetworkAttachmentDefinition migration"
+HYPERCONVERGED = "HyperConverged kubevirt-hyperconverged"
+LIMIT = "spec.liveMigrationConfig"
+UNCHANGED = {ATTACHMENT: NOTHING, HYPERCONVERGED: NOTHING}
+
+Plan = dict[str, tuple[str, dict[str, tuple[Any, Any, str | None]]]]
+"""By kind and name, the operation and the fields: path to (old, new, owner)."""
+
+
+@dataclass
+class Steps:
+    """What was seen of one engine, by step. Of `plain`, which is plain Pulumi, no plans are read."""
+
+    workspace: Workspace
+    engine: str
+    held: dict[str, str] = field(default_factory=dict)
+    """What the namespace held, managed fields included."""
+    plans: dict[str, Plan] = field(default_factory=dict)
+    """What was said of it."""
+    refused: dict[str, str] = field(default_factory=dict)
+
+    def look(self, step: str, verb: str = "preview", *more: str, code: int = 0) -> None:
+        if self.engine != "plain":
+            before = self.workspace.site.content()
+            self._run(step, verb, *more, code=code)
+            assert self.workspace.site.content() == before, "a look changes nothing"
+
+    def act(self, step: str, verb: str = "up", *, code: int = 0) -> None:
+        before = self.workspace.site.content()
+        if self.engine == "plain":
+            outcome = self.workspace.pulumi(verb, "--yes", "--skip-preview")
+            assert outcome.code == code, outcome.out + outcome.err
+        else:
+            self._run(step, verb, code=code)
+        self.held[step] = self.workspace.site.content()
+        assert code == 0 or self.held[step] == before, "what is refused changes nothing"
+
+    @property
+    def said(self) -> str:
+        """All plans and refusals, in their order, without this site's own name."""
+        text = json.dumps([self.plans, self.refused], indent=1)
+        return text.replace(self.workspace.site.namespace, "NAMESPACE")
+
+    def _run(self, step: str, verb: str, *more: str, code: int) -> None:
+        outcome = self.workspace.mignet(verb, self.engine, *more)
+        assert outcome.code == code, outcome.out + outcome.err
+        (report,) = outcome.reports
+        assert report["engine"] == self.engine
+        if report["error"]:
+            self.refused[f"{step}, {verb}"] = report["error"]
+            return
+        self.plans[f"{step}, {verb}"] = {
+            f"{change['kind']} {change['name']}": (
+                change["operation"],
+                {each["path"]: (each["old"], each["new"], each["owner"]) for each in change["fields"]},
+            )
+            for change in report["changes"]
+        }
 
 
 def by_hand(workspace: Workspace) -> None:
+    limit(workspace, 99)
     site = workspace.site
-    site.kube.merge(
-        site.hyperconverged, {"spec": {"liveMigrationConfig": {"completionTimeoutPerGiB": 99}}}, "kubectl-edit"
-    )
     # Not by kubectl: Pulumi's provider takes over what kubectl wrote on an object of ours, and drops it (ADR 2).
     site.kube.merge(f"{site.attachments}/migration", {"metadata": {"labels": {"team": "other"}}}, "Mozilla")
     live = json.loads(site.live()["attachments"]["migration"]["spec"]["config"])
@@ -21,88 +78,140 @@ def by_hand(workspace: Workspace) -> None:
     site.kube.merge(f"{site.attachments}/migration", {"spec": {"config": changed}}, "kubectl-edit")
 
 
-def scenario(workspace: Workspace, engine: str) -> dict[str, str]:
-    """Run every step, and return what the namespace held after each."""
-    site = workspace.site
-    held = {"before": site.content()}
+def limit(workspace: Workspace, value: int) -> None:
+    patch = {"spec": {"liveMigrationConfig": {"completionTimeoutPerGiB": value}}}
+    workspace.site.kube.merge(workspace.site.hyperconverged, patch, "kubectl-edit")
 
-    def mignet(verb: str, *more: str, code: int = 0) -> dict[str, tuple[str, dict[str, Any]]]:
-        outcome = workspace.mignet(verb, engine, *more)
-        assert outcome.code == code, outcome.out + outcome.err
-        assert outcome.reports[0]["engine"] == engine
-        return outcome.changes
 
-    first = mignet("preview")
-    assert first["NetworkAttachmentDefinition"][0] == "create"
-    operation, fields = first["HyperConverged"]
-    assert operation == "update"
-    path = "spec.liveMigrationConfig"
-    assert fields[f"{path}.network"] == (None, "migration", None)
-    assert fields[f"{path}.completionTimeoutPerGiB"] == (150, 800, "kubectl-create")
-    # Equal values are shared with their owner: nothing is taken.
-    assert fields[f"{path}.progressTimeout"] == (150, 150, None)
-    assert site.content() == held["before"], "a preview changes nothing"
-
-    mignet("up")
-    held["up"] = site.content()
-    live = site.live()["hyperconverged"]["spec"]["liveMigrationConfig"]
-    assert live == LIMITS | {"network": "migration", "allowAutoConverge": False, "allowPostCopy": False}
-    assert mignet("drift") == {"NetworkAttachmentDefinition": NOTHING, "HyperConverged": NOTHING}
-    assert mignet("preview", "--expect-no-changes") == mignet("drift")
+def scenario(workspace: Workspace, engine: str) -> Steps:
+    """Run every step, and return what was seen."""
+    site, config = workspace.site, workspace.config
+    steps = Steps(workspace, engine)
+    limits = config["hyperConverged"]["liveMigration"]
+    if engine == "plain":
+        assert workspace.run("pulumi", "stack", "init", workspace.stack).code == 0
+    steps.held["before"] = site.content()
+    steps.look("first")
+    steps.act("first")
+    steps.look("first", "drift")
+    steps.look("unchanged", "preview", "--expect-no-changes")
 
     by_hand(workspace)
-    drift = {
-        "NetworkAttachmentDefinition": ("update", {"spec.config{mtu}": (1500, 9000, "kubectl-edit")}),
-        "HyperConverged": ("update", {f"{path}.completionTimeoutPerGiB": (99, 800, "kubectl-edit")}),
-    }
-    assert mignet("drift", code=7) == drift
-    assert mignet("preview", "--expect-no-changes", code=7) == drift
-    mignet("up")
-    assert mignet("drift") == {"NetworkAttachmentDefinition": NOTHING, "HyperConverged": NOTHING}
-    held["repaired"] = site.content()
-    labels = site.live()["attachments"]["migration"]["metadata"]["labels"]
-    assert labels["team"] == "other", "a label of somebody else is none of our business"
+    steps.look("by hand", "drift", code=7)
+    steps.look("by hand", "preview", "--expect-no-changes", code=7)
+    steps.act("repaired")
+    steps.look("repaired", "drift")
 
-    workspace.config["hyperConverged"]["liveMigration"]["progressTimeout"] = 200
+    limits["progressTimeout"] = 200
     workspace.write()
-    assert mignet("preview") == {
-        "NetworkAttachmentDefinition": NOTHING,
-        "HyperConverged": ("update", {f"{path}.progressTimeout": (150, 200, "kubectl-create")}),
-    }
-    mignet("up")
-    assert mignet("drift") == {"NetworkAttachmentDefinition": NOTHING, "HyperConverged": NOTHING}
-    held["changed"] = site.content()
+    steps.look("changed")
+    steps.act("changed")
+
+    limit(workspace, 77)
+    config["hyperConverged"]["onConflict"] = "fail"
+    workspace.write()
+    steps.look("conflict", code=1)
+    steps.act("conflict", code=1)
+    config["hyperConverged"]["onConflict"] = "take-over"
+    workspace.write()
+    steps.look("taken over")
+    steps.act("taken over")
+
+    del limits["completionTimeoutPerGiB"]
+    workspace.write()
+    steps.look("left the stack")
+    steps.act("left the stack")
 
     site.kube.call("DELETE", f"{site.attachments}/migration")
-    gone = mignet("drift", code=7)
-    assert (gone["NetworkAttachmentDefinition"][0], gone["HyperConverged"]) == ("create", NOTHING)
-    mignet("up")
-    assert mignet("drift") == {"NetworkAttachmentDefinition": NOTHING, "HyperConverged": NOTHING}
+    steps.look("gone", "drift", code=7)
+    steps.act("made again")
 
-    last = mignet("destroy")
-    assert (last["NetworkAttachmentDefinition"][0], last["HyperConverged"][0]) == ("delete", "relinquish")
-    assert last["HyperConverged"][1][f"{path}.completionTimeoutPerGiB"] == (800, 150, None)
-    held["destroyed"] = site.content()
-    return held
+    config["attachment"]["name"] = "migration-2"
+    workspace.write()
+    steps.look("renamed")
+    steps.act("renamed")
+    steps.look("renamed", "drift")
+    steps.act("destroyed", "destroy")
+    return steps
 
 
-def test_the_job_is_done_seen_repaired_and_undone(workspace: Workspace, engine: str) -> None:
-    site = workspace.site
-    site.foreign()
-    before = workspace.site.others()
-    held = scenario(workspace, engine)
-    assert workspace.site.others() == before, "nothing foreign was changed"
-    settings = json.loads(held["destroyed"])["hyperconverged"]["spec"]["liveMigrationConfig"]
-    assert settings == json.loads(held["before"])["hyperconverged"]["spec"]["liveMigrationConfig"]
-    assert list(json.loads(held["destroyed"])["attachments"]) == ["foreign"]
+def demanded(steps: Steps, others: dict[str, Any]) -> None:
+    """Hold what the steps left against what they are to leave."""
+    held = {step: json.loads(content) for step, content in steps.held.items()}
+    before, end = held["before"]["hyperconverged"]["spec"], held["destroyed"]["hyperconverged"]["spec"]
+    live = held["first"]["hyperconverged"]["spec"]["liveMigrationConfig"]
+    assert live == LIMITS | {"network": "migration", "allowAutoConverge": False, "allowPostCopy": False}
+    labels = held["repaired"]["attachments"]["migration"]["metadata"]["labels"]
+    assert labels["team"] == "other", "a label of somebody else is none of our business"
+    assert held["left the stack"]["hyperconverged"]["spec"]["liveMigrationConfig"]["completionTimeoutPerGiB"] == 150
+    assert list(held["renamed"]["attachments"]) == ["foreign", "migration-2"]
+    assert held["renamed"]["hyperconverged"]["spec"]["liveMigrationConfig"]["network"] == "migration-2"
+    assert end["liveMigrationConfig"] == before["liveMigrationConfig"]
+    assert list(held["destroyed"]["attachments"]) == ["foreign"]
+    assert steps.workspace.site.others() == others, "nothing foreign was changed"
+
+
+@pytest.fixture
+def directly(workspaces: Any) -> Steps:
+    """What the direct engine does."""
+    workspace = workspaces()
+    workspace.site.foreign()
+    others = workspace.site.others()
+    steps = scenario(workspace, "direct")
+    demanded(steps, others)
+    return steps
+
+
+def test_the_job_is_done_seen_repaired_and_undone(directly: Steps) -> None:
+    plans = directly.plans
+    operation, fields = plans["first, preview"][HYPERCONVERGED]
+    assert (plans["first, preview"][ATTACHMENT][0], operation) == ("create", "update")
+    assert fields[f"{LIMIT}.network"] == (None, "migration", None)
+    assert fields[f"{LIMIT}.completionTimeoutPerGiB"] == (150, 800, "kubectl-create")
+    # Equal values are shared with their owner: nothing is taken.
+    assert fields[f"{LIMIT}.progressTimeout"] == (150, 150, None)
+    for step in ("first, drift", "unchanged, preview", "repaired, drift"):
+        assert plans[step] == UNCHANGED, step
+    edited = {
+        ATTACHMENT: ("update", {"spec.config{mtu}": (1500, 9000, "kubectl-edit")}),
+        HYPERCONVERGED: ("update", {f"{LIMIT}.completionTimeoutPerGiB": (99, 800, "kubectl-edit")}),
+    }
+    assert plans["by hand, drift"] == plans["by hand, preview"] == edited
+    changed = {f"{LIMIT}.progressTimeout": (150, 200, "kubectl-create")}
+    assert plans["changed, preview"] == UNCHANGED | {HYPERCONVERGED: ("update", changed)}
+    refused = directly.refused["conflict, preview"]
+    assert refused.startswith(f"HyperConverged {LIMIT}.completionTimeoutPerGiB is 77 and owned by kubectl-edit")
+    taken = {f"{LIMIT}.completionTimeoutPerGiB": (77, 800, "kubectl-edit")}
+    assert plans["taken over, preview"] == UNCHANGED | {HYPERCONVERGED: ("update", taken)}
+    left = plans["left the stack, preview"][HYPERCONVERGED]
+    assert left == ("update", {f"{LIMIT}.completionTimeoutPerGiB": (800, 150, None)})
+    gone = plans["gone, drift"]
+    assert (gone[ATTACHMENT][0], gone[HYPERCONVERGED]) == ("create", NOTHING)
+    assert [(name, change[0]) for name, change in plans["renamed, preview"].items()] == [
+        (f"{ATTACHMENT}-2", "create"),
+        (HYPERCONVERGED, "update"),
+        (ATTACHMENT, "delete"),
+    ]
+    last = plans["destroyed, destroy"]
+    assert (last[f"{ATTACHMENT}-2"][0], last[HYPERCONVERGED][0]) == ("delete", "relinquish")
+    assert last[HYPERCONVERGED][1][f"{LIMIT}.progressTimeout"] == (200, 150, None)
 
 
 @pytest.mark.pulumi
-def test_both_engines_leave_the_same_objects_after_every_step(workspaces: Any) -> None:
-    direct, pulumi = (scenario(workspaces(), engine) for engine in ("direct", "pulumi"))
-    assert direct.keys() == pulumi.keys()
-    for step, content in direct.items():
-        assert content == pulumi[step], step
+@pytest.mark.parametrize("way", ["pulumi", "plain"])
+def test_pulumi_leaves_after_every_step_what_the_direct_engine_leaves(
+    directly: Steps, workspaces: Any, way: str
+) -> None:
+    workspace = workspaces()
+    workspace.site.foreign()
+    others = workspace.site.others()
+    steps = scenario(workspace, way)
+    demanded(steps, others)
+    assert list(steps.held) == list(directly.held)
+    for step, content in directly.held.items():
+        assert steps.held[step] == content, step
+    if way == "pulumi":
+        assert steps.said == directly.said
 
 
 @pytest.mark.pulumi
@@ -135,15 +244,3 @@ def test_a_destroy_creates_no_hyperconverged_that_is_gone(workspace: Workspace, 
     workspace.site.kube.call("DELETE", workspace.site.hyperconverged)
     assert workspace.mignet("destroy", engine).code == 0
     assert workspace.site.live() == {"hyperconverged": None, "attachments": {}}
-
-
-def test_a_renamed_attachment_replaces_the_old_one(workspace: Workspace, engine: str) -> None:
-    assert workspace.mignet("up", engine).code == 0
-    workspace.config["attachment"]["name"] = "migration-2"
-    workspace.write()
-    outcome = workspace.mignet("up", engine)
-    assert outcome.code == 0, outcome.out + outcome.err
-    live = workspace.site.live()
-    assert list(live["attachments"]) == ["migration-2"]
-    assert live["hyperconverged"]["spec"]["liveMigrationConfig"]["network"] == "migration-2"
-    assert workspace.mignet("drift", engine).code == 0

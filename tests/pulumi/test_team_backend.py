@@ -16,6 +16,7 @@ from s3_server import Bucket, served
 from support import BIN, Outcome, Workspace
 
 pytestmark = pytest.mark.pulumi
+NOW = ("--yes", "--skip-preview", "--non-interactive")
 
 
 @dataclass
@@ -60,7 +61,7 @@ def team(workspace: Workspace, tmp_path: Path) -> Iterator[Team]:
 def test_the_second_of_two_runs_is_told_who_holds_the_stack(team: Team) -> None:
     stack = team.workspace.stack
     assert team.run("pulumi", "stack", "init", stack).code == 0
-    first = team.start("pulumi", "up", "--stack", stack, "--yes", "--skip-preview", "--non-interactive")
+    first = team.start("pulumi", "up", "--stack", stack, *NOW)
     try:
         deadline = time.monotonic() + 60
         while not team.locks:
@@ -75,6 +76,9 @@ def test_the_second_of_two_runs_is_told_who_holds_the_stack(team: Team) -> None:
         assert report["error"].startswith("another run holds this stack (")
         assert f"pid {json.loads(team.locks[0].read_text())['pid']}" in report["error"]
         assert report["error"].endswith(f"; if it is dead, run: pulumi cancel --stack {stack}")
+        plain = team.run("pulumi", "up", "--stack", stack, *NOW)
+        assert plain.code != 0
+        assert "the stack is currently locked by 1 lock(s)" in plain.out + plain.err
         assert team.workspace.site.content() == before
     finally:
         os.killpg(first.pid, signal.SIGCONT)

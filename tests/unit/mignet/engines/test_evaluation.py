@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 import yaml
+from pulumi.runtime.mocks import MockResourceArgs
 from pulumi.runtime.settings import get_root_resource
 from support import ROOT
 
 from config.files.project_files import Project
 from config.loading import load_stack
+from mignet.engines import evaluation
 from mignet.engines.evaluation import Declaration, evaluate
 from mignet.operations.manifests import as_yaml
 
@@ -45,6 +48,21 @@ def test_the_objects_are_what_the_config_says() -> None:
     assert "labels" not in patch["metadata"], "the object is not ours"
     assert patch["spec"] == stack.hyper_converged.spec("my-secondary-network")
     assert json.dumps(patch["spec"]).count(".0") == 0, "whole numbers stay whole"
+
+
+def test_pulumis_provider_is_told_to_apply_what_it_creates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Since 4.29 it makes new objects by POST otherwise; the one that the tests build always applies."""
+    seen: dict[str, dict[str, object]] = {}
+    answer = evaluation._Echo.new_resource
+
+    def note(echo: evaluation._Echo, args: MockResourceArgs) -> tuple[str | None, dict[str, object]]:
+        seen[args.typ] = args.inputs
+        return answer(echo, args)
+
+    monkeypatch.setattr(evaluation._Echo, "new_resource", note)
+    declared()
+    told = {"upsertExistingObjects": "true", "enableServerSideApply": "true", "clusterIdentifier": "dev"}
+    assert seen["pulumi:providers:kubernetes"].items() >= told.items()
 
 
 def test_the_guards_note_stands_on_the_attachment_and_on_nothing_else(tmp_path: Path) -> None:
