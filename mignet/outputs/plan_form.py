@@ -245,10 +245,11 @@ def total(reports: Sequence[Report], *, planned: bool) -> str:
 def drift_total(reports: Sequence[Report]) -> str:
     """Say in one line how many stacks have drifted, and how many rules could not be judged."""
     drifted, failed = sum(report.drifted for report in reports), sum(bool(report.error) for report in reports)
+    same = len(reports) - drifted - failed
     parts = [
         f"{drifted} with drift" if drifted else "",
         f"{failed} failed" if failed else "",
-        f"{len(reports) - drifted - failed} without drift" if drifted or failed else "no drift",
+        "no drift" if not (drifted or failed) else f"{same} without drift" if same else "",
         not_judged({report.stack: report.not_judged for report in reports}),
     ]
     return f"{_stacks(reports)}: {'; '.join(filter(None, parts))}"
