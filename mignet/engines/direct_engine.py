@@ -25,7 +25,7 @@ from mignet.kube.objects import made_by, value_at
 from mignet.program import guards
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
     from config.stack import Stack
     from mignet.engines.evaluation import Declaration, Declared
@@ -35,11 +35,24 @@ _WEBHOOK = "nmstate.io/webhook-mutating-timestamp"
 _SERVER_SIDE = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp")
 
 
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Something that is waited for, for at most so many `seconds`."""
+
+    words: str
+    """What, such as `the nodes to take policy x`."""
+    seconds: float
+    after: str
+    """What happens when the time is over, as a part of a sentence."""
+    goes_on: str = ""
+    """What goes on by itself when nobody waits any more; empty when nothing does."""
+
+
 class Between(Protocol):
     """What is asked where work may end: between two objects, and while nodes are waited for."""
 
-    def __call__(self, done: int, rolls_out: str | None = None) -> None:
-        """Raise where somebody wants to stop; `rolls_out` is the policy that the nodes are at work on by themselves."""
+    def __call__(self, done: int, waits_for: Wait | None = None) -> None:
+        """Raise where somebody wants to stop; `waits_for` is what has to be waited for, where something has."""
 
 
 class ReadBackError(UserError):
@@ -200,7 +213,8 @@ async def carry_out(stack: Stack, steps: Iterable[Step], cluster: Cluster, *, be
         if kind_of(step.manifest) == NODE_POLICY:
             # Also when nothing changed: a run that was killed may have left before the nodes were done.
             name = step.manifest["metadata"]["name"]
-            await nmstate.wait(cluster, name, seconds=_patience(stack), check=partial(between, done, name))
+            check = partial(between, done, _on_nodes(stack, name))
+            await nmstate.wait(cluster, name, seconds=_patience(stack), check=check)
     return left
 
 
@@ -221,7 +235,12 @@ async def _apply(stack: Stack, step: Step, cluster: Cluster, *, between: Callabl
         raise ReadBackError(msg)
 
 
-async def _remove(stack: Stack, live: Object, cluster: Cluster, *, between: Callable[[str], None]) -> list[str]:
+def _on_nodes(stack: Stack, policy: str) -> Wait:
+    after = "this is an error and the nodes go on"
+    return Wait(f"the nodes to take policy {policy}", _patience(stack), after, f"the nodes go on with policy {policy}")
+
+
+async def _remove(stack: Stack, live: Object, cluster: Cluster, *, between: Callable[[Wait], None]) -> list[str]:
     """Delete what is ours, once nothing needs it.
 
     A policy's interfaces go first, which would stay on the nodes for ever; an attachment when its last pod has moved.
@@ -230,14 +249,21 @@ async def _remove(stack: Stack, live: Object, cluster: Cluster, *, between: Call
     left: list[str] = []
     if kind == NODE_POLICY:
         name = metadata["name"]
-        check = partial(between, name)
+        check = partial(between, _on_nodes(stack, name))
         left = await nmstate.take_back(cluster, stack.name, name, seconds=_patience(stack), check=check)
-    elif users := await rollout.released(cluster, metadata["namespace"], metadata["name"]):
+    elif users := await rollout.released(
+        cluster, metadata["namespace"], metadata["name"], waits=lambda users: between(_until_released(metadata, users))
+    ):
         some = few(users, most=3)
         stays = f"{kind.kind} {metadata['namespace']}/{metadata['name']} stays, as it is still in use"
         return [f"{stays} by {some}; mignet verify {stack.name} says why, and another run removes it"]
     await cluster.delete(kind, metadata["name"], metadata.get("namespace"))
     return left
+
+
+def _until_released(metadata: Object, users: Sequence[str]) -> Wait:
+    what = f"{few(users, most=3)} to leave {metadata['namespace']}/{metadata['name']}"
+    return Wait(what, rollout.WAIT_SECONDS, "it stays until another run")
 
 
 def _patience(stack: Stack) -> float:

@@ -151,7 +151,7 @@ def test_a_stack_that_is_broken_costs_a_look_its_own_lines_only(fleet: Callable[
     assert set(why) == set(bad)
     assert why[bad[0]].startswith(f"Pulumi.{bad[0]}.yaml:2:1 is not YAML")
     assert "10.200.9.116" in why[bad[1]]
-    assert why[bad[2]] == "__main__.py the program refuses: not today. Mend the program"
+    assert why[bad[2]] == "__main__.py the program refuses: not today. Fix the program"
     # Labels that nobody can read select nothing in silence: the broken file is still said.
     chosen = space.workspace.run("mignet", *verb.split(), "--select", "tier=canary")
     assert chosen.code == 2

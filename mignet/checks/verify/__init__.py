@@ -35,6 +35,8 @@ ALL_RULES: tuple[Rule[Any], ...] = (*RULES, *peers.RULES, *migration.RULES)
 CODES = frozenset(code for each in ALL_RULES for code in each.codes)
 
 POLL_SECONDS = 0.3
+TELL_SECONDS = 60.0
+"""Between two lines about one wait."""
 READING_SHARE = 0.2
 """Of the time of waiting, the part that may go into reading: a cluster of hundreds of nodes is asked less often."""
 
@@ -78,7 +80,7 @@ async def verify(
     """
     begun = time.monotonic()
     manifests: tuple[Object, ...] | None = None
-    said = ""
+    said, told = "", begun
     sight: Sight | None = None
     while True:
         before = time.monotonic()
@@ -96,10 +98,12 @@ async def verify(
             verdict, waits_for = None, str(error)
         if verdict is not None:
             return verdict
-        if waits_for != said:
-            progress(waits_for)
-            said = waits_for
-        took = time.monotonic() - before
+        now = time.monotonic()
+        if waits_for != said or now - told >= TELL_SECONDS:
+            bound = f"{now - begun:.0f} s of at most {patience.timeout:.0f} s, after which it is judged as it is"
+            progress(f"{waits_for} ({bound})")
+            said, told = waits_for, now
+        took = now - before
         left = patience.timeout - (time.monotonic() - begun)
         await asyncio.sleep(max(min(max(POLL_SECONDS, took / READING_SHARE), left), 0))
 

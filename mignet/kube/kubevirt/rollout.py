@@ -25,13 +25,24 @@ WAIT_SECONDS = 1800.0
 """A rollout goes through a tenth of the nodes at a time."""
 
 
-async def released(cluster: Cluster, namespace: str, network: str, *, seconds: float = WAIT_SECONDS) -> list[str]:
+async def released(
+    cluster: Cluster,
+    namespace: str,
+    network: str,
+    *,
+    seconds: float = WAIT_SECONDS,
+    waits: Callable[[list[str]], None] = lambda _: None,
+) -> list[str]:
     """Wait until no pod that migrates asks for the attachment `network`, for at most `seconds`.
 
     Returns those that still do, as `Kind name`; none when it can go. An API server that cannot be reached in between
-    is waited for.
+    is waited for. `waits` is told again and again who still does; whoever wants to wait no longer raises there.
     """
-    return await _wait(cluster, namespace, lambda networks: asks_for(networks, network, namespace), seconds=seconds)
+
+    def here(networks: str) -> bool:
+        return asks_for(networks, network, namespace)
+
+    return await _wait(cluster, namespace, here, seconds=seconds, waits=waits)
 
 
 async def moved(cluster: Cluster, namespace: str, network: str, *, seconds: float = WAIT_SECONDS) -> list[str]:
@@ -43,7 +54,14 @@ async def moved(cluster: Cluster, namespace: str, network: str, *, seconds: floa
     return await _wait(cluster, namespace, elsewhere, seconds=seconds)
 
 
-async def _wait(cluster: Cluster, namespace: str, counts: Callable[[str], bool], *, seconds: float) -> list[str]:
+async def _wait(
+    cluster: Cluster,
+    namespace: str,
+    counts: Callable[[str], bool],
+    *,
+    seconds: float,
+    waits: Callable[[list[str]], None] = lambda _: None,
+) -> list[str]:
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -58,6 +76,7 @@ async def _wait(cluster: Cluster, namespace: str, counts: Callable[[str], bool],
         else:
             if not users or time.monotonic() >= deadline:
                 return users
+            waits(users)
         await asyncio.sleep(POLL_SECONDS)
 
 

@@ -228,17 +228,15 @@ async def _direct(
 
                 told: dict[str, tuple[float, float]] = {}
 
-                def between(done: int, rolls_out: str | None = None) -> None:
+                def between(done: int, waits_for: direct_engine.Wait | None = None) -> None:
                     if hold:
                         hold.still_ours()
-                    if rolls_out:
-                        _tell_waiting(course, stack, rolls_out, told)
+                    if waits_for:
+                        _tell_waiting(course, stack, waits_for, told)
                     if course.stop.reason == CTRL_C:
-                        count = f"{done} of {len(steps)} objects"
-                        if rolls_out:
-                            count += f" done, and the nodes go on with policy {rolls_out} by themselves"
-                        else:
-                            count += " done"
+                        count = f"{done} of {len(steps)} objects done"
+                        if waits_for and waits_for.goes_on:
+                            count += f", and {waits_for.goes_on} by themselves"
                         msg = f"stopped by {CTRL_C} at a safe point: {count}; run again for the rest"
                         raise StoppedError(msg)
 
@@ -258,15 +256,15 @@ async def _direct(
     return Plan(reports, act)
 
 
-def _tell_waiting(course: Course, stack: Stack, policy: str, told: dict[str, tuple[float, float]]) -> None:
+def _tell_waiting(course: Course, stack: Stack, wait: direct_engine.Wait, told: dict[str, tuple[float, float]]) -> None:
     """Say what is waited for, since when and how long at most; `told` has when each wait began, and was told of."""
     now = time.monotonic()
-    begun, last = told.get(policy, (now, now - TELL_SECONDS))
+    which = wait.goes_on or wait.after
+    begun, last = told.get(which, (now, now - TELL_SECONDS))
     if now - last >= TELL_SECONDS:
-        most = stack.uplink.wait_seconds if stack.uplink else 0
-        bound = f" of at most {most:.0f} s, after which this is an error and the nodes go on" if most else ""
-        course.say(stack.name, f"waiting for the nodes to take policy {policy} ({now - begun:.0f} s{bound})")
-        told[policy] = (begun, now)
+        bound = f"of at most {wait.seconds:.0f} s, after which {wait.after}"
+        course.say(stack.name, f"waiting for {wait.words} ({now - begun:.0f} s {bound})")
+        told[which] = (begun, now)
 
 
 async def _planned(

@@ -53,7 +53,7 @@ def test_the_error_of_a_sandbox_that_stays_is_the_plugins_own() -> None:
     objects += [warning(pod, "FailedCreatePodSandBox", NO_NETWORK), warning(pod, "BackOff", "later", time="2026-01-02")]
 
     assert str(cause(objects)) == (
-        'dev: Pod openshift-cnv/virt-handler-1 on node node-1 gets no network: "migration": Link not found. Mend what'
+        'dev: Pod openshift-cnv/virt-handler-1 on node node-1 gets no network: "migration": Link not found. Fix what'
         " it says; kubelet tries again"
     )
 

@@ -19,6 +19,8 @@ from mignet.kube.snapshot import Read
 STACK = healthy.stack()
 Objects = list[dict[str, Any]]
 
+BOUND = " (0 s of at most 60 s, after which it is judged as it is)"
+
 
 class Fake:
     """A cluster that holds one state after another: the next one whenever the HyperConverged is read."""
@@ -91,7 +93,8 @@ def test_the_waiting_ends_with_the_last_pod_and_says_each_step_once() -> None:
 
     assert verdict.judged.findings == ()
     assert verdict.proven is not None
-    assert said == [
+    assert all(each.endswith(BOUND) for each in said)
+    assert [each.removesuffix(BOUND) for each in said] == [
         "waiting for virt-operator to look at generation 6 (it is at 5)",
         "virt-handler 2 of 3, virt-synchronization-controller 2 of 2",
     ]
@@ -104,7 +107,14 @@ def test_an_api_server_that_goes_away_while_it_is_waited_for_is_waited_for_too()
     verdict = waited(Fake(rolling(), gone, healthy.cluster(STACK)), patience=Patience(timeout=60), progress=said.append)
 
     assert verdict.proven is not None
-    assert said[-1] == "context dev is unreachable"
+    assert said[-1] == f"context dev is unreachable{BOUND}"
+
+
+def test_a_wait_that_goes_on_is_told_of_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mignet.checks.verify.TELL_SECONDS", 0.0)
+    said: list[str] = []
+    waited(Fake(asleep(), asleep(), healthy.cluster(STACK)), patience=Patience(timeout=60), progress=said.append)
+    assert len(said) == 2
 
 
 @pytest.mark.parametrize("reason", ["unreachable", "unauthorized", "forbidden", "not-served"])
