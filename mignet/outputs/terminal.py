@@ -28,7 +28,18 @@ def show(reports: Sequence[Report], *, err: bool = False, planned: bool | None =
     counted.
     """
     stream = sys.stderr if err else sys.stdout
+    alike: dict[str, list[Report]] = {}
     for report in reports:
+        if report.error and not report.changes and not report.warnings:
+            alike.setdefault(report.error, []).append(report)
+    for report in reports:
+        same = alike.get(report.error or "", ())
+        if len(same) > 1:
+            # A cause that many share is said once, with their names.
+            if report is same[0]:
+                for line in _failed(same):
+                    typer.echo(wrapped(line, stream), err=err)
+            continue
         before = not plan_form.is_done(report) if planned is None else planned
         if len(reports) == 1 or verbose or _says_something(report):
             for line in _lines(report, planned=before, verbose=verbose):
@@ -39,6 +50,12 @@ def show(reports: Sequence[Report], *, err: bool = False, planned: bool | None =
         before = any(not plan_form.is_done(report) for report in reports) if planned is None else planned
         last = plan_form.total(reports, planned=before)
     typer.echo(wrapped(last, stream), err=err)
+
+
+def _failed(same: Sequence[Report]) -> Iterator[str]:
+    yield _styled(f"{', '.join(each.stack for each in same)}: failed", bold=True)
+    for sentence in (same[0].error or "").splitlines():
+        yield _styled(f"  error: {sentence}", fg="red")
 
 
 def _says_something(report: Report) -> bool:

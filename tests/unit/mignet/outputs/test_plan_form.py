@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mignet.kube.diff import FieldChange, ObjectChange, Report
 from mignet.outputs import plan_form
 from mignet.outputs.plan_form import as_yaml, counted, headline, lines, total
+from mignet.outputs.terminal import show
 from mignet.outputs.wrapping import _COLOUR, wrapped_at
 
 CNI = {"type": "macvlan", "cniVersion": "0.3.1", "ipam": {"range": "10.0.0.0/24", "type": "whereabouts"}, "name": "m"}
@@ -115,3 +117,15 @@ def test_colours_count_for_nothing() -> None:
     made = wrapped_at(f"\x1b[31merror\x1b[0m{plain[5:]}", 30, hanging=9)
     assert _COLOUR.sub("", made) == wrapped_at(plain, 30, hanging=9)
     assert all(len(line) <= 30 for line in _COLOUR.sub("", made).split("\n"))
+
+
+def test_a_failure_that_stacks_share_is_said_once_with_their_names(capsys: pytest.CaptureFixture[str]) -> None:
+    failed = [Report(name, "up", "direct", error="the API server is away") for name in ("a", "b", "c")]
+    show([*failed[:2], report(change("update"), verb="up"), failed[2]])
+    assert capsys.readouterr().out.splitlines() == [
+        "a, b, c: failed",
+        "  error: the API server is away",
+        "dev: 1 object changed",
+        "  ~ HyperConverged ns/one was changed",
+        "4 stacks (direct engine): 1 object changed; 3 failed",
+    ]
