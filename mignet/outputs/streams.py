@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
 import re
 import sys
 from typing import TextIO
@@ -21,19 +22,24 @@ class Visible(io.TextIOWrapper):
     r"""A stream that writes control characters, and marks that turn the direction of text, as `\u001b`.
 
     That is also how JSON writes them, so that a reader of JSON finds what was there. Half a character, and what the
-    stream's encoding lacks, is written in that way, too.
+    stream's encoding lacks, is written in that way, too. With NO_COLOR in the environment (no-color.org), colours are
+    left out.
     """
 
     def __init__(self, stream: TextIO) -> None:
         # typer writes UTF-8 beside a stream of ASCII, which some machines take for the terminal's.
         encoding = "utf-8" if codecs.lookup(stream.encoding).name == "ascii" else stream.encoding
         super().__init__(stream.buffer, encoding=encoding, errors="backslashreplace", newline="\n", line_buffering=True)
+        self._plain = bool(os.environ.get("NO_COLOR"))
         # Collected, it would close the file below both.
         self._below = stream
 
+    def _ours(self, found: str) -> str:
+        return "" if self._plain and found != "\n" else found
+
     def write(self, text: str) -> int:
         """Write text, and return how much of it that was."""
-        shown = _ACTS.sub(lambda found: found[0] if found["ours"] else escaped(found[0]), text)
+        shown = _ACTS.sub(lambda found: self._ours(found[0]) if found["ours"] else escaped(found[0]), text)
         if "::" in shown:
             shown = COMMAND.sub(lambda found: ":" if _ANNOTATION.match(shown, found.start()) else "\\u003a", shown)
         super().write(shown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from mignet.kube.diff import FieldChange, ObjectChange, Report
 from mignet.outputs import plan_form
 from mignet.outputs.plan_form import as_yaml, counted, headline, lines, total
+from mignet.outputs.streams import Visible
 from mignet.outputs.terminal import show
 from mignet.outputs.wrapping import _COLOUR, wrapped_at
 
@@ -129,3 +131,13 @@ def test_a_failure_that_stacks_share_is_said_once_with_their_names(capsys: pytes
         "  ~ HyperConverged ns/one was changed",
         "4 stacks (direct engine): 1 object changed; 3 failed",
     ]
+
+
+@pytest.mark.parametrize(("value", "shown"), [("1", "error"), ("", "\x1b[31merror\x1b[0m")])
+def test_no_color_leaves_colours_out(monkeypatch: pytest.MonkeyPatch, value: str, shown: str) -> None:
+    monkeypatch.setenv("NO_COLOR", value)
+    below = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    stream = Visible(below)
+    stream.write("\x1b[31merror\x1b[0m")
+    stream.flush()
+    assert stream.buffer.getvalue().decode() == shown  # type: ignore[attr-defined]
