@@ -91,7 +91,7 @@ class Localnet(Attachment):
         Finding(
             "vlan",
             None,
-            "is not how OVN is told of its tag",
+            "is not the key of the tag in OVN",
             "Write vlanID, or leave it to segment.vlan",
             code="localnet-vlan",
         ),

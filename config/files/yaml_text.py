@@ -106,7 +106,7 @@ class _Loader(yaml.CSafeLoader):
                 continue
             key = self._key(key_node)
             if key in own:
-                _refuse(key_node, f"is not YAML: the key {key} stands here a second time", "Fix that line")
+                _refuse(key_node, f"is not YAML: the key {key} occurs twice in one mapping", "Fix that line")
             own[key] = self._value(below, done)
         return merged | own if merged else own
 

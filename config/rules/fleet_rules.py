@@ -114,7 +114,7 @@ def _one_mtu(fleet: Fleet) -> Iterator[Finding]:
         code="segment-mtu",
         key="segment.mtu",
         of=lambda stack: stack.segment.mtu,
-        effect="larger frames are dropped on the way without a word",
+        effect="larger frames are dropped silently on the way",
     )
 
 

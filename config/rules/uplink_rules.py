@@ -275,7 +275,7 @@ def _trunk_passes(draft: Draft) -> Iterator[Finding]:
             yield Finding(
                 f"{key}.bridge.trunk",
                 list(trunk),
-                f"lets VLAN {missing[0]} of the attachment not pass",
+                f"does not let VLAN {missing[0]} of the attachment pass",
                 "Leave it out to let exactly the attachment's VLANs pass",
             )
         elif not tags:

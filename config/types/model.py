@@ -204,11 +204,11 @@ PLAIN: dict[str, tuple[str, str]] = {
     "dict_type": ("is not a mapping", "Write it as key: value lines"),
     "model_type": ("is not a mapping", "Write it as key: value lines"),
     "string_too_short": ("is empty", "Write a value, or leave the key out"),
-    "string_pattern_mismatch": ("does not have the form that is wanted here", "See the reference of config keys"),
-    "greater_than_equal": ("is below {ge}", "The least is {ge}"),
-    "less_than_equal": ("is above {le}", "The most is {le}"),
-    "literal_error": ("is not a choice here", "Choose {expected}"),
-    "unseen_character": ("has a character that acts without being seen, such as an escape", "Write it without"),
+    "string_pattern_mismatch": ("does not match the format of this key", "See the reference of config keys"),
+    "greater_than_equal": ("is below {ge}", "The minimum is {ge}"),
+    "less_than_equal": ("is above {le}", "The maximum is {le}"),
+    "literal_error": ("is not an allowed value", "Use {expected}"),
+    "unseen_character": ("contains an invisible control character, such as an escape", "Remove it"),
     "too_short": ("is an empty list", "Write at least one, or leave the key out"),
 }
 """Rule and remedy of what pydantic itself refuses, by its error type; the code is that with `value-` before it."""

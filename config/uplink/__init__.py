@@ -303,7 +303,7 @@ class Uplink(NodeGroup):
             yield Finding(
                 "nodeGroups",
                 None,
-                f"stands beside keys of a single group ({', '.join(own)})",
+                f"is combined with keys of a single group ({', '.join(own)})",
                 "Move them into the groups",
                 code="uplink-groups-mixed",
             )

@@ -77,7 +77,7 @@ def test_the_good_configuration_is_accepted() -> None:
             "dev: segment.subnet 10.200.5.1/24 has bits set behind its prefix length. The subnet is 10.200.5.0/24",
         ),
         (with_("segment", subnet="10.200.5.0"), "dev: segment.subnet 10.200.5.0 is not a subnet in CIDR form."),
-        (with_("segment", vlan=4095), "dev: segment.vlan 4095 is above 4094. The most is 4094"),
+        (with_("segment", vlan=4095), "dev: segment.vlan 4095 is above 4094. The maximum is 4094"),
         (with_("segment", vlan="5"), 'dev: segment.vlan "5" is not a whole number. Write a number without quotes'),
         (with_("segment", vlan=True), "dev: segment.vlan true is not a whole number."),
         (with_("segment", mtu=9000.5), "dev: segment.mtu 9000.5 is not a whole number."),
@@ -139,7 +139,7 @@ def test_the_good_configuration_is_accepted() -> None:
             "dev: attachment.mode l3s answers no ARP, so that other nodes reach a pod only by a route to each address,"
             " which nobody makes. Use l2",
         ),
-        (GOOD | {"attachment": IPVLAN | {"mode": "bridge"}}, "dev: attachment.mode bridge is not a choice here."),
+        (GOOD | {"attachment": IPVLAN | {"mode": "bridge"}}, "dev: attachment.mode bridge is not an allowed value."),
         (GOOD | {"attachment": {"type": "ipvlan", "name": "x"}}, "dev: attachment.master is required. Add it"),
         (
             GOOD | {"attachment": BRIDGE | {"type": "cnv-bridge", "vlan": 7}},
@@ -147,7 +147,7 @@ def test_the_good_configuration_is_accepted() -> None:
         ),
         (
             GOOD | {"attachment": BRIDGE | {"type": "cnv-bridge", "vlanTrunk": [{"id": 0}]}},
-            "dev: attachment.vlanTrunk[0].id 0 is below 1. The least is 1",
+            "dev: attachment.vlanTrunk[0].id 0 is below 1. The minimum is 1",
         ),
         (
             GOOD | {"attachment": BRIDGE | {"type": "cnv-bridge", "bridg": "x"}},
@@ -164,7 +164,7 @@ def test_the_good_configuration_is_accepted() -> None:
         ),
         (
             GOOD | {"attachment": LOCALNET | {"vlan": 2001}},
-            "dev: attachment.vlan 2001 is not how OVN is told of its tag. Write vlanID, or leave it to segment.vlan",
+            "dev: attachment.vlan 2001 is not the key of the tag in OVN. Write vlanID, or leave it to segment.vlan",
         ),
         (GOOD | {"attachment": LOCALNET | {"master": "e"}}, "dev: attachment.master e is not a key of type localnet."),
         (
@@ -223,7 +223,7 @@ def test_the_good_configuration_is_accepted() -> None:
         ),
         (
             with_("hyperConverged", onConflict="force"),
-            "dev: hyperConverged.onConflict force is not a choice here. Choose 'take-over' or 'fail'",
+            "dev: hyperConverged.onConflict force is not an allowed value. Use 'take-over' or 'fail'",
         ),
         (
             with_("hyperConverged", liveMigration={"network": "x"}),
@@ -231,7 +231,7 @@ def test_the_good_configuration_is_accepted() -> None:
         ),
         (
             with_("hyperConverged", liveMigration={"progressTimeout": -1}),
-            "dev: hyperConverged.liveMigration.progressTimeout -1 is below 0. The least is 0",
+            "dev: hyperConverged.liveMigration.progressTimeout -1 is below 0. The minimum is 0",
         ),
         (
             with_("hyperConverged", liveMigration={"bandwidthPerMigration": "64"}),

@@ -106,7 +106,7 @@ def test_anchors_aliases_merges_and_quotes_mean_what_they_mean_in_yaml(tmp_path:
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        ("config:\n  a: 1\n  a: 2\n", "dev: Pulumi.dev.yaml:3:3 is not YAML: the key a stands here a second time."),
+        ("config:\n  a: 1\n  a: 2\n", "dev: Pulumi.dev.yaml:3:3 is not YAML: the key a occurs twice in one mapping."),
         ("config: [\n", "dev: Pulumi.dev.yaml:2:1 is not YAML: "),
         ("config: {a: &x 1}\nb: *y\n", "dev: Pulumi.dev.yaml:2:4 is not YAML: found undefined alias"),
         (

@@ -212,7 +212,7 @@ WHOLE = "fd00:5::1-fd00:5::7fff:ffff:ffff:ffff"
         ({"ipam": {"nodeSliceSize": "/26"}}, "dev: attachment.ipam.nodeSliceSize /26 is not for a migration network"),
         (
             {"ipam": {"split": "both"}},
-            "dev: attachment.ipam.split both is not a choice here. Choose 'range' or 'exclude'",
+            "dev: attachment.ipam.split both is not an allowed value. Use 'range' or 'exclude'",
         ),
         (
             {"otherNetworks": {"pods": "fd00::/16"}},

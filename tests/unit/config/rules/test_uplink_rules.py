@@ -111,7 +111,7 @@ def vlan(name: str, selector: dict[str, str], interface: str) -> dict[str, Any]:
         ),
         (
             values(VLAN | groups(vlan("a", WORKERS, "mig0")), MACVLAN),
-            "dev: uplink.nodeGroups stands beside keys of a single group (vlan). Move them into the groups",
+            "dev: uplink.nodeGroups is combined with keys of a single group (vlan). Move them into the groups",
         ),
         (
             values(groups({"vlan": {"baseInterface": "eth1"}}), MACVLAN),
@@ -203,7 +203,7 @@ def vlan(name: str, selector: dict[str, str], interface: str) -> dict[str, Any]:
         ),
         (
             values({"bridge": {"name": "br-mig", "port": "eth1", "trunk": [7]}}, BRIDGE | {"vlan": 2001}),
-            "dev: uplink.bridge.trunk [7] lets VLAN 2001 of the attachment not pass. Leave it out to let exactly the",
+            "dev: uplink.bridge.trunk [7] does not let VLAN 2001 of the attachment pass. Leave it out to let exactly",
         ),
         (
             values({"bridge": {"name": "br-mig", "port": "eth1", "trunk": [2001]}}, BRIDGE),
