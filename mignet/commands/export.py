@@ -92,6 +92,28 @@ def ci(
     sys.stdout.write(as_yaml([workflow(waves, engine=engine, branch=branch, image=image)], comment=comment))
 
 
+@app.command(epilog="Example: mignet export role apply prod-1 | kubectl apply -f -")
+def role(
+    name: Annotated[Literal["observe", "apply", "checkup"], typer.Argument(metavar="ROLE", help="What it is for.")],
+    stacks: Stacks = None,
+    *,
+    cwd: Cwd = Path(),
+) -> None:
+    """Write the least rights for a stack's cluster: to look, to apply, or to run a checkup. Bind them to a user."""
+    from mignet.fleet.loading import load
+    from mignet.operations import roles
+
+    project = project_in(cwd)
+    known = project.stack_names()
+    if len(stacks or known) != 1:
+        mistake("STACK", "is one stack: a role is for its cluster", f"Name one of: {', '.join(known)}")
+    (stack,) = load(project, stacks or known)
+    comment = (
+        f"Written by `mignet export role {name} {stack.name}`: grant it by a RoleBinding and a ClusterRoleBinding."
+    )
+    sys.stdout.write(as_yaml(roles.manifests(name, roles.granted(name, stack)), comment=comment))
+
+
 def _secret(option: str, text: str) -> SecretKey:
     name, colon, key = text.partition(":")
     if not (name and colon and key):

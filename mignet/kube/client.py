@@ -153,7 +153,7 @@ class Cluster:
         except ClusterError as error:
             if error.reason != "forbidden":
                 raise
-            message = f"{error}: cluster.uid is compared with its UID; docs/roles has that right"
+            message = f"{error}: cluster.uid is compared with its UID; mignet export role observe has that right"
             raise ClusterError("forbidden", message) from error
         if found != uid:
             message = f"{self._where} is another cluster: the UID of its namespace {SYSTEM_NAMESPACE} is {found}, and"

@@ -26,7 +26,7 @@ def right_missing(seen: Seen) -> Iterator[Finding]:
         f"context {seen.stack.cluster.context}",
         None,
         f"may not{f' ({len(missing)} rights)' if len(missing) > 1 else ''}: {'; '.join(grouped(missing))}{rest}",
-        f"Ask the cluster's administrator for the roles in docs/roles/{role}.yaml",
+        f"Ask the cluster's administrator for the rights that mignet export role {role} {seen.stack.name} writes",
         severity="error" if applying else "warning",
     )
 

@@ -123,7 +123,7 @@ def refused(
         if not lines and not allow_not_judged and (count := checked.not_judged.get(stack.name)):
             lines.append(
                 f"{count} rule{'s' if count > 1 else ''} of preflight could not be judged, so that nobody"
-                " knows whether the cluster is fit. Give this user the rights in docs/roles/apply.yaml, or accept it"
+                " knows whether the cluster is fit. Give this user what mignet export role apply writes, or accept it"
                 " with --allow-not-judged"
             )
         if lines:

@@ -16,7 +16,10 @@ import typer
 import yaml
 from support import BIN, ROOT, Outcome
 
+from config.files.project_files import Project
 from mignet.cli import app
+from mignet.fleet.loading import load
+from mignet.operations import roles
 
 
 def stack_file(folder: Path, name: str, first: int, **cluster: str) -> None:
@@ -149,3 +152,17 @@ def test_the_commands_of_the_workflow_exist_with_their_options(project: Path) ->
         options = {option for parameter in known[verb].params for option in parameter.opts}
         assert {each for each in arguments if each.startswith("-")} <= options
     assert verbs == {"check", "preflight", "preview", "plan-addresses", "up", "verify", "drift"}
+
+
+@pytest.mark.parametrize("role", roles.ROLES)
+def test_a_role_has_the_rights_of_that_stack(project: Path, role: roles.Role) -> None:
+    done = export(project, "role", role, "prod-1")
+    assert done.code == 0, done.err
+    (stack,) = load(Project.find(project), ["prod-1"])
+    assert list(yaml.safe_load_all(done.out)) == roles.manifests(role, roles.granted(role, stack))
+
+
+def test_a_role_is_for_one_cluster(project: Path) -> None:
+    done = export(project, "role", "observe")
+    assert done.code == 2
+    assert done.err.startswith("mignet: STACK is one stack: a role is for its cluster. Name one of: ")

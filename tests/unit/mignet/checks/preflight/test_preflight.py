@@ -166,10 +166,10 @@ def test_a_right_that_up_takes_is_an_error_and_one_that_only_looking_takes_a_war
     assert "create network-attachment-definitions.k8s.cni.cncf.io in namespace openshift-cnv; list nodenetworks" in str(
         finding
     )
-    assert "docs/roles/apply.yaml" in finding.remedy
+    assert "mignet export role apply" in finding.remedy
     finding = only("right-missing", seen(denied=(looking,)))
     assert finding.severity == "warning"
-    assert "docs/roles/observe.yaml" in finding.remedy
+    assert "mignet export role observe" in finding.remedy
 
 
 TAKEN = (FieldChange("spec.liveMigrationConfig.completionTimeoutPerGiB", 150, 800, "kubectl-create"),)
