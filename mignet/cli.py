@@ -27,6 +27,7 @@ from mignet.commands.export import app as export
 from mignet.commands.files import app as files
 from mignet.commands.help import app as helps
 from mignet.commands.help import show_version
+from mignet.commands.limits import app as limits
 from mignet.commands.look import app as looks
 from mignet.commands.peers import app as peers
 from mignet.commands.report import app as reports
@@ -52,6 +53,7 @@ app.add_typer(applies)
 app.add_typer(files)
 app.add_typer(addresses)
 app.add_typer(looks)
+app.add_typer(limits)
 app.add_typer(peers)
 app.add_typer(checkups)
 app.add_typer(drifts)

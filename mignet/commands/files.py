@@ -40,6 +40,7 @@ Kind = Literal[
     "CheckupResult",
     "AddressPlan",
     "ReportResult",
+    "LimitsResult",
     "RunRecord",
 ]
 """What verbs print as JSON."""

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from mignet.checks import drift_rules, preflight, verify
+from mignet.checks import drift_rules, limits, preflight, verify
 from mignet.checks.peers import endpoint
 from mignet.checkup import preconditions
 from mignet.kube.client import SYSTEM_NAMESPACE
@@ -29,9 +29,16 @@ IDENTITY = Read(NAMESPACE, name=SYSTEM_NAMESPACE)
 
 
 def to_observe(stack: Stack) -> frozenset[Right]:
-    """Return the rights that preflight, verify, drift, peers and report take to look at a stack's cluster."""
+    """Return the rights that preflight, verify, drift, peers, limits and report take to look at a stack's cluster."""
     return to_look(
-        [IDENTITY, *preflight.reads(stack), *verify.reads(stack), *endpoint.reads(stack), *drift_rules.needs(stack)]
+        [
+            IDENTITY,
+            *preflight.reads(stack),
+            *verify.reads(stack),
+            *endpoint.reads(stack),
+            *drift_rules.needs(stack),
+            *limits.reads(stack),
+        ]
     )
 
 

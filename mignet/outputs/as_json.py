@@ -10,7 +10,7 @@ from config.finding import ConfigError, Finding, Remark
 from mignet.outputs.placed import relative
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from config.files.project_files import Project
     from config.finding import UserError
@@ -32,6 +32,7 @@ _KINDS = {
     "checkup": "CheckupResult",
     "plan_addresses": "AddressPlan",
     "report": "ReportResult",
+    "limits": "LimitsResult",
 }
 """What each verb answers with."""
 
@@ -74,6 +75,21 @@ def peers(found: Peers, checked: Checked) -> str:
         ],
     }
     return _written("PeersResult", source, checked.findings, checked.project)
+
+
+def limits(outcomes: Mapping[str, Sequence[Any]], checked: Checked) -> str:
+    """Write who gets which limits (`mignet.checks.limits.Outcome`), and what was found."""
+    source = {
+        "stacks": checked.stacks,
+        "left_out": checked.left_out,
+        "not_judged": checked.not_judged,
+        "limits": [
+            {"stack": stack, "machines": each.machines, "policy": each.policy, "values": each.values}
+            for stack, groups in outcomes.items()
+            for each in groups
+        ],
+    }
+    return _written("LimitsResult", source, checked.findings, checked.project)
 
 
 def checkup(result: Any, project: Project) -> str:

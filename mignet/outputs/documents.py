@@ -400,6 +400,36 @@ class AddressPlan(Document):
     """One for each subnet."""
 
 
+class LimitValue(_Part):
+    """One limit that applies."""
+
+    key: Word
+    """As KubeVirt names it."""
+    value: Plain
+    source: Word
+    """Where it comes from: this stack, the HyperConverged and who set it there, its annotation, the KubeVirt object,
+    a MigrationPolicy, or a default of KubeVirt."""
+
+
+class EffectiveLimits(_Part):
+    """Virtual machines of one stack's cluster that get the same limits."""
+
+    stack: Word
+    machines: tuple[Word, ...]
+    """Those that run, as `namespace/name`."""
+    policy: Word | None
+    """The MigrationPolicy that applies to them; null without one."""
+    values: tuple[LimitValue, ...]
+
+
+class LimitsResult(Document):
+    """What `limits` found: which limits each virtual machine gets."""
+
+    kind: Literal["LimitsResult"] = "LimitsResult"
+    limits: tuple[EffectiveLimits, ...] = ()
+    """One for each stack and each outcome, most virtual machines first."""
+
+
 class ReportStation(_Part):
     """One station on the way from a node's NIC to the pod."""
 
@@ -513,6 +543,7 @@ KINDS: dict[Word, type[_Part]] = {
         CheckupResult,
         AddressPlan,
         ReportResult,
+        LimitsResult,
         RunRecord,
     )
 }

@@ -427,6 +427,14 @@ TRIED = {
     "checkup-ports-blocked": f"{CHECKUP}[dev-port-9185-blocked]",
     "checkup-address-duplicate": f"{CHECKUP}[dev-address-twice]",
     "post-copy-inert": f"{PREFLIGHT}test_post_copy_that_this_release_does_nothing_with_is_a_warning",
+    **dict.fromkeys(
+        ("limit-without-effect", "migration-policy-tied", "migration-policy-idle"),
+        "tests/lab/test_limits.py::test_a_value_that_reaches_nobody_and_a_tie_are_warnings",
+    ),
+    **dict.fromkeys(
+        ("limit-overridden", "limit-too-slow"),
+        "tests/lab/test_limits.py::test_the_closest_policy_wins_and_the_others_keep_what_the_stack_says",
+    ),
     "network-switched": f"{PREFLIGHT}test_a_network_of_another_name_is_said_to_be_switched",
 }
 """The test in which the way out of a code is carried out. Beside these stand the codes that preflight's traps set."""

@@ -40,8 +40,10 @@ async def _start(world: World, instance: Object) -> None:
     found = [{key: value for key, value in each.items() if value} for each in found]
     node = min(pod["spec"]["nodeName"] for pod in handlers)
     status = {"phase": "Running", "nodeName": node, "migrationMethod": "LiveMigration", "conditions": found}
+    metadata = instance["metadata"]
+    labels = {"labels": metadata.get("labels", {}) | {"kubevirt.io/nodeName": node}}
     # The definition has no subresource for it.
-    await world.replace(INSTANCE, instance | {"status": status}, manager=MANAGER)
+    await world.replace(INSTANCE, instance | {"metadata": metadata | labels, "status": status}, manager=MANAGER)
 
 
 async def _advance(world: World, migration: Object) -> None:

@@ -1,0 +1,69 @@
+"""Look which limits the virtual machines of each stack's cluster get. Changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from config.finding import Finding
+from mignet.checks import limits
+from mignet.fleet import survey
+from mignet.fleet.results import Checked
+from mignet.kube.snapshot import Judged, UnreadError, judge, look
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from config.files.project_files import Project
+    from config.stack import Stack
+    from mignet.checks.limits import Outcome
+    from mignet.fleet.run_context import Course
+    from mignet.kube.client import Cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What was found, and who gets what, by stack; a stack whose cluster could not be read has no entry."""
+
+    checked: Checked
+    outcomes: Mapping[str, tuple[Outcome, ...]]
+
+
+async def effective(project: Project, stacks: Sequence[Stack], course: Course, *, machine: str | None = None) -> Limits:
+    """Return who gets which limits; only of one virtual machine (`namespace/name`) where one is meant."""
+    outcomes: dict[str, tuple[Outcome, ...]] = {}
+
+    async def one(stack: Stack, cluster: Cluster) -> Judged:
+        seen = await look(cluster, stack, limits.reads(stack))
+        subject = limits.Seen(stack, seen.found, machine)
+        judged = judge(limits.RULES, subject)
+        try:
+            outcomes[stack.name] = subject.outcomes
+            absent = machine is not None and not subject.outcomes
+        except UnreadError:
+            return judged
+        if absent:
+            missing = Finding(
+                f"--vm {machine}",
+                None,
+                "does not run on this cluster",
+                "Name one that runs: oc get vmi -A",
+                code="vm-not-running",
+                stack=stack.name,
+            )
+            return Judged((*judged.findings, missing), judged.left_out)
+        return judged
+
+    checked = await survey.look_at(project, stacks, one, course)
+    held = len(limits.RULES)
+    return Limits(
+        Checked(
+            checked.project,
+            checked.stacks,
+            checked.findings,
+            checked.left_out,
+            not_judged=checked.not_judged,
+            rules=held,
+        ),
+        {stack.name: outcomes[stack.name] for stack in stacks if stack.name in outcomes},
+    )
