@@ -86,8 +86,8 @@ def test_the_closest_policy_wins_and_the_others_keep_what_the_stack_says(fleet: 
 
 
 def test_a_value_that_reaches_nobody_and_a_tie_are_warnings(fleet: Operated) -> None:
-    policy(fleet, "all", {"tier": "db"}, completionTimeoutPerGiB=300)
-    policy(fleet, "same", {"tier": "db"}, completionTimeoutPerGiB=400)
+    policy(fleet, "all", {}, completionTimeoutPerGiB=300)
+    policy(fleet, "same", {}, completionTimeoutPerGiB=400)
     outcome = limits(fleet)
     assert codes(outcome) == {"limit-without-effect", "migration-policy-tied", "migration-policy-idle"}
     (said,) = [each for each in outcome.findings if each["code"] == "limit-without-effect"]

@@ -39,7 +39,7 @@ def test_nor_do_they_with_plain_pulumi(workspace: Workspace) -> None:
     workspace.run("pulumi", "stack", "init", workspace.stack)
     plain = workspace.run("pulumi", "preview", "--non-interactive", "--stack", workspace.stack)
     assert plain.code == 0, plain.out + plain.err
-    assert "NetworkAttachmentDefinition attachment create" in plain.out, plain.out
+    assert "NetworkAttachmentDefinition attachment-migration create" in plain.out, plain.out
 
 
 @pytest.mark.parametrize("place", ["before", "after"])
