@@ -91,6 +91,8 @@ class HyperConverged(Model):
     """The API version, and with it the path; every release serves v1beta1."""
     on_conflict: Literal["take-over", "fail"] = "take-over"
     """What happens to a field that another field manager owns."""
+    while_migrating: Literal["refuse", "proceed"] = "refuse"
+    """What plain `pulumi up` does with a change that restarts virt-handlers while migrations run."""
     live_migration: LiveMigration = LiveMigration()
     """The limits that this stack sets."""
 

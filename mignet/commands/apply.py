@@ -78,6 +78,13 @@ def up(
         bool, typer.Option("--skip-preflight", help="Do not look first whether the clusters are fit.")
     ] = False,
     allow_not_judged: AllowNotJudged = False,
+    wait_for_migrations: Annotated[
+        float,
+        typer.Option(
+            min=0, metavar="SECONDS", help="How long a change that restarts virt-handlers waits for migrations to end."
+        ),
+    ] = 600.0,
+    force: Annotated[bool, typer.Option("--force", help="Also while migrations run, which fail then.")] = False,
     canary: Annotated[
         list[str] | None,
         typer.Option("--canary", metavar="STACK", help="Apply and verify this one (a name, pattern, labels) first."),
@@ -101,6 +108,8 @@ def up(
         yes=yes,
         skip_preflight=skip_preflight,
         allow_not_judged=allow_not_judged,
+        wait_for_migrations=wait_for_migrations,
+        force=force,
         canary=None if no_waves else canary or (),
     )
     _finish(reports)
@@ -136,6 +145,7 @@ def _run(
     allow_not_judged: bool = False,
     canary: Sequence[str] | None = None,
     force: bool = False,
+    wait_for_migrations: float = 600.0,
 ) -> list[Report]:
     """Run a verb on stacks and show how it went; `canary` None goes in no waves."""
     import asyncio
@@ -176,6 +186,7 @@ def _run(
             timeout=many.timeout,
             allow_not_judged=allow_not_judged,
             force=force,
+            wait_for_migrations=wait_for_migrations,
         )
         found = asyncio.run(carry_out(job, readable.stacks))
     reports = [found[name] if name in found else readable.report(name, verb, taken) for name in picked.names]

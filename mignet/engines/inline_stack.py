@@ -57,6 +57,7 @@ def _program(folder: Path) -> Callable[[], None]:
     def run() -> None:
         stack_program.look_beside(folder)
         stack_program.FOLDER.set(folder)
+        stack_program.WAITED.set(True)
         try:
             # runpy puts the program in the place of this process's own, for all threads.
             exec(_compiled(path, path.stat().st_mtime_ns), {"__name__": "__main__", "__file__": str(path)})  # noqa: S102

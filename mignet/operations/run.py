@@ -34,7 +34,8 @@ class Job:
     timeout: float | None = None
     allow_not_judged: bool = False
     force: bool = False
-    """Whether a destroy goes on whatever is in its way."""
+    """Whether it goes on whatever is in its way."""
+    wait_for_migrations: float = apply.WAIT_FOR_MIGRATIONS
 
 
 async def carry_out(job: Job, stacks: Sequence[Stack]) -> dict[str, Report]:
@@ -43,7 +44,14 @@ async def carry_out(job: Job, stacks: Sequence[Stack]) -> dict[str, Report]:
     reports = await _look_first(job, stacks) if job.verb == "up" else {}
     fit = [stack for stack in stacks if stack.name not in reports]
     plan = await apply.plan(
-        job.project, fit, job.verb, job.engine, course, asked=job.agreed is not None, force=job.force
+        job.project,
+        fit,
+        job.verb,
+        job.engine,
+        course,
+        asked=job.agreed is not None,
+        force=job.force,
+        wait_for_migrations=job.wait_for_migrations,
     )
     reports |= plan.reports
     if job.verb == "preview":

@@ -40,6 +40,8 @@ _ERROR_ALREADY_SHOWN = 32
 """The exit code by which Pulumi's Python language host knows that the user has seen the reason."""
 
 _GUARDED: ContextVar[bool] = ContextVar("guarded", default=True)
+WAITED: ContextVar[bool] = ContextVar("waited", default=False)
+"""Whether who runs the program has waited for migrations to end, or was told not to."""
 FOLDER: ContextVar[Path | None] = ContextVar("folder", default=None)
 """The project's folder, where the program runs in a process that was started elsewhere."""
 
@@ -99,7 +101,9 @@ def guard(stack: Stack) -> None:
         # The program runs inside an event loop already; the guards get one of their own.
         with ThreadPoolExecutor(max_workers=1) as executor:
             folder = _folder()
-            warnings, note = executor.submit(lambda: asyncio.run(_check(stack, folder))).result()
+            accepted = stack.hyper_converged.while_migrating == "proceed" or WAITED.get() or pulumi.runtime.is_dry_run()
+            check = _check(stack, folder, refuses=not accepted)
+            warnings, note = executor.submit(lambda: asyncio.run(check)).result()
     except (guards.GuardError, ClusterError) as error:
         lines = "\n".join(f"{stack.name}: {line}" for line in str(error).splitlines())
         _refuse(f"the cluster is not fit for this stack; nothing was changed\n{lines}")
@@ -143,13 +147,21 @@ def _check_fleet(stack: Stack) -> None:
         pulumi.log.warn(files.left_out)
 
 
-async def _check(stack: Stack, folder: Path) -> tuple[list[str], dict[str, str]]:
-    """Return what to warn of, and the note that belongs on the attachment."""
+async def _check(stack: Stack, folder: Path, *, refuses: bool) -> tuple[list[str], dict[str, str]]:
+    """Return what to warn of, and the note that belongs on the attachment.
+
+    With `refuses`, migrations that a restart of virt-handlers would fail are no warning: they raise GuardError.
+    """
     async with Cluster(stack.cluster, base=folder) as cluster:
         attachment, live = await guards.prerequisites(stack, cluster)
         policies = await guards.uplinks(stack, cluster)
         guards.settled(stack, policies)
         taken = await guards.take_overs(stack, cluster, live)
+        named = value_at(live, f"{limits_path(live['apiVersion'])}.network")
+        in_flight = None if named == stack.network else await guards.in_flight(cluster)
+    if in_flight and refuses:
+        remedy = "wait until they have ended, or set hyperConverged.whileMigrating: proceed"
+        raise guards.GuardError([f"{in_flight}; {remedy}"])
     path = cni_configuration.PATH
     old = None if attachment is None else value_at(attachment, path)
     changes = cni_configuration.by_meaning(
@@ -163,8 +175,8 @@ async def _check(stack: Stack, folder: Path) -> tuple[list[str], dict[str, str]]
             stack, policy["metadata"]["name"], differences({"spec": policy["spec"]}, wanted[policy["metadata"]["name"]])
         )
     )
-    named = value_at(live, f"{limits_path(live['apiVersion'])}.network")
     warnings = [
+        *([in_flight] if in_flight else ()),
         *guards.stale_handlers(stack, changes),
         *guards.switch(stack, named),
         *(

@@ -15,7 +15,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from config.files.fleet_files import read_fleet
-from config.finding import ConfigError, Finding, Remark, folded, is_not, sentences
+from config.finding import ConfigError, Finding, Remark, few, folded, is_not, sentences
 from mignet.engines import direct_engine
 from mignet.fleet import survey
 from mignet.fleet.concurrency import CTRL_C, StoppedError
@@ -26,7 +26,7 @@ from mignet.kube.diff import ObjectChange, Report
 from mignet.kube.kinds import HYPERCONVERGED_V1, NODE_POLICY
 from mignet.kube.network.nmstate import UplinkError
 from mignet.kube.network.uplink_changes import effects
-from mignet.operations.apply.consequences import consequences
+from mignet.operations.apply.consequences import consequences, migrations_ended, restarts
 from mignet.operations.apply.in_the_way import in_the_way
 from mignet.operations.apply.shown_plan import not_applied
 from mignet.program.guards import GuardError, stale_handlers, switch, will_be_written_back
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from mignet.fleet.run_context import Course
     from mignet.kube.snapshot import Judged
 
+WAIT_FOR_MIGRATIONS = 600.0
+"""Seconds that a change which restarts virt-handlers waits for migrations to end, where nobody says otherwise."""
 Verb = Literal["preview", "up", "destroy"]
 Engine = Literal["pulumi", "direct"]
 
@@ -189,21 +191,56 @@ async def plan(
     *,
     asked: bool,
     force: bool = False,
+    wait_for_migrations: float = WAIT_FOR_MIGRATIONS,
 ) -> Plan:
     """Plan a verb on all stacks, side by side. One stack's failure is an error in its report, and stops no other.
 
     With the Pulumi engine, Pulumi itself is asked when somebody is `asked` who will look at it. What they have agreed
     to is all that is carried out: a stack whose plan is another one by then is left as it is. With `force`, what is in
-    the way of a destroy is only warned of.
+    the way of a destroy is only warned of. A change that restarts virt-handlers waits until no migration runs, for at
+    most `wait_for_migrations` seconds, after which it is an error; not with `force`.
     """
     foresee = partial(_planned, project, verb=verb, force=force)
+    quiet: Quiet = partial(_quiet, project, course, seconds=None if force or verb != "up" else wait_for_migrations)
     if engine == "direct":
-        return await _direct(project, stacks, verb, course, last=verb == "preview", asked=asked, foresee=foresee)
-    return await _with_pulumi(project, stacks, verb, course, asked=asked, foresee=foresee)
+        last = verb == "preview"
+        return await _direct(project, stacks, verb, course, last=last, asked=asked, foresee=foresee, quiet=quiet)
+    return await _with_pulumi(project, stacks, verb, course, asked=asked, foresee=foresee, quiet=quiet)
+
+
+async def _quiet(
+    project: Project, course: Course, stack: Stack, report: Report, *, seconds: float | None
+) -> str | None:
+    """Wait until nothing runs that the changes would fail; return why they are not to be made."""
+    if seconds is None or not restarts(report.changes):
+        return None
+    told: dict[str, tuple[float, float]] = {}
+
+    def tell(names: list[str]) -> None:
+        count = f"{len(names)} migration{'' if len(names) == 1 else 's'}"
+        wait = direct_engine.Wait(f"{count} to end ({few(names)})", seconds, "nothing is changed")
+        _tell_waiting(course, stack, wait, told)
+        if course.stop.reason == CTRL_C:
+            msg = f"stopped by {CTRL_C}: nothing was changed"
+            raise StoppedError(msg)
+
+    try:
+        async with Cluster(stack.cluster, base=project.directory) as cluster:
+            return await migrations_ended(cluster, seconds=seconds, told=tell)
+    except ClusterError as error:
+        return str(error)
 
 
 async def _direct(
-    project: Project, stacks: Sequence[Stack], verb: Verb, course: Course, *, last: bool, asked: bool, foresee: Foresee
+    project: Project,
+    stacks: Sequence[Stack],
+    verb: Verb,
+    course: Course,
+    *,
+    last: bool,
+    asked: bool,
+    foresee: Foresee,
+    quiet: Quiet,
 ) -> Plan:
     first: dict[str, list[direct_engine.Step]] = {}
 
@@ -214,6 +251,8 @@ async def _direct(
     async def carried_out(stack: Stack) -> Report:
         report = reports[stack.name]
         act = direct_engine.carry_out_removal if verb == "destroy" else direct_engine.carry_out
+        if in_flight := await quiet(stack, report):
+            return replace(report, error=in_flight)
         try:
             async with (
                 Cluster(stack.cluster, base=project.directory) as cluster,
@@ -290,6 +329,8 @@ async def _planned(
     return replace(report, warnings=(*report.warnings, *_switch(stack, report.changes), *back)), steps
 
 
+Quiet = Callable[["Stack", "Report"], Awaitable[str | None]]
+"""Waits for migrations that a stack's changes would fail; says why the changes are not to be made."""
 Foresee = Callable[["Stack"], Awaitable["tuple[Report, list[direct_engine.Step]]"]]
 """Plans a stack: what would be done, and its steps."""
 
@@ -307,12 +348,19 @@ async def _planned_again(
 
 
 async def _with_pulumi(
-    project: Project, stacks: Sequence[Stack], verb: Verb, course: Course, *, asked: bool, foresee: Foresee
+    project: Project,
+    stacks: Sequence[Stack],
+    verb: Verb,
+    course: Course,
+    *,
+    asked: bool,
+    foresee: Foresee,
+    quiet: Quiet,
 ) -> Plan:
     """Plan a verb through Pulumi. What the reports say of fields, and the reading back, are dry runs of ours."""
     from mignet.engines import pulumi_engine
 
-    dry = await _direct(project, stacks, verb, course, last=False, asked=asked, foresee=foresee)
+    dry = await _direct(project, stacks, verb, course, last=False, asked=asked, foresee=foresee, quiet=quiet)
     reports = {name: replace(report, engine="pulumi") for name, report in dry.reports.items()}
 
     async def read_back(stack: Stack, report: Report) -> Report:
@@ -320,6 +368,8 @@ async def _with_pulumi(
         return _held(report, left)
 
     async def first(stack: Stack, report: Report) -> Report:
+        if in_flight := await quiet(stack, report):
+            return replace(report, error=in_flight)
         again, _ = await _planned_again(stack, dry.reports[stack.name], foresee, asked=asked)
         if not again.error and verb == "up":
             again = replace(again, error=await _shortened(project, stack, again))

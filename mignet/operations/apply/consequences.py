@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from typing import TYPE_CHECKING
 
 from config.finding import few
 from mignet.kube.client import ClusterError
-from mignet.kube.kinds import DAEMON_SET, HYPERCONVERGED_V1, MIGRATION
+from mignet.kube.kinds import DAEMON_SET, HYPERCONVERGED_V1
+from mignet.kube.kubevirt.migrations import running
 from mignet.kube.kubevirt.pods import HANDLER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from config.stack import Stack
     from mignet.kube.client import Cluster
     from mignet.kube.diff import ObjectChange
 
-ENDED = {"Succeeded", "Failed"}
-"""Phases of a VirtualMachineInstanceMigration that has ended. Source: KubeVirt's api/core/v1, MigrationPhase."""
 SHARE = 0.1
 """Of the virt-handlers, how many restart at the same time after the first. Source: KubeVirt's virt-operator."""
+POLL_SECONDS = 0.5
 MINUTES = 1.0
 """What the restart of one takes: 15 seconds to end (its grace period), and to start. An assumption."""
 
@@ -31,24 +32,20 @@ async def consequences(stack: Stack, changes: Iterable[ObjectChange], cluster: C
 
     What cannot be read is said in place of a number.
     """
-    if not any(
-        each.path.endswith("liveMigrationConfig.network") and each.old != each.new
-        for change in changes
-        if change.kind == HYPERCONVERGED_V1.kind
-        for each in change.fields
-    ):
+    if not restarts(changes):
         return ()
     handlers, migrations = await asyncio.gather(_handlers(stack, cluster), _migrations(cluster))
     return (handlers, migrations)
 
 
-async def running(cluster: Cluster) -> list[str]:
-    """Return the migrations that have not ended, as `namespace/name`. Raises ClusterError."""
-    return [
-        f"{each['metadata']['namespace']}/{each['metadata']['name']}"
-        for each in await cluster.list(MIGRATION)
-        if each.get("status", {}).get("phase") not in ENDED
-    ]
+def restarts(changes: Iterable[ObjectChange]) -> bool:
+    """Tell whether changes have the operator restart virt-handlers: the HyperConverged names another network."""
+    return any(
+        each.path.endswith("liveMigrationConfig.network") and each.old != each.new
+        for change in changes
+        if change.kind == HYPERCONVERGED_V1.kind
+        for each in change.fields
+    )
 
 
 def minutes(handlers: int) -> float:
@@ -74,6 +71,32 @@ async def _handlers(stack: Stack, cluster: Cluster) -> str:
     pace = f"one first, then 10 % at a time, about {minutes(count):.0f} minutes at one minute each" if count > 1 else ""
     nodes = f"on {count} nodes: {pace}" if count > 1 else "on its one node"
     return f"restarts every {HANDLER} {nodes}; {after}"
+
+
+async def migrations_ended(cluster: Cluster, *, seconds: float, told: Callable[[list[str]], None]) -> str | None:
+    """Wait until no migration runs, for at most `seconds`; return why nothing is to be changed when one still does.
+
+    `told` is told again and again which run; whoever wants to wait no longer raises there. Where it is not known
+    whether migrations run, nothing is waited for. Raises ClusterError.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            names = await running(cluster)
+        except ClusterError as error:
+            if error.reason in {"not-served", "forbidden"}:
+                return None
+            raise
+        if not names:
+            return None
+        if time.monotonic() >= deadline:
+            verb = "migration is" if len(names) == 1 else "migrations are"
+            return (
+                f"{len(names)} {verb} running ({few(names)}), and would fail when virt-handlers restart; nothing was"
+                " changed. Wait longer with --wait-for-migrations SECONDS, or use --force"
+            )
+        told(names)
+        await asyncio.sleep(POLL_SECONDS)
 
 
 async def _migrations(cluster: Cluster) -> str:

@@ -10,9 +10,9 @@ from config.finding import few
 from config.hyperconverged import NAME
 from mignet.kube.client import ClusterError
 from mignet.kube.hyperconverged_versions import hyperconverged_kind, limits_path
+from mignet.kube.kubevirt.migrations import running
 from mignet.kube.managed_fields import owners
 from mignet.kube.objects import name_of, value_at
-from mignet.operations.apply.consequences import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
