@@ -118,7 +118,7 @@ def look(project: Project, stack: str, wanted: Wanted) -> Seen:
     name = named(hyperconverged)
     if hyperconverged is not None and name:
         try:
-            cluster = {"context": wanted.context} | ({"nodes": count} if count else {})
+            cluster = {"context": wanted.context, "namespace": wanted.namespace} | ({"nodes": count} if count else {})
             keeps = kept(stack, cluster, segment, hyperconverged, attachment)
         except NotKeptError as error:
             not_kept = f"the cluster migrates over {name} now, which {error}: up switches it to another network"
