@@ -70,6 +70,10 @@ def render(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write one file a stack into this folder.")
     ] = None,
+    tool: Annotated[
+        Literal["argocd"] | None,
+        typer.Option("--for", help="Add its annotations: nothing is pruned or deleted, and the order is kept."),
+    ] = None,
 ) -> None:
     """Write the manifests for GitOps: apply them server-side, with field manager migration-network."""
     from mignet.fleet.loading import load
@@ -80,7 +84,7 @@ def render(
     for line in apply.check_fleet(project, loaded):
         typer.secho(line, fg="yellow", err=True)
     for stack in loaded:
-        text = manifests.as_yaml(stack.name, apply.declare(project, stack))
+        text = manifests.as_yaml(stack.name, apply.declare(project, stack), tool=tool)
         if output is None:
             sys.stdout.write(text)
         else:
