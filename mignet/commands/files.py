@@ -128,7 +128,7 @@ Kubeconfig = Annotated[
 Namespace = Annotated[str, typer.Option("--namespace", help="KubeVirt's own; kubevirt-hyperconverged upstream.")]
 Master = Annotated[str | None, typer.Option("--master", help="The NIC for migration, on every node.")]
 Vlan = Annotated[
-    str | None, typer.Option("--vlan", metavar="ID", help="Make a VLAN on the NIC or the bond; the localnet's, too.")
+    str | None, typer.Option("--vlan", metavar="ID", help="Make a VLAN on the NIC or the bond; the tag of a localnet.")
 ]
 BondOf = Annotated[
     str | None,
