@@ -45,6 +45,12 @@ class OvnIpam:
         size = subnet.num_addresses if subnet.version == 4 else min(subnet.num_addresses, _IPV6_WINDOW)
         return AddressRange(subnet.network_address, subnet.network_address + (size - 1))
 
+    @classmethod
+    def usable(cls, subnet: Network) -> AddressRange:
+        """Return the addresses of a subnet that it gives where nothing is excluded."""
+        window = cls.window(subnet)
+        return AddressRange(window.first + 1, window.last - 1 if subnet.version == 4 else window.last)
+
     def excluded(self, segment: Segment, slices: Sequence[Slice]) -> list[Network]:
         """Return what OVN must not give, as the fewest CIDRs of each subnet, in order.
 

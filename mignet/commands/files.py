@@ -13,7 +13,7 @@ import typer
 
 from config.files.file_text import write_whole
 from config.files.project_files import Project
-from config.finding import ConfigError, Finding, UserError
+from config.finding import UserError
 from mignet.commands.arguments import (
     CONFIGURATION,
     IN_FILES,
@@ -83,6 +83,10 @@ def render(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write one file a stack into this folder.")
     ] = None,
+    tool: Annotated[
+        Literal["argocd"] | None,
+        typer.Option("--for", help="Add its annotations: nothing is pruned or deleted, and the order is kept."),
+    ] = None,
 ) -> None:
     """Write the manifests for GitOps: apply them server-side, with field manager migration-network."""
     from mignet.fleet.loading import load
@@ -93,7 +97,7 @@ def render(
     for line in apply.check_fleet(project, loaded):
         typer.secho(line, fg="yellow", err=True)
     for stack in loaded:
-        text = manifests.as_yaml(stack.name, apply.declare(project, stack))
+        text = manifests.as_yaml(stack.name, apply.declare(project, stack), tool=tool)
         if output is None:
             sys.stdout.write(text)
         else:
@@ -136,6 +140,18 @@ Kubeconfig = Annotated[
 ]
 Namespace = Annotated[str, typer.Option("--namespace", help="KubeVirt's own; kubevirt-hyperconverged upstream.")]
 Master = Annotated[str | None, typer.Option("--master", help="The NIC for migration, on every node.")]
+Vlan = Annotated[
+    str | None, typer.Option("--vlan", metavar="ID", help="Make a VLAN on the NIC or the bond; the tag of a localnet.")
+]
+BondOf = Annotated[
+    str | None,
+    typer.Option(
+        "--bond", metavar="NIC,NIC[:MODE]", help="Make a bond of NICs; active-backup needs nothing of a switch."
+    ),
+]
+LocalnetName = Annotated[
+    str | None, typer.Option("--localnet", metavar="NAME", help="Use a bridge mapping of OVN in place of a NIC.")
+]
 
 
 @app.command(rich_help_panel=IN_FILES, epilog="As pulumi new. Example: mignet new prod-net --from-cluster prod-1")
@@ -155,11 +171,18 @@ def new(
     kubeconfig: Kubeconfig = None,
     namespace: Namespace = "openshift-cnv",
     master: Master = None,
+    vlan: Vlan = None,
+    bond: BondOf = None,
+    localnet: LocalnetName = None,
 ) -> None:
     """Write a project of your own: Pulumi.yaml, the program, a pinned requirement, a workflow for a CI."""
-    from mignet.operations import new_project
+    from mignet.operations import new_links, new_project
     from mignet.operations.init import Wanted
 
+    links = new_links.read(master=master, vlan=vlan, bond=bond, localnet=localnet)
+    if from_cluster is None and links != new_links.Links():
+        rule = "are for a stack file, and without --from-cluster none is written"
+        mistake("--master, --vlan, --bond and --localnet", rule, "Add --from-cluster CONTEXT, or give them to init")
     stack = stack or from_cluster
     if stack and not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", stack):
         mistake(f"--stack {stack}", "is no name of a stack", "Name it with --stack: letters, digits, dots, dashes")
@@ -173,7 +196,7 @@ def new(
         )
         return
     try:
-        _init(Project.find(folder.resolve()), stack, Wanted(from_cluster, kubeconfig, namespace, master), look=True)
+        _init(Project.find(folder.resolve()), stack, Wanted(from_cluster, kubeconfig, namespace, links), look=True)
     except (UserError, typer.Exit):
         typer.echo(
             f"{folder} is there; go on in it: mignet init {stack} --context {from_cluster} --from-cluster", err=True
@@ -194,6 +217,9 @@ def init(
     kubeconfig: Kubeconfig = None,
     namespace: Namespace = "openshift-cnv",
     master: Master = None,
+    vlan: Vlan = None,
+    bond: BondOf = None,
+    localnet: LocalnetName = None,
     from_cluster: Annotated[
         bool, typer.Option("--from-cluster", help="Look at the live cluster for its NICs, nodes and networks.")
     ] = False,
@@ -202,15 +228,17 @@ def init(
 ) -> None:
     """Write a commented, valid stack file for a new cluster; one that exists is never overwritten."""
     from mignet.fleet import stack_files
+    from mignet.operations import new_links
     from mignet.operations.init import Wanted
 
+    links = new_links.read(master=master, vlan=vlan, bond=bond, localnet=localnet)
     project = Project.find(cwd.resolve())
     if project.stack_file(stack).exists() and stack_files.unset(project, stack) is None:
         raise stack_files.exists(project, stack)
-    if not from_cluster and master is None:
-        rule, remedy = "is required", "Name the NIC, or say --from-cluster to see which ones there are"
-        raise ConfigError([Finding("--master", None, rule, remedy, code="usage", stack="mignet")])
-    _init(project, stack, Wanted(context, kubeconfig, namespace, master, nodes), look=from_cluster)
+    if not from_cluster and (master, bond, localnet) == (None, None, None):
+        remedy = "Name the NIC (or --bond, or --localnet), or say --from-cluster to see which ones there are"
+        mistake("--master", "is required", remedy)
+    _init(project, stack, Wanted(context, kubeconfig, namespace, links, nodes), look=from_cluster)
 
 
 def _init(project: Project, stack: str, wanted: Wanted, *, look: bool) -> None:
@@ -218,19 +246,17 @@ def _init(project: Project, stack: str, wanted: Wanted, *, look: bool) -> None:
     from mignet.kube.client import ClusterError
     from mignet.operations import init as work
 
-    seen, nic = work.Seen(), None
+    seen, chosen = work.Seen(), None
     if look:
         try:
             seen = work.look(project, stack, wanted)
         except ClusterError as error:
             typer.secho(f"{stack}: {error}", fg="red", err=True)
             raise typer.Exit(1) from error
-        for each in seen.nics:
-            typer.echo(f"{each.name:<15} {each}")
-        kept = None if seen.kept is None else seen.kept.values["attachment"].get("master")
-        named = next((each for each in seen.nics if each.name == (wanted.master or kept)), None)
-        nic = work.choose(stack, seen.nics) if wanted.master is None and seen.kept is None else named
-    remark = work.write(project, stack, wanted, seen, nic, on_wait=_waiting)
+        for line in seen.lines:
+            typer.echo(line)
+        chosen = work.choose(stack, wanted, seen)
+    remark = work.write(project, stack, wanted, seen, chosen, on_wait=_waiting)
     typer.echo(f"wrote {project.stack_file(stack).name}: {remark}")
 
 

@@ -6,17 +6,18 @@ import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from config.attachment.localnet import OvnIpam
 from config.finding import ConfigError, shown
 from config.hyperconverged import LiveMigration
-from config.loading import load_stack
+from config.loading import WAIVABLE, load_stack
 from config.types.addressing import AddressRange
 from config.types.json_text import parse_json
 from mignet.kube.hyperconverged_versions import limits_path
-from mignet.kube.network.cni_configuration import PATH, meaning_changes, whereabouts_range
+from mignet.kube.network.cni_configuration import OVN, PATH, meaning_changes, ovn_parts, whereabouts_range
 from mignet.kube.objects import controller_of, kept_by, stack_of, value_at
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from config.segment import Segment
     from mignet.kube.kinds import Object
@@ -32,6 +33,8 @@ _DEFAULTS: dict[str, tuple[object, ...]] = {
 }
 """The operator's defaults, in the releases 1.17 to 1.19: who pins them drifts when the next release has others."""
 _OF_ITSELF = {"cniVersion", "name", "ipam", "plugins"}
+_OF_OVN = {"topology", "netAttachDefName", "subnets", "excludeSubnets"}
+"""What a localnet says by itself."""
 _WHEREABOUTS = {"network_name": "networkName", "enable_overlapping_ranges": "enableOverlappingRanges"}
 
 
@@ -71,7 +74,7 @@ def kept(
 ) -> Kept:
     """Return what keeps the network that the HyperConverged names, on the cluster of that section of a stack file.
 
-    `segment` is the project's; the stack gets one of its own where its subnets differ. Raises NotKeptError.
+    `segment` is the project's; the stack gets one of its own where only that says what is there. Raises NotKeptError.
     """
     name = named(hyperconverged)
     if attachment is None or name is None:
@@ -83,21 +86,42 @@ def kept(
         msg = f"belongs to stack {other}"
         raise NotKeptError(msg)
     text = str(value_at(attachment, PATH) or "")
-    values = _sections(_config(text), name, segment)
-    api_version = hyperconverged["apiVersion"].rpartition("/")[2]
     limits = _limits(hyperconverged)
     # v1beta1, which every release serves, is the default.
-    operator = {"apiVersion": "v1"} if api_version == "v1" else {}
-    if operator or limits:
-        values["hyperConverged"] = operator | ({"liveMigration": limits} if limits else {})
+    operator = {"apiVersion": "v1"} if hyperconverged["apiVersion"].endswith("/v1") else {}
+    more = {"hyperConverged": operator | ({"liveMigration": limits} if limits else {})} if operator or limits else {}
     shared = {"segment": segment.model_dump(by_alias=True, exclude_none=True, exclude_defaults=True, mode="json")}
+    found: list[Kept] = []
+    refused: list[ConfigError] = []
+    for values in _written(_config(text), name, segment):
+        try:
+            whole = shared | values | more | {"cluster": dict(cluster)}
+            waivers = waivers_of(stack, whole)
+            loaded = load_stack(stack, whole | waivers)
+        except ConfigError as error:
+            refused.append(error)
+            continue
+        changes = meaning_changes(text, loaded.cni_json, name=name) or []
+        found.append(Kept(name, values | more | waivers, tuple(each.path for each in changes)))
+    if not found:
+        msg = f"cannot be written as a stack ({refused[0].findings[0]})"
+        raise NotKeptError(msg) from refused[0]
+    return min(found, key=lambda each: (len(each.changes), "waivers" in each.values))
+
+
+def waivers_of(stack: str, values: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Return the section of a stack file that accepts what its values break, none where they break nothing.
+
+    Raises ConfigError where a rule is broken that nobody may break.
+    """
     try:
-        loaded = load_stack(stack, shared | values | {"cluster": dict(cluster)})
+        load_stack(stack, values)
     except ConfigError as error:
-        msg = f"cannot be written as a stack ({error.findings[0]})"
-        raise NotKeptError(msg) from error
-    changes = meaning_changes(text, loaded.cni_json, name=name) or []
-    return Kept(name, values, tuple(each.path for each in changes))
+        codes = sorted({each.code for each in error.findings})
+        if not WAIVABLE.issuperset(codes):
+            raise
+        return {"waivers": dict.fromkeys(codes, "It was so when this stack took the network over")}
+    return {}
 
 
 def _config(text: str) -> dict[str, Any]:
@@ -117,11 +141,17 @@ def _config(text: str) -> dict[str, Any]:
     return config
 
 
-def _sections(config: Mapping[str, Any], name: str, segment: Segment) -> dict[str, Any]:
-    ipam = config.get("ipam")
-    if not isinstance(ipam, dict):
-        msg = f"of type {config.get('type')} has no ipam; write it by hand (docs/how-to/adopt-an-existing-network.md)"
-        raise NotKeptError(msg)
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """Which addresses a network gives: all of its subnets but what is reserved, or the slices of them."""
+
+    subnets: list[str]
+    slices: list[dict[str, str]]
+    reserved: list[str]
+
+
+def _written(config: Mapping[str, Any], name: str, segment: Segment) -> Iterator[dict[str, Any]]:
+    """Yield the sections that may say the same, those on the project's segment first."""
     attachment: dict[str, Any] = {"type": config.get("type"), "name": name}
     if config.get("name") not in (None, name):
         attachment["cniName"] = config["name"]
@@ -129,18 +159,60 @@ def _sections(config: Mapping[str, Any], name: str, segment: Segment) -> dict[st
         attachment["cniVersion"] = config["cniVersion"]
     attachment |= {key: value for key, value in config.items() if key not in {*_OF_ITSELF, "type"}}
     attachment["adopt"] = True
+    if config.get("type") == OVN:
+        attachment, given = _localnet(attachment, config)
+        vlan = attachment.pop("vlanID", 0)
+        tagged = {} if vlan == (segment.vlan or 0) else {"vlanID": vlan}
+    else:
+        attachment, given = _delegating(attachment, config, segment)
+        vlan, tagged = attachment.get("vlan"), {}
+    slices = {"slice": given.slices if len(given.slices) > 1 else given.slices[0]} if given.slices else {}
+    if set(given.subnets) == set(map(str, segment.subnets)) and not given.reserved:
+        yield {"attachment": attachment | tagged} | slices
+    own: dict[str, Any] = {"subnet": given.subnets if len(given.subnets) > 1 else given.subnets[0]}
+    own |= {"vlan": vlan} if vlan else {}
+    own |= {"mtu": attachment.pop("mtu")} if "mtu" in attachment else {}
+    own |= {"reserved": given.reserved} if given.reserved else {}
+    yield {"segment": own, "attachment": attachment} | slices
+
+
+def _delegating(
+    attachment: dict[str, Any], config: Mapping[str, Any], segment: Segment
+) -> tuple[dict[str, Any], _Given]:
+    ipam = config.get("ipam")
+    if not isinstance(ipam, dict):
+        msg = f"of type {config.get('type')} has no ipam; write it by hand (docs/how-to/adopt-an-existing-network.md)"
+        raise NotKeptError(msg)
     if ipam.get("type") != "whereabouts":
-        return {"attachment": attachment | {"ipam": ipam}}
+        return attachment | {"ipam": ipam}, _Given([*map(str, segment.subnets)], [], [])
     written, subnets, slices = _whereabouts(ipam)
-    if written.keys() - {"type"}:
-        attachment["ipam"] = written
-    values: dict[str, Any] = {"attachment": attachment}
-    if set(subnets) != set(map(str, segment.subnets)):
-        own = {"subnet": subnets if len(subnets) > 1 else subnets[0]}
-        values["segment"] = own | ({"mtu": attachment.pop("mtu")} if "mtu" in attachment else {})
-    if slices:
-        values["slice"] = slices if len(slices) > 1 else slices[0]
-    return values
+    return attachment | ({"ipam": written} if written.keys() - {"type"} else {}), _Given(subnets, slices, [])
+
+
+def _localnet(attachment: dict[str, Any], config: Mapping[str, Any]) -> tuple[dict[str, Any], _Given]:
+    """Return the attachment without what OVN says of addresses: of several parts of a subnet, the gaps are reserved."""
+    if config.get("topology") != "localnet":
+        msg = f"is an OVN network of topology {config.get('topology')}, which ends at its cluster"
+        raise NotKeptError(msg)
+    parts = ovn_parts(config)
+    if not parts:
+        msg = "has no subnets that can be read: OVN gives no addresses then"
+        raise NotKeptError(msg)
+    attachment = {key: value for key, value in attachment.items() if key not in _OF_OVN} | {"type": "localnet"}
+    attachment.setdefault("physicalNetworkName", config.get("name"))
+    subnets = [str(subnet) for subnet, _ in parts]
+    spans = [(OvnIpam.usable(subnet), free) for subnet, free in parts]
+    if all(len(free) == 1 for _, free in spans):
+        return attachment, _Given(subnets, _slices([(usable, free[0]) for usable, free in spans]), [])
+    return attachment, _Given(subnets, [], [str(gap) for usable, free in spans for gap in usable.without(free)])
+
+
+def _slices(spans: Iterable[tuple[AddressRange, AddressRange]]) -> list[dict[str, str]]:
+    """Write what is given of each subnet, given what is usable of it; nothing where all of each is."""
+    spans = list(spans)
+    if all(usable == given for usable, given in spans):
+        return []
+    return [{"rangeStart": str(given.first), "rangeEnd": str(given.last)} for _, given in spans]
 
 
 def _whereabouts(ipam: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], list[dict[str, str]]]:
@@ -148,7 +220,7 @@ def _whereabouts(ipam: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], li
     listed = ipam.get("ipRanges")
     ranges = [*([ipam] if ipam.get("range") else []), *(listed if isinstance(listed, list) else [])]
     subnets: list[str] = []
-    slices: list[dict[str, str]] = []
+    spans: list[tuple[AddressRange, AddressRange]] = []
     exclude: list[str] = []
     for each in ranges:
         if not isinstance(each, dict) or not isinstance(each.get("exclude") or [], list):
@@ -160,15 +232,14 @@ def _whereabouts(ipam: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], li
             raise NotKeptError(msg)
         subnet, given = span
         subnets.append(str(subnet))
-        if given != AddressRange.usable(subnet):
-            slices.append({"rangeStart": str(given.first), "rangeEnd": str(given.last)})
+        spans.append((AddressRange.usable(subnet), given))
         exclude += _joined(each.get("exclude") or ())
     if not ranges:
         msg = "has no range"
         raise NotKeptError(msg)
     rest = {key: value for key, value in ipam.items() if key in _WHEREABOUTS}
     written = {"type": "whereabouts"} | {_WHEREABOUTS[key]: value for key, value in rest.items()}
-    return written | ({"exclude": exclude} if exclude else {}), subnets, slices
+    return written | ({"exclude": exclude} if exclude else {}), subnets, _slices(spans)
 
 
 def _joined(blocks: Any) -> list[str]:

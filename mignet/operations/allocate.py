@@ -204,6 +204,24 @@ def place(holdings: Iterable[Holding], wanted: Mapping[str, tuple[Stack, int]]) 
     return given
 
 
+def place_roomy(holdings: Iterable[Holding], stack: Stack, demand: Demand) -> tuple[AddressRange, ...]:
+    """Find ranges for a new stack, with room for half as many nodes again and a checkup of them all.
+
+    That takes at most half of what is free in a row, so that others fit, and at least the demand. Raises ConfigError.
+    """
+    held = list(holdings)
+    grown = -(-demand.nodes * 3 // 2)
+    roomy = demand_of(stack.cluster, nodes=grown)
+    wanted = demand.total if roomy is None else roomy.total + grown
+    kept_free = [part for segment in (stack.segment, *(each.segment for each in held)) for part in segment.kept_free]
+    for subnet in stack.segment.subnets:
+        spans = [span for each in held for span in each.spans if span.first.version == subnet.version]
+        taken = [*spans, *(part for part in kept_free if part.first.version == subnet.version)]
+        largest = max((part.size for part in AddressRange.usable(subnet).without(taken)), default=0)
+        wanted = min(wanted, largest // 2)
+    return place(held, {stack.name: (stack, max(wanted, demand.total))})[stack.name]
+
+
 def _ipam_type(values: Mapping[str, object]) -> str:
     match values.get("attachment"):
         case {"ipam": {"type": str(kind)}}:

@@ -27,21 +27,26 @@ from mignet.kube.kinds import (
     NETWORK_ATTACHMENT,
     NODE,
     NODE_NETWORK_STATE,
+    NODE_POLICY,
     OPENSHIFT_NETWORK,
 )
 from mignet.kube.kubevirt.sync_controllers import sync_controllers
 from mignet.kube.network import nic_choice as nics
+from mignet.kube.network.localnets import localnets
+from mignet.kube.network.nic_choice import Nic
 from mignet.kube.network.node_network import Node, addresses_of, machine_networks
-from mignet.operations import allocate
-from mignet.operations.adopting import Kept, NotKeptError, kept, named
+from mignet.operations import allocate, new_links
+from mignet.operations.adopting import Kept, NotKeptError, kept, named, waivers_of
+from mignet.operations.new_links import Links
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from ipaddress import IPv4Network, IPv6Network
 
     from config.files.project_files import Project
-    from mignet.kube.kinds import Object
-    from mignet.kube.network.nic_choice import Nic
+    from mignet.kube.kinds import Kind, Object
+    from mignet.kube.network.localnets import Mapped
+    from mignet.kube.network.nic_choice import Layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ class Wanted:
     context: str
     kubeconfig: str | None = None
     namespace: str = "openshift-cnv"
-    master: str | None = None
+    links: Links = field(default_factory=Links)
     nodes: int | None = None
 
 
@@ -60,16 +65,26 @@ class Seen:
     """What the live cluster says: its NICs, the number of nodes that run virt-handler, and its networks by name.
 
     `sync_controllers` is their number where it is not the usual one, `uid` what tells the cluster from every other.
-    `kept` is the network over which it migrates already; `not_kept` says why such a one cannot be kept.
+    `kept` is the network over which it migrates already; `not_kept` says why such a one, `in_use`, cannot be kept.
     """
 
     nics: tuple[Nic, ...] = ()
+    localnets: tuple[Mapped, ...] = ()
+    interfaces: frozenset[str] = frozenset()
+    """The names of all that the nodes have."""
     nodes: int | None = None
     networks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sync_controllers: int | None = None
     uid: str | None = None
     kept: Kept | None = None
+    in_use: str | None = None
     not_kept: str | None = None
+
+    @property
+    def lines(self) -> list[str]:
+        """What was seen of each NIC, and of each localnet."""
+        names = (*((nic.name, str(nic)) for nic in self.nics), *((each.name, str(each)) for each in self.localnets))
+        return [f"{name:<15} {text}" for name, text in names]
 
 
 def look(project: Project, stack: str, wanted: Wanted) -> Seen:
@@ -90,24 +105,37 @@ def look(project: Project, stack: str, wanted: Wanted) -> Seen:
                 if error.reason != "not-served":
                     raise
                 network = None
-            kubevirt = await _kubevirt(cluster, wanted.namespace)
-            return nodes, states, network, kubevirt, await _identity(cluster), await _in_use(cluster, wanted.namespace)
+            # What these would say has a default, and preflight looks again.
+            kubevirts = await _listed(cluster, KUBEVIRT, namespace=wanted.namespace)
+            policies = await _listed(cluster, NODE_POLICY)
+            in_use = await _in_use(cluster, wanted.namespace)
+            return nodes, states, network, kubevirts, policies, await _identity(cluster), in_use
 
-    nodes, states, network, kubevirt, uid, (hyperconverged, attachment) = asyncio.run(read())
+    nodes, states, network, kubevirts, policies, uid, (hyperconverged, attachment) = asyncio.run(read())
+    count = wanted.nodes or sum(Node.read(node, None).schedulable for node in nodes)
     keeps: Kept | None = None
     not_kept = None
-    if hyperconverged is not None and (name := named(hyperconverged)):
+    name = named(hyperconverged)
+    if hyperconverged is not None and name:
         try:
-            keeps = kept(stack, {"context": wanted.context}, segment, hyperconverged, attachment)
+            cluster = {"context": wanted.context, "namespace": wanted.namespace} | ({"nodes": count} if count else {})
+            keeps = kept(stack, cluster, segment, hyperconverged, attachment)
         except NotKeptError as error:
             not_kept = f"the cluster migrates over {name} now, which {error}: up switches it to another network"
-    if keeps is not None and wanted.master not in {None, keeps.values["attachment"].get("master")}:
-        not_kept = f"the cluster migrates over {keeps.name} now, on another NIC: up switches it to another network"
-        keeps = None
-    if keeps is not None and "segment" in keeps.values:
-        segment = Segment.model_validate(keeps.values["segment"])
-    found = seen(nodes, states, network, segment, kubevirt=kubevirt)
-    return replace(found, uid=uid, kept=keeps, not_kept=not_kept)
+    if keeps is not None:
+        own = _parsed(stack, keeps.values["segment"]) if "segment" in keeps.values else segment
+        if wanted.links.keeps(keeps.values["attachment"], own):
+            segment = own
+        else:
+            not_kept = f"the cluster migrates over {name} now, on another path: up switches it to another network"
+            keeps = None
+    if keeps is None:
+        new_links.against_segment(wanted.links, segment)
+    under: Layer | None = "bond" if wanted.links.bond else "vlan" if wanted.links.makes else None
+    found = seen(nodes, states, network, segment, kubevirt=next(iter(kubevirts), None), policies=policies, under=under)
+    if keeps is None:
+        new_links.against_nodes(wanted.links, found.nics, found.localnets)
+    return replace(found, uid=uid, kept=keeps, in_use=name, not_kept=not_kept)
 
 
 async def _in_use(cluster: Cluster, namespace: str) -> tuple[Object | None, Object | None]:
@@ -132,14 +160,13 @@ async def _identity(cluster: Cluster) -> str | None:
         return None
 
 
-async def _kubevirt(cluster: Cluster, namespace: str) -> Object | None:
+async def _listed(cluster: Cluster, kind: Kind, *, namespace: str | None = None) -> list[Object]:
     try:
-        return next(iter(await cluster.list(KUBEVIRT, namespace=namespace)), None)
+        return await cluster.list(kind, namespace=namespace)
     except ClusterError as error:
-        # What it would say has a default, and preflight looks again.
         if error.reason not in {"not-served", "forbidden"}:
             raise
-        return None
+        return []
 
 
 def seen(
@@ -149,6 +176,8 @@ def seen(
     segment: Segment,
     *,
     kubevirt: Object | None = None,
+    policies: Iterable[Object] = (),
+    under: Layer | None = None,
 ) -> Seen:
     """Make out of the cluster's objects what a stack file needs."""
     by_name = {state["metadata"]["name"]: state for state in states}
@@ -160,7 +189,9 @@ def seen(
         "service": tuple(status.get("serviceNetwork", [])),
     }
     return Seen(
-        tuple(nics.judge(all_nodes, segment)),
+        tuple(nics.judge(all_nodes, segment, under=under)),
+        tuple(localnets(all_nodes, policies)),
+        frozenset(name for node in all_nodes for name in node.interfaces),
         sum(node.schedulable for node in all_nodes),
         {name: cidrs for name, cidrs in networks.items() if cidrs} | _of_interfaces(all_nodes, networks, segment),
         None if (replicas := sync_controllers(kubevirt, None).replicas) == SYNC_CONTROLLERS else replicas,
@@ -199,35 +230,59 @@ def segment_of(project: Project, stack: str) -> Segment:
     if "segment" not in project.defaults:
         remedy = "Set it in Pulumi.yaml under config.segment.default, so that all stacks share it"
         raise ConfigError([Finding("segment", None, "is required", remedy, code="key-missing", stack=stack)])
-    segment = parse(Segment, project.defaults["segment"], stack=stack, key="segment")
+    return _parsed(stack, project.defaults["segment"])
+
+
+def _parsed(stack: str, raw: object) -> Segment:
+    segment = parse(Segment, raw, stack=stack, key="segment")
     if isinstance(segment, tuple):
         raise ConfigError(segment)
     return segment
 
 
-def choose(stack: str, judged: tuple[Nic, ...]) -> Nic:
-    """Choose the NIC. Raises ConfigError, naming those that could be meant, when none is better than all others."""
-    chosen = nics.best(judged)
-    if chosen is not None:
-        return chosen
-    if not judged:
+def choose(stack: str, wanted: Wanted, seen_: Seen) -> Nic | Mapped | None:
+    """Choose the NIC, or a localnet where no NIC is free; None where that is settled.
+
+    Raises ConfigError, naming those that could be meant, when none is better than all others.
+    """
+    links = wanted.links
+    known = links.master
+    if seen_.kept is not None:
+        known = known or seen_.kept.values["attachment"].get("master")
+    if known is not None or seen_.kept is not None or links.bond is not None or links.localnet is not None:
+        return next((nic for nic in seen_.nics if nic.name == known), None)
+    if (best := nics.best(seen_.nics)) is not None:
+        return best
+    if fit := [nic.name for nic in seen_.nics if not nic.against]:
+        rule = f"cannot be chosen: {', '.join(fit)} are equally good"
+        remedy = "Name one with --master, or several with --bond"
+    elif (localnet := new_links.best_localnet(seen_.localnets)) is not None:
+        return localnet
+    elif whole := [each.name for each in seen_.localnets if not each.missing]:
+        rule = f"cannot be chosen: no NIC is free, and localnets {', '.join(whole)} are equally good"
+        remedy = "Name one with --localnet"
+    elif not seen_.nics:
         rule = "cannot be chosen: no node with the label kubevirt.io/schedulable=true reports a NIC"
         remedy = "Install kubernetes-nmstate and OpenShift Virtualization first, or name the NIC with --master"
-    elif fit := [nic.name for nic in judged if not nic.against]:
-        rule = f"cannot be chosen: {', '.join(fit)} are equally good"
-        remedy = "Name one with --master"
     else:
-        rule = f"cannot be chosen: something speaks against each of {', '.join(nic.name for nic in judged)}"
+        against = ", ".join(nic.name for nic in seen_.nics)
+        rule = f"cannot be chosen: something speaks against each of {against}, and no localnet is on every node"
         remedy = "Prepare one, correct the segment, or name one with --master all the same"
     raise ConfigError([Finding("attachment.master", None, rule, remedy, code="master-choice", stack=stack)])
 
 
 def write(
-    project: Project, stack: str, wanted: Wanted, seen_: Seen, nic: Nic | None, *, on_wait: Callable[[], None]
+    project: Project,
+    stack: str,
+    wanted: Wanted,
+    seen_: Seen,
+    chosen: Nic | Mapped | None,
+    *,
+    on_wait: Callable[[], None],
 ) -> str:
     """Write the stack's file and return a line about its slice. Raises ConfigError, and has written nothing then.
 
-    The master is `wanted.master`, else `nic`. Where other stacks share the segment, the new one gets a slice.
+    `chosen` counts where the user names no NIC, bond or localnet. It gets a slice where the demand is known.
     """
     nodes = wanted.nodes or seen_.nodes or None
     values: dict[str, Any] = {
@@ -243,12 +298,6 @@ def write(
             }.items()
             if value is not None
         },
-        "attachment": {
-            "type": "macvlan",
-            "name": "migration",
-            "master": wanted.master or (nic.name if nic else None),
-            "mode": "bridge",
-        },
     }
     if seen_.networks:
         values["otherNetworks"] = {
@@ -256,6 +305,14 @@ def write(
         }
     if seen_.kept is not None:
         values |= seen_.kept.values
+        values |= waivers_of(stack, project.defaults | {key: values[key] for key in values if key != "waivers"})
+    else:
+        segment = segment_of(project, stack)
+        new_links.against_segment(wanted.links, segment)
+        # The one that is not kept stays until the last virt-handler has left it.
+        name = "migration" if seen_.in_use != "migration" else "live-migration"
+        values |= (links := new_links.sections(wanted.links, segment, chosen, name=name))
+        new_links.against_interfaces(links, seen_.interfaces)
     with stack_files.locked(project, on_wait=on_wait):
         of_pulumi = stack_files.unset(project, stack)
         if of_pulumi is None and project.stack_file(stack).exists():
@@ -263,8 +320,12 @@ def write(
         if seen_.kept is not None:
             remark = f"{stack} {seen_.kept.remark}"
         else:
-            remark = _with_slice(project, stack, values) + (f"; {seen_.not_kept}" if seen_.not_kept else "")
-        text = _text(project, stack, values, nic)
+            remark = _with_slice(project, stack, values)
+            if chosen is not None and not isinstance(chosen, Nic):
+                remark += f"; no NIC is free, and migrations go over localnet {chosen.name}"
+            if seen_.not_kept:
+                remark += f"; {seen_.not_kept}"
+        text = _text(project, stack, values, chosen)
         load_stack(stack, project.defaults | _values(project, text))
         if of_pulumi is None:
             stack_files.create(project, stack, text)
@@ -276,14 +337,16 @@ def write(
 def _with_slice(project: Project, stack: str, values: dict[str, Any]) -> str:
     draft = load_stack(stack, project.defaults | values)
     held = [holding for holding in allocate.read(project) if holding.stack != stack]
-    if not any(set(holding.segment.subnets) & set(draft.segment.subnets) for holding in held):
-        return f"{stack} is alone on the segment and hands out all of it; before a second cluster: mignet allocate"
     demand = demand_of(draft.cluster)
     if demand is None:
-        return f"{stack} has no slice yet, and other stacks are on the segment: mignet allocate {stack} --nodes N"
-    (spans,) = allocate.place(held, {stack: (draft, demand.total)}).values()
+        if any(set(holding.segment.subnets) & set(draft.segment.subnets) for holding in held):
+            return f"{stack} has no slice yet, and other stacks are on the segment: mignet allocate {stack} --nodes N"
+        return f"{stack} is alone on the segment and hands out all of it; before a second cluster: mignet allocate"
+    spans = allocate.place_roomy(held, draft, demand)
     values["slice"] = allocate.slice_value(spans)
-    return f"{stack} has slice {', '.join(map(str, spans))} ({demand.total} addresses: {demand})"
+    more = spans[0].size - demand.total
+    room = f", and {more} to grow and for a checkup" if more else ""
+    return f"{stack} has slice {', '.join(map(str, spans))} ({spans[0].size} addresses: {demand}{room})"
 
 
 def _values(project: Project, text: str) -> dict[str, object]:
@@ -295,10 +358,12 @@ def _values(project: Project, text: str) -> dict[str, object]:
 _ABOUT = {
     "cluster": "How the cluster is reached. The kubeconfig is named, never copied in here.",
     "attachment": "How pods attach to the segment, which stands in Pulumi.yaml.",
+    "uplink": "What kubernetes-nmstate makes on the nodes, on which the attachment stands.",
     "slice": "This cluster's own part of the segment, both ends inclusive. mignet allocate lets it grow.",
     "otherNetworks": "Networks of this cluster, which the segment must not overlap.",
     "segment": "The segment as this cluster has it; it belongs into Pulumi.yaml where all share it.",
     "hyperConverged": "The limits that stand there, other than the operator's defaults.",
+    "waivers": "What the network breaks as it is. Correct it in a second step, and take the waiver out.",
 }
 _LIMITS = """\
   # The limits of live migrations. A key that stands here is owned by this stack, with its value.
@@ -311,13 +376,17 @@ _LIMITS = """\
 """
 
 
-def _text(project: Project, stack: str, values: Mapping[str, Any], nic: Nic | None) -> str:
+def _text(project: Project, stack: str, values: Mapping[str, Any], chosen: Nic | Mapped | None) -> str:
     lines = [MODELINE] if (project.directory / FILE).is_file() else []
     lines += [f"# The cluster {stack}. For completion of keys in an editor: mignet schema --write", "config:"]
     notes = {"nodes": "that run virt-handler"}
-    if nic is not None and nic.name == values["attachment"].get("master"):
-        notes["master"] = "; ".join(nic.against or nic.speaks_for)
-    for key in ("cluster", "segment", "attachment", "slice", "otherNetworks", "hyperConverged"):
+    if isinstance(chosen, Nic):
+        key = "baseInterface" if "uplink" in values else "master"
+        notes[key] = "; ".join(chosen.against or chosen.speaks_for)
+    elif chosen is not None:
+        notes["physicalNetworkName"] = str(chosen)
+    order = ("cluster", "segment", "attachment", "uplink", "slice", "otherNetworks", "hyperConverged", "waivers")
+    for key in order:
         if key in values:
             lines.append(f"  # {_ABOUT[key]}")
             lines.append(f"  {project.name}:{key}:")
@@ -328,5 +397,5 @@ def _text(project: Project, stack: str, values: Mapping[str, Any], nic: Nic | No
 def _lines(section: Any, notes: Mapping[str, str]) -> Iterator[str]:
     text = yaml.safe_dump(section, sort_keys=False, default_flow_style=False, width=10**6, allow_unicode=True)
     for line in text.splitlines():
-        note = notes.get(line.partition(":")[0])
+        note = notes.get(line.partition(":")[0].strip())
         yield f"    {line} # {note}" if note else f"    {line}"

@@ -7,6 +7,7 @@ import uuid
 from typing import Any
 
 import pytest
+from published import PUBLISHED, Published
 from support import Workspace
 
 HOSTS = [f"10.88.31.{last}/32" for last in (222, 223)]
@@ -21,11 +22,11 @@ UNNAMED: dict[str, Any] = {
 }
 
 
-def attachment(workspace: Workspace, config: dict[str, Any], **metadata: Any) -> None:
+def attachment(workspace: Workspace, config: dict[str, Any], name: str = "migration", **metadata: Any) -> None:
     manifest = {
         "apiVersion": "k8s.cni.cncf.io/v1",
         "kind": "NetworkAttachmentDefinition",
-        "metadata": {"name": "migration", **metadata},
+        "metadata": {"name": name, **metadata},
         "spec": {"config": json.dumps(config, indent=2)},
     }
     params = {"fieldManager": "kubectl-create"}
@@ -155,17 +156,21 @@ def test_a_controller_that_writes_back_is_named_in_a_preview(workspace: Workspac
     assert workspace.mignet("preview", engine).reports[0]["warnings"] == []
 
 
-def test_init_writes_a_stack_that_keeps_the_network_in_use(workspace: Workspace) -> None:
-    site = workspace.site
-    attachment(workspace, UNNAMED)
-    limits = {"network": "migration", "completionTimeoutPerGiB": 800}
+NETWORKS = {"unnamed": Published("migration", UNNAMED, {}, {}), **PUBLISHED}
+
+
+@pytest.mark.parametrize("published", NETWORKS.values(), ids=NETWORKS)
+def test_init_writes_a_stack_that_keeps_the_network_in_use(workspace: Workspace, published: Published) -> None:
+    site, name = workspace.site, published.name
+    attachment(workspace, published.within(site.namespace), name)
+    limits = {"network": name, "completionTimeoutPerGiB": 800}
     site.kube.merge(site.hyperconverged, {"spec": {"liveMigrationConfig": limits}}, "Mozilla")
     (workspace.folder / f"Pulumi.{workspace.stack}.yaml").unlink()
     where = ("--context", site.context, "--kubeconfig", str(site.kubeconfig), "--namespace", site.namespace)
-    made = workspace.run("mignet", "init", workspace.stack, *where, "--from-cluster")
+    made = workspace.run("mignet", "init", workspace.stack, *where, "--from-cluster", "--nodes", "6")
     assert made.code == 0, made.err
     assert (
-        f"{workspace.stack} keeps migration, over which the cluster migrates: the first preview shows ownership, labels"
+        f"{workspace.stack} keeps {name}, over which the cluster migrates: the first preview shows ownership, labels"
         " and formatting only"
     ) in made.out
     preview = workspace.mignet("preview", "direct")
@@ -173,5 +178,25 @@ def test_init_writes_a_stack_that_keeps_the_network_in_use(workspace: Workspace)
     fields = {**preview.changes["NetworkAttachmentDefinition"][1], **preview.changes["HyperConverged"][1]}
     changed = {path for path, (old, new, _) in fields.items() if old != new and not path.startswith("metadata.")}
     assert changed == {"spec.config"}, "in another form"
-    assert any(FORM in each for each in preview.reports[0]["warnings"])
-    assert not any("switches" in each for each in preview.reports[0]["warnings"])
+    (report,) = preview.reports
+    assert any(FORM in each for each in report["warnings"])
+    assert report["means"] == []
+    said = workspace.run("mignet", "preview", workspace.stack, "--engine", "direct").out
+    assert "config: the same configuration in another form" in said
+    assert "nothing restarts" in said
+    assert not any(words in said for words in ("restarts every", "switches"))
+
+
+def test_a_network_is_not_kept_where_a_flag_asks_for_another_path(workspace: Workspace) -> None:
+    site = workspace.site
+    attachment(workspace, UNNAMED)
+    site.kube.merge(site.hyperconverged, {"spec": {"liveMigrationConfig": {"network": "migration"}}}, "Mozilla")
+    (workspace.folder / f"Pulumi.{workspace.stack}.yaml").unlink()
+    where = ("--context", site.context, "--kubeconfig", str(site.kubeconfig), "--namespace", site.namespace)
+    made = workspace.run("mignet", "init", workspace.stack, *where, "--from-cluster", "--vlan", "2001")
+    assert made.code == 0, made.err
+    assert "the cluster migrates over migration now, on another path: up switches it to another network" in made.out
+    # Of another name, so that pods may use the old one until they are made anew.
+    said = workspace.run("mignet", "preview", workspace.stack, "--engine", "direct")
+    assert f"NetworkAttachmentDefinition {site.namespace}/live-migration will be created" in said.out
+    assert "network: migration → live-migration" in said.out

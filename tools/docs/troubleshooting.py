@@ -31,6 +31,7 @@ _OF_FILES = {
     "operations/allocate.py",
     "operations/apply/__init__.py",
     "operations/init.py",
+    "operations/new_links.py",
 }
 """Modules whose findings are about the command line and the stack files, before any cluster is looked at."""
 

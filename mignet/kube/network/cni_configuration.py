@@ -10,6 +10,7 @@ import ipaddress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from config.attachment.localnet import OvnIpam
 from config.types.addressing import AddressRange
 from config.types.json_text import parse_json
 from mignet.kube.diff import FieldChange, differences
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from config.types.addressing import Address, Network
 
+OVN = "ovn-k8s-cni-overlay"
+"""The type of OVN-Kubernetes' own plugin."""
 PATH = "spec.config"
 """Where a NetworkAttachmentDefinition holds it."""
 _DEFAULTS: dict[str, dict[str, object]] = {
@@ -37,6 +40,7 @@ _DEFAULTS: dict[str, dict[str, object]] = {
         "macspoofchk": False,
         "portIsolation": False,
     },
+    OVN: {"mtu": 0, "vlanID": 0},
     "whereabouts": {"enable_overlapping_ranges": True, "network_name": ""},
 }
 _EMPTY: tuple[object, ...] = (None, {}, [])
@@ -90,7 +94,42 @@ def _plugin(config: Mapping[str, Any]) -> dict[str, Any]:
     ipam = known.get("ipam")
     if isinstance(ipam, dict) and ipam.get("type") == "whereabouts":
         known["ipam"] = _whereabouts(ipam)
-    return known
+    return _ovn(known) if known.get("type") == OVN else known
+
+
+def _ovn(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Say of each subnet which addresses it gives, and leave out a localnet that is called like the network."""
+    localnet = config.get("physicalNetworkName")
+    rest = {
+        key: value for key, value in config.items() if key != "physicalNetworkName" or localnet != config.get("name")
+    }
+    if (parts := ovn_parts(config)) is None:
+        return rest
+    given = [{"subnet": str(subnet), "gives": [str(each) for each in free]} for subnet, free in parts]
+    return {key: value for key, value in rest.items() if key not in {"subnets", "excludeSubnets"}} | {"ranges": given}
+
+
+def ovn_parts(config: Mapping[str, Any]) -> list[tuple[Network, list[AddressRange]]] | None:
+    """Return the subnets of a network of OVN, and what it gives of each; None when they cannot be read.
+
+    It writes several in one text, with commas between them.
+    """
+    try:
+        subnets, spared = (
+            [ipaddress.ip_network(each.strip(), strict=False) for each in str(config.get(key) or "").split(",") if each]
+            for key in ("subnets", "excludeSubnets")
+        )
+    except ValueError:
+        return None
+    taken = [AddressRange.all_of(each) for each in spared]
+    return [
+        (
+            subnet,
+            [*OvnIpam.usable(subnet).without(each for each in taken if each.first.version == subnet.version)],
+        )
+        for subnet in subnets
+        if subnet.num_addresses > 2
+    ]
 
 
 def _known(config: Mapping[str, Any], defaults: Mapping[str, object]) -> dict[str, Any]:

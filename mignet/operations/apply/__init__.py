@@ -23,7 +23,7 @@ from mignet.fleet.progress import TELL_SECONDS
 from mignet.kube import lease
 from mignet.kube.client import Cluster, ClusterError, ConflictError
 from mignet.kube.diff import ObjectChange, Report
-from mignet.kube.kinds import HYPERCONVERGED_V1, NODE_POLICY
+from mignet.kube.kinds import HYPERCONVERGED_V1, NETWORK_ATTACHMENT, NODE_POLICY
 from mignet.kube.network.nmstate import UplinkError
 from mignet.kube.network.uplink_changes import effects
 from mignet.operations.apply.consequences import consequences, migrations_ended, restarts
@@ -471,11 +471,18 @@ def _switch(stack: Stack, changes: Iterable[ObjectChange]) -> Iterator[str]:
 
 
 def _on_uplink(stack: Stack, changes: Iterable[ObjectChange]) -> Iterator[str]:
-    """Say what a change of a policy does to what stands on it; where the attachment goes as well, nothing does."""
+    """Say what a change of a policy does to what stands on it; where the attachment goes as well, nothing does.
+
+    Nor does anything stand on a policy that goes when the pods have moved to an attachment of another name.
+    """
     changes = list(changes)
-    if any(change.operation == "delete" and change.name == stack.network for change in changes):
+    of_attachments = {(each.operation, each.name) for each in changes if each.kind == NETWORK_ATTACHMENT.kind}
+    if ("delete", stack.network) in of_attachments:
         return
+    moves = ("create", stack.network) in of_attachments and any(done == "delete" for done, _ in of_attachments)
     for change in changes:
+        if change.operation == "delete" and moves:
+            continue
         if change.kind == NODE_POLICY.kind and change.operation in {"update", "delete"}:
             yield from effects(stack, change.name, change.fields, removed=change.operation == "delete")
 

@@ -23,7 +23,7 @@ from mignet.checkup.probe_protocol import read_report
 from mignet.kube.kubeconfig import KubeconfigError, connection
 from mignet.kube.kubevirt.pods import read_link
 from mignet.kube.network.cni_configuration import meaning, meaning_changes
-from mignet.operations.adopting import NotKeptError, _config, _sections
+from mignet.operations.adopting import NotKeptError, _config, _written
 
 PLACES = ["contexts", "clusters", "users"]
 PLACES += [f"contexts.0{each}" for each in ("", ".name", ".context", ".context.cluster", ".context.user")]
@@ -134,7 +134,7 @@ def test_any_kind_of_value_in_a_cni_configuration_is_read_or_refused(changes: li
     meaning_changes(json.dumps(mutations.ATTACHMENT), text, name="n")
     plugins({"spec": {"config": text}})
     with contextlib.suppress(NotKeptError):
-        _sections(_config(text), "n", segment)
+        list(_written(_config(text), "n", segment))
 
 
 def _places(value: Any) -> Any:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from published import PUBLISHED, Published
 
 from components.ownership import labels
 from config.files.project_files import Project
@@ -43,6 +47,13 @@ OURS = UNNAMED | {
         "range_end": "10.200.5.60",
     },
 }
+
+
+def made(folder: Path, segment: dict[str, Any]) -> Project:
+    """Return a project with this segment."""
+    text = f"name: migration-network\nconfig: {{segment: {{default: {json.dumps(segment)}}}}}\n"
+    (folder / "Pulumi.yaml").write_text(text)
+    return Project.find(folder)
 
 
 def hyperconverged(version: str = "v1beta1", **limits: Any) -> dict[str, Any]:
@@ -117,6 +128,80 @@ def test_what_can_be_written_changes_nothing(case: str) -> None:
     assert keep(SAME[case]).changes == ()
 
 
+@pytest.mark.parametrize("published", PUBLISHED.values(), ids=PUBLISHED)
+def test_a_published_network_is_kept_as_it_is_and_its_stack_renders_it(published: Published, tmp_path: Path) -> None:
+    project = made(tmp_path, SEGMENT | {"vlan": 2001})
+    name, config = published.name, published.config
+    above = hyperconverged(network=name, completionTimeoutPerGiB=800)
+    cluster = {"context": "dev", "nodes": 6}
+    segment = init.segment_of(project, "dev")
+    found = kept("dev", cluster, segment, above, attachment(config, name=name))
+    assert found.changes == ()
+    assert found.values["attachment"].items() >= published.attachment.items()
+    assert found.values["segment"] == published.segment
+    assert found.values.get("waivers", {}) == published.waivers
+    # The other direction: what the stack declares is that network.
+    init.write(project, "dev", Wanted("dev"), init.Seen(kept=found, nodes=6), None, on_wait=pytest.fail)
+    stack = load_stack("dev", project.stack_values("dev"))
+    assert stack.network == name
+    assert meaning_changes(json.dumps(config), stack.cni_json, name=name) == []
+    again = kept("dev", cluster, segment, above, attachment(stack.cni_json, name=name))
+    assert again == found
+
+
+def test_a_network_whose_rules_are_broken_says_so_in_a_waiver_that_can_be_read(tmp_path: Path) -> None:
+    project = made(tmp_path, SEGMENT)
+    seen = init.Seen(kept=keep(UNNAMED | {"mode": "bridge"}), nodes=3, networks={"storage": ("10.88.0.0/16",)})
+    init.write(project, "dev", Wanted("dev"), seen, None, on_wait=pytest.fail)
+    text = project.stack_file("dev").read_text()
+    assert "  # What the network breaks as it is. Correct it in a second step, and take the waiver out.\n" in text
+    (waived,) = [each for each in load_stack("dev", project.stack_values("dev")).findings if each.waived]
+    assert waived.code == "subnet-overlap"
+
+
+FREE = st.lists(st.booleans(), min_size=62, max_size=62).filter(any)
+
+
+@given(free=FREE, vlan=st.sampled_from([0, 2001]), mtu=st.sampled_from([None, 1400, 9000]))
+def test_any_localnet_is_kept_with_the_addresses_it_gives(free: list[bool], vlan: int, mtu: int | None) -> None:
+    spared = [f"10.200.5.{last}/32" for last, is_free in enumerate(free, start=1) if not is_free]
+    config = {
+        "cniVersion": "0.3.1",
+        "name": "cnv-mig",
+        "type": "ovn-k8s-cni-overlay",
+        "netAttachDefName": "openshift-cnv/cnv-mig",
+        "topology": "localnet",
+        "physicalNetworkName": "physnet",
+        "subnets": "10.200.5.0/26",
+        "excludeSubnets": ",".join(spared),
+    }
+    config |= {"mtu": mtu} if mtu else {}
+    assert keep(config | ({"vlanID": vlan} if vlan else {})).changes == ()
+
+
+@given(
+    span=st.tuples(st.integers(1, 254), st.integers(1, 254)).map(sorted),
+    spared=st.lists(st.integers(0, 255), max_size=5),
+    mtu=st.sampled_from([None, 1400, 9000, 9100]),
+    subnet=st.sampled_from(["10.200.5.0/24", "10.88.31.0/24"]),
+)
+def test_any_range_is_kept_with_the_addresses_it_gives(
+    span: list[int], spared: list[int], mtu: int | None, subnet: str
+) -> None:
+    first = ipaddress.ip_network(subnet).network_address
+    ipam = {
+        "type": "whereabouts",
+        "range": subnet,
+        "range_start": str(first + span[0]),
+        "range_end": str(first + span[1]),
+        "exclude": [f"{first + last}/32" for last in spared],
+    }
+    config = UNNAMED | {"ipam": ipam} | ({"mtu": mtu} if mtu else {})
+    if all(last in spared for last in range(span[0], span[1] + 1)):
+        return
+    assert keep(config).changes == ()
+
+
 def test_what_a_stack_cannot_say_is_told_as_a_change() -> None:
     found = keep(UNNAMED | {"ipam": UNNAMED["ipam"] | {"log_level": "debug"}})
     assert found.changes == ("ipam.log_level",)
@@ -124,7 +209,9 @@ def test_what_a_stack_cannot_say_is_told_as_a_change() -> None:
 
 
 NOT = {
-    "has no ipam": {"type": "ovn-k8s-cni-overlay", "topology": "localnet"},
+    "has no ipam": {"type": "bridge", "bridge": "br1"},
+    "has no subnets that can be read": {"type": "ovn-k8s-cni-overlay", "topology": "localnet"},
+    "is an OVN network of topology layer2, which ends at": {"type": "ovn-k8s-cni-overlay", "topology": "layer2"},
     "is a chain of plugins": {"plugins": [UNNAMED, {"type": "tuning"}]},
     "holds no CNI configuration": "no json",
     "has a range that cannot be read": UNNAMED | {"ipam": {"type": "whereabouts", "range": "10.88.31.0/33"}},
@@ -152,10 +239,7 @@ def test_a_controllers_and_another_stacks_attachment_is_not_kept() -> None:
 
 
 def test_the_file_is_valid_and_renders_what_stands_there(tmp_path: Path) -> None:
-    (tmp_path / "Pulumi.yaml").write_text(
-        f"name: migration-network\nconfig: {{segment: {{default: {json.dumps(SEGMENT)}}}}}\n"
-    )
-    project = Project.find(tmp_path)
+    project = made(tmp_path, SEGMENT)
     found = keep(UNNAMED, hyperconverged(completionTimeoutPerGiB=800))
     remark = init.write(project, "dev", Wanted("dev"), init.Seen(kept=found, nodes=3), None, on_wait=pytest.fail)
     assert remark.startswith("dev keeps cnv-mig, over which the cluster migrates: ")

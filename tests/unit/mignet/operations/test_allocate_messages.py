@@ -12,9 +12,12 @@ from support import ROOT
 
 from config.files.project_files import Project
 from config.finding import ConfigError
+from config.segment import Segment
 from mignet.fleet import stack_files
+from mignet.kube.network.localnets import Mapped
 from mignet.kube.network.nic_choice import Nic
-from mignet.operations import allocate, init
+from mignet.operations import allocate, init, new_links
+from mignet.operations.init import Wanted
 
 DOCUMENT = ROOT / "docs" / "addresses.md"
 MESSAGES = re.search(r"^## Messages\n.*?^```text\n(.*?)^```$", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE)
@@ -101,16 +104,49 @@ def exists(folder: Path) -> None:
     stack_files.create(project(folder), "prod-1", "")
 
 
-def no_nic(folder: Path) -> None:
-    init.choose("prod-1", ())
+def chosen(nics: tuple[Nic, ...] = (), localnets: tuple[Mapped, ...] = ()) -> None:
+    init.choose("prod-1", Wanted("prod-1"), init.Seen(nics, localnets))
 
 
-def equal_nics(folder: Path) -> None:
-    init.choose("prod-1", (Nic("eth1", (), (), 1), Nic("eth2", (), (), 1)))
+BUSY = Nic("eth0", (), ("has the default route on all 3 nodes",), 1)
+PHYSNET = Mapped("physnet", ("br-mig",))
 
 
-def no_fit_nic(folder: Path) -> None:
-    init.choose("prod-1", (Nic("eth0", (), ("has the default route on all 3 nodes",), 1),))
+def no_nic(_: Path) -> None:
+    chosen()
+
+
+def equal_nics(_: Path) -> None:
+    chosen((Nic("eth1", (), (), 1), Nic("eth2", (), (), 1)))
+
+
+def no_fit_nic(_: Path) -> None:
+    chosen((BUSY,))
+
+
+def equal_localnets(_: Path) -> None:
+    chosen((BUSY,), (PHYSNET, Mapped("storage", ("br-st",))))
+
+
+def flags(**given: str) -> Callable[[Path], None]:
+    return lambda _: (new_links.read(**given), None)[1]
+
+
+def other_vlan(_: Path) -> None:
+    new_links.against_segment(new_links.read(vlan="7"), Segment.model_validate({"subnet": "10.0.0.0/24", "vlan": 5}))
+
+
+def on_nodes(**given: str) -> Callable[[Path], None]:
+    return lambda _: new_links.against_nodes(
+        new_links.read(**given), (BUSY,), (PHYSNET, Mapped("some", ("br-x",), missing=("worker-2",)))
+    )
+
+
+def made_already(_: Path) -> None:
+    found = new_links.sections(
+        new_links.read(vlan="7", master="eth1"), Segment.model_validate({"subnet": "10.0.0.0/24"}), None, name="m"
+    )
+    new_links.against_interfaces(found, {"eth1.7"})
 
 
 def no_segment(folder: Path) -> None:
@@ -120,7 +156,11 @@ def no_segment(folder: Path) -> None:
 
 CASES: list[Callable[[Path], None]] = [
     no_room, no_room_at_all, no_growth, no_growth_at_all, unknown_nodes, no_use, repeated, no_config, disk_full,
-    exists, no_nic, equal_nics, no_fit_nic, no_segment,
+    exists, no_nic, equal_nics, no_fit_nic, equal_localnets, no_segment,
+    flags(vlan="4095"), flags(vlan="2001", master="eth1.2001"), other_vlan, made_already,
+    flags(bond="eth1"), flags(bond="eth1,eth1"), flags(bond="eth1,eth2", master="eth3"),
+    flags(bond="eth1,eth2:lacp"), on_nodes(bond="eth0,eth1"), on_nodes(bond="eth1,eth2"),
+    flags(localnet="physnet", master="eth1"), on_nodes(localnet="phys"), on_nodes(localnet="some"),
 ]  # fmt: skip
 
 

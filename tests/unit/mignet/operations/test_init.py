@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ from config.files.project_files import Project
 from config.files.stack_schema import FILE, MODELINE, stack_schema
 from config.finding import ConfigError
 from config.loading import load_stack
+from mignet.kube.network.localnets import Mapped
 from mignet.kube.network.nic_choice import Nic
 from mignet.operations import init
 from mignet.operations.init import Wanted
+from mignet.operations.new_links import Links
 
+ETH1 = Links(master="eth1")
 SEGMENT = "{subnet: 10.200.5.0/24, mtu: 9000, gateway: 10.200.5.1}"
 
 
@@ -42,8 +46,8 @@ def test_from_flags_alone_the_file_is_valid_and_says_what_each_part_is(tmp_path:
     result = mignet(tmp_path, "init", "prod-1", "--context", "prod-1", "--master", "ens2f0", "--nodes", "3")
     assert result.returncode == 0, result.stderr
     assert result.stdout == (
-        "wrote Pulumi.prod-1.yaml: prod-1 is alone on the segment and hands out all of it; before a second cluster:"
-        " mignet allocate\n"
+        "wrote Pulumi.prod-1.yaml: prod-1 has slice 10.200.5.2-10.200.5.15 (14 addresses: 3 nodes + 2 sync controllers"
+        " + 1 during a rollout + 1 headroom, 20 % of nodes, and 7 to grow and for a checkup)\n"
     )
     assert one.stack_file("prod-1").read_text() == (
         f"{MODELINE}\n"
@@ -60,6 +64,10 @@ def test_from_flags_alone_the_file_is_valid_and_says_what_each_part_is(tmp_path:
         "    name: migration\n"
         "    master: ens2f0\n"
         "    mode: bridge\n"
+        "  # This cluster's own part of the segment, both ends inclusive. mignet allocate lets it grow.\n"
+        "  migration-network:slice:\n"
+        "    rangeStart: 10.200.5.2\n"
+        "    rangeEnd: 10.200.5.15\n"
         "  # The limits of live migrations. A key that stands here is owned by this stack, with its value.\n"
         "  # migration-network:hyperConverged:\n"
         "  #   liveMigration:\n"
@@ -69,7 +77,7 @@ def test_from_flags_alone_the_file_is_valid_and_says_what_each_part_is(tmp_path:
         "  #     progressTimeout: 150 # seconds\n"
     )
     stack = load_stack("prod-1", one.stack_values("prod-1"))
-    assert (stack.cluster.nodes, stack.slice, stack.hyper_converged.live_migration.progress_timeout) == (3, None, None)
+    assert (stack.cluster.nodes, stack.hyper_converged.live_migration.progress_timeout) == (3, None)
 
 
 def test_what_pulumi_keeps_of_a_new_stack_stays_in_its_file(tmp_path: Path) -> None:
@@ -88,7 +96,7 @@ def test_what_pulumi_keeps_of_a_new_stack_stays_in_its_file(tmp_path: Path) -> N
 
 def test_its_commented_limits_are_valid_when_the_comment_signs_go(tmp_path: Path) -> None:
     one = project(tmp_path)
-    write(one, "dev", Wanted("dev", master="eth1"))
+    write(one, "dev", Wanted("dev", links=ETH1))
     file = one.stack_file("dev")
     head, _, limits = file.read_text().partition("  # migration-network:hyperConverged")
     file.write_text(
@@ -100,18 +108,44 @@ def test_its_commented_limits_are_valid_when_the_comment_signs_go(tmp_path: Path
     assert stack.hyper_converged.live_migration.progress_timeout == 150
 
 
-def test_beside_others_on_the_segment_it_gets_a_slice_for_its_demand(tmp_path: Path) -> None:
+def test_the_first_one_has_room_to_grow_and_for_a_checkup_and_the_second_one_gets_the_next_slice(
+    tmp_path: Path,
+) -> None:
     one = project(tmp_path)
-    write(one, "a", Wanted("a", master="eth1", nodes=3))
+    write(one, "a", Wanted("a", links=ETH1, nodes=3))
+    assert write(one, "b", Wanted("b", links=ETH1, nodes=5)) == (
+        "b has slice 10.200.5.16-10.200.5.36 (21 addresses: 5 nodes + 2 sync controllers + 1 during a rollout"
+        " + 1 headroom, 20 % of nodes, and 12 to grow and for a checkup)"
+    )
+    assert str(load_stack("b", one.stack_values("b")).span) == "10.200.5.16-10.200.5.36"
+    assert write(one, "c", Wanted("c", links=ETH1)).endswith("on the segment: mignet allocate c --nodes N")
     from mignet.operations import allocate as addresses
 
-    addresses.allocate(one, ["a"])
-    assert write(one, "b", Wanted("b", master="eth1", nodes=5)) == (
-        "b has slice 10.200.5.9-10.200.5.17 (9 addresses: 5 nodes + 2 sync controllers + 1 during a rollout"
-        " + 1 headroom, 20 % of nodes)"
+    (grown,) = addresses.allocate(one, ["a"], nodes=8)
+    assert grown.before == grown.after, "nodes that are added change nothing"
+
+
+@pytest.mark.parametrize(
+    ("subnet", "nodes", "span"),
+    [
+        # More than half of what is free goes to nobody who does not need it.
+        ("10.200.5.0/26", 12, "10.200.5.1-10.200.5.31"),
+        ("10.200.5.0/27", 12, "10.200.5.1-10.200.5.18"),
+        ("[10.200.5.0/24, fd00:200:5::/64]", 3, "10.200.5.1-10.200.5.14"),
+    ],
+)
+def test_room_to_grow_leaves_half_of_what_is_free(tmp_path: Path, subnet: str, nodes: int, span: str) -> None:
+    one = project(tmp_path, f"{{subnet: {subnet}}}")
+    write(one, "a", Wanted("a", links=ETH1, nodes=nodes))
+    assert str(load_stack("a", one.stack_values("a")).span) == span
+
+
+def test_without_a_number_of_nodes_a_first_stack_has_no_slice(tmp_path: Path) -> None:
+    one = project(tmp_path)
+    assert write(one, "a", Wanted("a", links=ETH1)) == (
+        "a is alone on the segment and hands out all of it; before a second cluster: mignet allocate"
     )
-    assert str(load_stack("b", one.stack_values("b")).span) == "10.200.5.9-10.200.5.17"
-    assert write(one, "c", Wanted("c", master="eth1")).endswith("on the segment: mignet allocate c --nodes N")
+    assert load_stack("a", one.stack_values("a")).slices == ()
 
 
 def test_what_the_cluster_says_goes_into_the_file_with_the_reasons_for_the_nic(tmp_path: Path) -> None:
@@ -122,7 +156,7 @@ def test_what_the_cluster_says_goes_into_the_file_with_the_reasons_for_the_nic(t
         "service": ("172.30.0.0/16",),
     }
     nic = Nic("eth1", ("is up on all 3 nodes", "MTU 9000"), (), 1)
-    write(one, "dev", Wanted("dev"), init.Seen((nic,), 3, networks), nic)
+    write(one, "dev", Wanted("dev"), init.Seen((nic,), nodes=3, networks=networks), nic)
     text = one.stack_file("dev").read_text()
     assert "    master: eth1 # is up on all 3 nodes; MTU 9000\n" in text
     assert yaml.safe_load(text)["config"]["migration-network:otherNetworks"] == {
@@ -136,7 +170,7 @@ def test_what_the_cluster_says_goes_into_the_file_with_the_reasons_for_the_nic(t
 @pytest.mark.parametrize("context", ["default/api-prod:6443/kube:admin", "yes", "5", "a # b", "ü", "- x", "{a: 1}"])
 def test_a_context_of_any_spelling_is_written_so_that_it_reads_back(tmp_path: Path, context: str) -> None:
     one = project(tmp_path)
-    write(one, "dev", Wanted(context, kubeconfig="~/.kube/my config", master="eth1"))
+    write(one, "dev", Wanted(context, kubeconfig="~/.kube/my config", links=ETH1))
     cluster = load_stack("dev", one.stack_values("dev")).cluster
     assert (cluster.context, cluster.kubeconfig) == (context, "~/.kube/my config")
 
@@ -150,7 +184,7 @@ def test_a_file_that_exists_is_never_overwritten(tmp_path: Path) -> None:
         "dev: Pulumi.dev.yaml exists, and is never overwritten. Edit it, or choose another name for the stack\n"
     )
     with pytest.raises(ConfigError):
-        write(one, "dev", Wanted("dev", master="eth1"))
+        write(one, "dev", Wanted("dev", links=ETH1))
     assert one.stack_file("dev").read_text() == "# mine\n"
 
 
@@ -167,7 +201,12 @@ def test_a_file_that_comes_up_meanwhile_is_not_overwritten_either(tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "segment", "line"),
     [
-        ([], SEGMENT, "mignet: --master is required. Name the NIC, or say --from-cluster to see which ones there are"),
+        (
+            [],
+            SEGMENT,
+            "mignet: --master is required. Name the NIC (or --bond, or --localnet), or say --from-cluster to",
+        ),
+        (["--vlan", "5"], SEGMENT, "mignet: --master is required. Name the NIC"),
         (["--master", "a/b"], SEGMENT, "dev: attachment.master a/b is not an interface name"),
         (["--master", "eth1", "--namespace", "A.B"], SEGMENT, "dev: cluster.namespace A.B is not a DNS-1123 label"),
         (["--from-cluster"], None, "dev: segment is required. Set it in Pulumi.yaml under config.segment.default"),
@@ -187,7 +226,7 @@ def test_a_mistake_is_one_line_and_nothing_is_written(
 def test_a_segment_that_overlaps_what_the_cluster_uses_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     one = project(tmp_path)
     with pytest.raises(ConfigError, match=r"overlaps otherNetworks.cluster 10.200.0.0/16"):
-        write(one, "dev", Wanted("dev", master="eth1"), init.Seen(networks={"cluster": ("10.200.0.0/16",)}))
+        write(one, "dev", Wanted("dev", links=ETH1), init.Seen(networks={"cluster": ("10.200.0.0/16",)}))
     assert not one.stack_file("dev").exists()
 
 
@@ -200,17 +239,55 @@ def test_a_cluster_that_cannot_be_reached_is_one_line_and_exit_code_1(tmp_path: 
     assert "nope does not exist" in result.stderr
 
 
+FREE = Mapped("physnet", ("br-mig",))
+SHARED = Mapped("outside", ("br-ex",), shared=True)
+PARTLY = Mapped("some", ("br-x",), missing=("b",))
+
+
 @pytest.mark.parametrize(
-    ("nics", "message"),
+    ("nics", "localnets", "message"),
     [
-        ((), "cannot be chosen: no node with the label kubevirt.io/schedulable=true reports a NIC"),
-        ((("eth1", ()), ("eth2", ())), "cannot be chosen: eth1, eth2 are equally good. Name one with --master"),
-        ((("eth0", ("is down",)),), "cannot be chosen: something speaks against each of eth0. Prepare one, correct"),
+        ((), (), "cannot be chosen: no node with the label kubevirt.io/schedulable=true reports a NIC"),
+        ((("eth1", ()), ("eth2", ())), (), "cannot be chosen: eth1, eth2 are equally good. Name one with --master"),
+        (
+            (("eth0", ("is down",)),),
+            (PARTLY,),
+            "cannot be chosen: something speaks against each of eth0, and no localnet",
+        ),
+        ((("eth0", ("is down",)),), (FREE, replace(FREE, name="b")), "no NIC is free, and localnets physnet, b are"),
     ],
 )
-def test_when_no_nic_is_better_than_all_others_the_user_is_asked(nics: Any, message: str) -> None:
+def test_when_none_is_better_than_all_others_the_user_is_asked(nics: Any, localnets: Any, message: str) -> None:
+    seen = init.Seen(tuple(Nic(name, (), against, 1) for name, against in nics), localnets)
     with pytest.raises(ConfigError, match=message):
-        init.choose("dev", tuple(Nic(name, (), against, 1) for name, against in nics))
+        init.choose("dev", Wanted("dev"), seen)
+
+
+@pytest.mark.parametrize(
+    ("nics", "localnets", "chosen"),
+    [
+        ((Nic("eth1", (), (), 1),), (FREE,), "eth1"),
+        ((Nic("eth0", (), ("is down",), 1),), (PARTLY, FREE, SHARED), "physnet"),
+        ((), (PARTLY, SHARED), "outside"),
+    ],
+)
+def test_a_localnet_is_taken_where_no_nic_is_free(nics: Any, localnets: Any, chosen: str) -> None:
+    found = init.choose("dev", Wanted("dev"), init.Seen(nics, localnets))
+    assert found is not None
+    assert found.name == chosen
+
+
+def test_a_localnet_that_is_taken_is_written_with_what_it_shares(tmp_path: Path) -> None:
+    one = project(tmp_path, "{subnet: 10.200.5.0/24, vlan: 2001}")
+    remark = write(one, "dev", Wanted("dev"), init.Seen((), (SHARED,), nodes=3), SHARED)
+    assert remark.endswith("; no NIC is free, and migrations go over localnet outside")
+    text = one.stack_file("dev").read_text()
+    said = "localnet by br-ex, which carries the default route: migrations share its NIC"
+    line = f"    physicalNetworkName: outside # {said}"
+    assert line in text.splitlines()
+    stack = load_stack("dev", one.stack_values("dev"))
+    assert stack.cni_config["vlanID"] == 2001
+    assert str(stack.span) == "10.200.5.1-10.200.5.14"
 
 
 def test_the_subnets_of_other_interfaces_are_other_networks_too() -> None:
@@ -258,7 +335,7 @@ def test_the_number_of_sync_controllers_is_written_where_it_is_not_the_usual_one
         kubevirt = {"spec": {"infra": infra}}
         assert init.seen([], [], None, segment, kubevirt=kubevirt).sync_controllers == expected
     one = project(tmp_path)
-    write(one, "dev", Wanted("dev", master="eth1"), init.Seen(nodes=1, sync_controllers=1))
+    write(one, "dev", Wanted("dev", links=ETH1), init.Seen(nodes=1, sync_controllers=1))
     assert "    syncControllers: 1" in one.stack_file("dev").read_text()
 
 

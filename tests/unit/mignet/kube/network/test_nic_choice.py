@@ -9,7 +9,7 @@ import pytest
 
 from config.segment import Segment
 from config.types.model import parse
-from mignet.kube.network.nic_choice import best, judge
+from mignet.kube.network.nic_choice import Layer, best, judge
 from mignet.kube.network.node_network import Node, machine_networks
 
 
@@ -191,3 +191,35 @@ def test_many_nodes_are_counted_and_few_are_named() -> None:
 def test_machine_networks_are_those_of_the_internal_addresses() -> None:
     one = node("a", ETH0, nic("eth1", address="10.9.0.5/24"))
     assert machine_networks([one, one]) == [ipaddress.ip_network("192.168.10.0/24")]
+
+
+@pytest.mark.parametrize(
+    ("under", "interface", "reason"),
+    [
+        # An uplink sets a NIC up, and its MTU.
+        ("vlan", {"state": "down"}, None),
+        ("vlan", {"mtu": 1500}, None),
+        ("bond", {"state": "down", "mtu": 1500}, None),
+        # A NIC keeps its addresses under a VLAN; a bond takes them.
+        ("vlan", {"address": "10.9.0.5/24"}, None),
+        ("bond", {"address": "10.9.0.5/24"}, "has an address of 10.9.0.0/24 on the only node a"),
+        ("vlan", {"type": "vlan", "vlan": {"id": 7, "base-iface": "eth0"}}, "is of type vlan on the only node a"),
+        ("vlan", {"type": "bond"}, None),
+        ("bond", {"type": "bond"}, "is of type bond on the only node a"),
+    ],
+)
+def test_under_an_uplink_other_things_speak_against_a_nic(
+    under: Layer, interface: dict[str, Any], reason: str | None
+) -> None:
+    nodes = [node("a", ETH0, nic("eth1", **interface))]
+    judged = next(each for each in judge(nodes, segment(vlan=7), under=under) if each.name == "eth1")
+    assert (judged.against[0] if judged.against else None) == reason
+
+
+def test_a_free_nic_comes_before_one_that_has_addresses_or_is_down() -> None:
+    nodes = [node("a", ETH0, nic("eth1"), nic("eth2", address="10.9.0.5/24"), nic("eth3", state="down"))]
+    chosen = best(judge(nodes, segment(), under="vlan"))
+    assert chosen is not None
+    assert str(chosen) == (
+        "for: is there on the only node a; has no other address, no default route and no bridge or bond above it"
+    )

@@ -108,3 +108,16 @@ def test_an_interface_of_another_name_takes_the_old_one_off_unless_the_attachmen
     assert all("takes eth1.2001 off the nodes: every macvlan interface on it goes" in each for each in found)
     # The same interface in a policy of another name stays.
     assert list(_on_uplink(old, changes)) == []
+
+
+def test_an_interface_that_all_pods_have_left_for_another_attachment_is_taken_off_without_a_warning() -> None:
+    old = stack(MACVLAN | {"master": "eth1.2001"}, {"vlan": {"baseInterface": "eth1"}})
+    new = stack(MACVLAN | {"rollout": "rename"}, VLAN)
+    (policy,) = old.policies
+    kind, network = "NodeNetworkConfigurationPolicy", "NetworkAttachmentDefinition"
+    gone = ObjectChange("delete", kind, "", policy.name, tuple(differences(policy.spec, {}, "spec")))
+    made = ObjectChange("create", network, "openshift-cnv", new.network)
+    left = ObjectChange("delete", network, "openshift-cnv", "migration")
+    assert list(_on_uplink(new, [made, left, gone])) == []
+    # An attachment that is made beside the old one moves nobody before the interface goes.
+    assert len(list(_on_uplink(new, [made, gone]))) == 1
