@@ -124,6 +124,8 @@ class Report:
     apart: tuple[str, ...] = ()
     declined: bool = False
     """Whether somebody answered no, so that none of the changes was made."""
+    applied: bool = False
+    """Whether an error is that the cluster holds something else than what had just been applied."""
     means: tuple[str, ...] = ()
     """What the changes set off on the cluster, each as the rest of a sentence that begins with the stack."""
 

@@ -149,7 +149,7 @@ def test_the_first_broken_pair_is_named_beside_the_matrix(site: Operated) -> Non
     site.peer.fault("nic-on-another-vlan", "dev-peer-worker-2")
     outcome = site.run("checkup", "--all", *WORKERS)
     assert outcome.code == 1
-    assert "first broken: dev/dev-worker-0 → dev-peer/dev-peer-worker-2: no answer (10 of 30 ways)" in outcome.out
+    assert "first broken: dev/dev-worker-0 → dev-peer/dev-peer-worker-2: no answer (10 of 30 paths)" in outcome.out
     assert outcome.out.count("✗") == 10 + 1  # and the legend
 
 

@@ -110,7 +110,7 @@ def test_an_up_whose_time_is_over_anywhere_says_so_of_each_cluster(fleet: Callab
         # Their time is over in preflight, or preflight finds that no operator is at work there.
         assert outcome.code == 1, outcome.err
         assert "Traceback" not in outcome.err
-        assert outcome.out.count("  error: ") >= 3
+        assert all(name in outcome.out for name in space.sites)
     with silent_server() as silent:
         space.elsewhere(dict.fromkeys(space.sites, silent))
         outcome = space.workspace.run(

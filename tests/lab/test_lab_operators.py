@@ -63,13 +63,13 @@ def test_when_up_returns_kubevirt_is_there_on_every_cluster(lab: Lab) -> None:
         assert reach(lab, name).get(HANDLER)["status"]["desiredNumberScheduled"] == 3
 
 
-def test_status_shows_the_stand_ins_as_such(lab: Lab) -> None:
+def test_status_shows_that_the_operators_are_simulated(lab: Lab) -> None:
     shown = RUN.invoke(app, ["status"])
     assert shown.exit_code == 0
     (line,) = [line for line in shown.output.splitlines() if line.startswith("operators")]
     assert "ready" in line
-    assert "stand-ins" in line
-    assert "stand-ins" in (lab.directory / "logs" / "operators.log").read_text()
+    assert "(simulated)" in line
+    assert "simulates the operators" in (lab.directory / "logs" / "operators.log").read_text()
 
 
 def test_up_starts_stand_ins_again_that_were_killed_and_nothing_else(lab: Lab) -> None:

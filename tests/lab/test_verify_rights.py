@@ -62,6 +62,6 @@ def test_the_role_that_observes_is_enough_for_a_report_of_a_healthy_network(obse
     assert outcome.code == 0, outcome.err
     assert "seen from 1 of 1 clusters" in outcome.out
     assert "5 of 51 leased" in outcome.out
-    assert "every station of 4 nodes is well" in outcome.out
+    assert "every station of 4 nodes is healthy" in outcome.out
     assert outcome.out.startswith("## ✓ Migration network: The cluster is on the network"), "to apply is another role's"
     assert "### What was not seen" not in outcome.out

@@ -426,7 +426,7 @@ def _held(report: Report, left: Report) -> Report:
         for each in change.fields
     ]
     reason = left.error or (f"the API server holds something else: {'; '.join(lost)}" if lost else None)
-    return replace(report, error=f"was applied, but {reason}") if reason else report
+    return replace(report, error=f"was applied, but {reason}", applied=bool(lost)) if reason else report
 
 
 def _report(
@@ -454,7 +454,8 @@ def _report(
 
 def _failed(stack: Stack, verb: Verb, error: Exception) -> Report:
     found = (survey.trouble(stack, error),) if isinstance(error, ClusterError) else ()
-    return replace(_report(stack, verb, error=sentences_of(stack, error)), findings=found)
+    applied = isinstance(error, direct_engine.ReadBackError)
+    return replace(_report(stack, verb, error=sentences_of(stack, error)), findings=found, applied=applied)
 
 
 def _stale_handlers(stack: Stack, changes: Iterable[ObjectChange]) -> Iterator[str]:

@@ -101,6 +101,7 @@ _MORE = {
     "export operator": ["--repo", "https://example.org/x.git", "--kubeconfig-secret", "a:b"],
     "allocate": ["dev"],
     "release": ["dev"],
+    "export role": ["observe"],
 }
 """What a verb demands besides stacks."""
 

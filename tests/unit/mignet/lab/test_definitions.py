@@ -15,6 +15,7 @@ SLIM_NAMES = {
     "forkliftcontrollers.forklift.konveyor.io",
     "ippools.whereabouts.cni.cncf.io",
     "kubevirts.kubevirt.io",
+    "migrationpolicies.migrations.kubevirt.io",
     "network-attachment-definitions.k8s.cni.cncf.io",
     "networks.config.openshift.io",
     "networks.operator.openshift.io",
