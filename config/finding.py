@@ -252,10 +252,15 @@ def folded(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
     What differs are the names, the ids that a runtime gives, and addresses.
     """
-    alike: dict[object, list[Finding]] = {}
+    return tuple(as_one(same) for same in alike(findings))
+
+
+def alike(findings: Iterable[Finding]) -> list[list[Finding]]:
+    """Return findings in groups that say the same of many nodes or pods; most are alone in theirs."""
+    groups: dict[object, list[Finding]] = {}
     for number, finding in enumerate(findings):
-        alike.setdefault(_likeness(finding) or number, []).append(finding)
-    return tuple(_of_many(same) for same in alike.values())
+        groups.setdefault(_likeness(finding) or number, []).append(finding)
+    return list(groups.values())
 
 
 def _likeness(finding: Finding) -> object:
@@ -286,7 +291,8 @@ def _is_address(value: object) -> bool:
         return False
 
 
-def _of_many(same: list[Finding]) -> Finding:
+def as_one(same: Iterable[Finding]) -> Finding:
+    """Return findings that are alike as one, which names a few of the nodes or pods."""
     first, *others = same
     if not others:
         return first

@@ -22,6 +22,7 @@ from mignet.commands.addresses import app as addresses
 from mignet.commands.apply import app as applies
 from mignet.commands.arguments import FAILED
 from mignet.commands.checkup import app as checkups
+from mignet.commands.diagnose import app as diagnoses
 from mignet.commands.drift import app as drifts
 from mignet.commands.export import app as export
 from mignet.commands.files import app as files
@@ -54,6 +55,7 @@ app.add_typer(files)
 app.add_typer(addresses)
 app.add_typer(looks)
 app.add_typer(limits)
+app.add_typer(diagnoses)
 app.add_typer(peers)
 app.add_typer(checkups)
 app.add_typer(drifts)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 Kind = Literal[
     "CheckResult",
+    "DiagnosisResult",
     "PlanResult",
     "DriftResult",
     "PeersResult",

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from config.finding import unforeseen
 from mignet.kube.client import Cluster, ClusterError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Coroutine, Iterable, Mapping
+    from pathlib import Path
+    from types import TracebackType
 
+    from config.cluster import Cluster as ClusterConfig
     from config.finding import Finding, Rule
     from config.stack import Stack
     from mignet.kube.kinds import Kind, Object
 
 Subject = TypeVar("Subject")
+T = TypeVar("T")
 
 STOPS = {"kubeconfig", "unreachable", "unauthorized"}
 """Reasons for which nothing at all can be read of a cluster."""
@@ -85,6 +89,48 @@ class Snapshot:
     def unread(self) -> tuple[tuple[Read, ClusterError], ...]:
         """What could not be read, and why."""
         return tuple((read, outcome) for read, outcome in self.found.items() if isinstance(outcome, ClusterError))
+
+
+class OneLook(Cluster):
+    """A connection that reads each thing once: all that look at the cluster through it see the same, and ask less."""
+
+    def __init__(self, config: ClusterConfig, *, base: Path) -> None:
+        super().__init__(config, base=base)
+        self._read: dict[object, asyncio.Task[Any]] = {}
+
+    async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
+        """Read one object, the first time."""
+        return await self._once((kind, name, namespace), super().get(kind, name, namespace))
+
+    async def list(
+        self,
+        kind: Kind,
+        *,
+        namespace: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> list[Object]:
+        """Read the objects of a kind, the first time."""
+        narrowed = (tuple(sorted((labels or {}).items())), tuple(sorted((fields or {}).items())))
+        reading = super().list(kind, namespace=namespace, labels=labels, fields=fields)
+        return await self._once((kind, namespace, narrowed), reading)
+
+    async def _once(self, key: object, reading: Coroutine[Any, Any, T]) -> T:
+        if key in self._read:
+            reading.close()
+        else:
+            self._read[key] = asyncio.ensure_future(reading)
+        # Who no longer wants it takes it from nobody else.
+        answer: T = await asyncio.shield(self._read[key])
+        return answer
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for reading in self._read.values():
+            reading.cancel()
+        await asyncio.gather(*self._read.values(), return_exceptions=True)
+        await super().__aexit__(kind, error, trace)
 
 
 async def look(cluster: Cluster, stack: Stack, reads: Iterable[Read]) -> Snapshot:

@@ -36,20 +36,11 @@ async def drift(project: Project, stacks: Sequence[Stack], engine: Engine, cours
     """
 
     async def one(stack: Stack) -> Report:
-        report = Report(stack.name, "drift", "direct", warnings=tuple(each.sentence for each in stack.findings))
         try:
             async with Cluster(stack.cluster, base=project.directory) as cluster:
-                declaring = asyncio.ensure_future(declared(project, stack))
-                return await _look_at(stack, declaring, cluster, report)
+                return await look_at(project, stack, cluster)
         except ClusterError as error:
-            return replace(report, error=str(error), findings=(trouble(stack, error),))
-        except ConfigError as error:
-            return replace(report, error=sentences(stack.name, error.findings), findings=error.findings)
-        except GuardError as error:
-            unfit = (
-                Finding("cluster", None, each, "", code="cluster-unfit", stack=stack.name) for each in error.sentences
-            )
-            return replace(report, error=str(error), findings=tuple(unfit))
+            return replace(_report(stack), error=str(error), findings=(trouble(stack, error),))
 
     work = {stack.name: partial(one, stack) for stack in stacks}
     ends = await course.through(work, error=lambda report: report.error, last=engine == "direct")
@@ -61,6 +52,24 @@ async def drift(project: Project, stacks: Sequence[Stack], engine: Engine, cours
     reached = [stack for stack, report in zip(stacks, ours, strict=True) if not report.error]
     views = await pulumi_engine.views(project, reached, course)
     return [_side_by_side(report, views.get(report.stack)) for report in ours]
+
+
+async def look_at(project: Project, stack: Stack, cluster: Cluster) -> Report:
+    """Look at one stack's cluster. What keeps it from being looked at is an error in its report, and findings."""
+    report = _report(stack)
+    try:
+        return await _look_at(stack, asyncio.ensure_future(declared(project, stack)), cluster, report)
+    except ClusterError as error:
+        return replace(report, error=str(error), findings=(trouble(stack, error),))
+    except ConfigError as error:
+        return replace(report, error=sentences(stack.name, error.findings), findings=error.findings)
+    except GuardError as error:
+        unfit = (Finding("cluster", None, each, "", code="cluster-unfit", stack=stack.name) for each in error.sentences)
+        return replace(report, error=str(error), findings=tuple(unfit))
+
+
+def _report(stack: Stack) -> Report:
+    return Report(stack.name, "drift", "direct", warnings=tuple(each.sentence for each in stack.findings))
 
 
 def _without_end(name: str, ended: Ended[Report]) -> Report:

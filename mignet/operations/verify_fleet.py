@@ -18,12 +18,13 @@ from mignet.kube.snapshot import judge
 from mignet.operations import apply
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from config.files.project_files import Project
-    from config.finding import Finding
+    from config.finding import Finding, Rule
     from config.stack import Stack
     from mignet.checks.verify import Patience
+    from mignet.checks.verify.migration import Move
     from mignet.fleet.run_context import Course
     from mignet.kube.kinds import Object
     from mignet.kube.kubevirt.pods import Pod
@@ -85,8 +86,9 @@ async def prove_machine(
     *,
     migrate_within: float | None,
     course: Course,
+    rules: Iterable[Rule[Move]] = migration.LAST,
 ) -> Checked:
-    """Prove the way of a virtual machine's last migration; `machine` is `NAMESPACE/NAME`.
+    """Prove the way of a virtual machine's last migration, by these rules; `machine` is `NAMESPACE/NAME`.
 
     With `migrate_within`, in seconds, it is migrated first, which changes the cluster. A cluster that refuses is one
     finding.
@@ -105,7 +107,7 @@ async def prove_machine(
     try:
         async with Cluster(stack.cluster, base=project.directory) as cluster:
             move = await migration.look_at(cluster, stack, namespace, name, others, ask=ask)
-            judged = judge(migration.LAST if migrate_within is None else migration.BEFORE, move)
+            judged = judge(rules if migrate_within is None else migration.BEFORE, move)
             if migrate_within is not None and not judged.findings:
                 judged, move = await migration.migrate(
                     cluster, move, within=migrate_within, progress=lambda line: course.say(stack.name, line)

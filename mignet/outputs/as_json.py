@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from config.files.source_location import place_of
-from config.finding import ConfigError, Finding, Remark
+from config.finding import ConfigError, Finding, Remark, folded
 from mignet.outputs.placed import relative
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from config.files.project_files import Project
     from config.finding import UserError
     from config.planning.address_map import AddressMap
+    from mignet.checks.diagnosis import Diagnosis
     from mignet.checks.peers import Peers
     from mignet.fleet.results import Checked
     from mignet.kube.diff import Report
@@ -24,6 +25,7 @@ _KINDS = {
     "check": "CheckResult",
     "preflight": "CheckResult",
     "verify": "CheckResult",
+    "diagnose": "DiagnosisResult",
     "preview": "PlanResult",
     "up": "PlanResult",
     "destroy": "PlanResult",
@@ -90,6 +92,28 @@ def limits(outcomes: Mapping[str, Sequence[Any]], checked: Checked) -> str:
         ],
     }
     return _written("LimitsResult", source, checked.findings, checked.project)
+
+
+def diagnosis(found: Diagnosis) -> str:
+    """Write what was found, and by which causes."""
+    checked, project, base = found.checked, found.checked.project, Path.cwd()
+    causes = [
+        {
+            "finding": _finding(each.finding, project, base),
+            "explains": [_finding(one, project, base) for one in folded(each.explains)],
+            "evidence": each.evidence,
+            "next": each.next,
+        }
+        for each in found.causes
+    ]
+    source = {
+        "stacks": checked.stacks,
+        "left_out": checked.left_out,
+        "not_judged": checked.not_judged,
+        "proven": checked.proven,
+        "causes": causes,
+    }
+    return _written("DiagnosisResult", source, checked.findings, project, base)
 
 
 def checkup(result: Any, project: Project) -> str:

@@ -143,6 +143,28 @@ class CheckResult(Document):
     """What was proven, for each stack of which something was."""
 
 
+class Cause(_Part):
+    """Something that is wrong and that nothing else explains."""
+
+    finding: Finding
+    explains: tuple[Finding, ...]
+    """What follows from it."""
+    evidence: tuple[Word, ...]
+    """Warnings of the cluster's events about it and what follows, the newest first."""
+    next: Word
+    """The command to type next."""
+
+
+class DiagnosisResult(Document):
+    """What `diagnose` found: every finding once, and the causes of them."""
+
+    kind: Literal["DiagnosisResult"] = "DiagnosisResult"
+    causes: tuple[Cause, ...] = ()
+    """The most probable first; each finding is a cause, or under one."""
+    proven: tuple[Remark, ...] = ()
+    """What was proven, for each stack of which something was."""
+
+
 class Writer(_Part):
     """Who wrote a field, as the API server noted it (managedFields)."""
 
@@ -537,6 +559,7 @@ KINDS: dict[Word, type[_Part]] = {
     each.__name__: each
     for each in (
         CheckResult,
+        DiagnosisResult,
         PlanResult,
         DriftResult,
         PeersResult,

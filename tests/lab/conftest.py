@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from preflight_traps import HYPERCONVERGED, KUBEVIRT, MULTUS, RECONCILER, daemon_set, kubevirt, path
+from preflight_traps import HANDLER, HYPERCONVERGED, KUBEVIRT, MULTUS, RECONCILER, daemon_set, kubevirt, path
 from support import REAL_CRDS, Kube
 
 from mignet.lab.lab import Lab
@@ -28,12 +28,13 @@ def make_fit(lab: Lab) -> None:
     """Give the cluster dev what an operator at work would have made there."""
     kube = Kube(lab.kubeconfig, "dev")
     needed = {KUBEVIRT: kubevirt("DecentralizedLiveMigration")}
-    for place, made in (needed | {each: daemon_set(each) for each in (RECONCILER, MULTUS)}).items():
+    for place, made in (needed | {each: daemon_set(each) for each in (RECONCILER, MULTUS, HANDLER)}).items():
         if kube.call("GET", path(place)) is None:
             kube.call("POST", path(place).rpartition("/")[0], json=made)
-    live = kube.call("GET", path(HYPERCONVERGED))
-    live["status"]["observedGeneration"] = live["metadata"]["generation"]
-    kube.call("PUT", f"{path(HYPERCONVERGED)}/status", json=live)
+    for place in (HYPERCONVERGED, KUBEVIRT):
+        live = kube.call("GET", path(place))
+        live.setdefault("status", {})["observedGeneration"] = live["metadata"]["generation"]
+        kube.call("PUT", f"{path(place)}/status", json=live)
 
 
 @pytest.fixture(scope="module")

@@ -42,6 +42,7 @@ VERBS: dict[str, list[list[str]]] = {
     ],
     "destroy": [["--all", "--yes"]],
     "peers": [[], ["--json"]],
+    "diagnose": [["--all"], ["--all", "-o", "json"]],
     "limits": [["--all"], ["--all", "--json"]],
     "checkup": [["--all", "--timeout", "10", "-o", "json"], ["--all", "--dry-run"]],
     "report": [[], ["--output", "markdown"]],

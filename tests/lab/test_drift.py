@@ -5,18 +5,31 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from drift_traps import (
+    Trap,
+    changed,
+    co_owned,
+    config,
+    elsewhere,
+    labelled,
+    left_over,
+    missing,
+    recreated,
+    recreated_without_labels,
+    relabelled,
+    removed,
+    status,
+    taken,
+)
 from nmstate_operator import POLICIES, NmstateOperator
-from support import HCO, Outcome, Site, Workspace
-
-from components.ownership import labels
+from support import Outcome, Site, Workspace
 
 LIMITS = "spec.liveMigrationConfig"
-APPLY = {"content-type": "application/apply-patch+yaml"}
 KUBEVIRTS = "/apis/kubevirt.io/v1/namespaces/{}/kubevirts"
 
 
@@ -34,94 +47,6 @@ def applied(workspace: Workspace) -> Workspace:
     outcome = workspace.mignet("up", "direct", "--skip-preflight")
     assert outcome.code == 0, outcome.out + outcome.err
     return workspace
-
-
-def limits(site: Site, manager: str = "kubectl-edit", **values: object) -> None:
-    site.kube.merge(site.hyperconverged, {"spec": {"liveMigrationConfig": values}}, manager)
-
-
-def config(site: Site, manager: str = "kubectl-edit", **values: object) -> None:
-    live = json.loads(site.live()["attachments"]["migration"]["spec"]["config"])
-    patch = {"spec": {"config": json.dumps(live | values, sort_keys=True, separators=(",", ":"))}}
-    site.kube.merge(f"{site.attachments}/migration", patch, manager)
-
-
-def status(site: Site, **values: object) -> None:
-    headers = {"content-type": "application/merge-patch+json"}
-    site.kube.call("PATCH", f"{site.hyperconverged}/status", json={"status": values}, headers=headers)
-
-
-def changed(site: Site) -> None:
-    limits(site, completionTimeoutPerGiB=99)
-
-
-def removed(site: Site) -> None:
-    site.kube.merge(f"{site.attachments}/migration", {"spec": {"config": None}}, "kubectl-edit")
-
-
-def taken(site: Site) -> None:
-    limits(site, completionTimeoutPerGiB=99)
-    limits(site, completionTimeoutPerGiB=800)
-
-
-def elsewhere(site: Site) -> None:
-    limits(site, manager="Mozilla", network="other")
-
-
-def missing(site: Site) -> None:
-    site.kube.call("DELETE", f"{site.attachments}/migration")
-
-
-def left_over(site: Site) -> None:
-    metadata = {"name": "migration-old", "namespace": site.namespace, "labels": labels(f"stack-{site.namespace}")}
-    attachment = {"apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition", "metadata": metadata}
-    site.kube.call(
-        "PATCH",
-        f"{site.attachments}/migration-old",
-        content=json.dumps(attachment | {"spec": {"config": "{}"}}),
-        headers=APPLY,
-        params={"fieldManager": "migration-network"},
-    )
-
-
-def recreated(site: Site, *, labelled: bool = True) -> None:
-    live = site.live()["attachments"]["migration"]
-    kept = ("name", "namespace", "labels", "annotations") if labelled else ("name", "namespace")
-    metadata = {key: live["metadata"][key] for key in kept}
-    site.kube.call("DELETE", f"{site.attachments}/migration")
-    again = {key: live[key] for key in ("apiVersion", "kind", "spec")} | {"metadata": metadata}
-    site.kube.call("POST", site.attachments, json=again, params={"fieldManager": "kubectl-create"})
-
-
-def recreated_without_labels(site: Site) -> None:
-    recreated(site, labelled=False)
-
-
-def relabelled(site: Site) -> None:
-    patch = {"metadata": {"labels": {"app.kubernetes.io/instance": "prod-2"}}}
-    site.kube.merge(f"{site.attachments}/migration", patch, "kubectl-label")
-
-
-def labelled(site: Site) -> None:
-    patch = {"metadata": {"labels": {"team": "blue"}, "annotations": {"example.com/note": "keep"}}}
-    site.kube.merge(f"{site.attachments}/migration", patch, "Mozilla")
-
-
-def co_owned(site: Site, spec: dict[str, Any] | None = None) -> None:
-    metadata = {"name": "kubevirt-hyperconverged", "namespace": site.namespace}
-    manifest = {
-        "apiVersion": HCO,
-        "kind": "HyperConverged",
-        "metadata": metadata,
-        "spec": {"liveMigrationConfig": {"completionTimeoutPerGiB": 800}} if spec is None else spec,
-    }
-    site.kube.call(
-        "PATCH",
-        site.hyperconverged,
-        content=json.dumps(manifest),
-        headers=APPLY,
-        params={"fieldManager": "argocd-controller"},
-    )
 
 
 def kubevirt(site: Site, **migrations: object) -> None:
@@ -151,9 +76,6 @@ def degraded(site: Site) -> None:
 def behind(site: Site) -> None:
     generation = site.live()["hyperconverged"]["metadata"]["generation"]
     status(site, observedGeneration=generation - 1, conditions=[])
-
-
-Trap = Callable[[Site], None]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import diagnosed
 import forked
 import pytest
 import yaml
@@ -30,12 +31,17 @@ from preflight_traps import (
 )
 from support import ROOT, Kube
 
+from config.files.project_files import Project
 from mignet.checks.preflight import RULES, preflight
+from mignet.fleet.loading import Readable
+from mignet.fleet.run_context import Course
 from mignet.kube import kinds
 from mignet.kube.client import Cluster
 from mignet.kube.snapshot import Judged
 from mignet.lab.lab import Lab
+from mignet.operations.diagnose import diagnose
 from mignet.operations.roles import to_observe
+from mignet.outputs import as_json
 
 Object = dict[str, Any]
 
@@ -125,13 +131,31 @@ def judged(lab: Lab, config: Object | None = None) -> Judged:
     return asyncio.run(look())
 
 
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project without stack files: what is diagnosed is the only stack."""
+    folder = tmp_path_factory.mktemp("diagnosed")
+    for name in ("Pulumi.yaml", "__main__.py"):
+        (folder / name).write_text((ROOT / name).read_text())
+    return Project(folder, "migration-network", {})
+
+
+def causes_of(lab: Lab, project: Project, config: Object | None = None) -> list[dict[str, Any]]:
+    """Diagnose the cluster, on which the stack was never applied; return the causes."""
+    place = {"cluster": {"kubeconfig": str(lab.kubeconfig)}}
+    one = stack(merged(config or {}, place))
+    found = asyncio.run(diagnose(project, Readable((one,)), Course()))
+    causes: list[dict[str, Any]] = json.loads(as_json.diagnosis(found))["causes"]
+    return causes
+
+
 def lines(found: Judged) -> list[str]:
     return [f"{each.code}: {each}" for each in found.findings]
 
 
 @pytest.mark.parametrize("trap", TRAPS, ids=str)
 def test_a_trap_on_a_cluster_gives_its_code_and_no_other(
-    own: Lab, kube: Kube, put: Callable[[Edit], None], trap: Trap
+    own: Lab, kube: Kube, put: Callable[[Edit], None], project: Project, trap: Trap
 ) -> None:
     for each in trap.edits:
         put(each)
@@ -139,6 +163,9 @@ def test_a_trap_on_a_cluster_gives_its_code_and_no_other(
     found = judged(own, trap.config)
     assert {each.code for each in found.findings} == {trap.code}, lines(found)
     assert any(trap.says in str(each) for each in found.findings), lines(found)
+    if trap.code not in {"limit-unmanaged", "pool-shared"}:
+        # Information, where the stack was never applied, comes after that.
+        diagnosed.first(causes_of(own, project, trap.config), trap.code)
     assert _everything(kube) == before, "nothing was changed"
     put_right(own, put)
 
@@ -177,21 +204,26 @@ def only(found: Judged, code: str, severity: str = "error") -> str:
     return str(found.findings[0])
 
 
-def test_a_limit_of_somebody_else_is_shown_before_it_is_taken(own: Lab, kube: Kube) -> None:
+def test_a_limit_of_somebody_else_is_shown_before_it_is_taken(own: Lab, kube: Kube, project: Project) -> None:
+    diagnosed.first(causes_of(own, project, LIMIT), "limit-taken")
     told = only(judged(own, LIMIT), "limit-taken", "info")
     assert "completionTimeoutPerGiB 150 is owned by " in told
     assert "and becomes 800: up takes it over" in told
 
 
-def test_a_limit_of_somebody_else_is_refused_where_the_stack_says_so(own: Lab, kube: Kube) -> None:
+def test_a_limit_of_somebody_else_is_refused_where_the_stack_says_so(own: Lab, kube: Kube, project: Project) -> None:
     config = {"hyperConverged": LIMIT["hyperConverged"] | {"onConflict": "fail"}}
+    diagnosed.first(causes_of(own, project, config), "limit-owned")
     assert "and the stack wants 800" in only(judged(own, config), "limit-owned")
     agreed = {"hyperConverged": {"onConflict": "fail", "liveMigration": {"completionTimeoutPerGiB": 150}}}
     assert lines(judged(own, agreed)) == []
 
 
-def test_a_network_of_another_name_is_said_to_be_switched(own: Lab, kube: Kube, put: Callable[[Edit], None]) -> None:
+def test_a_network_of_another_name_is_said_to_be_switched(
+    own: Lab, kube: Kube, put: Callable[[Edit], None], project: Project
+) -> None:
     put(edit(HYPERCONVERGED, spec={"liveMigrationConfig": {"network": "cnv-mig"}}))
+    diagnosed.first(causes_of(own, project), "network-switched")
     # Whose it is, is said as well.
     found = {each.code: each for each in judged(own).findings}
     assert found.keys() == {"limit-taken", "network-switched"}
@@ -200,7 +232,7 @@ def test_a_network_of_another_name_is_said_to_be_switched(own: Lab, kube: Kube, 
     put_right(own, put)
 
 
-def test_a_controller_that_declares_a_limit_writes_it_back(own: Lab, kube: Kube) -> None:
+def test_a_controller_that_declares_a_limit_writes_it_back(own: Lab, kube: Kube, project: Project) -> None:
     manifest = {
         "apiVersion": "hco.kubevirt.io/v1beta1",
         "kind": "HyperConverged",
@@ -217,6 +249,8 @@ def test_a_controller_that_declares_a_limit_writes_it_back(own: Lab, kube: Kube)
     try:
         pinned = {"hyperConverged": {"liveMigration": {"completionTimeoutPerGiB": 150}}}
         told = only(judged(own, pinned), "field-written-back", "warning")
+        pinned |= {"waivers": {"completion-timeout-default": "another trap"}}
+        diagnosed.first(causes_of(own, project, pinned), "field-written-back")
         assert "has spec.liveMigrationConfig.completionTimeoutPerGiB from OpenShift Virtualization's autopilot" in told
         assert "platform.kubevirt.io/ignore-fields: /spec/liveMigrationConfig/completionTimeoutPerGiB" in told
         others = {"hyperConverged": {"liveMigration": {"progressTimeout": 150}}}
@@ -225,28 +259,36 @@ def test_a_controller_that_declares_a_limit_writes_it_back(own: Lab, kube: Kube)
         applied({key: manifest[key] for key in ("apiVersion", "kind", "metadata")})
 
 
-def test_a_field_that_the_release_does_not_know_is_refused(own: Lab, kube: Kube) -> None:
+def test_a_field_that_the_release_does_not_know_is_refused(own: Lab, kube: Kube, project: Project) -> None:
     config = {"hyperConverged": {"liveMigration": {"allowWorkloadDisruption": True}}}
+    diagnosed.first(causes_of(own, project, config), "hyperconverged-refuses")
     assert "field not declared in schema" in only(judged(own, config), "hyperconverged-refuses")
     assert lines(judged(own)) == [], "without the field"
 
 
-def test_a_policy_of_somebody_else_is_refused(own: Lab, kube: Kube, put: Callable[[Edit], None]) -> None:
+def test_a_policy_of_somebody_else_is_refused(
+    own: Lab, kube: Kube, put: Callable[[Edit], None], project: Project
+) -> None:
     (policy,) = stack(UPLINK).policies
     put(edit((kinds.NODE_POLICY, "", policy.name), spec=policy.spec))
+    diagnosed.first(causes_of(own, project, UPLINK), "policy-foreign")
     assert "was made by somebody else (field manager kubectl-create)" in only(judged(own, UPLINK), "policy-foreign")
     put_right(own, put)
 
 
-def test_without_multus_there_is_one_finding(own: Lab, kube: Kube, put: Callable[[Edit], None]) -> None:
+def test_without_multus_there_is_one_finding(
+    own: Lab, kube: Kube, put: Callable[[Edit], None], project: Project
+) -> None:
     put(gone((kinds.DEFINITION, "", "network-attachment-definitions.k8s.cni.cncf.io")))
     only(judged(own), "multus-missing")
+    diagnosed.first(causes_of(own, project), "multus-missing")
     put_right(own, put)
 
 
+@pytest.mark.usefixtures("kube")
 @pytest.mark.parametrize(("config", "severity"), [({}, "info"), (UPLINK, "error")])
 def test_without_nmstate_it_is_said_once_and_counts_where_an_uplink_is_declared(
-    own: Lab, kube: Kube, put: Callable[[Edit], None], config: Object, severity: str
+    own: Lab, put: Callable[[Edit], None], project: Project, config: Object, severity: str
 ) -> None:
     for node in NODES:
         put(gone((kinds.NODE_NETWORK_STATE, "", node)))
@@ -254,6 +296,8 @@ def test_without_nmstate_it_is_said_once_and_counts_where_an_uplink_is_declared(
         put(gone((kinds.DEFINITION, "", f"{plural}.nmstate.io")))
     found = judged(own, config)
     only(found, "nmstate-missing", severity)
+    if severity == "error":
+        diagnosed.first(causes_of(own, project, config), "nmstate-missing")
     assert "nic-missing" in found.left_out
     assert found.not_judged == 0, "what the cluster does not have is not the same as what could not be read"
     put_right(own, put)
@@ -276,23 +320,27 @@ def test_a_cluster_without_openshift_is_judged_in_full(
     assert (done.returncode, done.stdout) == (0, f"1 stack, {len(RULES)} rules: no problems\n"), done.stderr
 
 
-def test_a_version_that_is_not_the_stored_one_is_mentioned(newest: Lab) -> None:
+def test_a_version_that_is_not_the_stored_one_is_mentioned(newest: Lab, project: Project) -> None:
+    diagnosed.first(causes_of(newest, project), "api-version-converted")
     assert "is not v1, in which this cluster stores" in only(judged(newest), "api-version-converted", "info")
     assert lines(judged(newest, {"hyperConverged": {"apiVersion": "v1"}})) == []
 
 
-def test_post_copy_that_this_release_does_nothing_with_is_a_warning(newest: Lab) -> None:
+def test_post_copy_that_this_release_does_nothing_with_is_a_warning(newest: Lab, project: Project) -> None:
     limits = {"allowPostCopy": True}
-    found = judged(newest, {"hyperConverged": {"apiVersion": "v1", "liveMigration": limits}})
+    inert = {"hyperConverged": {"apiVersion": "v1", "liveMigration": limits}}
+    found = judged(newest, inert)
+    diagnosed.first(causes_of(newest, project, inert), "post-copy-inert")
     both = {"hyperConverged": {"apiVersion": "v1", "liveMigration": limits | {"allowWorkloadDisruption": True}}}
     put_right = judged(newest, both)
     assert {each.code for each in found.findings} - {"limit-taken"} == {"post-copy-inert"}, lines(found)
     assert {each.code for each in put_right.findings} <= {"limit-taken"}, lines(put_right)
 
 
-def test_a_default_of_older_releases_is_said_to_be_rewritten(newest: Lab) -> None:
-    limits = {"completionTimeoutPerGiB": 150}
-    found = judged(newest, {"hyperConverged": {"apiVersion": "v1", "liveMigration": limits}})
+def test_a_default_of_older_releases_is_said_to_be_rewritten(newest: Lab, project: Project) -> None:
+    old = {"hyperConverged": {"apiVersion": "v1", "liveMigration": {"completionTimeoutPerGiB": 150}}}
+    found = judged(newest, old)
+    diagnosed.first(causes_of(newest, project, old), "limit-default")
     # Which of both is in the object already is another matter: somebody owns it.
     codes = {each.code: str(each) for each in found.findings if each.code != "limit-taken"}
     assert set(codes) == {"limit-default"}, lines(found)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import diagnosed
 import pytest
 import yaml
 from nmstate_operator import NmstateOperator
@@ -104,6 +105,7 @@ def test_the_role_that_observes_is_enough_to_look_and_what_up_takes_is_named(acc
     outcome = account.run("preflight", "--output", "json")
     (finding,) = outcome.findings
     assert finding["code"] == "right-missing"
+    diagnosed.first(account.run("diagnose", "--output", "json").document["causes"], "right-missing")
     missing = granted("apply", STACK) - granted("observe", STACK)
     assert missing
     assert finding["rule"] == f"may not ({len(missing)} rights): {'; '.join(grouped(sorted(missing)))}"

@@ -7,6 +7,7 @@ exactly that code. Rows that are closed by what the program does, and not by a f
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import diagnosed
 import pytest
 from support import ROOT
 
@@ -248,3 +250,40 @@ def test_every_code_that_a_look_at_a_cluster_finds_is_set_by_a_test(collected: l
 def test_what_the_program_does_is_about_a_trap_of_the_document() -> None:
     assert BY_UP.keys() <= {row.trap for row in ROWS}
     assert len(ROWS) > 60
+
+
+BY_DIAGNOSE = {
+    *("field-changed", "field-taken", "network-elsewhere", "object-missing", "object-left-over", "field-co-owned"),
+    *("object-recreated", "object-relabelled", "foreign-metadata", "not-applied", "object-extended", "list-extended"),
+    *("limit-unmanaged", "pool-shared", "policy-degraded"),
+}
+"""Codes whose traps are diagnosed where operators are at work."""
+LIVE = preflight.CODES | verify.CODES | drift_rules.CODES
+"""The codes of what the lab can set on a cluster."""
+
+
+def is_diagnosed(code: str) -> bool:
+    """Tell whether the test that sets a trap, or what it calls in its file, demands what a diagnosis of it says."""
+    if code in BY_DIAGNOSE:
+        files = (ROOT / "tests" / "lab" / f"test_{each}.py" for each in ("diagnose", "verify_traps"))
+        return any(f'"{code}"' in each.read_text() for each in files)
+    tests = [by[code] for by in (BY_PREFLIGHT, BY_VERIFY, BY_DRIFT) if code in by] or [TRAP]
+    return any(_asks(test) for test in tests)
+
+
+def _asks(test: str) -> bool:
+    file, _, name = test.partition("::")
+    tree = ast.parse((ROOT / file).read_text())
+    bodies = {each.name: ast.unparse(each) for each in tree.body if isinstance(each, ast.FunctionDef)}
+    asking = [each for each, body in bodies.items() if "diagnosed." in body]
+    body = bodies[name.partition("[")[0]]
+    return "diagnosed." in body or any(re.search(rf"\b{each}\(", body) for each in asking)
+
+
+def test_a_diagnosis_begins_with_the_right_cause_of_nine_traps_in_ten() -> None:
+    wrong = {code for code in LIVE if not is_diagnosed(code)} | diagnosed.EXCEPTIONS.keys()
+    rows = [row for row in ROWS if LIVE & {*row.codes}]
+    wrong_rows = [row for row in rows if wrong & {*row.codes}]
+    assert wrong <= LIVE >= diagnosed.OTHERWISE.keys()
+    assert len(wrong) * 10 <= len(LIVE), wrong
+    assert len(wrong_rows) * 10 <= len(rows), wrong_rows

@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+import diagnosed
 import operated as lab
 import pytest
 import yaml
@@ -28,6 +29,7 @@ def only(operated: Operated, code: str, *more: str, severity: str = "error", tim
     outcome, findings = verify(operated, *more, timeout=timeout)
     assert [(each["severity"], each["code"]) for each in findings] == [(severity, code)], outcome.out + outcome.err
     assert outcome.code == (1 if severity == "error" else 0)
+    diagnosed.begins_with(operated, code)
     return findings[0]
 
 
@@ -174,6 +176,7 @@ def test_pods_that_keep_the_old_network_are_found_until_they_are_made_anew(opera
     declare(operated)
 
     outcome, findings = verify(operated)
+    diagnosed.begins_with(operated, "pods-keep-old-network")
     for workload in WORKLOADS:
         for pod in operated.dev.pods(workload):
             operated.dev.kube.call("DELETE", f"{PODS}/{pod['metadata']['name']}", params={"gracePeriodSeconds": "0"})
@@ -295,6 +298,7 @@ def test_a_rollout_that_has_no_address_left_is_told_before_it_comes(operated: Op
     outcome, findings = verify(operated)
 
     assert [each["code"] for each in findings] == ["pool-runs-out"], outcome.out
+    diagnosed.begins_with(operated, "pool-runs-out")
 
 
 def test_a_lease_outside_of_the_slice_is_found(operated: Operated) -> None:

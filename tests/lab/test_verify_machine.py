@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import diagnosed
 import operated as lab
 import pytest
 from operated import PODS, Operated
@@ -89,6 +90,7 @@ def test_a_migration_that_does_not_go_over_the_network_says_why(
 
     assert (outcome.code, codes(outcome)) == (1, [code]), outcome.out + outcome.err
     assert words in outcome.out
+    diagnosed.begins_with(operated, code, "--vm", VM)
 
 
 def test_a_machine_that_cannot_migrate_is_not_migrated(operated: Operated) -> None:
@@ -104,6 +106,7 @@ def test_a_machine_that_cannot_migrate_is_not_migrated(operated: Operated) -> No
 
     assert (outcome.code, codes(outcome)) == (1, ["vm-not-migratable"])
     assert "disk0 is not shared" in outcome.out
+    diagnosed.begins_with(operated, "vm-not-migratable", "--vm", VM)
     assert operated.dev.get(MIGRATIONS)["items"] == []
 
 
@@ -163,6 +166,7 @@ def test_a_machine_that_does_not_run_is_not_migrated(operated: Operated, phase: 
     start(operated)
     written(operated.dev, phase=phase)
 
+    diagnosed.begins_with(operated, "vm-not-running", "--vm", VM)
     assert f"is {phase}, not Running: it cannot be migrated" in refused(operated, "vm-not-running")
     assert "Start it first" in verify(operated, "--vm", VM).out
 
@@ -201,6 +205,7 @@ def test_a_machine_that_runs_on_two_clusters_is_an_error_on_both_and_is_not_migr
     moved(operated)
 
     here = verify(operated, "--vm", VM)
+    diagnosed.begins_with(operated, "vm-runs-twice", "--vm", VM)
     there = operated.run("verify", "dev-peer", "-o", "json", "--no-peers", "--vm", VM)
     told = refused(operated, "vm-runs-twice")
 
@@ -223,6 +228,7 @@ def test_a_machine_that_has_left_is_never_to_be_migrated_from_here(operated: Ope
     again = refused(operated, "vm-left")
     written(operated.dev, migrationState=state)
     stays = verify(operated, "--vm", VM)
+    diagnosed.begins_with(operated, "vm-left", "--vm", VM)
     (operated.folder / "Pulumi.dev-peer.yaml").unlink()
     alone = verify(operated, "--vm", VM)
 
@@ -291,6 +297,7 @@ def test_the_last_migration_of_a_machine_is_judged_as_it_stands(operated: Operat
     lab.until(lambda: oldest(operated) > state(operated)["migrationState"]["endTimestamp"] or restart(operated))
 
     before = verify(operated, "--vm", VM)
+    diagnosed.begins_with(operated, "vm-before-network", "--vm", VM)
     again = verify(operated, "--migrate", VM, "--yes")
     after = verify(operated, "--vm", VM)
 
@@ -317,7 +324,9 @@ def test_a_machine_that_never_migrated_or_is_not_there_is_said(operated: Operate
     missing = verify(operated, "--vm", f"{NAMESPACE}/nobody")
 
     assert (never.code, codes(never)) == (1, ["vm-never-migrated"])
+    diagnosed.begins_with(operated, "vm-never-migrated", "--vm", VM)
     assert (missing.code, codes(missing)) == (1, ["vm-missing"])
+    diagnosed.begins_with(operated, "vm-missing", "--vm", f"{NAMESPACE}/nobody")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import diagnosed
 import operated as lab
 import pytest
 from nmstate_operator import POLICIES
@@ -23,6 +24,7 @@ def only(operated: Operated, code: str, *more: str, severity: str = "error") -> 
     findings = found.findings
     assert [(each["severity"], each["code"]) for each in findings] == [(severity, code)], found.out + found.err
     assert found.code == (1 if severity == "error" else 0)
+    diagnosed.begins_with(operated, code, "--no-peers", *more)
     return str(findings[0]["message"])
 
 
@@ -137,6 +139,7 @@ def test_an_uplink_that_a_node_refuses_is_why_the_pods_do_not_come(operated: Ope
     lab.until(lambda: lab.condition(operated.dev.get(POLICIES)["items"][0], "Degraded") == "True")
     told = only(operated, "uplink-failing")
     assert "on node dev-worker-1 fails: VerificationError: the link did not come up" in told
+    diagnosed.begins_with(operated, "policy-degraded", "--no-peers")
 
 
 @pytest.mark.parametrize(

@@ -41,10 +41,10 @@ By what is seen: on the cluster, on the terminal, or in a migration that does no
 codes that `mignet preflight`, `verify`, `drift`, `peers` and `checkup` find for it, why it matters, and the way out;
 generated from the code and from `tools/docs/symptoms.yaml` (`python tools/docs/generate.py`).
 
-Not sure where to begin? `mignet verify STACK` looks at everything that is running, and names the cause where it can be
-seen; `mignet preflight STACK` looks at what it runs on; `mignet peers` at what is between clusters. None changes
-anything. `mignet checkup` measures, with short-lived pods, whether the nodes reach each other. What is wrong in the
-stack files themselves stands in [rules.md](rules.md).
+Not sure where to begin? [`mignet diagnose STACK`](diagnose.md) looks at everything once, and says what is wrong by its
+causes: the most probable first, with the next command to type. It changes nothing. `mignet checkup` measures, with
+short-lived pods, whether the nodes reach each other. What is wrong in the stack files themselves stands in
+[rules.md](rules.md).
 
 | symptom | codes |
 |---|---|

@@ -18,7 +18,7 @@ from mignet.kube.client import Cluster, ClusterError
 from mignet.kube.snapshot import Judged, Snapshot, judge, look
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from config.files.project_files import Project
     from config.stack import Stack
@@ -112,7 +112,15 @@ async def look_at(project: Project, stack: Stack) -> Side:
     """Look at a stack's cluster; one that does not answer is a side that says why."""
     try:
         async with Cluster(stack.cluster, base=project.directory) as cluster:
-            return Side(stack, _lenient(await look(cluster, stack, endpoint.reads(stack))))
+            return await look_through(cluster, stack)
+    except ClusterError as error:
+        return Side(stack, error.kept())
+
+
+async def look_through(cluster: Cluster, stack: Stack) -> Side:
+    """Look at a stack's cluster through an open connection; one that does not answer is a side that says why."""
+    try:
+        return Side(stack, _lenient(await look(cluster, stack, endpoint.reads(stack))))
     except ClusterError as error:
         return Side(stack, error.kept())
 
@@ -126,8 +134,11 @@ def _lenient(seen: Snapshot) -> Snapshot:
     return replace(seen, found=found)
 
 
-def compare(sides: Sequence[Side], checkup: Checkup | None = None) -> Peers:
-    """Hold every side, and every two of them, against the rules, and against what a checkup measured between them."""
+def compare(sides: Sequence[Side], checkup: Checkup | None = None, *, about: Collection[str] | None = None) -> Peers:
+    """Hold every side, and every two of them, against the rules, and against what a checkup measured between them.
+
+    Of two sides, one is `about` these, where they are given.
+    """
     own = {each.name: _of_side(each) for each in sides}
     findings = [finding for judged in own.values() for finding in judged.findings]
     left_out = [Remark(name, sentence) for name, judged in own.items() for sentence in judged.sentences()]
@@ -139,6 +150,8 @@ def compare(sides: Sequence[Side], checkup: Checkup | None = None) -> Peers:
     found: dict[tuple[str, str], Finding | None] = {}
     measured = checkup is not None and bool(checkup.counts)
     for one, other in combinations(sides, 2) if measured else _worth_a_look(sides):
+        if about is not None and one.name not in about and other.name not in about:
+            continue
         # What could not be read of a side is said once, of the side.
         judged = judge(BETWEEN, Pair(one, other))
         between = judged.findings

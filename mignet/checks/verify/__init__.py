@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 PROOF = (*handlers.RULES, *addresses.RULES, *pools.RULES, strangers.vm_attached)
 """What is proven once the network is rolled out."""
+STUCK = (declared_rule, *CAUSES, unfinished, pools.lease_leaked, pools.reservation_stray)
+"""What can be said before it is."""
 RULES = (declared_rule, *CAUSES, unfinished, *PROOF)
 ALL_RULES: tuple[Rule[Any], ...] = (*RULES, *peers.RULES, *migration.RULES)
 """All that verify can find: about a cluster, between clusters, and about one virtual machine."""
@@ -72,11 +74,13 @@ async def verify(
     declared: Callable[[], Awaitable[Iterable[Object]]] | None = None,
     patience: Patience = Patience(),
     progress: Callable[[str], None] = lambda _: None,
+    thorough: bool = False,
 ) -> Verdict:
     """Wait until the operators have rolled the network out, or cannot, and prove that the pods use it.
 
     `declared` is asked for the program's manifests, once the cluster has answered; `progress` is told what is waited
-    for whenever that changes. Raises ClusterError when nothing can be read of the cluster, or not what a proof needs.
+    for whenever that changes. With `thorough`, it says all that the pods and the pools show, not only what is wrong
+    first. Raises ClusterError when nothing can be read of the cluster, or not what a proof needs.
     """
     begun = time.monotonic()
     manifests: tuple[Object, ...] | None = None
@@ -90,7 +94,7 @@ async def verify(
             if manifests is None:
                 manifests = tuple(await declared()) if declared else ()
             sight = Sight(seen, manifests, stuck_after=0 if late else patience.stuck_after)
-            verdict, waits_for = await _judged(cluster, sight, late=late)
+            verdict, waits_for = await _judged(cluster, sight, late=late, thorough=thorough)
         except ClusterError as error:
             # A node's network may change under the API server; one that has answered before may be away for a while.
             if error.reason != "unreachable" or sight is None or late:
@@ -116,10 +120,10 @@ async def _core(cluster: Cluster, stack: Stack) -> Snapshot:
     return seen
 
 
-async def _judged(cluster: Cluster, sight: Sight, *, late: bool) -> tuple[Verdict | None, str]:
+async def _judged(cluster: Cluster, sight: Sight, *, late: bool, thorough: bool) -> tuple[Verdict | None, str]:
     """Judge a look; without a verdict, say what is waited for."""
     early = judge((declared_rule,), sight)
-    if early.findings:
+    if early.findings and not thorough:
         return Verdict(early, sight), ""
     steps = pending(sight)
     doubtful = (
@@ -131,6 +135,9 @@ async def _judged(cluster: Cluster, sight: Sight, *, late: bool) -> tuple[Verdic
         return None, _words(sight)
     seen = sight.seen.with_(await look(cluster, sight.stack, other_reads(sight.stack)))
     sight = replace(sight, seen=seen)
+    if steps and thorough:
+        sight = replace(sight, holders=await _holders(cluster, sight))
+        return Verdict(judge(STUCK, sight), sight), ""
     if steps:
         stuck = judge(CAUSES, sight)
         if not stuck.findings and late:
@@ -140,7 +147,11 @@ async def _judged(cluster: Cluster, sight: Sight, *, late: bool) -> tuple[Verdic
     seen = sight.seen.with_(await look(cluster, sight.stack, strangers.READS))
     sight = replace(sight, seen=seen, holders=await _holders(cluster, sight))
     proof = judge(PROOF, sight)
-    proof = replace(proof, left_out={**early.left_out, **proof.left_out, **_unjudged(sight)})
+    proof = replace(
+        proof,
+        findings=(*early.findings, *proof.findings),
+        left_out={**early.left_out, **proof.left_out, **_unjudged(sight)},
+    )
     blocks = any(finding.blocks for finding in proof.findings)
     return Verdict(proof, sight, None if blocks else _sentence(sight, proof), rolled_out=True), ""
 

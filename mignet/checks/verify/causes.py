@@ -12,7 +12,7 @@ from mignet.kube.kinds import EVENT, NODE_ENACTMENT, NODE_POLICY
 from mignet.kube.kubevirt.json_patches import overrides
 from mignet.kube.kubevirt.pods import moment
 from mignet.kube.network.nmstate import rollout
-from mignet.kube.network.sandbox_errors import panic, reason
+from mignet.kube.network.sandbox_errors import panic, reason, when
 from mignet.kube.network.whereabouts import leases_of
 
 if TYPE_CHECKING:
@@ -160,10 +160,4 @@ def _last_warning(sight: Sight, pod: Pod) -> Object | None:
         and each.get("involvedObject", {}).get("name") == pod.name
         and each.get("involvedObject", {}).get("uid", pod.uid) == pod.uid
     ]
-    return max(events, key=lambda each: (each.get("reason") == "FailedCreatePodSandBox", _when(each)), default=None)
-
-
-def _when(event: Object) -> str:
-    series = event.get("series") or {}
-    times = (series.get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"))
-    return str(next(filter(None, times), event["metadata"].get("creationTimestamp", "")))
+    return max(events, key=lambda each: (each.get("reason") == "FailedCreatePodSandBox", when(each)), default=None)

@@ -392,6 +392,8 @@ def refused(move: Move) -> Iterator[Finding]:
 
 LAST = (missing, runs_twice, stays, migrating, went_over_the_network)
 BEFORE = (missing, runs_twice, left, migrating, not_running, not_migratable)
+ALL = (*LAST, not_running, not_migratable)
+"""All that can be said of a machine without migrating it."""
 RULES = (*BEFORE, went_over_the_network, ended_well, refused)
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mignet.kube.kinds import Object
 
 _AROUND = (
     "error adding container to network ",
@@ -37,3 +41,10 @@ def panic(message: str, *, limit: int = 300) -> str:
         said = next((line for line in reversed(lines) if re.search(r"error|fail|panic", line, re.IGNORECASE)), None)
     text = " ".join((said or (lines[-1] if lines else "")).split())
     return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+def when(event: Object) -> str:
+    """Return when an event was seen last, as the cluster writes a time."""
+    series = event.get("series") or {}
+    times = (series.get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"))
+    return str(next(filter(None, times), event["metadata"].get("creationTimestamp", "")))
