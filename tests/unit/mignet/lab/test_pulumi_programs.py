@@ -136,5 +136,5 @@ def test_the_host_ends_quietly_and_at_once_when_the_engine_interrupts_it_or_is_g
             assert process.stderr is not None
             assert int(process.stdout.readline()) > 0, "it serves"
             end(process)
-            assert process.wait(timeout=5) == 0
+            assert process.wait(timeout=30) == 0
             assert process.stderr.read() == ""

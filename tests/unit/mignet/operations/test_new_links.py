@@ -96,7 +96,7 @@ def test_a_vlan_stands_on_the_nic_that_was_chosen_and_puts_the_tag_on() -> None:
         ({"vlan": "7", "master": "eth1.7"}, "--vlan 7 is put on by --master eth1.7 already, as its name says. Leave"),
         ({"bond": "eth1"}, "--bond eth1 is one NIC, and a bond is made of two or more. Write it as --bond ens1f0,"),
         ({"bond": "eth1,eth1"}, "--bond eth1 is a port already. Name each NIC once"),
-        ({"bond": "eth1,eth2:lacp"}, "--bond lacp is not a choice here. Choose 'active-backup', '802.3ad', "),
+        ({"bond": "eth1,eth2:lacp"}, "--bond lacp is not an allowed value. Use 'active-backup', '802.3ad', "),
         ({"bond": "eth1,e th2"}, "--bond e th2 is not an interface name"),
         ({"bond": f"eth1,{BOND}"}, f"--bond {BOND} is the bond itself. Name its NICs"),
         (
