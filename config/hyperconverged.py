@@ -96,8 +96,11 @@ class HyperConverged(Model):
     live_migration: LiveMigration = LiveMigration()
     """The limits that this stack sets."""
 
+    def limits(self, network: str) -> dict[str, Any]:
+        """Return what the stack sets of the live migration, the network included, by the HyperConverged's own keys."""
+        return self.live_migration.model_dump(by_alias=True, exclude_none=True) | {"network": network}
+
     def spec(self, network: str) -> dict[str, Any]:
         """Return the part of the HyperConverged's spec that the stack owns, at the path of its API version."""
-        limits = self.live_migration.model_dump(by_alias=True, exclude_none=True)
-        settings = {"liveMigrationConfig": limits | {"network": network}}
+        settings = {"liveMigrationConfig": self.limits(network)}
         return settings if self.api_version == "v1beta1" else {"virtualization": settings}

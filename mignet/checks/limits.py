@@ -198,16 +198,10 @@ def _same(one: object, other: object) -> bool:
     return one == other or same_quantity(one, other)
 
 
-def _declared(stack: Stack) -> dict[str, object]:
-    spec = stack.hyper_converged.spec(stack.network)
-    limits: dict[str, object] = spec.get("virtualization", spec)["liveMigrationConfig"]
-    return limits
-
-
 @rule("limit-without-effect", severity="warning")
 def without_effect(seen: Seen) -> Iterator[Finding]:
     """A limit in the stack file that no virtual machine gets is a promise that is not kept."""
-    for key, wanted in _declared(seen.stack).items():
+    for key, wanted in seen.stack.hyper_converged.limits(seen.stack.network).items():
         got = [(each, each.value(key)) for each in seen.outcomes]
         if got and not any(_same(value, wanted) for _, value in got):
             (first, value), *_ = got
@@ -223,7 +217,7 @@ def without_effect(seen: Seen) -> Iterator[Finding]:
 @rule("limit-overridden", severity="info")
 def overridden(seen: Seen) -> Iterator[Finding]:
     """A MigrationPolicy has the last word for the virtual machines that it selects."""
-    for key, wanted in _declared(seen.stack).items():
+    for key, wanted in seen.stack.hyper_converged.limits(seen.stack.network).items():
         other = [each for each in seen.outcomes if not _same(each.value(key), wanted)]
         if other and len(other) < len(seen.outcomes):
             names = [name for each in other for name in each.machines]

@@ -24,6 +24,7 @@ from mignet.commands.arguments import (
     Yes,
     agrees,
     failure,
+    json_or,
     mistake,
     over_many,
     project_in,
@@ -57,7 +58,7 @@ def preview(
     expect_no_changes: Annotated[bool, typer.Option("--expect-no-changes", help="Exit 7 if there are any.")] = False,
 ) -> None:
     """Show what up would do, field by field, from a dry run of the API server."""
-    reports = _run("preview", many, engine=engine, form=_form(output, as_json=as_json), verbose=verbose)
+    reports = _run("preview", many, engine=engine, form=json_or(output, as_json=as_json), verbose=verbose)
     _finish(reports, changes_code=CHANGES if expect_no_changes else 0)
 
 
@@ -103,7 +104,7 @@ def up(
         "up",
         many,
         engine=engine,
-        form=_form(output, as_json=as_json),
+        form=json_or(output, as_json=as_json),
         verbose=verbose,
         yes=yes,
         skip_preflight=skip_preflight,
@@ -129,7 +130,7 @@ def destroy(
     ] = False,
 ) -> None:
     """Delete what is ours, and release the fields of the HyperConverged, which return to their defaults."""
-    form = _form("table", as_json=as_json)
+    form: Form = "json" if as_json else "table"
     _finish(_run("destroy", many, engine=engine, form=form, verbose=verbose, yes=yes, force=force))
 
 
@@ -197,13 +198,6 @@ def _run(
     if readable.refused:
         raise typer.Exit(CONFIGURATION)
     return reports
-
-
-def _form(output: Form, *, as_json: bool) -> Form:
-    """Return the form that is asked for. Raises ConfigError when two are."""
-    if as_json and output != "table":
-        mistake("--json", "and --output exclude each other", "Give one of them")
-    return "json" if as_json else output
 
 
 def _show(project: Project, verb: Verb, reports: Sequence[Report], form: Form, *, verbose: bool) -> None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar, get_type_hints
 
 import typer
 
@@ -19,6 +19,10 @@ from config.finding import ConfigError, Finding, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from mignet.fleet.results import Checked
+
+Form = TypeVar("Form", bound=str)
 
 FAILED, CONFIGURATION, CHANGES, DECLINED = 1, 2, 7, 8
 """Exit codes; 0 is fine."""
@@ -200,6 +204,30 @@ def chosen(project: Project, names: Sequence[str] | None, *, all_: bool, select:
     if len(known) == 1:
         return known
     mistake("STACK", "is required", f"Name one of: {', '.join(known)}; or --all")
+
+
+def json_or(output: Form, *, as_json: bool) -> Form | Literal["json"]:
+    """Return the form that --output and --json ask for together. Raises ConfigError when they are two."""
+    if as_json and output != "table":
+        mistake("--json", "and --output exclude each other", "Give one of them")
+    return "json" if as_json else output
+
+
+def machine_of(option: str, machine: str, *, stacks: int) -> str:
+    """Return a virtual machine that an option names, of the only one of so many stacks. Raises ConfigError."""
+    if machine.count("/") != 1 or not all(machine.split("/")):
+        mistake(f"{option} {machine}", "is not NAMESPACE/NAME", "Write it as my-namespace/my-vm")
+    if stacks != 1:
+        mistake(option, "is about one cluster", "Name one stack")
+    return machine
+
+
+def conclude(checked: Checked, *, refused: bool, allow_not_judged: bool) -> None:
+    """End a look at clusters with its exit code; `refused` is whether a stack could not be read."""
+    if refused:
+        raise typer.Exit(CONFIGURATION)
+    if checked.blocks or (checked.not_judged and not allow_not_judged):
+        raise typer.Exit(failure(checked.findings))
 
 
 def say_once(project: Project, remark: str | None) -> None:

@@ -7,14 +7,13 @@ from typing import Annotated
 import typer
 
 from mignet.commands.arguments import (
-    CONFIGURATION,
     LOOK,
     AllowNotJudged,
     CheckupAge,
     Many,
     PlanChoice,
-    failure,
-    mistake,
+    conclude,
+    machine_of,
     over_many,
     project_in,
 )
@@ -51,15 +50,10 @@ def diagnose(
     project = project_in(many.cwd)
     picked = pick(project, "diagnose", many)
     readable = load_readable(project, picked.names)
-    if vm is not None:
-        if vm.count("/") != 1 or not all(vm.split("/")):
-            mistake(f"--vm {vm}", "is not NAMESPACE/NAME", "Write it as my-namespace/my-vm")
-        if len(readable.stacks) + len(readable.refused) != 1:
-            mistake("--vm", "is about one cluster", "Name one stack")
+    machine = None if vm is None else machine_of("--vm", vm, stacks=len(picked.names))
     with picked.under_way() as course:
         readable.tell(course)
-        found = asyncio.run(look(project, readable, course, with_peers=with_peers, machine=vm, hours=checkup_age))
-    checked = found.checked
+        found = asyncio.run(look(project, readable, course, with_peers=with_peers, machine=machine, hours=checkup_age))
     if output == "json":
         from mignet.outputs import as_json
 
@@ -69,7 +63,4 @@ def diagnose(
 
         text = diagnosis.table(found) if output == "table" else diagnosis.markdown(found)
     typer.echo(text, nl=False)
-    if readable.refused:
-        raise typer.Exit(CONFIGURATION)
-    if checked.blocks or (checked.not_judged and not allow_not_judged):
-        raise typer.Exit(failure(checked.findings))
+    conclude(found.checked, refused=bool(readable.refused), allow_not_judged=allow_not_judged)

@@ -24,6 +24,7 @@ from mignet.commands.arguments import (
     Yes,
     agrees,
     failure,
+    json_or,
     mistake,
     over_many,
     project_in,
@@ -71,8 +72,7 @@ def drift(
     from mignet.operations import apply
     from mignet.operations.drift import drift as look
 
-    if as_json and output != "table":
-        mistake("--json", "and --output exclude each other", "Give one of them")
+    form = json_or(output, as_json=as_json)
     if yes and not fix:
         mistake("--yes", "is for --fix", "Leave it out: without --fix nothing is changed")
     project = project_in(many.cwd)
@@ -91,9 +91,9 @@ def drift(
     if fix and any(report.drifted for report in reports):
         reports, declined = _fix(picked, loaded, reports, engine=taken, yes=yes, wait=wait)
     reports += [readable.report(name, "drift", taken) for name in readable.refused]
-    _write(project, reports, "json" if as_json else output, verbose=verbose)
+    _write(project, reports, form, verbose=verbose)
     if declined:
-        typer.echo(UNCHANGED, err=as_json or output != "table")
+        typer.echo(UNCHANGED, err=form != "table")
     if readable.refused:
         raise typer.Exit(CONFIGURATION)
     if any(report.error or (report.not_judged and not allow_not_judged) for report in reports):

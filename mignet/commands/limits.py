@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 
 from mignet.commands.arguments import (
-    CONFIGURATION,
     LOOK,
     AllowNotJudged,
     AsJson,
     Many,
     OutputChoice,
-    failure,
-    mistake,
+    conclude,
+    json_or,
+    machine_of,
     over_many,
     project_in,
 )
@@ -47,29 +47,22 @@ def limits(
     from mignet.operations.limits import effective
     from mignet.outputs import RENDER, limits_table
 
-    if as_json and output != "table":
-        mistake("--json", "and --output exclude each other", "Give one of them")
+    form = json_or(output, as_json=as_json)
     project = project_in(many.cwd)
     picked = pick(project, "limits", many)
     readable = load_readable(project, picked.names)
-    if vm is not None and (vm.count("/") != 1 or not all(vm.split("/"))):
-        mistake(f"--vm {vm}", "is not NAMESPACE/NAME", "Write it as my-namespace/my-vm")
-    if vm is not None and len(picked.names) != 1:
-        mistake("--vm", "is about one cluster", "Name one stack")
+    machine = None if vm is None else machine_of("--vm", vm, stacks=len(picked.names))
     with picked.under_way() as course:
         readable.tell(course)
-        found = asyncio.run(effective(project, readable.stacks, course, machine=vm))
+        found = asyncio.run(effective(project, readable.stacks, course, machine=machine))
     checked = readable.added_to(found.checked)
-    if as_json or output == "json":
+    if form == "json":
         from mignet.outputs import as_json as documents
 
         sys.stdout.write(documents.limits(found.outcomes, checked))
     else:
-        if output == "table":
+        if form == "table":
             for line in limits_table.lines(found.outcomes):
                 typer.echo(line)
-        typer.echo(RENDER[output](checked, Path.cwd()), nl=False)
-    if readable.refused:
-        raise typer.Exit(CONFIGURATION)
-    if checked.blocks or (checked.not_judged and not allow_not_judged):
-        raise typer.Exit(failure(checked.findings))
+        typer.echo(RENDER[form](checked, Path.cwd()), nl=False)
+    conclude(checked, refused=bool(readable.refused), allow_not_judged=allow_not_judged)

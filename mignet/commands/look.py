@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mignet.commands.arguments import (
-    CONFIGURATION,
     DECLINED,
     LOOK,
     UNCHANGED,
@@ -18,7 +17,8 @@ from mignet.commands.arguments import (
     OutputChoice,
     Yes,
     agrees,
-    failure,
+    conclude,
+    machine_of,
     mistake,
     over_many,
     project_in,
@@ -120,12 +120,7 @@ def _machine(vm: str | None, migrate: str | None, readable: Readable) -> str | N
     machine = vm or migrate
     if machine is None:
         return None
-    option = "--vm" if vm else "--migrate"
-    if machine.count("/") != 1 or not all(machine.split("/")):
-        mistake(f"{option} {machine}", "is not NAMESPACE/NAME", "Write it as my-namespace/my-vm")
-    if len(readable.stacks) + len(readable.refused) != 1:
-        mistake(option, "is about one cluster", "Name one stack")
-    return machine
+    return machine_of("--vm" if vm else "--migrate", machine, stacks=len(readable.stacks) + len(readable.refused))
 
 
 def _agreed(machine: str) -> bool:
@@ -136,10 +131,7 @@ def _agreed(machine: str) -> bool:
 
 def _finish(readable: Readable, checked: Checked, output: Output, *, allow_not_judged: bool) -> None:
     checked = _show(readable, checked, output)
-    if readable.refused:
-        raise typer.Exit(CONFIGURATION)
-    if checked.blocks or (checked.not_judged and not allow_not_judged):
-        raise typer.Exit(failure(checked.findings))
+    conclude(checked, refused=bool(readable.refused), allow_not_judged=allow_not_judged)
 
 
 def _show(readable: Readable, checked: Checked, output: Output) -> Checked:

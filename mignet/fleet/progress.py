@@ -11,7 +11,7 @@ from config.finding import visible
 from mignet.fleet.concurrency import State
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from types import TracebackType
 
 
@@ -19,6 +19,13 @@ TELL_SECONDS = 60.0
 """Between two lines about one wait, or about the run as a whole, where there is no terminal."""
 SPARE_LINES = 4
 """Lines of a terminal that stay free, so that what was told last is still seen above the live ones."""
+
+
+def counted(states: Collection[State]) -> str:
+    """Count clusters by how far they are, or how they ended: `100 clusters: 85 done, 10 failed, 5 timed out`."""
+    counts = Counter(states)
+    told = ", ".join(f"{counts[state]} {state}" for state in get_args(State) if counts[state])
+    return f"{len(states)} clusters: {told}"
 
 
 class Board:
@@ -74,9 +81,7 @@ class Board:
             self.tell(f"{self._counts()}, {now - self._begun:.0f} s")
 
     def _counts(self) -> str:
-        counts = Counter(self._states.values())
-        told = ", ".join(f"{counts[state]} {state}" for state in get_args(State) if counts[state])
-        return f"{len(self._states)} clusters: {told}"
+        return counted(self._states.values())
 
     def say(self, name: str, line: str) -> None:
         """Show what a stack waits for."""

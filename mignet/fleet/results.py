@@ -63,6 +63,13 @@ class Checked:
         return any(finding.severity == "warning" and finding.waived is None for finding in self.findings)
 
     @property
+    def looked_at(self) -> str:
+        """How many stacks, and against how many rules each was held: `3 stacks, 57 rules each`."""
+        one = len(self.stacks) == 1
+        rules = f", {self.rules} rules{'' if one else ' each'}" if self.rules else ""
+        return f"{len(self.stacks)} stack{'' if one else 's'}{rules}"
+
+    @property
     def summary(self) -> str:
         """What was found in one line: `3 stacks: 1 error, 2 warnings`."""
         counts = Counter(
@@ -73,11 +80,8 @@ class Checked:
             for kind in ("error", "warning", "info", "waived")
             if counts[kind]
         ]
-        stacks = f"{len(self.stacks)} stack{'' if len(self.stacks) == 1 else 's'}"
-        if self.rules:
-            stacks += f", {self.rules} rules{'' if len(self.stacks) == 1 else ' each'}"
         found = ", ".join(words) or ("" if self.not_judged else "no problems")
-        return f"{stacks}: {'; '.join(filter(None, (found, not_judged(self.not_judged))))}"
+        return f"{self.looked_at}: {'; '.join(filter(None, (found, not_judged(self.not_judged))))}"
 
 
 def not_judged(rules: Mapping[str, int]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -109,12 +108,4 @@ def under_way(
         board.tell("the last run left nothing to do")
     states = [record.stacks[name].state for name in names]
     if len(names) > 1 and set(states) != {"done"}:
-        board.tell(summary(states, time.monotonic() - begun))
-
-
-def summary(states: Sequence[State], seconds: float) -> str:
-    """Say in one line how a run went: `100 clusters: 85 done, 10 failed, 5 timed out in 21 s`."""
-    counts = Counter(states)
-    named: tuple[State, ...] = ("done", "failed", "timed out", "stopped", "not started")
-    parts = ", ".join(f"{counts[state]} {state}" for state in named if counts[state])
-    return f"{len(states)} clusters: {parts} in {seconds:.0f} s"
+        board.tell(f"{progress.counted(states)} in {time.monotonic() - begun:.0f} s")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from config.finding import Finding
 from mignet.checks import limits
 from mignet.fleet import survey
-from mignet.fleet.results import Checked
 from mignet.kube.snapshot import Judged, UnreadError, judge, look
 
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from config.files.project_files import Project
     from config.stack import Stack
     from mignet.checks.limits import Outcome
+    from mignet.fleet.results import Checked
     from mignet.fleet.run_context import Course
     from mignet.kube.client import Cluster
 
@@ -55,15 +55,7 @@ async def effective(project: Project, stacks: Sequence[Stack], course: Course, *
         return judged
 
     checked = await survey.look_at(project, stacks, one, course)
-    held = len(limits.RULES)
     return Limits(
-        Checked(
-            checked.project,
-            checked.stacks,
-            checked.findings,
-            checked.left_out,
-            not_judged=checked.not_judged,
-            rules=held,
-        ),
+        replace(checked, rules=len(limits.RULES)),
         {stack.name: outcomes[stack.name] for stack in stacks if stack.name in outcomes},
     )

@@ -30,10 +30,7 @@ def render(checked: Checked, base: Path) -> str:
     """
     alike: dict[tuple[str, str, str], list[Finding]] = {}
     for finding in folded(checked.findings):
-        kind = "waived" if finding.waived is not None else finding.severity
-        # One about two stacks names the other one; it is not the same on both.
-        about = finding.sentence if finding.peer is None else str(finding)
-        alike.setdefault((kind, finding.code, about), []).append(finding)
+        alike.setdefault(across_stacks(finding), []).append(finding)
     wide = max((len(code) for _, code, _ in alike), default=0)
     lines = []
     for (shown_as, code, _), same in alike.items():
@@ -43,6 +40,17 @@ def render(checked: Checked, base: Path) -> str:
     said = (*checked.left_out, *checked.proven, checked.summary)
     lines += (wrapped(visible(str(each)), sys.stdout) for each in said)
     return "\n".join(lines) + "\n"
+
+
+def kind_of(finding: Finding) -> str:
+    """Return what stands before a finding: its severity, or that it is waived."""
+    return finding.severity if finding.waived is None else "waived"
+
+
+def across_stacks(finding: Finding) -> tuple[str, str, str]:
+    """Return what findings have in common that say the same of several stacks: kind, code and sentence."""
+    # One about two stacks names the other one; it is not the same on both.
+    return kind_of(finding), finding.code, finding.sentence if finding.peer is None else str(finding)
 
 
 def _place(checked: Checked, finding: Finding, base: Path) -> str:

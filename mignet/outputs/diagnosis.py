@@ -10,7 +10,7 @@ import typer
 from config.finding import few, folded, shown, visible
 from mignet.fleet.results import MOST, not_judged
 from mignet.outputs.as_markdown import plain
-from mignet.outputs.as_table import COLOURS
+from mignet.outputs.as_table import COLOURS, across_stacks, kind_of
 from mignet.outputs.wrapping import wrapped
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def table(diagnosis: Diagnosis) -> str:
     """Write the causes for a terminal, the most probable first, and a last line that counts them."""
     lines = []
     for number, same in enumerate(_alike(diagnosis), 1):
-        first, kind = same[0], _kind(same[0].finding)
+        first, kind = same[0], kind_of(same[0].finding)
         told = f"{', '.join(each.finding.stack for each in same)}: {first.finding.sentence}"
         head = f"{number}. {typer.style(kind, fg=COLOURS[kind])} {typer.style(first.finding.code, bold=True)}  "
         lines.append(wrapped(f"{head}{visible(told)}", sys.stdout, hanging=3))
@@ -45,7 +45,7 @@ def markdown(diagnosis: Diagnosis) -> str:
     for number, same in enumerate(_alike(diagnosis), 1):
         first = same[0]
         told = f"{', '.join(each.finding.stack for each in same)}: {first.finding.sentence}"
-        lines += [f"{number}. {_kind(first.finding)} `{first.finding.code}` {plain(told)}", ""]
+        lines += [f"{number}. {kind_of(first.finding)} `{first.finding.code}` {plain(told)}", ""]
         lines += [f"    - {plain(each)}" for each in _details(same)]
         lines += [f"    - next: `{visible(first.next)}`", ""]
     for remark in (*diagnosis.checked.left_out, *diagnosis.checked.proven):
@@ -60,27 +60,20 @@ def summary(diagnosis: Diagnosis) -> str:
     '1 stack, 113 rules: 1 cause of 4 findings'
     """
     checked = diagnosis.checked
-    of = "" if len(checked.stacks) == 1 else " each"
-    stacks = f"{len(checked.stacks)} stack{'s' if of else ''}, {checked.rules} rules{of}"
     unknown = not_judged(checked.not_judged)
     if not checked.findings:
         found = "" if unknown else f"no problems in {LOOKS}"
     else:
         causes, findings = len(diagnosis.causes), len(checked.findings)
         found = f"{causes} cause{'s' if causes > 1 else ''} of {findings} finding{'s' if findings > 1 else ''}"
-    return f"{stacks}: {'; '.join(filter(None, (found, unknown)))}"
-
-
-def _kind(finding: Finding) -> str:
-    return finding.severity if finding.waived is None else "waived"
+    return f"{checked.looked_at}: {'; '.join(filter(None, (found, unknown)))}"
 
 
 def _alike(diagnosis: Diagnosis) -> Iterator[Sequence[Diagnosed]]:
     """Yield the causes; what is the same on several stacks together."""
     found: dict[tuple[str, str, str], list[Diagnosed]] = {}
     for each in diagnosis.causes:
-        about = each.finding.sentence if each.finding.peer is None else str(each.finding)
-        found.setdefault((_kind(each.finding), each.finding.code, about), []).append(each)
+        found.setdefault(across_stacks(each.finding), []).append(each)
     yield from found.values()
 
 

@@ -121,9 +121,7 @@ def _object(change: ObjectChange, *, drift: bool, planned: bool, verbose: bool) 
 
 def _fate(change: ObjectChange, *, drift: bool, planned: bool) -> str:
     if drift:
-        return {"create": "is not there", "update": "differs", "delete": "is no longer declared"}.get(
-            change.operation, "is no longer declared"
-        )
+        return {"create": "is not there", "update": "differs"}.get(change.operation, "is no longer declared")
     word = _DONE[change.operation]
     more = ": its fields return to their defaults" if change.operation == "relinquish" else ""
     return f"{'will be' if planned else 'was'} {word}{more}"

@@ -10,7 +10,7 @@ import typer
 from config.finding import folded, visible
 from mignet.checks.drift_rules import SHOWN_AS_FIELDS
 from mignet.outputs import plan_form
-from mignet.outputs.as_table import COLOURS
+from mignet.outputs.as_table import COLOURS, kind_of
 from mignet.outputs.wrapping import wrapped
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _beside(report: Report, *, verbose: bool) -> Iterator[str]:
     """Yield what no field shows, and what Pulumi says."""
     for finding in folded(report.findings):
         if finding.code not in SHOWN_AS_FIELDS:
-            kind = "waived" if finding.waived is not None else finding.severity
+            kind = kind_of(finding)
             yield _styled(f"  {kind}: {finding.code}: {finding}", fg=COLOURS[kind])
     yield from (_styled(f"  {report.stack}: {sentence}") for sentence in report.left_out)
     if report.pulumi is None:

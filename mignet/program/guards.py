@@ -8,14 +8,13 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from config.attachment.content import is_of_ranges
-from config.finding import UserError, few, shown, waived
+from config.finding import UserError, shown, waived
 from config.hyperconverged import NAME
 from mignet.kube.client import Cluster, ClusterError
 from mignet.kube.diff import declared_differences
 from mignet.kube.hyperconverged_versions import hyperconverged_kind
 from mignet.kube.kinds import NAMESPACE, NETWORK_ATTACHMENT, NODE, NODE_NETWORK_STATE, NODE_POLICY, Object
-from mignet.kube.kubevirt import field_writers, json_patches
-from mignet.kube.kubevirt.migrations import running
+from mignet.kube.kubevirt import field_writers, json_patches, migrations
 from mignet.kube.kubevirt.take_over import conflicts, switches
 from mignet.kube.network import cni_configuration, uplink_conflicts
 from mignet.kube.network.nmstate import rollout
@@ -167,14 +166,8 @@ async def take_overs(stack: Stack, cluster: Cluster, live: Object) -> tuple[Fiel
 
 async def in_flight(cluster: Cluster) -> str | None:
     """Say which migrations a restart of virt-handlers would fail; None when there are none, or it is not known."""
-    try:
-        names = await running(cluster)
-    except ClusterError as error:
-        if error.reason in {"not-served", "forbidden"}:
-            return None
-        raise
-    verb = "migration is" if len(names) == 1 else "migrations are"
-    return f"{len(names)} {verb} running ({few(names)}), and would fail when virt-handlers restart" if names else None
+    names = await migrations.in_flight(cluster)
+    return f"{migrations.are_running(names)}, and would fail when virt-handlers restart" if names else None
 
 
 def stale_handlers(stack: Stack, changes: Iterable[FieldChange]) -> Iterator[str]:

@@ -95,7 +95,7 @@ class Seen(Snapshot):
     @property
     def demand(self) -> Demand | None:
         """The addresses that the cluster needs now, None where nobody knows of nodes. Raises UnreadError."""
-        handlers = sum(Node.read(node, None).schedulable for node in sorted(self.all(NODE), key=_by_name))
+        handlers = sum(Node.read(node, None).schedulable for node in self.all(NODE))
         syncs = self.sync_controllers
         return demand_of(
             self.stack.cluster, nodes=handlers or None, sync_controllers=0 if syncs is None else syncs.replicas

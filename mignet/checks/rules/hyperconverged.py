@@ -124,12 +124,11 @@ def taken(look: LookBelow) -> bool:
 
 def _not_taken(stack: Stack, live: Object, above: Object) -> Iterator[str]:
     """Say each declared setting that KubeVirt does not hold, and who wrote what it holds."""
-    declared = stack.hyper_converged.spec(stack.network)
     wanted = value_at(above, limits_path(hyperconverged_kind(stack).api_version))
     held = value_at(live, _MIGRATIONS)
     if not isinstance(wanted, dict):
         return
-    for name in sorted(declared.get("virtualization", declared)["liveMigrationConfig"]):
+    for name in sorted(stack.hyper_converged.limits(stack.network)):
         has = held.get(name) if isinstance(held, dict) else None
         if name in wanted and has != wanted[name] and not same_quantity(has, wanted[name]):
             by = writer_of(live, f"{_MIGRATIONS}.{name}", ours=FIELD_MANAGER)

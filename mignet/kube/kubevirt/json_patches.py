@@ -78,8 +78,7 @@ def overrides(stack: Stack, hyperconverged: Object | None) -> list[Override]:
 
     An annotation that is no list of operations gives none: the operator refuses it as a whole.
     """
-    declared = stack.hyper_converged.spec(stack.network)
-    wanted: dict[str, object] = declared.get("virtualization", declared)["liveMigrationConfig"]
+    wanted: dict[str, object] = stack.hyper_converged.limits(stack.network)
     held: dict[str, object] = dict(wanted)
     last: dict[str, int] = {}
     operations = _operations(hyperconverged)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from config.finding import few
 from mignet.kube.client import ClusterError
 from mignet.kube.kinds import DAEMON_SET, HYPERCONVERGED_V1
-from mignet.kube.kubevirt.migrations import running
+from mignet.kube.kubevirt.migrations import are_running, in_flight, running
 from mignet.kube.kubevirt.pods import HANDLER
 
 if TYPE_CHECKING:
@@ -81,18 +81,11 @@ async def migrations_ended(cluster: Cluster, *, seconds: float, told: Callable[[
     """
     deadline = time.monotonic() + seconds
     while True:
-        try:
-            names = await running(cluster)
-        except ClusterError as error:
-            if error.reason in {"not-served", "forbidden"}:
-                return None
-            raise
-        if not names:
+        if not (names := await in_flight(cluster)):
             return None
         if time.monotonic() >= deadline:
-            verb = "migration is" if len(names) == 1 else "migrations are"
             return (
-                f"{len(names)} {verb} running ({few(names)}), and would fail when virt-handlers restart; nothing was"
+                f"{are_running(names)}, and would fail when virt-handlers restart; nothing was"
                 " changed. Wait longer with --wait-for-migrations SECONDS, or use --force"
             )
         told(names)

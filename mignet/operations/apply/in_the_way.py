@@ -10,7 +10,7 @@ from config.finding import few
 from config.hyperconverged import NAME
 from mignet.kube.client import ClusterError
 from mignet.kube.hyperconverged_versions import hyperconverged_kind, limits_path
-from mignet.kube.kubevirt.migrations import running
+from mignet.kube.kubevirt.migrations import are_running, running
 from mignet.kube.managed_fields import owners
 from mignet.kube.objects import name_of, value_at
 
@@ -39,8 +39,7 @@ async def _running(cluster: Cluster) -> list[str]:
         if error.reason == "forbidden":
             return [f"it is not known whether migrations are running: {error}"]
         raise
-    verb = "migration is" if len(names) == 1 else "migrations are"
-    return [f"{len(names)} {verb} running ({few(names)}), and would fail; wait until they have ended"] if names else []
+    return [f"{are_running(names)}, and would fail; wait until they have ended"] if names else []
 
 
 def _named_by_others(stack: Stack, live: Object) -> Iterator[str]:
