@@ -15,11 +15,11 @@ else
 APPLY = $(BIN)/mignet preview --all --engine $(ENGINE) && $(BIN)/mignet up --all --yes --engine $(ENGINE)
 endif
 
-.PHONY: help up down test coverage browser check format bench campaign mutations faults lock
+.PHONY: help up down test coverage browser check format bench bench-qemu campaign mutations faults lock
 .DEFAULT_GOAL := help
 
 help:  ## List the targets.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1 /' | awk '{ printf "  make %-10s", $$1; $$1 = ""; print }'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1 /' | awk '{ printf "  make %-10s", $$1; $$1 = ""; print }'
 
 up: .venv/.runtime  ## The main job: two clusters on this machine, preflight, up, every pod on its network, no drift.
 	$(BIN)/mignet lab up
@@ -68,6 +68,9 @@ bench: .venv/.dev  ## Measure, side by side with kubectl, and rewrite docs/bench
 	$(BIN)/python bench/allocate.py
 	$(BIN)/python bench/unreachable.py
 	$(BIN)/python bench/big_cluster.py
+
+bench-qemu: .venv/.dev  ## Hold the model of migrations against real QEMU, and rewrite docs/migration-model.md; needs root.
+	$(BIN)/python bench/qemu.py
 
 campaign: .venv/.dev  ## Property tests with draws of their own, 2,000 for each: a longer look than a run of the tests takes.
 	HYPOTHESIS_PROFILE=campaign $(BIN)/pytest -q -n auto tests/properties tests/unit

@@ -21,6 +21,7 @@ from config.finding import ConfigError, UserError, unforeseen
 from mignet.commands.addresses import app as addresses
 from mignet.commands.apply import app as applies
 from mignet.commands.arguments import FAILED
+from mignet.commands.capacity import app as capacity
 from mignet.commands.checkup import app as checkups
 from mignet.commands.diagnose import app as diagnoses
 from mignet.commands.drift import app as drifts
@@ -55,6 +56,7 @@ app.add_typer(files)
 app.add_typer(addresses)
 app.add_typer(looks)
 app.add_typer(limits)
+app.add_typer(capacity)
 app.add_typer(diagnoses)
 app.add_typer(peers)
 app.add_typer(checkups)

@@ -18,7 +18,7 @@ from config.files.yaml_text import load_yaml
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Value = str | int | list["Value"] | dict[str, "Value"]
+Value = str | int | bool | list["Value"] | dict[str, "Value"]
 _Edit = tuple[int, int, str]
 
 
@@ -178,11 +178,13 @@ def _last(node: _Node, *children: _Node) -> int:
 
 
 def _edits(text: str, node: _Node, value: Value) -> Iterator[_Edit]:
-    """Yield what to replace in `node`: only the scalars that differ, where it has the shape of `value` already."""
+    """Yield what to replace in `node`: only scalars that differ and keys that are new, where it has no other ones."""
     keys = {key.value: each for key, each in node.entries}
-    if isinstance(value, dict) and keys.keys() == value.keys() and len(keys) == len(node.entries):
-        for key, each in value.items():
-            yield from _edits(text, keys[key], each)
+    if isinstance(value, dict) and keys and keys.keys() <= value.keys() and len(keys) == len(node.entries):
+        for key, entry in keys.items():
+            yield from _edits(text, entry, value[str(key)])
+        if new := {key: each for key, each in value.items() if key not in keys}:
+            yield _insertion(text, node, -1, new)
     elif isinstance(value, list) and node.items and len(value) == len(node.items):
         for item, each in zip(node.items, value, strict=True):
             yield from _edits(text, item, each)

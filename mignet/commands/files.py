@@ -42,6 +42,7 @@ Kind = Literal[
     "AddressPlan",
     "ReportResult",
     "LimitsResult",
+    "CapacityResult",
     "RunRecord",
 ]
 """What verbs print as JSON."""

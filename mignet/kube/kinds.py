@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 Object = dict[str, Any]
@@ -68,6 +68,15 @@ INSTANCE = Kind(
         *("spec.volumes", "status.guestOSInfo", "status.phaseTransitionTimestamps", "status.volumeStatus"),
     ),
 )
+INSTANCE_WITH_DISKS = replace(
+    INSTANCE,
+    bulk=(
+        *("metadata.managedFields", "spec.accessCredentials", "spec.domain.features", "spec.volumes"),
+        *(f"spec.domain.devices.{key}" for key in ("disks", "filesystems", "inputs", "interfaces")),
+        *("status.guestOSInfo", "status.phaseTransitionTimestamps"),
+    ),
+)
+"""The same, with how large the disks are, and what is passed through."""
 MIGRATION = Kind("kubevirt.io", "v1", "VirtualMachineInstanceMigration", "virtualmachineinstancemigrations")
 MIGRATION_POLICY = Kind("migrations.kubevirt.io", "v1alpha1", "MigrationPolicy", "migrationpolicies", namespaced=False)
 FORKLIFT = Kind("forklift.konveyor.io", "v1beta1", "ForkliftController", "forkliftcontrollers")

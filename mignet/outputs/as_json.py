@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from config.files.project_files import Project
     from config.finding import UserError
     from config.planning.address_map import AddressMap
+    from mignet.capacity.estimate import Evacuation, Range
+    from mignet.capacity.proposal import Proposal
+    from mignet.checks.capacity import Seen
     from mignet.checks.diagnosis import Diagnosis
     from mignet.checks.peers import Peers
     from mignet.fleet.results import Checked
@@ -35,6 +39,7 @@ _KINDS = {
     "plan_addresses": "AddressPlan",
     "report": "ReportResult",
     "limits": "LimitsResult",
+    "capacity": "CapacityResult",
 }
 """What each verb answers with."""
 
@@ -92,6 +97,69 @@ def limits(outcomes: Mapping[str, Sequence[Any]], checked: Checked) -> str:
         ],
     }
     return _written("LimitsResult", source, checked.findings, checked.project)
+
+
+def capacity(clusters: Mapping[str, Seen], proposals: Mapping[str, Proposal], checked: Checked) -> str:
+    """Write how long migrations and drains take, what that rests on, and what was found."""
+    source = {
+        "stacks": checked.stacks,
+        "left_out": checked.left_out,
+        "not_judged": checked.not_judged,
+        "clusters": [_cluster(name, seen, proposals.get(name)) for name, seen in clusters.items()],
+    }
+    return _written("CapacityResult", source, checked.findings, checked.project)
+
+
+def _cluster(stack: str, seen: Seen, proposal: Proposal | None) -> dict[str, Any]:
+    conditions = seen.conditions
+    going = {each.machine.name: each for each in seen.outlooks}
+    return {
+        "stack": stack,
+        "link": conditions and {"source": seen.link_source, "bytes_per_second": _span(conditions.link)},
+        "per_node": conditions and conditions.per_node,
+        "per_cluster": conditions and conditions.per_cluster,
+        "machines": [
+            {
+                "name": each.name,
+                "node": each.node,
+                "memory": each.memory,
+                "disks": each.disks,
+                "dirty_rate": _span(each.writing.rate),
+                "source": each.writing.source,
+                "not_migratable": each.stays,
+                "seconds": one and {"low": _finite(one.best.end), "high": _finite(one.worst.end)},
+                "stopped": one and {"low": _finite(one.best.stopped), "high": _finite(one.worst.stopped)},
+                "endings": one and [one.best.ending, one.worst.ending],
+                "decides": one and one.decides,
+            }
+            for each in seen.known
+            for one in (going.get(each.name),)
+        ],
+        "drains": [_evacuation(node, each) for node, each in seen.drains.items()],
+        "all_at_once": seen.all_at_once and _evacuation(None, seen.all_at_once),
+        "proposal": proposal and {"limits": proposal.limits, "reasons": proposal.reasons},
+    }
+
+
+def _evacuation(node: str | None, each: Evacuation) -> dict[str, Any]:
+    return {
+        "node": node,
+        "seconds": {"low": _finite(each.seconds.low), "high": _finite(each.seconds.high)},
+        "stay": [one.name for one in each.stay],
+        "doubtful": [one.name for one in each.doubtful],
+        "plan": [
+            {"machine": one.name, "begin": _finite(one.begin), "end": _finite(one.end), "ending": one.ending}
+            for one in each.worst
+        ],
+    }
+
+
+def _span(each: Range) -> dict[str, float]:
+    return {"low": each.low, "high": each.high}
+
+
+def _finite(seconds: float) -> float | None:
+    return round(seconds, 3) if isfinite(seconds) else None
 
 
 def diagnosis(found: Diagnosis) -> str:

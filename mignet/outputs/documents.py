@@ -452,6 +452,96 @@ class LimitsResult(Document):
     """One for each stack and each outcome, most virtual machines first."""
 
 
+class Between(_Part):
+    """From the best to the worst, in seconds; null where it never ends."""
+
+    low: float | None
+    high: float | None
+
+
+class CapacityLink(_Part):
+    """What a node can send."""
+
+    source: Word
+    bytes_per_second: Between
+
+
+class CapacityMachine(_Part):
+    """One running virtual machine, and how its migration goes when it has the link for itself."""
+
+    name: Word
+    node: Word
+    memory: float
+    """Bytes."""
+    disks: float
+    """Bytes that are copied of its disks."""
+    dirty_rate: Between
+    """Bytes per second that it writes of its memory."""
+    source: Word
+    """Where the dirty rate comes from: measured, its last migration, or a class that is assumed."""
+    not_migratable: Text | None
+    """Why it cannot be migrated; null when it can. Then what follows is null where it cannot."""
+    seconds: Between | None
+    stopped: Between | None
+    """Seconds for which the guest stands still."""
+    endings: tuple[Word, ...] | None
+    """How it ends at the best and at the worst."""
+    decides: Word | None
+    """What decides how long it takes: the link, a limit by its key, or the dirty rate."""
+
+
+class CapacityMove(_Part):
+    """One migration of a drain, at the worst; seconds from its start, null for never."""
+
+    machine: Word
+    begin: float | None
+    end: float | None
+    ending: Word
+
+
+class CapacityDrain(_Part):
+    """How a node is drained, or with null for a node, how all leave the cluster at once."""
+
+    node: Word | None
+    seconds: Between
+    stay: tuple[Word, ...]
+    """Virtual machines that cannot be migrated."""
+    doubtful: tuple[Word, ...]
+    """Those whose migration does not end at the worst."""
+    plan: tuple[CapacityMove, ...]
+
+
+class CapacityProposal(_Part):
+    """Limits that would serve better, by their keys in the stack, and why."""
+
+    limits: dict[str, Plain]
+    reasons: tuple[Text, ...]
+
+
+class ClusterCapacity(_Part):
+    """One stack's cluster."""
+
+    stack: Word
+    link: CapacityLink | None
+    """Null where nobody knows what it carries: no time is told then."""
+    per_node: int | None
+    """Migrations at a time that leave one node."""
+    per_cluster: int | None
+    machines: tuple[CapacityMachine, ...]
+    drains: tuple[CapacityDrain, ...]
+    all_at_once: CapacityDrain | None
+    proposal: CapacityProposal | None
+    """Null where none was asked for."""
+
+
+class CapacityResult(Document):
+    """What `capacity` found: how long migrations and node drains take."""
+
+    kind: Literal["CapacityResult"] = "CapacityResult"
+    clusters: tuple[ClusterCapacity, ...] = ()
+    """Without those that could not be read."""
+
+
 class ReportStation(_Part):
     """One station on the way from a node's NIC to the pod."""
 
@@ -567,6 +657,7 @@ KINDS: dict[Word, type[_Part]] = {
         AddressPlan,
         ReportResult,
         LimitsResult,
+        CapacityResult,
         RunRecord,
     )
 }

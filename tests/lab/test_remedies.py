@@ -435,6 +435,9 @@ TRIED = {
         ("limit-overridden", "limit-too-slow"),
         "tests/lab/test_limits.py::test_the_closest_policy_wins_and_the_others_keep_what_the_stack_says",
     ),
+    "capacity-link-unknown": "tests/lab/test_capacity.py::test_without_a_speed_no_time_is_told_until_it_is_given",
+    "capacity-does-not-finish": "tests/lab/test_capacity.py::test_what_does_not_finish_does_under_the_proposed_limits",
+    "capacity-disks-not-counted": "tests/lab/test_capacity.py::test_disks_that_are_copied_have_the_memory_s_time_alone",
     "network-switched": f"{PREFLIGHT}test_a_network_of_another_name_is_said_to_be_switched",
 }
 """The test in which the way out of a code is carried out. Beside these stand the codes that preflight's traps set."""

@@ -172,7 +172,7 @@ def _virtual_machine() -> Object:
         "apiVersion": "kubevirt.io/v1",
         "kind": "VirtualMachineInstance",
         "metadata": {"name": "web-0", "namespace": "shop"},
-        "spec": {"domain": {"devices": {}}, "evictionStrategy": "LiveMigrate"},
+        "spec": {"domain": {"devices": {}, "memory": {"guest": "2Gi"}}, "evictionStrategy": "LiveMigrate"},
     }
 
 
@@ -200,6 +200,7 @@ def _network_state(name: str, host: int, site: Site) -> Object:
             "state": "up",
             "mac-address": site.mac(host, 1),
             "mtu": 9000,
+            "ethernet": {"auto-negotiation": True, "duplex": "full", "speed": 10000},
             "min-mtu": 68,
             "max-mtu": 9216,
             "ipv4": no_address,
