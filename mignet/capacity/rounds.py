@@ -111,6 +111,8 @@ class Run:
     """Whether KubeVirt has stopped the guest, so that nothing is written any more."""
     _writing: float = field(default=0.0, init=False)
     """Seconds in which the guest has written since the dirty pages were last looked up."""
+    _credit: float = field(default=inf, init=False)
+    """What is left of this turn's share, at most the whole of it."""
     _in_set: float = field(default=0.0, init=False)
     """Part of what remains that lies in the working set."""
     _period: float = field(default=0.0, init=False)
@@ -119,6 +121,8 @@ class Run:
     _high: int = field(default=0, init=False)
     _before: tuple[float, float, float] = field(default=(inf, 0.0, 0.0), init=False)
     """What remained, the rate and the throttle at the end of the round before."""
+    _gained: float = field(default=0.0, init=False)
+    """What was left of a turn's share then."""
     _steady: bool = field(default=False, init=False)
     """Whether each round leaves as much as the one before it did, and so will the next."""
 
@@ -154,17 +158,39 @@ class Run:
         if self.rate <= 0 or (self._steady and self._before[1] == self.rate):
             happens = inf
         elif self.phase == "copy":
-            # QEMU looks at what is left once a turn: a round lasts whole turns, at least one.
-            happens = max(1, ceil((self.remaining - self.threshold) / (self.rate * self._turn))) * self._turn
+            happens = self._round()
         else:
             happens = self.remaining / self.rate
         if self._watched:
             happens = min(happens, self.terms.timeout - self.elapsed)
         return happens
 
+    def _round(self) -> float:
+        """Return how long this round still lasts.
+
+        QEMU looks at what is left once a turn, so that a round lasts whole turns, at least one; but where a turn's
+        share, which is sent at once, is all that is left, it looks without waiting for the next turn.
+        """
+        share = self.rate * self._turn
+        turns = max(1, ceil((self.remaining - self.threshold) / share))
+        if self._bursts:
+            turns = min(turns, max(0, ceil((self.remaining - min(self._credit, share)) / share)))
+        return turns * self._turn
+
+    @property
+    def _bursts(self) -> bool:
+        """Whether a turn's share is more than the downtime allows, so that it matters when in the turn it is sent."""
+        return self.phase == "copy" and self.rate >= self.terms.spent and self.rate * TURN > self.threshold
+
     def advance(self, seconds: float) -> None:
         """Let so many seconds go by."""
         amount = min(self.remaining, self.rate * seconds)
+        if self._bursts:
+            most = min(self._credit, self.rate * TURN) + self.rate * seconds
+            if self.remaining <= most + _LITTLE:
+                amount, self._credit = self.remaining, most - self.remaining
+            else:
+                self._credit = self.rate * TURN
         self.remaining -= amount
         self.sent += amount
         self.elapsed += seconds
@@ -205,7 +231,11 @@ class Run:
             self._slow_down()
         now = (self.remaining, self.rate, self.throttle)
         left = self.throttle < THROTTLE_MOST and self.terms.auto_converge
-        self._steady = not left and now[1:] == self._before[1:] and now[0] >= self._before[0] * (1 - _ALIKE)
+        gains = self._bursts and self._credit > self._gained
+        self._gained = self._credit
+        self._steady = (
+            not left and not gains and now[1:] == self._before[1:] and now[0] >= self._before[0] * (1 - _ALIKE)
+        )
         self._before = now
         if self.remaining < self.threshold + _LITTLE:
             self.phase = "hand-over"
