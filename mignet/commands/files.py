@@ -42,6 +42,7 @@ Kind = Literal[
     "AddressPlan",
     "ReportResult",
     "LimitsResult",
+    "MigrationsResult",
     "RunRecord",
 ]
 """What verbs print as JSON."""

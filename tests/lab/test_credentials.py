@@ -44,6 +44,7 @@ VERBS: dict[str, list[list[str]]] = {
     "peers": [[], ["--json"]],
     "diagnose": [["--all"], ["--all", "-o", "json"]],
     "limits": [["--all"], ["--all", "--json"]],
+    "migrations": [["--all"], ["--all", "--json"]],
     "checkup": [["--all", "--timeout", "10", "-o", "json"], ["--all", "--dry-run"]],
     "report": [[], ["--output", "markdown"]],
     "render": [["--all"], ["--all", "--output", "manifests"]],

@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT / "tools" / "docs"))
 
 import troubleshooting
 
+from mignet.checks.migrations import CODES as MIGRATIONS_STUCK
 from mignet.checks.peers import CODES as BETWEEN_CLUSTERS
 
 NETWORK = f"{ATTACHMENTS}/my-secondary-network"
@@ -435,6 +436,7 @@ TRIED = {
         ("limit-overridden", "limit-too-slow"),
         "tests/lab/test_limits.py::test_the_closest_policy_wins_and_the_others_keep_what_the_stack_says",
     ),
+    **dict.fromkeys(MIGRATIONS_STUCK, "tests/lab/test_migrations.py::test_the_way_out_of_what_is_stuck_clears_it"),
     "network-switched": f"{PREFLIGHT}test_a_network_of_another_name_is_said_to_be_switched",
 }
 """The test in which the way out of a code is carried out. Beside these stand the codes that preflight's traps set."""
