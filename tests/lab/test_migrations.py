@@ -6,6 +6,7 @@ writes them, and as the issues that are named show them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -627,7 +628,7 @@ def test_every_code_has_a_way_out_that_is_tried() -> None:
 
 
 def plan(cluster: Cluster, kind: str = "live", *, executing: str = "True") -> None:
-    """Make a plan of the migration toolkit, as its controller leaves it while it moves two machines, one of them done."""
+    """Make a plan of the migration toolkit that moves two machines, one of them done, as its controller leaves it."""
     spec = {"type": kind, "targetNamespace": "shop", "vms": [{"name": "web"}, {"name": "db"}]}
     spec |= {"map": {"network": {}, "storage": {}}, "provider": {"source": {}, "destination": {}}}
     body = {"apiVersion": "forklift.konveyor.io/v1beta1", "kind": "Plan", "metadata": {"name": "weekend"}, "spec": spec}
@@ -652,9 +653,7 @@ def test_what_runs_is_said_with_where_it_goes_and_until_when(pair: Operated) -> 
     assert one.code == 0, one.err
     lines = one.out.splitlines()
     assert lines[:2] == ["dev: 1 migration runs", "    shop/web  dev-worker-0 -> dev-worker-1  (move)"]
-    assert re.fullmatch(r" {8}Running since \S+Z \(12\d s|2 min\), pre-copy, to 10.200.5.20", lines[2]) or (
-        "pre-copy, to 10.200.5.20" in lines[2]
-    )
+    assert re.fullmatch(r" {8}Running since \S+Z \(2 min\), pre-copy, to 10.200.5.20", lines[2])
     assert re.fullmatch(
         r" {8}is aborted at \S+Z \(completionTimeoutPerGiB 150 s x 5 GB\), or earlier after 100 s without progress",
         lines[3],

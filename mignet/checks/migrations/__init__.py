@@ -66,9 +66,8 @@ def judged(clusters: Sequence[Seen]) -> dict[str, list[Judged]]:
     hangs = [(each.side, other) for each in clusters for other in _hanging(each)]
     for name in dict.fromkeys(side.name for way in hangs for side in way if side and side.name in sides):
         found[name].append(judge(_OF_SIDE, sides[name]))
-    for pair in {frozenset((one.name, other.name)) for one, other in hangs if other}:
-        if len(pair) == 2:
-            one, other = sorted(pair)
+    for one, other in sorted({tuple(sorted((side.name, other.name))) for side, other in hangs if other}):
+        if one != other and {one, other} <= sides.keys():
             found[one].append(judge(_OF_PAIR, Pair(sides[one], sides[other])))
     for one_, other_ in combinations([each for each in sides.values() if each.seen], 2):
         found[one_.name].append(judge(machines.RULES, Pair(one_, other_)))
