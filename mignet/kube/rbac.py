@@ -10,7 +10,6 @@ from config.hyperconverged import NAME
 from mignet.kube.hyperconverged_versions import hyperconverged_kind
 from mignet.kube.kinds import (
     ACCESS_REVIEW,
-    FORKLIFT_PLAN,
     LEASE,
     MIGRATION,
     NAMESPACE,
@@ -74,7 +73,6 @@ def _to_apply(stack: Stack) -> Iterator[Right]:
     yield from _rights(LEASE, namespace, lease_name(stack.name), "get", "patch", "delete")
     # A network in use is not destroyed, and a restart of virt-handlers waits.
     yield from _rights(MIGRATION, None, None, "list")
-    yield from _rights(FORKLIFT_PLAN, None, None, "list")
     if stack.uplink:
         yield from _rights(NODE_POLICY, None, None, "get", "list", "create", "patch", "delete")
         yield from _rights(NODE_ENACTMENT, None, None, "list")
