@@ -31,6 +31,7 @@ from mignet.commands.help import app as helps
 from mignet.commands.help import show_version
 from mignet.commands.limits import app as limits
 from mignet.commands.look import app as looks
+from mignet.commands.migrations import app as migrations
 from mignet.commands.peers import app as peers
 from mignet.commands.report import app as reports
 from mignet.lab.commands import app as lab
@@ -57,6 +58,7 @@ app.add_typer(addresses)
 app.add_typer(looks)
 app.add_typer(limits)
 app.add_typer(capacity)
+app.add_typer(migrations)
 app.add_typer(diagnoses)
 app.add_typer(peers)
 app.add_typer(checkups)

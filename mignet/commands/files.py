@@ -43,6 +43,7 @@ Kind = Literal[
     "ReportResult",
     "LimitsResult",
     "CapacityResult",
+    "MigrationsResult",
     "RunRecord",
 ]
 """What verbs print as JSON."""

@@ -95,7 +95,7 @@ def _code(code: str, said: dict[str, str]) -> Iterator[str]:
     by = (
         f"({said['severity']}), found by mignet check"
         if offline
-        else "is found by preflight, verify, drift, peers, limits or checkup"
+        else "is found by preflight, verify, drift, peers, limits, migrations or checkup"
     )
     yield f"{code} {by}"
     yield from _filled("Why: ", said["why"])

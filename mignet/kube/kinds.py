@@ -65,7 +65,7 @@ INSTANCE = Kind(
     "virtualmachineinstances",
     bulk=(
         *("metadata.managedFields", "spec.accessCredentials", "spec.domain.devices", "spec.domain.features"),
-        *("spec.volumes", "status.guestOSInfo", "status.phaseTransitionTimestamps", "status.volumeStatus"),
+        *("spec.volumes", "status.guestOSInfo", "status.volumeStatus"),
     ),
 )
 INSTANCE_WITH_DISKS = replace(
@@ -80,6 +80,7 @@ INSTANCE_WITH_DISKS = replace(
 MIGRATION = Kind("kubevirt.io", "v1", "VirtualMachineInstanceMigration", "virtualmachineinstancemigrations")
 MIGRATION_POLICY = Kind("migrations.kubevirt.io", "v1alpha1", "MigrationPolicy", "migrationpolicies", namespaced=False)
 FORKLIFT = Kind("forklift.konveyor.io", "v1beta1", "ForkliftController", "forkliftcontrollers")
+FORKLIFT_PLAN = Kind("forklift.konveyor.io", "v1beta1", "Plan", "plans")
 CLUSTER_USER_NETWORK = Kind(
     "k8s.ovn.org", "v1", "ClusterUserDefinedNetwork", "clusteruserdefinednetworks", namespaced=False
 )

@@ -56,3 +56,16 @@ def value_at(manifest: Object, path: str) -> object:
     for key in path.split("."):
         value = value.get(key) if isinstance(value, dict) else None
     return value
+
+
+def lasting(seconds: float) -> str:
+    """Say how long something has lasted.
+
+    >>> lasting(40), lasting(750), lasting(20000), lasting(260000)
+    ('40 s', '12 min', '5 h', '3 days')
+    """
+    whole = max(0, int(seconds))
+    for unit, size, most in (("s", 1, 120), ("min", 60, 120), ("h", 3600, 48)):
+        if whole < most * size:
+            return f"{whole // size} {unit}"
+    return f"{whole // 86400} days"

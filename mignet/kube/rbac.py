@@ -71,7 +71,7 @@ def _to_apply(stack: Stack) -> Iterator[Right]:
     # Who works on a stack (mignet/kube/lease.py); one's own is created, which no rule can bind to a name.
     yield from _rights(LEASE, namespace, None, "create")
     yield from _rights(LEASE, namespace, lease_name(stack.name), "get", "patch", "delete")
-    # A network in use is not destroyed.
+    # A network in use is not destroyed, and a restart of virt-handlers waits.
     yield from _rights(MIGRATION, None, None, "list")
     if stack.uplink:
         yield from _rights(NODE_POLICY, None, None, "get", "list", "create", "patch", "delete")

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, TypeVar
 from config.files.fleet_files import read_fleet
 from config.finding import ConfigError, Finding, Remark, visible, waived
 from config.hyperconverged import NAME
-from mignet.checks import drift_rules, peers, preflight
+from mignet.checks import drift_rules, migrations, peers, preflight
 from mignet.checks import verify as verifying
 from mignet.checks.diagnosis import Diagnosed, Diagnosis
 from mignet.checks.diagnosis.folding import fold
 from mignet.checks.diagnosis.next_steps import next_step
+from mignet.checks.migrations.flights import Seen as SeenMigrations
 from mignet.checks.peers.endpoint import Side
 from mignet.checks.verify import Patience, Verdict, migration, verify
 from mignet.checks.verify import peers as doubles
@@ -28,7 +29,7 @@ from mignet.kube.hyperconverged_versions import hyperconverged_kind
 from mignet.kube.kinds import EVENT, NETWORK_ATTACHMENT, NODE_POLICY
 from mignet.kube.network.sandbox_errors import reason, when
 from mignet.kube.objects import made_by
-from mignet.kube.snapshot import Judged, OneLook, Read, judge, look
+from mignet.kube.snapshot import Judged, OneLook, Read, Snapshot, judge, look
 from mignet.operations import apply, drift, roles
 from mignet.operations.verify_fleet import PEER_SECONDS, prove_machine
 
@@ -42,11 +43,12 @@ if TYPE_CHECKING:
     from mignet.fleet.run_context import Course
     from mignet.kube.kinds import Object
     from mignet.kube.kubevirt.pods import Pod
-    from mignet.kube.snapshot import Snapshot
 
 T = TypeVar("T")
 
-RULES = len(preflight.RULES) + len(verifying.RULES) + len(drift_rules.RULES) + len(peers.RULES) + len(doubles.RULES)
+RULES = sum(
+    map(len, (preflight.RULES, verifying.RULES, drift_rules.RULES, peers.RULES, doubles.RULES, migrations.RULES))
+)
 """How many rules a stack is held against."""
 EVIDENCE = 3
 """Events that are shown of a cause at most."""
@@ -66,6 +68,8 @@ class _Seen:
     refused_for: frozenset[str] = frozenset()
     """Codes of what preflight finds, for which up would refuse to work on the stack."""
     events: tuple[Object, ...] = ()
+    moving: Snapshot | None = None
+    """What more was read about its migrations."""
 
 
 async def diagnose(
@@ -101,6 +105,7 @@ async def diagnose(
     checked = _with(checked, of_files, [Remark("", files.left_out)] if files.left_out else [])
     checked = _between(checked, segments, seen, answers)
     checked = _measured(checked, segments, seen, answers, hours)
+    checked = _moving(checked, seen, answers)
     if machine:
         checked = checked.with_(
             await prove_machine(project, stacks[0], machine, migrate_within=None, course=course, rules=migration.ALL)
@@ -142,6 +147,7 @@ async def _look_at(project: Project, stack: Stack) -> _Seen:
                 peers.look_through(cluster, stack),
                 _or_trouble(look(cluster, stack, [warnings, *ours])),
             )
+            moving = await _or_trouble(migrations.look_closer(cluster, side))
     except ClusterError as error:
         return _Seen((survey.trouble(stack, error),), Side(stack, error.kept()))
     if isinstance(around, ClusterError | ConfigError):
@@ -175,6 +181,7 @@ async def _look_at(project: Project, stack: Stack) -> _Seen:
         if isinstance(fitness, Judged)
         else frozenset(),
         events,
+        moving if isinstance(moving, Snapshot) else None,
     )
 
 
@@ -301,6 +308,19 @@ def _measured(
         checked = _with(checked, found.findings, found.left_out)
         not_judged = Counter({name: count for name, count in found.not_judged.items() if name in names})
         checked = replace(checked, not_judged=Counter(checked.not_judged) + not_judged)
+    return checked
+
+
+def _moving(checked: Checked, seen: dict[str, _Seen], answers: _Answers) -> Checked:
+    """Add why migrations do not go on; what is between two clusters is said by peers."""
+    sides = [*(one.side for one in seen.values()), *(side for side, _ in answers.values())]
+    for name, one in seen.items():
+        if one.side.seen is None or one.moving is None:
+            continue
+        others = tuple(each for each in sides if each is not one.side)
+        judged = judge(migrations.RULES, SeenMigrations(one.side, one.moving, others))
+        checked = _with(checked, judged.findings, (Remark(name, sentence) for sentence in judged.sentences()))
+        checked = replace(checked, not_judged=Counter(checked.not_judged) + Counter({name: judged.not_judged}))
     return checked
 
 

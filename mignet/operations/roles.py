@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from mignet.checks import drift_rules, limits, preflight, verify
+from mignet.checks import drift_rules, limits, migrations, preflight, verify
 from mignet.checks.peers import endpoint
 from mignet.checkup import preconditions
 from mignet.kube.client import SYSTEM_NAMESPACE
@@ -29,7 +29,7 @@ IDENTITY = Read(NAMESPACE, name=SYSTEM_NAMESPACE)
 
 
 def to_observe(stack: Stack) -> frozenset[Right]:
-    """Return the rights that preflight, verify, drift, peers, limits and report take to look at a stack's cluster."""
+    """Return the rights that preflight, verify, drift, peers, limits, migrations and report take to look."""
     return to_look(
         [
             IDENTITY,
@@ -38,6 +38,7 @@ def to_observe(stack: Stack) -> frozenset[Right]:
             *endpoint.reads(stack),
             *drift_rules.needs(stack),
             *limits.reads(stack),
+            *migrations.needs(),
         ]
     )
 

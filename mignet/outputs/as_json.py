@@ -40,6 +40,7 @@ _KINDS = {
     "report": "ReportResult",
     "limits": "LimitsResult",
     "capacity": "CapacityResult",
+    "migrations": "MigrationsResult",
 }
 """What each verb answers with."""
 
@@ -160,6 +161,40 @@ def _span(each: Range) -> dict[str, float]:
 
 def _finite(seconds: float) -> float | None:
     return round(seconds, 3) if isfinite(seconds) else None
+
+
+def migrations(found: Any, checked: Checked) -> str:
+    """Write what runs (`mignet.operations.migrations.Migrations`), and what was found."""
+    source = {
+        "stacks": checked.stacks,
+        "left_out": checked.left_out,
+        "not_judged": checked.not_judged,
+        "migrations": [_migrating(stack, row) for stack, rows in found.rows.items() for row in rows],
+        "plans": [
+            {"stack": stack, "name": each.name, "since": each.since, "machines": each.machines}
+            for stack, plans in found.plans.items()
+            for each in plans
+        ],
+    }
+    return _written("MigrationsResult", source, checked.findings, checked.project)
+
+
+def _migrating(stack: str, row: Any) -> dict[str, Any]:
+    from mignet.checks.migrations.ends import shown
+
+    flight = row.flight
+    same = ("machine", "way", "shared_id", "phase", "mode", "source_node", "target_node")
+    return {key: getattr(flight, key) for key in same} | {
+        "stack": stack,
+        "migration": flight.name,
+        "peer": row.peer,
+        "since": shown(flight.since),
+        "started": shown(flight.started) if flight.started else None,
+        "address": str(flight.address) if flight.address else None,
+        "abort_status": flight.state.get("abortStatus") or None,
+        "latest_end": shown(row.end.at) if row.end.at else None,
+        "bound": row.end.words,
+    }
 
 
 def diagnosis(found: Diagnosis) -> str:

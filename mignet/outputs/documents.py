@@ -542,6 +542,61 @@ class CapacityResult(Document):
     """Without those that could not be read."""
 
 
+class Migrating(_Part):
+    """A migration that has not ended, as one cluster has it; one between two clusters is there twice, once for each."""
+
+    stack: Word
+    migration: Word
+    """The VirtualMachineInstanceMigration, as `namespace/name`."""
+    machine: Word
+    """The virtual machine, as `namespace/name`."""
+    way: Literal["within", "sends", "receives"]
+    """Within the cluster, or the half of one between two clusters that this one has."""
+    peer: Word | None
+    """The stack of the other cluster; null within one, and where it is not known."""
+    shared_id: Word | None
+    """The migrationID that both halves have in common; null within a cluster."""
+    phase: Word
+    """KubeVirt's word; empty before it has looked at it."""
+    since: Word
+    """When it came into this phase, in UTC."""
+    started: Word | None
+    """When the copy began, in UTC; null before."""
+    mode: Word | None
+    """PreCopy, PostCopy or Paused; null where KubeVirt does not say."""
+    source_node: Word | None
+    target_node: Word | None
+    """Null where they are not known on this cluster, as the next."""
+    address: Word | None
+    """The address that it goes to."""
+    abort_status: Word | None
+    """How far it is cancelled; null when it is not."""
+    latest_end: Word | None
+    """When KubeVirt ends it, or goes on in post-copy, at the latest, in UTC; null without a bound."""
+    bound: Word
+    """The same in words, with how it is worked out."""
+
+
+class MigratingPlan(_Part):
+    """A plan of the migration toolkit (Forklift), of type live, that runs."""
+
+    stack: Word
+    name: Word
+    """As `namespace/name`."""
+    since: Word
+    """When it began, in UTC; empty where it does not say."""
+    machines: tuple[Word, ...]
+    """Those that have not arrived."""
+
+
+class MigrationsResult(Document):
+    """What `migrations` found: what runs; what does not go on is in the findings."""
+
+    kind: Literal["MigrationsResult"] = "MigrationsResult"
+    migrations: tuple[Migrating, ...] = ()
+    plans: tuple[MigratingPlan, ...] = ()
+
+
 class ReportStation(_Part):
     """One station on the way from a node's NIC to the pod."""
 
@@ -658,6 +713,7 @@ KINDS: dict[Word, type[_Part]] = {
         ReportResult,
         LimitsResult,
         CapacityResult,
+        MigrationsResult,
         RunRecord,
     )
 }

@@ -45,6 +45,7 @@ VERBS: dict[str, list[list[str]]] = {
     "diagnose": [["--all"], ["--all", "-o", "json"]],
     "limits": [["--all"], ["--all", "--json"]],
     "capacity": [["--all", "--propose"], ["--all", "--json"]],
+    "migrations": [["--all"], ["--all", "--json"]],
     "checkup": [["--all", "--timeout", "10", "-o", "json"], ["--all", "--dry-run"]],
     "report": [[], ["--output", "markdown"]],
     "render": [["--all"], ["--all", "--output", "manifests"]],

@@ -72,6 +72,50 @@ def test_it_goes_on_when_they_have_ended_and_says_meanwhile_what_it_waits_for(mi
     assert network(migrating)
 
 
+PLANS = "/apis/forklift.konveyor.io/v1beta1/namespaces/shop/plans"
+
+
+def test_a_live_plan_of_the_migration_toolkit_is_waited_for_until_it_has_ended(operated: Operated, engine: str) -> None:
+    kube = operated.dev.kube
+    spec = {"type": "live", "targetNamespace": "shop", "vms": [{"name": "web", "namespace": "shop"}]}
+    spec |= {"map": {"network": {}, "storage": {}}, "provider": {"source": {}, "destination": {}}}
+    body = {"apiVersion": "forklift.konveyor.io/v1beta1", "kind": "Plan", "metadata": {"name": "weekend"}, "spec": spec}
+    made = kube.call("POST", PLANS, json=body)
+    began = "2026-11-27T15:04:10Z"
+    condition = {"type": "Executing", "status": "True", "category": "Advisory", "lastTransitionTime": began}
+    made["status"] = {"conditions": [condition], "migration": {"started": began, "vms": []}}
+    made = kube.call("PUT", f"{PLANS}/weekend/status", json=made)
+
+    shown = operated.run("preview", "dev", "--engine", engine)
+    refused = operated.run(*UP, engine, "--wait-for-migrations", "0")
+    # Its migration is over: the controller takes the condition away.
+    made["status"]["conditions"] = []
+    kube.call("PUT", f"{PLANS}/weekend/status", json=made)
+    done = operated.run(*UP, engine, "--wait-for-migrations", "0")
+
+    assert "dev: 1 migration is running now: Forklift plan shop/weekend" in shown.out
+    assert refused.code == 1, refused.out
+    assert "error: dev: 1 migration is running (Forklift plan shop/weekend), and would fail" in refused.out
+    assert done.code == 0, done.out + done.err
+    assert network(operated)
+
+
+@pytest.mark.parametrize(("stack", "half"), [("dev", "sendTo"), ("dev-peer", "receive")])
+def test_each_half_of_a_migration_between_clusters_is_waited_for_on_its_cluster(
+    operated: Operated, stack: str, half: str
+) -> None:
+    cluster = operated.dev if stack == "dev" else operated.peer
+    other = {"migrationID": "id-1"} | ({"connectURL": "10.200.5.62:9185"} if half == "sendTo" else {})
+    body: dict[str, Any] = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstanceMigration"}
+    body |= {"metadata": {"name": "move"}, "spec": {"vmiName": "none", half: other}}
+    cluster.kube.call("POST", MIGRATIONS, json=body)
+
+    refused = operated.run("up", stack, *UP[2:], "direct", "--wait-for-migrations", "0")
+
+    assert refused.code == 1, refused.out
+    assert f"error: {stack}: 1 migration is running (default/move), and would fail" in refused.out
+
+
 @pytest.mark.pulumi
 def test_plain_pulumi_warns_in_a_preview_and_refuses_an_up_unless_the_stack_says_so(migrating: Operated) -> None:
     code, out = pulumi(migrating, "stack", "select", "--create", "dev")

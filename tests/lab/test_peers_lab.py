@@ -119,13 +119,35 @@ def test_a_machine_that_runs_on_both_or_could_not_leave_comes_out_alone(pair: Op
     pair.dev.kube.call("DELETE", f"{INSTANCES}/both")
 
 
+def test_a_machine_that_left_and_did_not_arrive_comes_out_alone(pair: Operated) -> None:
+    machine = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "metadata": {"name": "gone"}}
+    made = []
+    for each, phase in ((pair.dev, "Running"), (pair.peer, "WaitingForSync")):
+        status = {"phase": phase, "migrationState": {}}
+        body = machine | {"spec": {"domain": {"devices": {}}}, "status": status}
+        made.append(each.kube.call("POST", INSTANCES, json=body))
+    here, there = (each["metadata"]["uid"] for each in made)
+    sides = {"sourceState": {"virtualMachineInstanceUID": here}, "targetState": {"virtualMachineInstanceUID": there}}
+    ended = (datetime.now(UTC) - timedelta(minutes=5)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    for each, phase in ((pair.dev, "Succeeded"), (pair.peer, "WaitingForSync")):
+        live = each.get(f"{INSTANCES}/gone")
+        state = sides | {"completed": True, "endTimestamp": ended}
+        live["status"] = live["status"] | {"phase": phase, "migrationState": state}
+        each.kube.call("PUT", f"{INSTANCES}/gone", json=live)
+    until(lambda: found(pair) == {"vm-runs-nowhere"} and look(pair).ready == 0)
+    # The way out: what is open on the other side goes, and it is started here again.
+    pair.peer.kube.call("DELETE", f"{INSTANCES}/gone")
+    until(lambda: look(pair).findings == ())
+    pair.dev.kube.call("DELETE", f"{INSTANCES}/gone")
+
+
 ELSEWHERE = {"cluster-shared", "peer-cpu", "peer-version-apart"}
 """The first in tests/lab/test_aim.py: two stacks of one cluster are no pair. The others in
 tests/unit/mignet/checks/test_peers.py alone: the lab's nodes have no CPU models, and its KubeVirt no such version."""
 
 
 def test_every_code_has_a_scenario_here() -> None:
-    here = {"peer-limits-differ", "vm-runs-twice", "vm-stays-behind"}
+    here = {"peer-limits-differ", "vm-runs-nowhere", "vm-runs-twice", "vm-stays-behind"}
     assert {code for code, _ in FAULTS.values()} | set(FILES) | here | ELSEWHERE == CODES
 
 

@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT / "tools" / "docs"))
 
 import troubleshooting
 
+from mignet.checks.migrations import CODES as MIGRATIONS_STUCK
 from mignet.checks.peers import CODES as BETWEEN_CLUSTERS
 
 NETWORK = f"{ATTACHMENTS}/my-secondary-network"
@@ -438,6 +439,7 @@ TRIED = {
     "capacity-link-unknown": "tests/lab/test_capacity.py::test_without_a_speed_no_time_is_told_until_it_is_given",
     "capacity-does-not-finish": "tests/lab/test_capacity.py::test_what_does_not_finish_does_under_the_proposed_limits",
     "capacity-disks-not-counted": "tests/lab/test_capacity.py::test_disks_that_are_copied_have_the_memory_s_time_alone",
+    **dict.fromkeys(MIGRATIONS_STUCK, "tests/lab/test_migrations.py::test_the_way_out_of_what_is_stuck_clears_it"),
     "network-switched": f"{PREFLIGHT}test_a_network_of_another_name_is_said_to_be_switched",
 }
 """The test in which the way out of a code is carried out. Beside these stand the codes that preflight's traps set."""

@@ -159,3 +159,19 @@ def test_a_right_that_is_taken_away_is_the_one_that_is_named(account: Account, t
     named = [each for each in asyncio.run(look()).findings if each.code == "right-missing"]
     assert [each.rule.partition("; looking at")[0] for each in named] == [f"may not: {taken}"]
     assert [each.severity for each in named] == ["error" if taken in to_apply(STACK) else "warning"]
+
+
+def test_without_the_right_to_plans_of_the_toolkit_they_are_said_to_be_unknown_and_stop_nothing(
+    account: Account,
+) -> None:
+    plans = {right for right in RIGHTS if right.resource == "plans"}
+    assert plans
+    account.grant(manifests("apply", set(RIGHTS) - plans))
+
+    shown = account.run("preview", "--engine", "direct")
+    looked = account.run("migrations")
+    done = account.run("up", "--yes", "--engine", "direct")
+
+    assert "no migration is running now; whether plans of the migration toolkit run is not known" in shown.out
+    assert "dev: whether plans of the migration toolkit run is not known" in looked.out
+    assert (looked.code, done.code) == (0, 0), looked.out + done.out + done.err

@@ -19,9 +19,9 @@ import diagnosed
 import pytest
 from support import ROOT
 
-from mignet.checks import drift_rules, preflight, verify
+from mignet.checks import drift_rules, migrations, preflight, verify
 
-Verb = Literal["check", "preflight", "up", "verify", "drift"]
+Verb = Literal["check", "preflight", "up", "verify", "drift", "migrations"]
 
 CHECK = "tests/unit/docs/test_rules.py::test_an_example_gives_its_code_and_no_other"
 PREFLIGHT = "tests/lab/test_preflight_lab.py::"
@@ -178,6 +178,17 @@ BY_UP = {
 """What the program does rather than finds, by the trap as the document words it."""
 
 
+BY_MIGRATIONS = dict.fromkeys(migrations.CODES, "tests/lab/test_migrations.py::test_what_is_stuck_says_why")
+"""A test there demands that each code has a scenario."""
+
+LOOKS: tuple[tuple[Verb, dict[str, str]], ...] = (
+    ("preflight", BY_PREFLIGHT),
+    ("verify", BY_VERIFY),
+    ("drift", BY_DRIFT),
+    ("migrations", BY_MIGRATIONS),
+)
+
+
 @dataclass(frozen=True)
 class Row:
     """A trap of the document, and the codes that close it there."""
@@ -205,11 +216,7 @@ def proofs(row: Row) -> Iterator[tuple[Verb, str]]:
     """Yield what closes a trap: the verb, and the test in which it comes out."""
     yield from (("up", test) for test in BY_UP.get(row.trap, ()))
     for code in row.codes:
-        found: list[tuple[Verb, str]] = [
-            (verb, tests[code])
-            for verb, tests in (("preflight", BY_PREFLIGHT), ("verify", BY_VERIFY), ("drift", BY_DRIFT))
-            if code in tests
-        ]
+        found: list[tuple[Verb, str]] = [(verb, tests[code]) for verb, tests in LOOKS if code in tests]
         if code in preflight.CODES and code not in BY_PREFLIGHT:
             found.append(("preflight", f"{TRAP}[{code}-"))
         yield from found or [("check", f"{CHECK}[{code}")]
@@ -219,7 +226,7 @@ def proofs(row: Row) -> Iterator[tuple[Verb, str]]:
 def collected() -> list[str]:
     """Every test that pytest finds in the files that are named here."""
     named = {test.partition("::")[0] for row in ROWS for _, test in proofs(row)}
-    named |= {test.partition("::")[0] for tests in (BY_PREFLIGHT, BY_VERIFY, BY_DRIFT) for test in tests.values()}
+    named |= {test.partition("::")[0] for _, tests in LOOKS for test in tests.values()}
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "--no-header", *sorted(named)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr

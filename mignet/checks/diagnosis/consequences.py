@@ -20,7 +20,11 @@ _STUCK = {"pool-full", "pod-no-network", "pod-crashes", "pod-not-starting", "rol
 _ADDRESSES = {"address-missing", "address-outside", "address-duplicate", "lease-outside", "pool-missing"}
 _PODS = {*_ADDRESSES, "pod-network-fallback", "pods-keep-old-network", "mtu-differs", "node-without-handler"}
 _SYNC = {"peer-sync-missing", "peer-sync-outside", "peer-sync-stale"}
-_MOVES = {"vm-migration-failed", "migration-failed", "migration-unfinished", "vm-migrating", "vm-stays-behind"}
+_APART = {"migration-waits-for-sync", "migration-sync-failed", "migration-sync-address"}
+_MOVES = {
+    *{"vm-migration-failed", "migration-failed", "migration-unfinished", "vm-migrating", "vm-stays-behind"},
+    *_APART,
+}
 _NO_PROBE = {"checkup-not-started", "checkup-no-result", "checkup-no-attachment", "checkup-no-address"}
 _SILENCE = {"checkup-node-alone", "checkup-way-silent", "checkup-group-apart", "checkup-nobody", "peer-way-broken"}
 _NO_API = {"cluster-not-served", "cluster-unfit", "cluster-refused"}
@@ -93,7 +97,7 @@ FOLLOWS: dict[str, frozenset[str]] = {
             *{"pod-network-fallback", "rollout-unfinished", "peer-limits-differ"},
             *{"vm-other-network", *_WORKLOADS, *_SYNC},
         },
-        "gate-off": {"peer-gate", "peer-sync-missing", "workload-missing", "vm-stays-behind"},
+        "gate-off": {"peer-gate", "peer-sync-missing", "workload-missing", "vm-stays-behind", *_APART},
         "workload-missing": {"rollout-unfinished", "node-without-handler", "operator-degraded", *_SYNC},
         "workload-not-annotated": {"rollout-unfinished", "pod-network-fallback", *_SYNC},
         "handlers-none": {"node-without-handler", "rollout-unfinished"},
@@ -144,11 +148,20 @@ FOLLOWS: dict[str, frozenset[str]] = {
         "pod-not-starting": {"rollout-unfinished", "operator-degraded", *_SYNC},
         "rollout-unfinished": {"operator-degraded", "node-without-handler", "peer-sync-missing"},
         "pods-keep-old-network": {"mtu-differs", "address-outside", "pod-network-fallback", "vm-other-network"},
-        "pod-network-fallback": {"vm-other-network", "peer-sync-outside", "peer-sync-missing"},
+        "pod-network-fallback": {
+            "vm-other-network",
+            "migration-address-outside",
+            "peer-sync-outside",
+            "peer-sync-missing",
+        },
         "mtu-differs": {"checkup-path-mtu", *_MOVES},
         # Between clusters.
         "peer-kubevirt": {"peer-gate", "peer-authority-missing", *_SYNC},
-        "peer-gate": _SYNC,
+        "peer-gate": {*_SYNC, *_APART},
+        "peer-sync-missing": _APART,
+        "peer-sync-outside": _APART,
+        "peer-sync-stale": _APART,
+        "peer-untrusted": _APART,
         "peer-upgrading": {"peer-version-apart", "peer-version-differs", *_SYNC},
         "peer-authority-missing": {"peer-untrusted"},
         "peer-authority-expired": {"peer-untrusted"},
@@ -171,6 +184,7 @@ FOLLOWS: dict[str, frozenset[str]] = {
         "checkup-address-duplicate": {"peer-way-broken"},
         # One virtual machine.
         "vm-runs-twice": {"vm-left", "vm-migration-failed", "vm-migrating", "vm-stays-behind"},
+        "vm-runs-nowhere": {"vm-left", "vm-migration-failed", "vm-migrating", "migration-stalled", *_APART},
         "vm-not-migratable": {"vm-never-migrated", *_MOVES},
         "vm-not-running": {"vm-never-migrated"},
     }.items()

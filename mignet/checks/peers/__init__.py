@@ -18,14 +18,15 @@ from mignet.kube.client import Cluster, ClusterError
 from mignet.kube.snapshot import Judged, Snapshot, judge, look
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from config.files.project_files import Project
     from config.stack import Stack
     from mignet.fleet.last_checkup import Checkup
     from mignet.fleet.run_context import Course
+    from mignet.kube.snapshot import Read
 
-BETWEEN = (pair_rules.apart, machines.runs_twice, *pair_rules.RULES)
+BETWEEN = (pair_rules.apart, *machines.RULES, *pair_rules.RULES)
 """The rules about two clusters."""
 RULES = (*endpoint.RULES, *BETWEEN)
 CODES = frozenset(code for each in RULES for code in each.codes)
@@ -117,10 +118,13 @@ async def look_at(project: Project, stack: Stack) -> Side:
         return Side(stack, error.kept())
 
 
-async def look_through(cluster: Cluster, stack: Stack) -> Side:
-    """Look at a stack's cluster through an open connection; one that does not answer is a side that says why."""
+async def look_through(cluster: Cluster, stack: Stack, more: Iterable[Read] = ()) -> Side:
+    """Look at a stack's cluster through an open connection, and at `more` than peers needs.
+
+    One that does not answer is a side that says why.
+    """
     try:
-        return Side(stack, _lenient(await look(cluster, stack, endpoint.reads(stack))))
+        return Side(stack, _lenient(await look(cluster, stack, [*endpoint.reads(stack), *more])))
     except ClusterError as error:
         return Side(stack, error.kept())
 

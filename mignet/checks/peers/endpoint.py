@@ -12,7 +12,7 @@ from config.finding import Finding, Subject, few, rule
 from config.fleet import handed_out
 from mignet.checks.peers.certificates import certificates
 from mignet.kube.client import SYSTEM_NAMESPACE
-from mignet.kube.kinds import CONFIG_MAP, FORKLIFT, INSTANCE, IP_POOL, KUBEVIRT, NAMESPACE, NODE, POD
+from mignet.kube.kinds import CONFIG_MAP, FORKLIFT, INSTANCE, IP_POOL, KUBEVIRT, MIGRATION, NAMESPACE, NODE, POD
 from mignet.kube.kubevirt.feature_gates import migrates_between_clusters, what_is_off
 from mignet.kube.kubevirt.pods import LABEL, SYNC, read_pod
 from mignet.kube.kubevirt.sync_controllers import sync_port
@@ -33,6 +33,8 @@ _TRUE = {"true", "yes", "y", "on", "1", "t"}
 """What the toolkit's operator takes for true, as text or not (Ansible's filter `bool`)."""
 FAILURE = "DecentralizedLiveMigrationFailure"
 """The condition of a virtual machine by which KubeVirt says why it could not go to another cluster."""
+WAITING = "WaitingForSync"
+"""The phase of a virtual machine that is to arrive from another cluster: its condition says that it waits."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,7 @@ def reads(stack: Stack) -> list[Read]:
         *books,
         Read(FORKLIFT),
         Read(INSTANCE),
+        Read(MIGRATION),
         Read(NODE),
         Read(POD, namespace, labels={LABEL: SYNC}),
     ]
@@ -265,7 +268,8 @@ def stays_behind(side: Side) -> Iterator[Finding]:
     if side.seen is None:
         return
     by_reason: dict[str, list[str]] = {}
-    for each in side.seen.all(INSTANCE):
+    here = (each for each in side.seen.all(INSTANCE) if each.get("status", {}).get("phase") != WAITING)
+    for each in here:
         for condition in each.get("status", {}).get("conditions") or ():
             if condition.get("type") == FAILURE and condition.get("status") == "True":
                 why = condition.get("message") or condition.get("reason") or "KubeVirt gives no reason"

@@ -94,11 +94,11 @@ async def migrations_ended(cluster: Cluster, *, seconds: float, told: Callable[[
 
 async def _migrations(cluster: Cluster) -> str:
     try:
-        names = await running(cluster)
+        found = await running(cluster)
     except ClusterError as error:
         if error.reason == "not-served":
             return "no migration is running: the cluster has no API for them"
         return f"how many migrations are running is not known: {error}"
-    if not names:
-        return "no migration is running now"
-    return f"{len(names)} migration{' is' if len(names) == 1 else 's are'} running now: {few(names)}"
+    count = len(found.names)
+    names = f"{count} migration{' is' if count == 1 else 's are'} running now: {few(found.names)}"
+    return "; ".join(filter(None, (names if count else "no migration is running now", found.unknown)))

@@ -32,7 +32,7 @@ async def in_the_way(stack: Stack, cluster: Cluster) -> list[str]:
 
 async def _running(cluster: Cluster) -> list[str]:
     try:
-        names = await running(cluster)
+        names = list((await running(cluster)).names)
     except ClusterError as error:
         if error.reason == "not-served":
             return []

@@ -24,7 +24,18 @@ from mignet.checks.peers.endpoint import Side, endpoint, reads, sync
 from mignet.checks.peers.matrix import lines
 from mignet.fleet.last_checkup import Checkup, Way
 from mignet.kube.client import ClusterError
-from mignet.kube.kinds import CONFIG_MAP, FORKLIFT, INSTANCE, IP_POOL, KUBEVIRT, NAMESPACE, NODE, POD, Object
+from mignet.kube.kinds import (
+    CONFIG_MAP,
+    FORKLIFT,
+    INSTANCE,
+    IP_POOL,
+    KUBEVIRT,
+    MIGRATION,
+    NAMESPACE,
+    NODE,
+    POD,
+    Object,
+)
 from mignet.kube.snapshot import Read, Snapshot, judge
 
 
@@ -111,6 +122,7 @@ def cluster(of: Stack, *, leased: int) -> dict[str, Any]:
         "nodes": [node("n-1", "Cascadelake-Server", "Haswell-v4"), node("n-2", "Haswell-v4")],
         "sync": [sync_pod("a", f"10.200.5.{leased}"), sync_pod("b", f"10.200.5.{leased + 1}")],
         "machines": [machine("web", f"{of.name}-web"), machine("db", f"{of.name}-db")],
+        "migrations": [],
         "toolkit": {
             "metadata": {"name": "forklift", "namespace": "openshift-mtv"},
             "spec": {"feature_ocp_live_migration": "true"},
@@ -126,6 +138,7 @@ def seen(of: Stack, objects: dict[str, Any]) -> Side:
         IP_POOL: "pool",
         FORKLIFT: "toolkit",
         INSTANCE: "machines",
+        MIGRATION: "migrations",
         NODE: "nodes",
         POD: "sync",
     }
@@ -340,6 +353,35 @@ def moved(one: dict[str, Any], other: dict[str, Any]) -> None:
     one["machines"][-1]["status"]["phase"] = "Succeeded"
 
 
+def hands_over(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """The target has the machine, and its source has not heard of it: for a minute, and as long as post-copy lasts."""
+    for each, uid, more in (
+        (one, "east-vm", {"completed": False, "mode": "PostCopy"}),
+        (other, "west-vm", {"completed": False, "mode": "PostCopy"}),
+    ):
+        each["machines"].append(machine("vm", uid, **LEFT | more))
+
+
+def handed_over_a_moment_ago(one: dict[str, Any], other: dict[str, Any]) -> None:
+    for each, uid in ((one, "east-vm"), (other, "west-vm")):
+        each["machines"].append(machine("vm", uid, endTimestamp=datetime.now(UTC).isoformat(), **LEFT))
+
+
+def left_for_nowhere(one: dict[str, Any], other: dict[str, Any]) -> None:
+    moved(one, other)
+    other["machines"][-1]["status"]["phase"] = "WaitingForSync"
+    spec = {"vmiName": "vm", "receive": {"migrationID": "x"}}
+    metadata = {"name": "take", "namespace": "shop", "uid": "m", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    other["migrations"].append({"metadata": metadata, "spec": spec, "status": {"phase": "Failed"}})
+
+
+def left_and_crashed_there(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """It has run there: what became of it since is no matter of the migration."""
+    moved(one, other)
+    other["machines"][-1]["status"]["phase"] = "Failed"
+    other["machines"][-1]["status"]["migrationState"]["failed"] = False
+
+
 def stays_behind(one: dict[str, Any], other: dict[str, Any]) -> None:
     condition = {"type": "DecentralizedLiveMigrationFailure", "status": "True", "message": "no route\nto host"}
     for each in one["machines"]:
@@ -392,6 +434,10 @@ def toolkit_off(one: dict[str, Any], other: dict[str, Any]) -> None:
         (in_two_places_without_a_word, ["vm-runs-twice", "vm-runs-twice"], 0),
         (on_its_way, [], 2),
         (moved, [], 2),
+        (hands_over, [], 2),
+        (handed_over_a_moment_ago, [], 2),
+        (left_for_nowhere, ["vm-runs-nowhere"], 0),
+        (left_and_crashed_there, [], 2),
         (stays_behind, ["vm-stays-behind"], 2),
         (one_cluster, ["cluster-shared"], 0),
     ],
@@ -425,6 +471,7 @@ def test_every_code_has_been_seen() -> None:
         toolkit_off,
         one_cluster,
         in_two_places,
+        left_for_nowhere,
         stays_behind,
         other_cpu,
     ):

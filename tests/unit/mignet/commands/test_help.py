@@ -45,7 +45,7 @@ def test_the_version_is_said_of_all_that_works_together(tmp_path: Path) -> None:
     ("topic", "first"),
     [
         ("slice-outside", "slice-outside (error), found by mignet check"),
-        ("field-changed", "field-changed is found by preflight, verify, drift, peers, limits or checkup"),
+        ("field-changed", "field-changed is found by preflight, verify, drift, peers, limits, migrations or checkup"),
         ("7", "Exit code 7: changes or drift where none were expected."),
         (
             "upgrade",

@@ -1,0 +1,127 @@
+"""Look which migrations run on stacks' clusters, and which do not go on, and why. Changes nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from config.finding import Remark, waived
+from mignet.checks import migrations, peers
+from mignet.checks.migrations import Row, ends
+from mignet.checks.migrations.flights import Seen
+from mignet.checks.peers.endpoint import Side
+from mignet.fleet import survey
+from mignet.fleet.results import Checked
+from mignet.kube.client import Cluster, ClusterError
+from mignet.kube.kinds import FORKLIFT_PLAN
+from mignet.kube.kubevirt.migrations import running_plans
+from mignet.kube.snapshot import Snapshot, UnreadError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from config.files.project_files import Project
+    from config.stack import Stack
+    from mignet.fleet.run_context import Course
+    from mignet.kube.kubevirt.migrations import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Migrations:
+    """What was found, and what runs, by stack; a stack whose cluster could not be read has no entry."""
+
+    checked: Checked
+    rows: Mapping[str, tuple[Row, ...]]
+    plans: Mapping[str, tuple[Plan, ...]]
+    now: datetime
+
+
+async def migrating(project: Project, stacks: Sequence[Stack], course: Course) -> Migrations:
+    """Return what runs on the clusters, what does not go on and why, and what runs on two of them or on none."""
+    work = {stack.name: partial(_look_at, project, stack) for stack in stacks}
+    outcomes = await course.through(
+        work, error=lambda seen: str(seen[0].outcome) if isinstance(seen[0].outcome, ClusterError) else None
+    )
+    looked = {
+        stack.name: outcomes[stack.name].result
+        or (Side(stack, ClusterError("unreachable", outcomes[stack.name].why)), Snapshot(stack, {}))
+        for stack in stacks
+    }
+    now = datetime.now(UTC)
+    clusters = [
+        Seen(side, more, tuple(other for other, _ in looked.values() if other is not side), now)
+        for side, more in looked.values()
+    ]
+    return Migrations(
+        _checked(project, clusters),
+        {name: rows for each in clusters if (rows := _rows(each)) is not None for name in [each.side.name]},
+        {name: plans for each in clusters if (plans := _plans(each.side)) is not None for name in [each.side.name]},
+        now,
+    )
+
+
+async def _look_at(project: Project, stack: Stack) -> tuple[Side, Snapshot]:
+    try:
+        async with Cluster(stack.cluster, base=project.directory) as cluster:
+            side = await peers.look_through(cluster, stack, [migrations.PLANS])
+            return side, await migrations.look_closer(cluster, side)
+    except ClusterError as error:
+        return Side(stack, error.kept()), Snapshot(stack, {})
+
+
+def _checked(project: Project, clusters: Sequence[Seen]) -> Checked:
+    found = migrations.judged([each for each in clusters if each.side.seen])
+    stacks = [each.stack for each in clusters]
+    findings = [
+        survey.trouble(each.stack, each.side.outcome)
+        for each in clusters
+        if isinstance(each.side.outcome, ClusterError)
+    ]
+    findings += [finding for judged in found.values() for one in judged for finding in one.findings]
+    for stack in stacks:
+        findings = list(waived(stack.name, findings, stack.waivers))
+    not_judged = Counter({name: sum(one.not_judged for one in judged) for name, judged in found.items()})
+    left_out = [
+        Remark(name, sentence) for name, judged in found.items() for one in judged for sentence in one.sentences()
+    ]
+    return Checked(
+        project,
+        tuple(stack.name for stack in stacks),
+        tuple(findings),
+        (*dict.fromkeys(left_out), *_unknown(clusters)),
+        not_judged=survey.counted(not_judged),
+        rules=len(migrations.RULES),
+    )
+
+
+def _unknown(clusters: Sequence[Seen]) -> Iterator[Remark]:
+    """Say where it is not known whether plans of the migration toolkit run."""
+    for each in clusters:
+        try:
+            if each.side.seen:
+                each.side.seen.all(FORKLIFT_PLAN)
+        except UnreadError as unread:
+            said = f"whether plans of the migration toolkit run is not known: {unread.error}"
+            yield Remark(each.side.name, said)
+
+
+def _rows(seen: Seen) -> tuple[Row, ...] | None:
+    if seen.side.seen is None:
+        return None
+    try:
+        return tuple(
+            Row(each, other.name if (other := seen.other_end(each)) else None, ends.latest(each, seen.kubevirt))
+            for each in seen.flights
+        )
+    except UnreadError:
+        return None
+
+
+def _plans(side: Side) -> tuple[Plan, ...] | None:
+    try:
+        return tuple(running_plans(side.seen.all(FORKLIFT_PLAN))) if side.seen else None
+    except UnreadError:
+        return None
