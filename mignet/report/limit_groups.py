@@ -30,6 +30,11 @@ class Column:
         """How many they are."""
         return f"{self.count:,} virtual machine{'' if self.count == 1 else 's'}"
 
+    @property
+    def label(self) -> str:
+        """The same, with the policy that they get."""
+        return f"{self.words}, MigrationPolicy {self.policy}" if self.policy else self.words
+
 
 @dataclass(frozen=True, slots=True)
 class LimitGroup:

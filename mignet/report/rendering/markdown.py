@@ -106,7 +106,14 @@ def _limits(report: Report) -> Iterator[str]:
             yield f"| limit | {' | '.join(map(plain, heads))} |"
             yield f"|---{'|---' * len(group.columns)}|"
             for key, values in group.rows:
-                cells = ("not set" if each is None else f"{each.words} ({each.source})" for each in values)
+                cells = [
+                    "same"
+                    if index and each == values[0]
+                    else "not set"
+                    if each is None
+                    else f"{each.words} ({each.source})"
+                    for index, each in enumerate(values)
+                ]
                 yield f"| {plain(key)} | {' | '.join(map(plain, cells))} |"
             yield ""
         if group.more:
