@@ -5,6 +5,7 @@ Creates
 - NodeUplink for each node group of the uplink, when there is one (NodeNetworkConfigurationPolicy)
 - NetworkAttachment (NetworkAttachmentDefinition)
 - HyperConvergedPatch (server-side apply of the HyperConverged), last to come and first to go
+- MigrationPolicy for each of the stack's migrationPolicies, beside all that
 - with `rollout: rename`, the handlers' move: complete when no pod uses the attachment before any more, which goes then
 """
 
@@ -16,6 +17,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.hyperconverged_patch import HyperConvergedPatch
+from components.migration_policy import MigrationPolicy
 from components.network_attachment import NetworkAttachment
 from components.node_uplink import NodeUplink
 from config.hyperconverged import NAME
@@ -92,6 +94,10 @@ class MigrationNetwork(pulumi.ComponentResource):
             take_over=stack.hyper_converged.on_conflict == "take-over",
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[attachment])),
         )
+        for policy in stack.migration_policies:
+            MigrationPolicy(
+                f"migration-policy-{policy.name}", stack=stack.name, name=policy.name, spec=policy.spec, opts=child
+            )
         if stack.attachment.rollout == "rename":
             properties = {
                 "network": stack.network,

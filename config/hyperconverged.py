@@ -20,11 +20,14 @@ NAME = "kubevirt-hyperconverged"
 """The one HyperConverged that the operator acts on; it ignores any other name."""
 
 
-def _bandwidth(value: str) -> str:
-    rate = quantity(value)
-    if rate is None:
+def _rate(value: str) -> str:
+    if quantity(value) is None:
         refuse("bandwidth-quantity", "is not a quantity of bytes per second", "Write it as 2048Mi")
-    if rate < 2**20:
+    return value
+
+
+def _some_rate(value: str) -> str:
+    if (quantity(value) or 0) < 2**20:
         refuse(
             "bandwidth-small",
             "is less than 1Mi bytes per second; no migration would end",
@@ -34,7 +37,9 @@ def _bandwidth(value: str) -> str:
 
 
 _QUANTITY = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$"}
-Bandwidth = Annotated[str, AfterValidator(_bandwidth), WithJsonSchema(_QUANTITY)]
+Rate = Annotated[str, AfterValidator(_rate), WithJsonSchema(_QUANTITY)]
+"""Bytes per second as a quantity; 0 is no limit."""
+Bandwidth = Annotated[Rate, AfterValidator(_some_rate)]
 
 
 class LiveMigration(Model):

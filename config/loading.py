@@ -13,6 +13,7 @@ from config.attachment import UNFIT_TYPES, AnyAttachment
 from config.cluster import Cluster
 from config.finding import ConfigError, Finding, apply_waivers
 from config.hyperconverged import HyperConverged
+from config.migration_policy import MigrationPolicies
 from config.rules.draft import Draft
 from config.rules.fleet_rules import CODES as FLEET_CODES
 from config.rules.stack_rules import CODES, RULES
@@ -64,6 +65,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "slice": Slices,
     "uplink": Uplink,
     "hyperConverged": HyperConverged,
+    "migrationPolicies": MigrationPolicies,
     "otherNetworks": _OtherNetworks,
     "labels": Labels,
     "waves": Waves,
@@ -71,7 +73,12 @@ _SECTIONS: dict[str, type[BaseModel]] = {
 }
 
 
-_FIELDS = {"slice": "slices", "hyperConverged": "hyper_converged", "otherNetworks": "other_networks"}
+_FIELDS = {
+    "slice": "slices",
+    "hyperConverged": "hyper_converged",
+    "migrationPolicies": "migration_policies",
+    "otherNetworks": "other_networks",
+}
 
 
 _REQUIRED = ("segment", "cluster", "attachment")

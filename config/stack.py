@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from config.attachment import AnyAttachment
     from config.cluster import Cluster
     from config.finding import Finding
+    from config.migration_policy import MigrationPolicy
     from config.segment import Segment
     from config.slice import Slice
     from config.types.addressing import AddressRange, Network
@@ -38,6 +39,8 @@ class Stack:
     hyper_converged: HyperConverged = field(default_factory=HyperConverged)
     other_networks: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
     uplink: Uplink | None = None
+    migration_policies: tuple[MigrationPolicy, ...] = ()
+    """Other limits for some virtual machines."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """What `--select` and waves choose the stack by."""
     waves: tuple[tuple[str, ...], ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from config.address_share import parts_of
 from config.finding import Finding, rule
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from config.attachment import AnyAttachment
     from config.cluster import Cluster
     from config.hyperconverged import HyperConverged
+    from config.migration_policy import MigrationPolicy
     from config.segment import Segment
     from config.slice import Slice
     from config.types.addressing import Network
@@ -36,11 +37,18 @@ class Draft:
     hyper_converged: HyperConverged | None = None
     other_networks: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
     uplink: Uplink | None = None
+    migration_policies: tuple[MigrationPolicy, ...] = ()
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
         """The stack's part of each of the segment's subnets; none where the slices themselves are wrong."""
         return sound_parts(self)
+
+    @property
+    def cluster_limits(self) -> dict[str, Any]:
+        """The limits that the stack sets for the whole cluster, by the HyperConverged's keys."""
+        set_here = self.hyper_converged and self.hyper_converged.live_migration
+        return set_here.model_dump(by_alias=True, exclude_none=True) if set_here else {}
 
 
 @rule("slice-families")

@@ -6,7 +6,7 @@ A rule is one small function that looks at the sections that could be read; addi
 from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from config.attachment import Bridge
 from config.attachment.ipam import Dhcp, HostLocal, Static
@@ -14,6 +14,7 @@ from config.finding import Finding, Rule, rule
 from config.limits import of_zero, too_slow
 from config.rules.address_rules import ADDRESS_RULES
 from config.rules.attachment_rules import ATTACHMENT_RULES
+from config.rules.policy_rules import POLICY_RULES
 from config.rules.uplink_rules import UPLINK_RULES
 from config.types.model import keys_of
 
@@ -153,7 +154,7 @@ def _completion_timeout_is_kept(draft: Draft) -> Iterator[Finding]:
 @rule("limit-zero", severity="warning")
 def _timeouts_are_some(draft: Draft) -> Iterator[Finding]:
     """A timeout of 0 is no timeout for KubeVirt; who writes it may have meant the shortest one."""
-    for key, value in _limits(draft).items():
+    for key, value in draft.cluster_limits.items():
         if value == 0 and type(value) is int and (meaning := of_zero(key)):
             where = f"hyperConverged.liveMigration.{key}"
             yield Finding(where, 0, meaning, "Write seconds, or leave it out")
@@ -162,16 +163,11 @@ def _timeouts_are_some(draft: Draft) -> Iterator[Finding]:
 @rule("migration-too-slow", severity="warning")
 def _a_gib_fits_its_time(draft: Draft) -> Iterator[Finding]:
     """KubeVirt cancels a migration after that many seconds for each GiB, and copies no faster than it is told."""
-    limits = _limits(draft)
+    limits = draft.cluster_limits
     bandwidth = limits.get("bandwidthPerMigration")
     if found := too_slow(bandwidth, limits.get("completionTimeoutPerGiB")):
         where = "hyperConverged.liveMigration.bandwidthPerMigration"
         yield Finding(where, bandwidth, *found)
-
-
-def _limits(draft: Draft) -> dict[str, Any]:
-    hyper_converged = draft.hyper_converged
-    return hyper_converged.live_migration.model_dump(by_alias=True, exclude_none=True) if hyper_converged else {}
 
 
 RULES: tuple[Rule[Draft], ...] = (
@@ -187,6 +183,7 @@ RULES: tuple[Rule[Draft], ...] = (
     _completion_timeout_is_kept,
     _timeouts_are_some,
     _a_gib_fits_its_time,
+    *POLICY_RULES,
 )
 
 CODES = frozenset(code for each in RULES for code in each.codes)

@@ -20,7 +20,7 @@ WAIVABLE_LIVE = frozenset(
         "nic-single",
         "node-state-missing",
         "policies-disagree",
-        "post-copy-inert",
+        "policy-adopted",
         "policy-shared",
         "pool-shared",
         "range-machine-network",
@@ -47,7 +47,9 @@ ALSO_LIVE = frozenset(
     {
         "default-route-shared",
         "limit-zero",
+        "migration-policy-tied",
         "migration-too-slow",
+        "post-copy-inert",
         "uplink-bond-bridged",
         "uplink-double-tag",
         "uplink-trunk",

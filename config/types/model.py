@@ -30,7 +30,7 @@ from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails, PydanticCu
 from config.finding import ACTING, Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 class Model(BaseModel):
@@ -55,10 +55,15 @@ class Model(BaseModel):
 
     @model_validator(mode="after")
     def _hold(self) -> Self:
-        errors = [_details(broken) for broken in self.rules()]
-        if errors:
-            raise ValidationError.from_exception_data(type(self).__name__, errors)
+        hold(type(self).__name__, self.rules())
         return self
+
+
+def hold(title: str, broken: Iterable[Finding]) -> None:
+    """Raise ValidationError with what does not hold in a model of that name, unless there is nothing."""
+    errors = [_details(each) for each in broken]
+    if errors:
+        raise ValidationError.from_exception_data(title, errors)
 
 
 def refuse(code: str, rule: str, remedy: str) -> NoReturn:

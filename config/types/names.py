@@ -10,6 +10,8 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from config.types.model import refuse
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_PREFIX = r"([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?"
+_WORD = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 
 
 def _dns_label(value: str) -> str:
@@ -33,6 +35,17 @@ def _interface_name(value: str) -> str:
             "Write the NIC's name as `ip link` shows it, such as eth1 or ens1f0.100",
         )
     return value
+
+
+def is_label(key: str, value: str) -> bool:
+    """Tell whether Kubernetes takes a label of this key and value.
+
+    Source: Kubernetes, apimachinery, pkg/util/validation (IsQualifiedName, IsValidLabelValue).
+
+    >>> is_label("app.kubernetes.io/name", "web"), is_label("gpu", ""), is_label("a/b/c", ""), is_label("a", "b c")
+    (True, True, False, False)
+    """
+    return bool(re.fullmatch(_PREFIX + _WORD, key) and re.fullmatch(f"({_WORD})?", value))
 
 
 def _cni_name(value: str) -> str:

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
 from config.finding import Finding
 from config.types.model import Model, refuse
-from config.types.names import DnsLabel, InterfaceName, Mtu, VlanId
+from config.types.names import DnsLabel, InterfaceName, Mtu, VlanId, is_label
 from config.uplink.bond_options import BondOptions
 
 if TYPE_CHECKING:
@@ -24,13 +24,11 @@ if TYPE_CHECKING:
     from config.segment import Segment
 
 _OVN_OWN = {"br-ex", "br-int", "br-local"}
-_PREFIX = r"([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?"
-_WORD = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 
 
 def _selector(value: dict[str, str]) -> dict[str, str]:
     for key, wanted in value.items():
-        if not re.fullmatch(_PREFIX + _WORD, key) or not re.fullmatch(f"({_WORD})?", wanted):
+        if not is_label(key, wanted):
             refuse(
                 "uplink-selector",
                 f"has {key}={wanted}, which is no label of a node",

@@ -15,7 +15,7 @@ from config.hyperconverged import NAME
 from mignet.checks.rules.hyperconverged import operator_asleep, operator_degraded, settings_not_taken
 from mignet.checks.rules.stale_pods import pods_keep_old_network
 from mignet.kube.hyperconverged_versions import hyperconverged_kind
-from mignet.kube.kinds import KUBEVIRT, NAMESPACE, NETWORK_ATTACHMENT, NODE_POLICY, POD
+from mignet.kube.kinds import KUBEVIRT, MIGRATION_POLICY, NAMESPACE, NETWORK_ATTACHMENT, NODE_POLICY, POD
 from mignet.kube.kubevirt.field_writers import way_out, writers_back
 from mignet.kube.kubevirt.pods import HANDLER, LABEL, SYNC, read_pod
 from mignet.kube.managed_fields import meet, owners, writer_of
@@ -49,6 +49,7 @@ def reads(stack: Stack) -> list[Read]:
         Read(KUBEVIRT, namespace),
         *(Read(POD, namespace, labels={LABEL: role}) for role in (HANDLER, SYNC)),
         *(Read(NODE_POLICY, name=policy.name) for policy in stack.policies),
+        *(Read(MIGRATION_POLICY, name=policy.name) for policy in stack.migration_policies),
     ]
 
 
@@ -59,6 +60,7 @@ def needs(stack: Stack) -> list[Read]:
         Read(NAMESPACE, name=stack.cluster.namespace),
         Read(NETWORK_ATTACHMENT),
         *([Read(NODE_POLICY)] if stack.policies else ()),
+        *([Read(MIGRATION_POLICY)] if stack.migration_policies else ()),
     ]
 
 
@@ -77,12 +79,16 @@ class Seen:
 
     @property
     def whole_objects(self) -> Iterator[Object]:
-        """The live objects that the stack declares as a whole: the attachment and the uplink's policies."""
+        """The live objects that the stack declares as a whole: the attachment and policies of both kinds."""
         if self.attachment is not None:
             yield self.attachment
         if self.stack.policies:
             names = {policy.name for policy in self.stack.policies}
             yield from (each for each in self.snapshot.all(NODE_POLICY) if each["metadata"]["name"] in names)
+        for policy in self.stack.migration_policies:
+            live = self.snapshot.one(MIGRATION_POLICY, policy.name)
+            if live is not None:
+                yield live
 
     @property
     def hyperconverged(self) -> Object | None:
@@ -104,6 +110,15 @@ class Seen:
         """The pods that migrate and do not end."""
         pods = map(read_pod, self.snapshot.all(POD, self.stack.cluster.namespace))
         return tuple(pod for pod in pods if pod and not pod.terminating)
+
+    def adopt(self, live: Object) -> str | None:
+        """Return the key that has an object taken over from who made it; None when it says so, empty without one."""
+        if live["kind"] == NETWORK_ATTACHMENT.kind:
+            return None if self.stack.attachment.adopt else "attachment.adopt"
+        for index, policy in enumerate(self.stack.migration_policies):
+            if (live["kind"], live["metadata"]["name"]) == (MIGRATION_POLICY.kind, policy.name):
+                return None if policy.adopt else f"migrationPolicies[{index}].adopt"
+        return ""
 
     def updates(self) -> Iterator[tuple[ObjectChange, FieldChange]]:
         """Yield each field that an apply would change on an object of this stack's, its own name on it or not."""
@@ -198,7 +213,9 @@ def object_left_over(seen: Seen) -> Iterator[Finding]:
     """An object carries this stack's labels, was made by us, and is not declared: of an older name, mostly."""
     for change in seen.changes:
         if change.operation == "delete":
-            remedy = "mignet drift --fix --engine direct removes it; see first that no virt-handler is attached to it"
+            remedy = "mignet drift --fix --engine direct removes it"
+            if change.kind != MIGRATION_POLICY.kind:
+                remedy += "; see first that no virt-handler is attached to it"
             yield Finding(change.key, None, "is ours and no longer declared", remedy)
 
 
@@ -213,11 +230,12 @@ def object_recreated(seen: Seen) -> Iterator[Finding]:
         elif made_by(live):
             first = min((writer for _, writer in owners(live)), key=lambda each: each.time, default=None)
             sentence = f"was made by {first or 'somebody who left no trace'}, not by this stack: recreated by hand"
+            adopt = seen.adopt(live)
             remedy = (
                 "mignet drift --fix takes it over"
-                if live["kind"] == NETWORK_ATTACHMENT.kind and seen.stack.attachment.adopt
-                else "Delete it and run mignet up; or set attachment.adopt: true to take it over as it is"
-                if live["kind"] == NETWORK_ATTACHMENT.kind
+                if adopt is None
+                else f"Delete it and run mignet up; or set {adopt}: true to take it over as it is"
+                if adopt
                 else f"See who made {metadata['name']}, delete it, and run mignet up"
             )
             yield Finding(name_of(live), None, sentence, remedy)

@@ -20,13 +20,14 @@ from mignet.kube.hyperconverged_versions import hyperconverged_kind, limits_path
 from mignet.kube.kinds import INSTANCE, KUBEVIRT, MIGRATION_POLICY, NAMESPACE
 from mignet.kube.kubevirt import feature_gates, json_patches, migration_policies
 from mignet.kube.managed_fields import writer_of
-from mignet.kube.objects import value_at
+from mignet.kube.objects import made_by, stack_of, value_at
 from mignet.kube.snapshot import Read, Snapshot, UnreadError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from config.finding import Rule
+    from config.migration_policy import MigrationPolicy
     from config.stack import Stack
     from mignet.kube.kinds import Object
 
@@ -72,9 +73,14 @@ class Outcome:
     policy: str | None
     """The MigrationPolicy that applies to them; None without one."""
 
+    def limit(self, key: str) -> Value | None:
+        """Return a limit with its source; None when nobody sets it."""
+        return next((each for each in self.values if each.key == key), None)
+
     def value(self, key: str) -> object:
         """Return the value of a limit; None when it has none."""
-        return next((each.value for each in self.values if each.key == key), None)
+        found = self.limit(key)
+        return None if found is None else found.value
 
 
 @dataclass(frozen=True)
@@ -139,6 +145,20 @@ class Seen(Snapshot):
             return "HyperConverged"
         return OURS if by.manager == FIELD_MANAGER else f"HyperConverged, set by {by.manager}"
 
+    @property
+    def declared(self) -> Iterator[tuple[str, MigrationPolicy, Object | None]]:
+        """The stack's own policies: the key of each, and what stands on the cluster, None without. Raises UnreadError.
+
+        Where one of that name is somebody else's, nothing of the stack's stands there.
+        """
+        live = {each["metadata"]["name"]: each for each in self.policies if self.is_ours(each)}
+        for index, policy in enumerate(self.stack.migration_policies):
+            yield f"migrationPolicies[{index}]", policy, live.get(policy.name)
+
+    def is_ours(self, policy: Object) -> bool:
+        """Tell whether the stack made a policy, or adopted it."""
+        return made_by(policy) is None and stack_of(policy) == self.stack.name
+
     @cached_property
     def matches(self) -> dict[str, migration_policies.Match | None]:
         """The policy of each running virtual machine, by `namespace/name`. Raises UnreadError."""
@@ -167,7 +187,7 @@ class Seen(Snapshot):
     def _values(self, found: migration_policies.Match | None) -> tuple[Value, ...]:
         values = dict(self.cluster_wide)
         if found:
-            source = f"MigrationPolicy {found.name}"
+            source = f"MigrationPolicy {found.name}{f' of {OURS}' if self.is_ours(found.policy) else ''}"
             values |= {
                 key: Value(key, value, source) for key, value in migration_policies.settings_of(found.policy).items()
             }
@@ -204,14 +224,24 @@ def without_effect(seen: Seen) -> Iterator[Finding]:
     for key, wanted in seen.stack.hyper_converged.limits(seen.stack.network).items():
         got = [(each, each.value(key)) for each in seen.outcomes]
         if got and not any(_same(value, wanted) for _, value in got):
-            (first, value), *_ = got
-            source = next(each.source for each in first.values if each.key == key) if value is not None else "nobody"
-            yield Finding(
-                f"hyperConverged.liveMigration.{key}" if key != "network" else "attachment.name",
-                wanted,
-                f"reaches no virtual machine that runs: they get {shown(value)} ({source})",
-                f"Change it there, or leave it out here; mignet limits {seen.stack.name} shows who gets what",
-            )
+            where = f"hyperConverged.liveMigration.{key}" if key != "network" else "attachment.name"
+            yield _reaches_nobody(seen, where, wanted, got[0][0].limit(key))
+    for where, policy, live in seen.declared:
+        mine = [each for each in seen.outcomes if live and each.policy == policy.name]
+        for key, wanted in policy.settings.items() if mine else ():
+            if not _same(mine[0].value(key), wanted):
+                yield _reaches_nobody(seen, f"{where}.limits.{key}", wanted, mine[0].limit(key))
+
+
+def _reaches_nobody(seen: Seen, key: str, wanted: object, got: Value | None) -> Finding:
+    instead = "none" if got is None else f"{shown(got.value)} ({got.source})"
+    return Finding(
+        key,
+        wanted,
+        f"reaches no virtual machine that runs: they get {instead}",
+        f"Change it there, or leave it out here; mignet limits {seen.stack.name} shows who gets what",
+        stack=seen.stack.name,
+    )
 
 
 @rule("limit-overridden", severity="info")
@@ -219,13 +249,16 @@ def overridden(seen: Seen) -> Iterator[Finding]:
     """A MigrationPolicy has the last word for the virtual machines that it selects."""
     for key, wanted in seen.stack.hyper_converged.limits(seen.stack.network).items():
         other = [each for each in seen.outcomes if not _same(each.value(key), wanted)]
-        if other and len(other) < len(seen.outcomes):
-            names = [name for each in other for name in each.machines]
-            values = {shown(each.value(key)): each.policy for each in other}
+        # What the stack's own policies say is meant so.
+        foreign = [each for each in other if not (value := each.limit(key)) or not value.source.endswith(OURS)]
+        if foreign and len(other) < len(seen.outcomes):
+            names = [name for each in foreign for name in each.machines]
+            values = (each.limit(key) for each in foreign)
+            said = dict.fromkeys("unset" if each is None else f"{shown(each.value)} ({each.source})" for each in values)
             yield Finding(
                 f"hyperConverged.liveMigration.{key}",
                 wanted,
-                f"is {few(f'{value} (MigrationPolicy {policy})' for value, policy in values.items())} for"
+                f"is {few(said)} for"
                 f" {len(names)} of {sum(len(each.machines) for each in seen.outcomes)} virtual machines: {few(names)}",
                 "Nothing to do, if that is meant",
             )
@@ -273,18 +306,24 @@ def tied(seen: Seen) -> Iterator[Finding]:
         )
 
 
-@rule("migration-policy-idle", severity="info")
+@rule("migration-policy-idle")
 def idle(seen: Seen) -> Iterator[Finding]:
     """A policy that no running virtual machine gets limits nothing: its labels may be wrong, or another one wins."""
     used = {found.name for found in seen.matches.values() if found}
+    remedy = "See its selectors, and the labels of the virtual machines and their namespaces"
     for each in seen.policies:
-        if each["metadata"]["name"] not in used:
-            yield Finding(
-                f"MigrationPolicy {each['metadata']['name']}",
-                None,
-                "applies to no virtual machine that runs",
-                "See its selectors, and the labels of the virtual machines and their namespaces",
-            )
+        name = each["metadata"]["name"]
+        if name not in used and not seen.is_ours(each):
+            what = "applies to no virtual machine that runs"
+            yield Finding(f"MigrationPolicy {name}", None, what, remedy, severity="info")
+    for key, policy, live in seen.declared:
+        limits = few(f"{limit} {shown(value)}" for limit, value in policy.settings.items())
+        if live is None:
+            what = f"is not on the cluster as this stack's, so that no virtual machine gets {limits}"
+            yield Finding(key, policy.name, what, f"Run mignet up {seen.stack.name}", severity="warning")
+        elif policy.name not in used:
+            what = f"applies to no virtual machine that runs, so that none gets {limits}"
+            yield Finding(key, policy.name, what, remedy, severity="warning")
 
 
 def _of(outcome: Outcome) -> str:

@@ -17,7 +17,7 @@ from config.uplink import Uplink
 from mignet.engines.read_only_diff import compared
 from mignet.kube.client import Cluster, ClusterError, ConflictError
 from mignet.kube.diff import FieldChange, ObjectChange, Operation, declared_differences, differences
-from mignet.kube.kinds import NETWORK_ATTACHMENT, NODE_POLICY, Object, kind_of
+from mignet.kube.kinds import MIGRATION_POLICY, NETWORK_ATTACHMENT, NODE_POLICY, Kind, Object, kind_of
 from mignet.kube.kubevirt import rollout
 from mignet.kube.managed_fields import owned_paths, taken_over, writer_of
 from mignet.kube.network import attachment_history, cni_configuration, nmstate
@@ -110,6 +110,7 @@ async def _read(stack: Stack, cluster: Cluster, *, only_look: bool) -> tuple[lis
         live = (
             *await guards.prerequisites(stack, cluster, foreign=only_look),
             *await guards.uplinks(stack, cluster, foreign=only_look),
+            *await guards.migration_policies(stack, cluster, foreign=only_look),
         )
         return [each for each in live if each], await ours
     finally:
@@ -251,8 +252,13 @@ async def _remove(stack: Stack, live: Object, cluster: Cluster, *, between: Call
         name = metadata["name"]
         check = partial(between, _on_nodes(stack, name))
         left = await nmstate.take_back(cluster, stack.name, name, seconds=_patience(stack), check=check)
-    elif users := await rollout.released(
-        cluster, metadata["namespace"], metadata["name"], waits=lambda users: between(_until_released(metadata, users))
+    elif kind == NETWORK_ATTACHMENT and (
+        users := await rollout.released(
+            cluster,
+            metadata["namespace"],
+            metadata["name"],
+            waits=lambda users: between(_until_released(metadata, users)),
+        )
     ):
         some = few(users, most=3)
         stays = f"{kind.kind} {metadata['namespace']}/{metadata['name']} stays, as it is still in use"
@@ -320,19 +326,23 @@ def _relinquishing(live: Object) -> Object:
 
 
 async def _ours(stack: Stack, cluster: Cluster) -> list[Object]:
-    """Find what carries this stack's labels: attachments in every namespace, then the policies that they stand on."""
-    attachments, policies = await asyncio.gather(
-        cluster.list(NETWORK_ATTACHMENT, labels=labels(stack.name)), _our_policies(stack, cluster)
+    """Find what carries this stack's labels: attachments in every namespace, the policies that they stand on, others.
+
+    Many clusters have no kubernetes-nmstate, and many users no right to it; then nothing there is ours.
+    """
+    found = await asyncio.gather(
+        cluster.list(NETWORK_ATTACHMENT, labels=labels(stack.name)),
+        _if_served(stack, NODE_POLICY, cluster, needed=stack.uplink is not None),
+        _if_served(stack, MIGRATION_POLICY, cluster, needed=bool(stack.migration_policies)),
     )
-    return [live for live in (*attachments, *policies) if owned_paths(live, FIELD_MANAGER)]
+    return [live for listed in found for live in listed if owned_paths(live, FIELD_MANAGER)]
 
 
-async def _our_policies(stack: Stack, cluster: Cluster) -> list[Object]:
+async def _if_served(stack: Stack, kind: Kind, cluster: Cluster, *, needed: bool) -> list[Object]:
     try:
-        return await cluster.list(NODE_POLICY, labels=labels(stack.name))
+        return await cluster.list(kind, labels=labels(stack.name))
     except ClusterError as error:
-        # Many clusters have no kubernetes-nmstate, and many users no right to it; then nothing there is ours.
-        if stack.uplink or error.reason not in {"not-served", "forbidden"}:
+        if needed or error.reason not in {"not-served", "forbidden"}:
             raise
     return []
 

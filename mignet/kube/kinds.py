@@ -54,6 +54,7 @@ NODE_NETWORK_STATE = Kind(
         *(f"{_INTERFACES}.{key}" for key in ("min-mtu", "statistics", "wait-ip")),
     ),
 )
+MIGRATION_POLICY = Kind("migrations.kubevirt.io", "v1alpha1", "MigrationPolicy", "migrationpolicies", namespaced=False)
 OPENSHIFT_NETWORK = Kind("config.openshift.io", "v1", "Network", "networks", namespaced=False)
 
 # What is read only.
@@ -78,7 +79,6 @@ INSTANCE_WITH_DISKS = replace(
 )
 """The same, with how large the disks are, and what is passed through."""
 MIGRATION = Kind("kubevirt.io", "v1", "VirtualMachineInstanceMigration", "virtualmachineinstancemigrations")
-MIGRATION_POLICY = Kind("migrations.kubevirt.io", "v1alpha1", "MigrationPolicy", "migrationpolicies", namespaced=False)
 FORKLIFT = Kind("forklift.konveyor.io", "v1beta1", "ForkliftController", "forkliftcontrollers")
 FORKLIFT_PLAN = Kind("forklift.konveyor.io", "v1beta1", "Plan", "plans")
 CLUSTER_USER_NETWORK = Kind(
@@ -105,7 +105,10 @@ ACCESS_REVIEW = Kind(
 
 LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases")
 
-WRITTEN_KINDS = (NODE_POLICY, NETWORK_ATTACHMENT, HYPERCONVERGED_V1BETA1, HYPERCONVERGED_V1, LEASE, POD)
+WRITTEN_KINDS = (
+    *(NODE_POLICY, NETWORK_ATTACHMENT, HYPERCONVERGED_V1BETA1, HYPERCONVERGED_V1, MIGRATION_POLICY),
+    *(LEASE, POD),
+)
 
 
 def kind_of(manifest: Object) -> Kind:

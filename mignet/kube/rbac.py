@@ -12,6 +12,7 @@ from mignet.kube.kinds import (
     ACCESS_REVIEW,
     LEASE,
     MIGRATION,
+    MIGRATION_POLICY,
     NAMESPACE,
     NETWORK_ATTACHMENT,
     NODE,
@@ -73,6 +74,8 @@ def _to_apply(stack: Stack) -> Iterator[Right]:
     yield from _rights(LEASE, namespace, lease_name(stack.name), "get", "patch", "delete")
     # A network in use is not destroyed, and a restart of virt-handlers waits.
     yield from _rights(MIGRATION, None, None, "list")
+    if stack.migration_policies:
+        yield from _rights(MIGRATION_POLICY, None, None, "get", "list", "create", "patch", "delete")
     if stack.uplink:
         yield from _rights(NODE_POLICY, None, None, "get", "list", "create", "patch", "delete")
         yield from _rights(NODE_ENACTMENT, None, None, "list")

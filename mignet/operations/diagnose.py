@@ -26,7 +26,7 @@ from mignet.fleet.concurrency import PARALLEL
 from mignet.fleet.results import HOURS, Checked
 from mignet.kube.client import ClusterError
 from mignet.kube.hyperconverged_versions import hyperconverged_kind
-from mignet.kube.kinds import EVENT, NETWORK_ATTACHMENT, NODE_POLICY
+from mignet.kube.kinds import EVENT, MIGRATION_POLICY, NETWORK_ATTACHMENT, NODE_POLICY
 from mignet.kube.network.sandbox_errors import reason, when
 from mignet.kube.objects import made_by
 from mignet.kube.snapshot import Judged, OneLook, Read, Snapshot, judge, look
@@ -137,6 +137,7 @@ async def _look_at(project: Project, stack: Stack) -> _Seen:
         Read(hyperconverged_kind(stack), namespace, NAME),
         Read(NETWORK_ATTACHMENT, namespace, stack.network),
         *(Read(NODE_POLICY, name=policy.name) for policy in stack.policies),
+        *(Read(MIGRATION_POLICY, name=policy.name) for policy in stack.migration_policies),
     ]
     try:
         async with OneLook(stack.cluster, base=project.directory) as cluster:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
 from mignet.checks import drift_rules, limits, migrations, preflight, verify
@@ -49,7 +50,8 @@ def granted(role: Role, stack: Stack) -> frozenset[Right]:
     Names that a stack gives are left out: they change with its content, and a role is granted once.
     """
     observe = to_observe(stack)
-    given = {stack.network, *(policy.name for policy in stack.policies)}
+    policies = (each.name for each in stack.policies), (each.name for each in stack.migration_policies)
+    given = {stack.network, *chain(*policies)}
     wanted = observe if role == "observe" else observe | to_apply(stack)
     if role == "checkup":
         wanted = to_look([IDENTITY, *preconditions.reads(stack)]) | preconditions.rights(stack)

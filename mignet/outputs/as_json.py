@@ -91,13 +91,17 @@ def limits(outcomes: Mapping[str, Sequence[Any]], checked: Checked) -> str:
         "stacks": checked.stacks,
         "left_out": checked.left_out,
         "not_judged": checked.not_judged,
-        "limits": [
-            {"stack": stack, "machines": each.machines, "policy": each.policy, "values": each.values}
-            for stack, groups in outcomes.items()
-            for each in groups
-        ],
+        "limits": _effective(outcomes),
     }
     return _written("LimitsResult", source, checked.findings, checked.project)
+
+
+def _effective(outcomes: Mapping[str, Sequence[Any]]) -> list[Mapping[str, Any]]:
+    return [
+        {"stack": stack, "machines": each.machines, "policy": each.policy, "values": each.values}
+        for stack, groups in outcomes.items()
+        for each in groups
+    ]
 
 
 def capacity(clusters: Mapping[str, Seen], proposals: Mapping[str, Proposal], checked: Checked) -> str:
@@ -240,6 +244,7 @@ def report(found: Any, headline: str, project: Project) -> str:
         "seen": found.seen,
         "subnets": found.books,
         "paths": found.paths,
+        "limits": _effective(found.limits),
         "ready": found.ways.ready,
         "of": found.ways.of,
     }

@@ -669,6 +669,8 @@ class ReportResult(Document):
     subnets: tuple[ReportSubnet, ...] = ()
     paths: tuple[ReportPath, ...] = ()
     """One for each stack."""
+    limits: tuple[EffectiveLimits, ...] = ()
+    """What the virtual machines of each cluster get, most of them first."""
     ready: int = 0
     """How many of the paths from one cluster to another are ready."""
     of: int = 0

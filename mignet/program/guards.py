@@ -13,7 +13,15 @@ from config.hyperconverged import NAME
 from mignet.kube.client import Cluster, ClusterError
 from mignet.kube.diff import declared_differences
 from mignet.kube.hyperconverged_versions import hyperconverged_kind
-from mignet.kube.kinds import NAMESPACE, NETWORK_ATTACHMENT, NODE, NODE_NETWORK_STATE, NODE_POLICY, Object
+from mignet.kube.kinds import (
+    MIGRATION_POLICY,
+    NAMESPACE,
+    NETWORK_ATTACHMENT,
+    NODE,
+    NODE_NETWORK_STATE,
+    NODE_POLICY,
+    Object,
+)
 from mignet.kube.kubevirt import field_writers, json_patches, migrations
 from mignet.kube.kubevirt.take_over import conflicts, switches
 from mignet.kube.network import cni_configuration, uplink_conflicts
@@ -111,6 +119,33 @@ async def uplinks(stack: Stack, cluster: Cluster, *, foreign: bool = False) -> t
     if sentences:
         raise GuardError(sentences)
     return live
+
+
+async def migration_policies(stack: Stack, cluster: Cluster, *, foreign: bool = False) -> tuple[Object, ...]:
+    """Return the live MigrationPolicies of the names that the stack declares.
+
+    Raises GuardError when their API is not served, and, unless `foreign` will do, when one is somebody else's and not
+    to be adopted.
+    """
+    declared = stack.migration_policies
+    try:
+        found = await asyncio.gather(*(cluster.get(MIGRATION_POLICY, policy.name) for policy in declared))
+    except ClusterError as error:
+        raise GuardError([str(error)]) from error
+    sentences = [
+        sentence
+        for index, (policy, live) in enumerate(zip(declared, found, strict=True))
+        if live is not None and not foreign
+        for sentence in _foreign(
+            stack,
+            live,
+            f"set migrationPolicies[{index}].adopt: true to take it over, or choose another name",
+            adopt=policy.adopt,
+        )
+    ]
+    if sentences:
+        raise GuardError(sentences)
+    return tuple(live for live in found if live is not None)
 
 
 async def _met(stack: Stack, cluster: Cluster) -> list[Finding]:

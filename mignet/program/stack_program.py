@@ -156,6 +156,7 @@ async def _check(stack: Stack, folder: Path, *, refuses: bool) -> tuple[list[str
         attachment, live = await guards.prerequisites(stack, cluster)
         policies = await guards.uplinks(stack, cluster)
         guards.settled(stack, policies)
+        of_machines = await guards.migration_policies(stack, cluster)
         taken = await guards.take_overs(stack, cluster, live)
         named = value_at(live, f"{limits_path(live['apiVersion'])}.network")
         in_flight = None if named == stack.network else await guards.in_flight(cluster)
@@ -187,7 +188,7 @@ async def _check(stack: Stack, folder: Path, *, refuses: bool) -> tuple[list[str
         ),
         *on_uplink,
         *(_taken(change) for change in taken),
-        *guards.will_be_written_back(stack, (attachment, live, *policies)),
+        *guards.will_be_written_back(stack, (attachment, live, *policies, *of_machines)),
     ]
     declared = {"metadata": {"name": stack.network}, "spec": {"config": stack.cni_json}}
     return warnings, attachment_history.note(attachment, declared)

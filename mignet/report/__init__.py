@@ -1,6 +1,7 @@
 """The report: all that is known of a fleet in one value, which the page, the pictures and the Markdown show.
 
-It reads what preflight, verify and peers read, and changes nothing; with files alone it says what it could not see.
+It reads what preflight, verify, peers and limits read, and changes nothing; with files alone it says what it could not
+see.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from config.files.project_files import Project
     from config.finding import Finding
     from config.stack import Stack
+    from mignet.checks.limits import Outcome
     from mignet.fleet.last_checkup import Checkup
     from mignet.fleet.run_context import Course
     from mignet.report.collect import Sighting
@@ -49,6 +51,8 @@ class Report:
     paths: tuple[Path, ...]
     ways: Ways
     checkup: Checkup | None
+    limits: Mapping[str, tuple[Outcome, ...]]
+    """What the virtual machines of each cluster get, where that was seen."""
     findings: tuple[Told, ...]
     runs: tuple[Run, ...]
     writes: tuple[Write, ...]
@@ -142,6 +146,7 @@ def assemble(
         paths=tuple(path_of(each, measured) for each in sightings),
         ways=ways(between),
         checkup=measured,
+        limits={each.name: each.limits for each in sightings if each.limits is not None},
         findings=told(findings),
         runs=tuple(runs),
         writes=tuple(history.writes(sightings)),

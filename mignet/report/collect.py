@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from config.finding import ConfigError, Finding, Remark, waived
 from config.fleet import Fleet
-from mignet.checks import peers, preflight
+from mignet.checks import limits, peers, preflight
 from mignet.checks.peers.endpoint import Side
 from mignet.checks.preflight.seen import Seen
 from mignet.checks.verify import Patience, Verdict, verify
 from mignet.checks.verify import peers as doubles
 from mignet.fleet import survey
 from mignet.kube.client import Cluster, ClusterError
-from mignet.kube.snapshot import Snapshot, judge, look
+from mignet.kube.snapshot import Snapshot, UnreadError, judge, look
 from mignet.operations import apply
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from config.files.project_files import Project
     from config.stack import Stack
+    from mignet.checks.limits import Outcome
     from mignet.fleet.concurrency import Ended
     from mignet.fleet.run_context import Course
     from mignet.kube.kinds import Object
@@ -40,10 +41,12 @@ class Sighting:
     """What verify came to, at one look and without waiting."""
     side: Side = field(kw_only=True)
     """What peers looked at."""
+    limits: tuple[Outcome, ...] | None = None
+    """Which limits the virtual machines get; None where that could not be seen."""
     findings: tuple[Finding, ...] = ()
     left_out: tuple[Remark, ...] = ()
     not_judged: int = 0
-    """How many rules of preflight and verify could not be judged."""
+    """How many rules of preflight, verify and limits could not be judged."""
 
     @property
     def name(self) -> str:
@@ -83,10 +86,11 @@ async def _one(project: Project, stack: Stack) -> Sighting:
 
     try:
         async with Cluster(stack.cluster, base=project.directory) as cluster:
-            fitness, verdict, side = await asyncio.gather(
+            fitness, verdict, side, machines = await asyncio.gather(
                 look(cluster, stack, preflight.reads(stack)),
                 verify(stack, cluster, declared=manifests, patience=Patience(0, 0)),
                 peers.look_at(project, stack),
+                look(cluster, stack, limits.reads(stack)),
                 return_exceptions=True,
             )
     except ClusterError as error:
@@ -94,7 +98,7 @@ async def _one(project: Project, stack: Stack) -> Sighting:
     if isinstance(verdict, ConfigError) and isinstance(side, Side):
         # The program refuses: nothing tells what the cluster should hold.
         return Sighting(stack, side=side, findings=verdict.findings)
-    for outcome in (fitness, verdict, side):
+    for outcome in (fitness, verdict, side, machines):
         if isinstance(outcome, BaseException) and not isinstance(outcome, ClusterError):
             raise outcome
     seen = Seen(stack, fitness.found) if isinstance(fitness, Snapshot) else None
@@ -102,7 +106,12 @@ async def _one(project: Project, stack: Stack) -> Sighting:
     findings = [survey.trouble(stack, each) for each in (fitness, verdict) if isinstance(each, ClusterError)]
     left_out: list[str] = []
     not_judged = 0
-    for judged in (judge(preflight.RULES, seen) if seen else None, found.judged if found else None):
+    of_machines = limits.Seen(stack, machines.found) if isinstance(machines, Snapshot) else None
+    for judged in (
+        judge(preflight.RULES, seen) if seen else None,
+        found.judged if found else None,
+        judge(limits.RULES, of_machines) if of_machines else None,
+    ):
         if judged:
             findings += judged.findings
             left_out += judged.sentences()
@@ -112,10 +121,18 @@ async def _one(project: Project, stack: Stack) -> Sighting:
         seen,
         found,
         side=side if isinstance(side, Side) else Side(stack),
+        limits=_outcomes(of_machines) if of_machines else None,
         findings=tuple(waived(stack.name, findings, stack.waivers)),
         left_out=tuple(Remark(stack.name, sentence) for sentence in left_out),
         not_judged=not_judged,
     )
+
+
+def _outcomes(seen: limits.Seen) -> tuple[Outcome, ...] | None:
+    try:
+        return seen.outcomes
+    except UnreadError:
+        return None
 
 
 def between(sightings: Sequence[Sighting]) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from config.files.project_files import Project
+from mignet.checks.limits import Outcome, Value
 from mignet.report import assemble, files_of
 from mignet.report.collect import from_files
 from mignet.report.rendering import page
@@ -42,9 +44,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(folder / "state"))
         three, many = pictured.measured(folder / "three"), pictured.many(folder / "many")
-    (folder / "three.html").write_text(page.render(three))
+    (folder / "three.html").write_text(page.render(replace(three, limits=limits(three.stacks))))
     (folder / "many.html").write_text(page.render(many))
     return folder
+
+
+def limits(stacks: tuple[str, ...]) -> dict[str, tuple[Outcome, ...]]:
+    """Two clusters with three groups of virtual machines each, and a third one where none runs."""
+    values = {"parallelOutboundMigrationsPerNode": 2, "completionTimeoutPerGiB": 800, "allowPostCopy": False}
+    policies = (None, "databases-of-the-branch-offices", "remote-site")
+
+    def of(policy: str | None) -> tuple[Value, ...]:
+        own = {"completionTimeoutPerGiB": f"MigrationPolicy {policy} of this stack"} if policy else {}
+        source = "HyperConverged, set by kubectl-client-side-apply"
+        return tuple(Value(key, value, own.get(key, source)) for key, value in values.items())
+
+    outcomes = tuple(
+        Outcome(tuple(f"{policy or 'shop'}/web-{number}" for number in range(12)), of(policy), policy)
+        for policy in policies
+    )
+    return {stacks[0]: outcomes, stacks[1]: outcomes, stacks[2]: ()}
 
 
 class Open:

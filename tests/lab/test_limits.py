@@ -106,3 +106,77 @@ def test_a_machine_that_does_not_run_is_said(fleet: Operated) -> None:
     assert "--vm default/gone does not run on this cluster" in outcome.out
     assert fleet.run("limits", "dev", "--vm", "gone").code == 2
     assert fleet.run("limits", "--all", "--vm", "default/a").code == 2
+
+
+DATABASES = {
+    "name": "databases",
+    "virtualMachineInstanceSelector": {"app": "a"},
+    "limits": {"completionTimeoutPerGiB": 600, "allowPostCopy": True},
+}
+
+
+def declare(one: Operated, *policies: dict[str, Any]) -> None:
+    one.change("dev", migrationPolicies=list(policies))
+    outcome = one.run("up", "dev", "--yes", "--engine", "direct", "--skip-preflight")
+    assert outcome.code == 0, outcome.out + outcome.err
+
+
+def said(outcome: Outcome, code: str) -> list[tuple[str, str]]:
+    return [(each["severity"], each["message"]) for each in outcome.findings if each["code"] == code]
+
+
+def test_a_policy_of_this_stack_is_named_so_and_what_it_overrides_is_meant(fleet: Operated) -> None:
+    declare(fleet, DATABASES)
+    outcome = limits(fleet)
+    a, b = of(outcome, "default/a"), of(outcome, "default/b")
+    assert a["completionTimeoutPerGiB"] == (600, "MigrationPolicy databases of this stack")
+    assert a["allowWorkloadDisruption"] == (True, "MigrationPolicy databases of this stack")
+    assert b["completionTimeoutPerGiB"] == (800, "this stack")
+    assert outcome.findings == []
+    # Somebody else's are told of all the same.
+    policy(fleet, "another", {"app": "b"}, completionTimeoutPerGiB=300)
+    ((severity, message),) = said(limits(fleet), "limit-overridden")
+    assert severity == "info"
+    assert "800 is 300 (MigrationPolicy another) for 1 of 4 virtual machines: default/b." in message
+
+
+def test_a_declared_policy_that_limits_nobody_is_a_warning(fleet: Operated) -> None:
+    nobody = DATABASES | {"virtualMachineInstanceSelector": {"app": "none"}}
+    fleet.change("dev", migrationPolicies=[nobody])
+    ((severity, message),) = said(limits(fleet), "migration-policy-idle")
+    assert severity == "warning"
+    assert message.startswith(
+        "dev: migrationPolicies[0] databases is not on the cluster as this stack's, so that no virtual machine gets"
+        " completionTimeoutPerGiB 600, allowPostCopy true."
+    )
+    declare(fleet, nobody)
+    ((severity, message),) = said(limits(fleet), "migration-policy-idle")
+    assert severity == "warning"
+    assert "databases applies to no virtual machine that runs, so that none gets completionTimeoutPerGiB 600" in message
+    declare(fleet, DATABASES)
+    assert limits(fleet).findings == []
+
+
+def test_a_declared_limit_that_the_live_policy_does_not_have_reaches_nobody(fleet: Operated) -> None:
+    declare(fleet, DATABASES)
+    fleet.dev.kube.merge(f"{POLICIES}/databases", {"spec": {"completionTimeoutPerGiB": 700}}, "kubectl-edit")
+    outcome = limits(fleet)
+    ((severity, message),) = said(outcome, "limit-without-effect")
+    assert severity == "warning"
+    assert message.startswith(
+        "dev: migrationPolicies[0].limits.completionTimeoutPerGiB 600 reaches no virtual machine that runs: they get"
+        " 700 (MigrationPolicy databases of this stack)."
+    )
+    assert codes(outcome) == {"limit-without-effect"}
+
+
+def test_the_report_shows_who_gets_what(fleet: Operated) -> None:
+    declare(fleet, DATABASES)
+    outcome = fleet.run("report", "dev", "-o", "json", "--allow-not-judged")
+    assert outcome.code == 0, outcome.err
+    shown = outcome.document["limits"]
+    assert [(each["policy"], each["machines"]) for each in shown if each["policy"]] == [("databases", ["default/a"])]
+    assert shown == limits(fleet).document["limits"]
+    text = fleet.run("report", "dev", "-o", "markdown", "--allow-not-judged").out
+    assert " | 1 virtual machine: default/a |" in text
+    assert "| completionTimeoutPerGiB | 800 (this stack) | 600 (MigrationPolicy databases of this stack) |" in text

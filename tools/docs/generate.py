@@ -20,6 +20,7 @@ from config.attachment.ipam import Dhcp, HostLocal, Route, Static, StaticAddress
 from config.cluster import Cluster
 from config.hyperconverged import HyperConverged, LiveMigration
 from config.loading import load_stack
+from config.migration_policy import MigrationPolicy, PolicyLimits
 from config.segment import Segment
 from config.slice import Slice
 from config.uplink import Bond, LinuxBridge, NodeGroup, OvsBridge, Uplink, Vlan
@@ -45,6 +46,9 @@ the project's name before them: `migration-network:cluster`. Unknown keys are re
 
 `migration-network:otherNetworks` is a mapping of names to subnets (or lists of them) that the segment must not overlap,
 such as `machine: 10.0.0.0/16`: the cluster's machine, pod and service networks.
+
+`migration-network:migrationPolicies` is a list of MigrationPolicies: other limits for some virtual machines
+([limits.md](limits.md)). An empty list takes those of `Pulumi.yaml` away.
 
 `migration-network:labels` is a mapping of labels, such as `tier: canary`, by which `mignet --select` chooses stacks;
 nothing of them is applied. `waves` stands in `Pulumi.yaml`, as the segment does: a list of lists of stacks' names,
@@ -76,6 +80,8 @@ _SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("uplink.localnet", BridgeMapping),
     ("hyperConverged", HyperConverged),
     ("hyperConverged.liveMigration", LiveMigration),
+    ("migrationPolicies, an item", MigrationPolicy),
+    ("migrationPolicies.limits", PolicyLimits),
 ]
 
 
@@ -140,6 +146,9 @@ _WIDEST = {
     "cluster": {"context": "prod-1"},
     "attachment": {"type": "macvlan", "name": "migration", "master": "mig0"},
     "uplink": {"vlan": {"baseInterface": "eth1", "name": "mig0"}},
+    "migrationPolicies": [
+        {"name": "databases", "namespaceSelector": {"team": "db"}, "limits": {"allowPostCopy": True}},
+    ],
 }
 """A stack that takes every right that any stack takes."""
 

@@ -56,6 +56,7 @@ FOLLOWS: dict[str, frozenset[str]] = {
             *{*_STUCK, *_NO_API},
         },
         "nmstate-missing": {"node-state-missing", "object-missing", "declared-missing", *_UPLINK, *_NO_API},
+        "migration-policy-unserved": {"object-missing", "declared-missing", *_NO_API},
         "api-version": {"api-version-converted", "hyperconverged-refuses", *_NO_API, "declared-missing", *_DRIFT},
         # What is declared, and what stands there instead.
         NOT_APPLIED: {
@@ -68,6 +69,7 @@ FOLLOWS: dict[str, frozenset[str]] = {
         "attachment-foreign": _FOREIGN,
         "attachment-adopted": {"object-recreated", "object-relabelled", "field-taken"},
         "policy-foreign": _FOREIGN,
+        "policy-adopted": {"object-recreated", "object-relabelled", "field-taken"},
         "object-recreated": {"field-changed", "field-taken", "declared-differs", "pods-keep-old-network"},
         "object-relabelled": {"field-changed", "field-taken", "declared-differs", "object-left-over"},
         "attachment-gone": {"object-missing", *_STUCK, *_NO_PROBE, "checkup-no-network", "pod-network-fallback"},

@@ -39,6 +39,8 @@ _BY_CODE = {
     "network-switched": "mignet preview {stack}",
     "limit-taken": "mignet preview {stack}",
     "attachment-adopted": "mignet preview {stack}",
+    "policy-adopted": "mignet preview {stack}",
+    "migration-policy-unserved": "{oc} get customresourcedefinitions migrationpolicies.migrations.kubevirt.io",
     "multus-missing": "{oc} get pods -A -l app=multus",
     "whereabouts-missing": "{oc} get customresourcedefinitions ippools.whereabouts.cni.cncf.io",
     "reconciler-missing": "{oc} get daemonsets,deployments,cronjobs -A",

@@ -13,6 +13,7 @@ from mignet.kube.kinds import (
     DAEMON_SET,
     IP_POOL,
     KUBEVIRT,
+    MIGRATION_POLICY,
     NAMESPACE,
     NETWORK_ATTACHMENT,
     NODE_NETWORK_STATE,
@@ -40,7 +41,8 @@ def needed(stack: Stack) -> tuple[Kind, ...]:
     """Return the kinds of other projects whose definitions are looked at."""
     whereabouts = (IP_POOL,) if isinstance(stack.attachment.ipam, Whereabouts) else ()
     uplink = (NODE_POLICY,) if stack.uplink else ()
-    return (hyperconverged_kind(stack), NETWORK_ATTACHMENT, *whereabouts, *uplink)
+    limits = (MIGRATION_POLICY,) if stack.migration_policies else ()
+    return (hyperconverged_kind(stack), NETWORK_ATTACHMENT, *whereabouts, *uplink, *limits)
 
 
 def served(seen: Seen, kind: Kind) -> tuple[str, ...]:
@@ -127,6 +129,44 @@ def nmstate_missing(seen: Seen) -> Iterator[Finding]:
         )
 
 
+@rule("migration-policy-unserved")
+def migration_policy_unserved(seen: Seen) -> Iterator[Finding]:
+    """KubeVirt brings the API of MigrationPolicies, and a release knows the limits of its time: others are refused."""
+    declared = seen.stack.migration_policies
+    if not declared:
+        return
+    if not served(seen, MIGRATION_POLICY):
+        yield _missing(
+            MIGRATION_POLICY, "a KubeVirt with MigrationPolicies", "Upgrade KubeVirt, or remove migrationPolicies"
+        )
+        return
+    known = _fields(seen, MIGRATION_POLICY)
+    for index, policy in enumerate(declared):
+        for key, value in policy.settings.items():
+            if known and key not in known:
+                yield Finding(
+                    f"migrationPolicies[{index}].limits.{key}",
+                    value,
+                    "is not known to the MigrationPolicies of this release: the API server refuses it",
+                    "Leave it out, or upgrade KubeVirt",
+                )
+
+
+def _fields(seen: Seen, kind: Kind) -> frozenset[str]:
+    """Return the fields of a kind's spec, as its definition has them; none where there is none, or it is not known."""
+    try:
+        definition = seen.definition(kind)
+    except UnreadError:
+        return frozenset()
+    versions = () if definition is None else definition["spec"]["versions"]
+    return frozenset(
+        key
+        for version in versions
+        if version["name"] == kind.version
+        for key in version["schema"]["openAPIV3Schema"]["properties"]["spec"].get("properties", {})
+    )
+
+
 @rule("api-version")
 def api_version(seen: Seen) -> Iterator[Finding]:
     """An API of another version drops fields that it does not know, or is not there at all."""
@@ -147,4 +187,11 @@ def _missing(kind: Kind, who: str, remedy: str) -> Finding:
     return Finding(f"CustomResourceDefinition {definition_name(kind)}", None, rule_, remedy)
 
 
-RULES = (multus_missing, whereabouts_missing, kubevirt_missing, nmstate_missing, api_version)
+RULES = (
+    multus_missing,
+    whereabouts_missing,
+    kubevirt_missing,
+    nmstate_missing,
+    migration_policy_unserved,
+    api_version,
+)

@@ -9,16 +9,18 @@ from config.attachment.ipam import Whereabouts
 from config.finding import Finding, few, rule
 from config.fleet import handed_out
 from mignet.checks.preflight import other_pools
-from mignet.kube.kinds import NETWORK_ATTACHMENT, NODE_POLICY
+from mignet.kube.kinds import MIGRATION_POLICY, NETWORK_ATTACHMENT, NODE_POLICY
 from mignet.kube.objects import controller_of, kept_by, made_by, name_of, stack_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from config.address_share import Part
+    from config.stack import Stack
     from config.types.addressing import AddressRange
     from mignet.checks.preflight.other_pools import Pool
     from mignet.checks.preflight.seen import Seen
+    from mignet.kube.kinds import Object
 
 
 @rule("attachment-foreign", "attachment-adopted")
@@ -26,36 +28,43 @@ def attachment_foreign(seen: Seen) -> Iterator[Finding]:
     """An attachment of our name that somebody else made may serve other pods: it is replaced with consent only."""
     stack = seen.stack
     live = seen.one(NETWORK_ATTACHMENT, stack.network, stack.cluster.namespace)
-    if live is None:
-        return
+    if live is not None:
+        yield from _whole(stack, live, "attachment", "attachment", adopt=stack.attachment.adopt)
+
+
+def _whole(stack: Stack, live: Object, key: str, code: str, *, adopt: bool) -> Iterator[Finding]:
+    """Judge an object of our name, which `key` declares, by who made it."""
     makers = made_by(live)
     if controller := controller_of(live):
-        remedy = "Choose another attachment.name, or a network of your own"
-        yield Finding(name_of(live), None, kept_by(controller), remedy, code="attachment-foreign")
-    elif stack.attachment.adopt and makers:
+        remedy = f"Choose another {key}.name{', or a network of your own' if key == 'attachment' else ''}"
+        yield Finding(name_of(live), None, kept_by(controller), remedy, code=f"{code}-foreign", stack=stack.name)
+    elif adopt and makers:
         yield Finding(
             name_of(live),
             None,
-            f"was made by somebody else (field manager {makers}); up takes it over, as attachment.adopt says",
-            "Remove attachment.adopt to refuse instead",
-            code="attachment-adopted",
+            f"was made by somebody else (field manager {makers}); up takes it over, as {key}.adopt says",
+            f"Remove {key}.adopt to refuse instead",
+            code=f"{code}-adopted",
             severity="info",
+            stack=stack.name,
         )
-    elif makers and not stack.attachment.adopt:
+    elif makers:
         yield Finding(
             name_of(live),
             None,
             f"exists and was made by somebody else (field manager {makers})",
-            "Set attachment.adopt: true to take it over, or choose another attachment.name",
-            code="attachment-foreign",
+            f"Set {key}.adopt: true to take it over, or choose another {key}.name",
+            code=f"{code}-foreign",
+            stack=stack.name,
         )
-    elif (other := stack_of(live)) not in {None, stack.name} and not stack.attachment.adopt:
+    elif (other := stack_of(live)) not in {None, stack.name} and not adopt:
         yield Finding(
             name_of(live),
             None,
             f"belongs to stack {other}",
-            "Choose another attachment.name, or destroy that stack first",
-            code="attachment-foreign",
+            f"Choose another {key}.name, or destroy that stack first",
+            code=f"{code}-foreign",
+            stack=stack.name,
         )
 
 
@@ -74,6 +83,16 @@ def policy_foreign(seen: Seen) -> Iterator[Finding]:
             why = f"was made by somebody else (field manager {makers})" if makers else f"belongs to stack {other}"
             remedy = "Rename the node group, or delete that policy after taking its interfaces back"
             yield Finding(name_of(live), None, why, remedy)
+
+
+@rule("policy-foreign", "policy-adopted")
+def migration_policy_foreign(seen: Seen) -> Iterator[Finding]:
+    """A MigrationPolicy of our name that somebody else made has limits that somebody meant."""
+    stack = seen.stack
+    for index, policy in enumerate(stack.migration_policies):
+        live = seen.one(MIGRATION_POLICY, policy.name)
+        if live is not None:
+            yield from _whole(stack, live, f"migrationPolicies[{index}]", "policy", adopt=policy.adopt)
 
 
 @rule("nic-ipvlan-macvlan")
@@ -140,4 +159,4 @@ def _between(seen: Seen, pool: Pool, part: Part, given: Iterable[AddressRange]) 
     )
 
 
-RULES = (attachment_foreign, policy_foreign, nic_ipvlan_macvlan, pool_overlap)
+RULES = (attachment_foreign, policy_foreign, migration_policy_foreign, nic_ipvlan_macvlan, pool_overlap)

@@ -12,9 +12,8 @@ from mignet.checks.verify import addresses, handlers, migration, peers, pools
 from mignet.checks.verify.causes import CAUSES, unfinished
 from mignet.checks.verify.declared import declared as declared_rule
 from mignet.checks.verify.rollout import counts, pending
-from mignet.checks.verify.sight import Sight, core_reads, other_reads
+from mignet.checks.verify.sight import DISPENSABLE, Sight, core_reads, other_reads
 from mignet.kube.client import ClusterError
-from mignet.kube.kinds import NODE_POLICY
 from mignet.kube.kubevirt.json_patches import overrides
 from mignet.kube.kubevirt.pods import HANDLER, SYNC
 from mignet.kube.snapshot import Judged, Read, Snapshot, judge, look
@@ -115,7 +114,7 @@ async def verify(
 async def _core(cluster: Cluster, stack: Stack) -> Snapshot:
     seen = await look(cluster, stack, core_reads(stack))
     for read, error in seen.unread:
-        if read.kind != NODE_POLICY:
+        if read.kind not in DISPENSABLE:
             raise error
     return seen
 

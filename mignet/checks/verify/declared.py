@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from config.finding import Finding, Subject, is_not, rule
 from config.types.json_text import parse_json
+from mignet.checks.verify.sight import DISPENSABLE
 from mignet.kube.diff import declared_differences
-from mignet.kube.kinds import NETWORK_ATTACHMENT, NODE_POLICY, kind_of
+from mignet.kube.kinds import HYPERCONVERGED_V1, NETWORK_ATTACHMENT, kind_of
 from mignet.kube.snapshot import UnreadError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def declared(sight: Sight) -> Iterator[Finding]:
             live = sight.seen.one(kind, metadata["name"], metadata.get("namespace"))
         except UnreadError as error:
             # Who may not read policies still hears of the rest.
-            if kind != NODE_POLICY:
+            if kind not in DISPENSABLE:
                 raise
             unread = error
             continue
@@ -45,7 +46,7 @@ def declared(sight: Sight) -> Iterator[Finding]:
             rule_ = "does not exist: a virt-handler that restarts waits for it forever"
             yield Finding(key, None, rule_, _UP, code="attachment-gone", stack=stack)
         elif live is None:
-            remedy = _UP if kind in (NETWORK_ATTACHMENT, NODE_POLICY) else f"{_MAKE}. {_UP}"
+            remedy = f"{_MAKE}. {_UP}" if kind.kind == HYPERCONVERGED_V1.kind else _UP
             yield Finding(key, None, "does not exist", remedy, code="declared-missing", stack=stack)
         elif kind == NETWORK_ATTACHMENT and (why := _invalid(live)):
             value = live.get("spec", {}).get("config")

@@ -16,6 +16,7 @@ from mignet.kube.kinds import (
     IP_POOL,
     IP_RESERVATION,
     KUBEVIRT,
+    MIGRATION_POLICY,
     NETWORK_ATTACHMENT,
     NODE,
     NODE_ENACTMENT,
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     from mignet.kube.client import ClusterError
 
 
+DISPENSABLE = (NODE_POLICY, MIGRATION_POLICY)
+"""What one can do without to say how far a rollout is: not everybody may read it."""
+
+
 def core_reads(stack: Stack) -> list[Read]:
     """Return what says how far a rollout is, and what is declared; only of the policies can one do without."""
     namespace = stack.cluster.namespace
@@ -47,6 +52,7 @@ def core_reads(stack: Stack) -> list[Read]:
         Read(POD, namespace, labels={LABEL: HANDLER}),
         Read(POD, namespace, labels={LABEL: SYNC}),
         *(Read(NODE_POLICY, name=policy.name) for policy in stack.policies),
+        *(Read(MIGRATION_POLICY, name=policy.name) for policy in stack.migration_policies),
     ]
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from config.finding import few
 from mignet.kube.client import ClusterError
-from mignet.kube.kinds import DAEMON_SET, HYPERCONVERGED_V1
+from mignet.kube.kinds import DAEMON_SET, HYPERCONVERGED_V1, MIGRATION_POLICY
 from mignet.kube.kubevirt.migrations import are_running, in_flight, running
 from mignet.kube.kubevirt.pods import HANDLER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from config.stack import Stack
     from mignet.kube.client import Cluster
@@ -28,14 +28,30 @@ MINUTES = 1.0
 
 
 async def consequences(stack: Stack, changes: Iterable[ObjectChange], cluster: Cluster) -> tuple[str, ...]:
-    """Say what the changes set off, each as a sentence without the stack; none when nothing restarts.
+    """Say what the changes set off, each as a sentence without the stack; none when they set off nothing.
 
     What cannot be read is said in place of a number.
     """
+    changes = list(changes)
+    limits = tuple(_of_limits(changes))
     if not restarts(changes):
-        return ()
+        return limits
     handlers, migrations = await asyncio.gather(_handlers(stack, cluster), _migrations(cluster))
-    return (handlers, migrations)
+    return (handlers, migrations, *limits)
+
+
+def _of_limits(changes: Iterable[ObjectChange]) -> Iterator[str]:
+    """Say when a change of MigrationPolicies counts.
+
+    Source: KubeVirt, pkg/virt-controller/watch/migration/migration.go: a migration gets its limits when its target pod
+    is handed over, and keeps them.
+    """
+    names = [each.name for each in changes if each.kind == MIGRATION_POLICY.kind and each.operation != "same"]
+    if names:
+        one = len(names) == 1
+        subject = f"MigrationPolicy {names[0]} restarts" if one else f"MigrationPolicies {few(names)} restart"
+        selects = "it selects" if one else "they select"
+        yield f"{subject} nothing: the virtual machines that {selects} get other limits from their next migration on"
 
 
 def restarts(changes: Iterable[ObjectChange]) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from config.finding import few
 from mignet.fleet.last_checkup import outcome
 from mignet.fleet.results import not_judged
 from mignet.outputs.as_markdown import plain
-from mignet.report import checkups
+from mignet.report import checkups, limit_groups
 from mignet.report.rendering import diagrams, mermaid
 from mignet.report.rendering.page import grouped, headline, rows
 from mignet.report.status import SIGNS, WORDS
@@ -68,6 +69,7 @@ def _lines(report: Report) -> Iterator[str]:
         if more := _more(broken, MOST):
             yield f"-{more}"
         yield ""
+    yield from _limits(report)
     if report.left_out:
         yield from ("### What was not seen", "")
         yield from (f"- {plain(sentence)}" for sentence in report.left_out[:MOST_LEFT_OUT])
@@ -89,6 +91,38 @@ def _findings(report: Report) -> Iterator[str]:
         if group.more:
             yield f"| {SIGNS[group.tone]} {group.kind} `{group.code}` | and {group.more} more | |"
     yield ""
+
+
+def _limits(report: Report) -> Iterator[str]:
+    found = limit_groups.groups(report.limits)
+    if found:
+        yield from ("### Limits of migrations", "")
+    for group in found[:MOST]:
+        count = ", ".join(each.words for each in group.columns) or "no virtual machine runs"
+        yield f"**{plain(few(group.stacks))}**: {count}"
+        yield ""
+        if group.columns:
+            heads = (f"{each.words}: {few(each.machines, of=each.count)}" for each in group.columns)
+            yield f"| limit | {' | '.join(map(plain, heads))} |"
+            yield f"|---{'|---' * len(group.columns)}|"
+            for key, values in group.rows:
+                cells = [
+                    "same"
+                    if index and each == values[0]
+                    else "not set"
+                    if each is None
+                    else f"{each.words} ({each.source})"
+                    for index, each in enumerate(values)
+                ]
+                yield f"| {plain(key)} | {' | '.join(map(plain, cells))} |"
+            yield ""
+        if group.more:
+            yield from (
+                f"And {group.more} other groups of virtual machines: mignet limits {plain(group.stacks[0])}",
+                "",
+            )
+    if more := _more(found, MOST):
+        yield from (f"{more.strip().capitalize()} groups of clusters", "")
 
 
 def _addresses(report: Report) -> Iterator[str]:

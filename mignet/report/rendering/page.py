@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import jinja2
 from markupsafe import Markup
 
-from config.finding import natural, shown, visible
+from config.finding import few, natural, shown, visible
 from mignet.fleet.last_checkup import outcome
 from mignet.fleet.results import not_judged
 from mignet.outputs.topics import page_address, topics
-from mignet.report import checkups
+from mignet.report import checkups, limit_groups
 from mignet.report import status as tones
 from mignet.report.rendering import diagrams, palette, svg
 from mignet.report.status import RANK, SIGNS, WORDS, Tone
@@ -110,6 +110,8 @@ def render(report: Report, *, site: str | None = None) -> str:
         grid=ways,
         measured=diagrams.measured(report.checkup) if report.checkup and report.checkup.ways else None,
         measured_tone=checkups.tone(report.checkup) if report.checkup else "idle",
+        limits=limit_groups.groups(report.limits),
+        few=few,
         outcome=outcome(report.checkup),
         signs=SIGNS,
         words=WORDS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ import yaml
 from config.files.project_files import Project
 from config.finding import Finding
 from config.planning.demand import Demand
+from mignet.checks.limits import Outcome, Value
 from mignet.fleet import last_checkup
 from mignet.fleet.journal import RunRecord, place
-from mignet.report import Report, assemble, checkups, files_of, history
+from mignet.report import Report, assemble, checkups, files_of, history, limit_groups
 from mignet.report.address_usage import Use
 from mignet.report.collect import from_files
 from mignet.report.grouping import told
@@ -26,6 +28,36 @@ from mignet.report.rendering import diagrams, page
 @pytest.fixture(autouse=True)
 def nothing_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+def outcome(policy: str | None, *machines: str) -> Outcome:
+    source = f"MigrationPolicy {policy}" if policy else "this stack"
+    return Outcome(machines, (Value("completionTimeoutPerGiB", 20 if policy else 800, source),), policy)
+
+
+def test_clusters_whose_machines_get_the_same_share_a_table_of_limits(tmp_path: Path) -> None:
+    both = (outcome(None, "a/1", "a/2"), outcome("db", "a/3"))
+    limits = {"two": (*both[:1], outcome("db", "b/1", "b/2")), "one": both, "three": both[:1], "empty": ()}
+    first, second, last = limit_groups.groups(limits)
+    assert first.stacks == ("one", "two")
+    assert [(each.words, each.machines, each.policy) for each in first.columns] == [
+        ("4 virtual machines", ("a/1", "a/2"), None),
+        ("3 virtual machines", ("a/3",), "db"),
+    ]
+    assert [(key, [each and each.value for each in values]) for key, values in first.rows] == [
+        ("completionTimeoutPerGiB", [800, 20])
+    ]
+    assert (second.stacks, last.stacks, last.columns) == (("three",), ("empty",), ())
+    report = replace(pictured.fleet(tmp_path / "p", {"one": "", "two": ""}), limits=limits)
+    text = page.render(report)
+    assert text.count('<table class="plain limits">') == 2
+    assert "no virtual machine runs" in text
+    assert "MigrationPolicy db" in text
+
+
+def test_more_outcomes_than_columns_are_counted() -> None:
+    (group,) = limit_groups.groups({"one": tuple(outcome(f"p{number}", "a/1") for number in range(6))})
+    assert (len(group.columns), group.more) == (4, 2)
 
 
 def codes(report: Report) -> list[str]:

@@ -100,7 +100,6 @@ OTHERS = {
     "limit-taken",
     "post-copy-inert",
     "hyperconverged-refuses",
-    "policy-foreign",
     "field-written-back",
     "network-switched",
 }

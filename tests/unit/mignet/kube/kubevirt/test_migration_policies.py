@@ -60,6 +60,52 @@ def test_post_copy_sets_the_disruption_as_well_unless_the_policy_does(*, allowed
     assert settings_of(own)["allowWorkloadDisruption"] is not allowed
 
 
+# KubeVirt's own cases, values only: policies with so many labels of the virtual machine and of its namespace.
+# Source: KubeVirt, pkg/virt-controller/watch/migration/migration_test.go (Migration policy, matching and precedence).
+KUBEVIRTS = [
+    ([("one", 1, 4)], "one"),
+    ([("one", 1, 4), ("two", 4, 2)], "two"),
+    ([("aa", 2, 2), ("zz", 2, 2)], "aa"),
+    ([("zz", 2, 2), ("aa", 2, 2)], "aa"),
+    ([], None),
+    *([([("ns", 0, count), ("vmi", count, 0)], "vmi") for count in range(1, 6)]),
+]
+KUBEVIRTS_LIMITS: list[dict[str, Any]] = [
+    {"allowAutoConverge": True},
+    {"allowAutoConverge": False},
+    {"bandwidthPerMigration": "25Mi"},
+    {"completionTimeoutPerGiB": 33425},
+    {"allowPostCopy": False},
+    {"allowPostCopy": True},
+    {},
+]
+
+
+def numbered(name: str, count: int) -> dict[str, str]:
+    return {f"{name}-key-{number}": f"{name}-value-{number}" for number in range(count)}
+
+
+@pytest.mark.parametrize(("infos", "wins"), KUBEVIRTS)
+def test_kubevirts_own_cases_give_the_same_policy(infos: list[tuple[str, int, int]], wins: str | None) -> None:
+    policies = [policy(name, numbered(name, machine), numbered(name, space)) for name, machine, space in infos]
+    labels = {key: value for name, machine, _ in infos for key, value in numbered(name, machine).items()}
+    namespace = {key: value for name, _, space in infos for key, value in numbered(name, space).items()}
+    found = match(policies, labels, namespace)
+    assert (found.name if found else None) == wins
+
+
+def test_kubevirts_policy_with_one_label_that_does_not_fit_matches_nothing() -> None:
+    selector = numbered("p", 4) | {"p-key-0": "XYZ"}
+    assert match([policy("p", selector, numbered("p", 3))], numbered("p", 4), numbered("p", 3)) is None
+
+
+@pytest.mark.parametrize("limits", KUBEVIRTS_LIMITS, ids=str)
+def test_kubevirts_own_limits_override_and_post_copy_brings_the_disruption(limits: dict[str, Any]) -> None:
+    found = settings_of({"spec": limits})
+    follows = {"allowWorkloadDisruption": limits["allowPostCopy"]} if "allowPostCopy" in limits else {}
+    assert found == limits | follows
+
+
 LABELS = st.dictionaries(st.sampled_from("abc"), st.sampled_from("12"), max_size=3)
 
 
