@@ -68,6 +68,13 @@ INSTANCE = Kind(
         *("spec.volumes", "status.guestOSInfo", "status.phaseTransitionTimestamps", "status.volumeStatus"),
     ),
 )
+MACHINE = Kind(
+    "kubevirt.io",
+    "v1",
+    "VirtualMachine",
+    "virtualmachines",
+    bulk=("metadata.managedFields", "spec.template", "spec.dataVolumeTemplates"),
+)
 MIGRATION = Kind("kubevirt.io", "v1", "VirtualMachineInstanceMigration", "virtualmachineinstancemigrations")
 MIGRATION_POLICY = Kind("migrations.kubevirt.io", "v1alpha1", "MigrationPolicy", "migrationpolicies", namespaced=False)
 FORKLIFT = Kind("forklift.konveyor.io", "v1beta1", "ForkliftController", "forkliftcontrollers")
