@@ -177,8 +177,9 @@ class Leg:
         pods = (read_pod(live) for live in self.source.handlers)
         here = next((pod for pod in pods if pod and pod.role == HANDLER and pod.node == node and pod.link), None)
         found = here.link.addresses if here and here.link else ()
-        alike = [each for each in found if to is None or each.version == to.version]
-        return next(iter(alike), None)
+        # Where nobody says to which, it is IPv4, which the kernel lists first.
+        alike = [each for each in found if each.version == (to.version if to else 4)]
+        return next(iter(alike or found), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from components.ownership import FIELD_MANAGER
-from config.finding import Finding, Remark, waived
+from config.finding import Finding, Remark
 from mignet.checks import crossing
 from mignet.checks.crossing import End, Left, Leg, Need, Stuck
 from mignet.checks.peers import look_through, pair_rules
@@ -295,7 +295,7 @@ async def _prove(project: Project, stack: Stack, other: Stack, within: float, co
         checked = Checked(
             project,
             names,
-            tuple(waived(other.name, waived(stack.name, fit.findings, stack.waivers), other.waivers)),
+            fit.findings,
             tuple(Remark(stack.name, sentence) for sentence in fit.sentences()),
             not_judged=survey.counted({stack.name: fit.not_judged}),
         )
