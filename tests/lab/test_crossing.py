@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -242,7 +243,7 @@ def test_what_cannot_be_removed_is_named_with_the_command_that_does(
 ) -> None:
     operated.up()
     with started(operated, "from mignet.operations import crossing; crossing.REMOVE_SECONDS = 2.0") as process:
-        until(lambda: operated.peer.get(MACHINES)["items"], "a machine on the other side")
+        under_way(operated, process)
         operated.peer.fault("machine-stays")
         out, err = process.communicate(timeout=120)
     found = {each["code"]: each for each in yaml.safe_load(out)["findings"]}
@@ -276,16 +277,25 @@ def started(operated: Operated, before: str = "pass", *, timeout: int = 60) -> I
         process.communicate()
 
 
-def moving(operated: Operated) -> Callable[[], bool]:
-    """Whether the machine is on its way, for ever."""
-    return lambda: all(cluster.get(MIGRATIONS)["items"] for cluster in operated.clusters)
+def moving(operated: Operated) -> bool:
+    """Whether there is a migration on both sides."""
+    return all(cluster.get(MIGRATIONS)["items"] for cluster in operated.clusters)
+
+
+def under_way(operated: Operated, process: subprocess.Popen[str]) -> None:
+    """Wait until the machine of a process is on its way: it verifies both stacks before, and starts the machine."""
+    deadline = time.monotonic() + 4 * lab.PATIENCE
+    while not moving(operated):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "no migration on both sides"
+        time.sleep(0.1)
 
 
 def test_a_run_that_is_stopped_with_ctrl_c_leaves_nothing(operated: Operated) -> None:
     operated.up()
     operated.dev.fault("migration-hangs")
     with started(operated) as process:
-        until(moving(operated), "a migration on both sides")
+        under_way(operated, process)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
 
@@ -300,7 +310,7 @@ def test_what_a_run_left_that_was_killed_is_removed_by_the_next_one(operated: Op
     operated.up()
     operated.dev.fault("migration-hangs")
     with started(operated) as process:
-        until(moving(operated), "a migration on both sides")
+        under_way(operated, process)
         process.kill()
     there = {each["metadata"]["name"] for cluster in operated.clusters for each in cluster.get(MACHINES)["items"]}
     assert len(there) == 1
@@ -332,11 +342,11 @@ def test_machines_of_others_are_left_alone(operated: Operated) -> None:
 def test_a_stack_that_another_run_holds_is_left_alone(operated: Operated) -> None:
     operated.up()
     operated.dev.fault("migration-hangs")
-    with started(operated):
-        until(moving(operated), "a migration on both sides")
+    with started(operated) as process:
+        under_way(operated, process)
         outcome = cross(operated)
         assert (outcome.code, codes(outcome)) == (1, ["crossing-held"]), outcome.out + outcome.err
-        assert moving(operated)(), "what the other run made is there"
+        assert moving(operated), "what the other run made is there"
     again(operated)
 
 
