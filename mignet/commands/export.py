@@ -94,12 +94,14 @@ def ci(
 
 @app.command(epilog="Example: mignet export role apply prod-1 | kubectl apply -f -")
 def role(
-    name: Annotated[Literal["observe", "apply", "checkup"], typer.Argument(metavar="ROLE", help="What it is for.")],
+    name: Annotated[
+        Literal["observe", "apply", "checkup", "crossing"], typer.Argument(metavar="ROLE", help="What it is for.")
+    ],
     stacks: Stacks = None,
     *,
     cwd: Cwd = Path(),
 ) -> None:
-    """Write the least rights for a stack's cluster: to look, to apply, or to run a checkup. Bind them to a user."""
+    """Write the least rights for a stack's cluster: to look, apply, run a checkup, or prove a path."""
     from mignet.fleet.loading import load
     from mignet.operations import roles
 

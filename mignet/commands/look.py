@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from mignet.commands.arguments import (
     DECLINED,
@@ -25,6 +27,9 @@ from mignet.commands.arguments import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from config.files.project_files import Project
     from mignet.fleet.loading import Readable
     from mignet.fleet.results import Checked
     from mignet.outputs import Output
@@ -54,9 +59,24 @@ def preflight(many: Many, *, output: OutputChoice = "table", allow_not_judged: A
     _finish(readable, checked, output, allow_not_judged=allow_not_judged)
 
 
+class _Verify(TyperCommand):
+    """Lets `--migrate` stand without a value: where `--to` says which cluster, the machine is one of our own."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the command line."""
+        given: list[str] = []
+        for at, each in enumerate(args):
+            given.append(each)
+            if each == "--migrate" and (at + 1 == len(args) or args[at + 1].startswith("-")):
+                given.append("")
+        return super().parse_args(ctx, given)
+
+
 @app.command(
+    cls=_Verify,
     rich_help_panel=LOOK,
-    epilog="As oc rollout status, and oc exec into each pod. Example: mignet verify prod-1 --migrate shop/web-0",
+    epilog="As oc rollout status, and oc exec into each pod. Example: mignet verify prod-1 --migrate shop/web-0, or"
+    " mignet verify prod-1 --migrate --to prod-2",
 )
 @over_many
 def verify(
@@ -75,25 +95,32 @@ def verify(
         str | None,
         typer.Option(metavar="NAMESPACE/NAME", help="Migrate this virtual machine once, and show which path it took."),
     ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="STACK", help="With --migrate alone: move a small test machine to that cluster and back."),
+    ] = None,
     allow_not_judged: AllowNotJudged = False,
     yes: Yes = False,
 ) -> None:
     """Wait for the operators, and prove that the pods that migrate use the network; exit 1 if they do not.
 
     It waits for --timeout, 1800 seconds unless it is given, and looks once with 0. It changes nothing, except that
-    --migrate creates one VirtualMachineInstanceMigration.
+    --migrate creates one VirtualMachineInstanceMigration, and with --to a small virtual machine on two clusters, which
+    it removes again.
     """
     import asyncio
 
     from mignet.checks.verify import Patience
     from mignet.commands.selection import pick
     from mignet.fleet.loading import load_readable
-    from mignet.operations import verify_fleet
+    from mignet.operations import crossing, verify_fleet
 
     project = project_in(many.cwd)
     picked = pick(project, "verify", many)
+    if to is not None or migrate == "":
+        picked = replace(picked, names=_two(project, picked.names, to, vm=vm, migrate=migrate))
     readable = load_readable(project, picked.names)
-    machine = _machine(vm, migrate, readable)
+    machine = f"a test machine from {' to '.join(picked.names)} and back" if to else _machine(vm, migrate, readable)
     timeout = Patience().timeout if many.timeout is None else many.timeout
     with picked.under_way() as course:
         patience = Patience(timeout, stuck_after)
@@ -101,16 +128,46 @@ def verify(
         checked = asyncio.run(
             verify_fleet.prove(project, readable.stacks, patience, with_peers=with_peers, course=course)
         )
-    if machine and not checked.blocks:
-        if migrate and not yes and not _agreed(machine):
+    if machine and not checked.blocks and not readable.refused:
+        if migrate is not None and not yes and not _agreed(machine):
             _show(readable, checked, output)
             typer.echo(UNCHANGED, err=output != "table")
             raise typer.Exit(DECLINED)
         within = timeout if migrate else None
         with picked.under_way() as course:
-            way = verify_fleet.prove_machine(project, readable.stacks[0], machine, migrate_within=within, course=course)
+            if to:
+                way = crossing.prove(project, *readable.stacks, within=timeout, course=course)
+            else:
+                stack = readable.stacks[0]
+                way = verify_fleet.prove_machine(project, stack, machine, migrate_within=within, course=course)
             checked = checked.with_(asyncio.run(way))
     _finish(readable, checked, output, allow_not_judged=allow_not_judged)
+
+
+def _two(
+    project: Project, names: Sequence[str], to: str | None, *, vm: str | None, migrate: str | None
+) -> tuple[str, str]:
+    """Return the stacks between which a test machine is to go. Raises ConfigError."""
+    if vm:
+        mistake("--vm", "and --to exclude each other", "Give one of them")
+    if migrate is None:
+        mistake("--to", "is where --migrate moves a test machine", "Add --migrate")
+    if to is None:
+        mistake("--migrate", "takes NAMESPACE/NAME, or --to STACK", "Write --migrate my-namespace/my-vm")
+    if migrate:
+        mistake(
+            f"--migrate {migrate}",
+            "and --to exclude each other: --to moves a test machine of mignet's own, and none of yours",
+            f"Write --migrate --to {to}",
+        )
+    if len(names) != 1:
+        mistake("--to", "is about the way from one cluster to another", "Name one stack beside it")
+    if to in names:
+        mistake(f"--to {to}", "is the stack itself", "Name another one")
+    if to not in project.stack_names():
+        known = [each for each in project.stack_names() if each not in names]
+        mistake(f"--to {to}", "has no stack file", f"Stacks: {', '.join(known) or 'none but that one'}")
+    return names[0], to
 
 
 def _machine(vm: str | None, migrate: str | None, readable: Readable) -> str | None:

@@ -24,6 +24,48 @@ MOST = 10
 
 
 @dataclass(frozen=True, slots=True)
+class Hop:
+    """One end of a connection that a machine took between two clusters.
+
+    `role` is `from` and `to` for the virt-handlers, and `sync controller`. `inside` is whether the address is in the
+    slice of its stack, and None where KubeVirt does not say the address.
+    """
+
+    role: str
+    stack: str
+    node: str | None
+    address: str | None
+    slice: str
+    inside: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """One way of a test machine from a cluster to another.
+
+    `begun` and `ended` are KubeVirt's times of the copying, in UTC; `seconds` is how long all of it took, with what
+    both clusters had to tell each other before.
+    """
+
+    source: str
+    target: str
+    machine: str
+    outcome: str
+    proven: bool
+    begun: str | None
+    ended: str | None
+    seconds: float
+    hops: tuple[Hop, ...]
+
+    @property
+    def sentence(self) -> str:
+        """Say what it proves."""
+        ends = {hop.role: f"{hop.stack} (node {hop.node}, {hop.address})" for hop in self.hops}
+        took = f"in {self.seconds:g} s, all addresses in their slices"
+        return f"a test machine went from {ends['from']} to {ends['to']} over the migration network {took}"
+
+
+@dataclass(frozen=True, slots=True)
 class Checked:
     """What a look at stacks, or at their clusters, found; the findings are in the stacks' order.
 
@@ -40,6 +82,8 @@ class Checked:
     """How many rules could not be judged, for each stack where there are any."""
     rules: int = 0
     """How many rules each stack was held against; 0 where what was looked at is not counted in rules."""
+    crossings: tuple[Crossing, ...] = ()
+    """The ways that a test machine took between two clusters."""
 
     def with_(self, more: Checked) -> Checked:
         """Return both as one, about the stacks of this one."""
@@ -50,6 +94,7 @@ class Checked:
             rules=self.rules + more.rules,
             proven=(*self.proven, *more.proven),
             not_judged=Counter(self.not_judged) + Counter(more.not_judged),
+            crossings=(*self.crossings, *more.crossings),
         )
 
     @property

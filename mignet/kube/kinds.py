@@ -78,6 +78,13 @@ INSTANCE_WITH_DISKS = replace(
     ),
 )
 """The same, with how large the disks are, and what is passed through."""
+MACHINE = Kind(
+    "kubevirt.io",
+    "v1",
+    "VirtualMachine",
+    "virtualmachines",
+    bulk=("metadata.managedFields", "spec.template", "spec.dataVolumeTemplates"),
+)
 MIGRATION = Kind("kubevirt.io", "v1", "VirtualMachineInstanceMigration", "virtualmachineinstancemigrations")
 FORKLIFT = Kind("forklift.konveyor.io", "v1beta1", "ForkliftController", "forkliftcontrollers")
 FORKLIFT_PLAN = Kind("forklift.konveyor.io", "v1beta1", "Plan", "plans")

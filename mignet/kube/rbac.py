@@ -10,7 +10,11 @@ from config.hyperconverged import NAME
 from mignet.kube.hyperconverged_versions import hyperconverged_kind
 from mignet.kube.kinds import (
     ACCESS_REVIEW,
+    EVENT,
+    INSTANCE,
+    KUBEVIRT,
     LEASE,
+    MACHINE,
     MIGRATION,
     MIGRATION_POLICY,
     NAMESPACE,
@@ -19,6 +23,7 @@ from mignet.kube.kinds import (
     NODE_ENACTMENT,
     NODE_NETWORK_STATE,
     NODE_POLICY,
+    POD,
     Kind,
 )
 from mignet.kube.objects import lease_name
@@ -69,9 +74,7 @@ def _to_apply(stack: Stack) -> Iterator[Right]:
     yield from _rights(NETWORK_ATTACHMENT, namespace, None, "get", "create", "patch", "delete")
     # What is ours and no longer declared may be in a namespace that the stack named before.
     yield from _rights(NETWORK_ATTACHMENT, None, None, "list")
-    # Who works on a stack (mignet/kube/lease.py); one's own is created, which no rule can bind to a name.
-    yield from _rights(LEASE, namespace, None, "create")
-    yield from _rights(LEASE, namespace, lease_name(stack.name), "get", "patch", "delete")
+    yield from _to_hold(stack)
     # A network in use is not destroyed, and a restart of virt-handlers waits.
     yield from _rights(MIGRATION, None, None, "list")
     if stack.migration_policies:
@@ -81,6 +84,28 @@ def _to_apply(stack: Stack) -> Iterator[Right]:
         yield from _rights(NODE_ENACTMENT, None, None, "list")
         yield from _rights(NODE, None, None, "list")
         yield from _rights(NODE_NETWORK_STATE, None, None, "list")
+
+
+def to_cross(stack: Stack) -> frozenset[Right]:
+    """Return the rights that moving a test machine to another cluster and back takes, but for those of looking."""
+    return frozenset(_to_cross(stack))
+
+
+def _to_cross(stack: Stack) -> Iterator[Right]:
+    namespace = stack.cluster.namespace
+    yield from _rights(MACHINE, namespace, None, "list", "create", "delete")
+    yield from _rights(MIGRATION, namespace, None, "get", "list", "create", "delete")
+    yield from _rights(INSTANCE, namespace, None, "get")
+    yield from _rights(POD, namespace, None, "list")
+    yield from _rights(EVENT, namespace, None, "list")
+    yield from _rights(KUBEVIRT, namespace, None, "list")
+    yield from _to_hold(stack)
+
+
+def _to_hold(stack: Stack) -> Iterator[Right]:
+    """Who works on a stack (mignet/kube/lease.py); one's own is created, which no rule can bind to a name."""
+    yield from _rights(LEASE, stack.cluster.namespace, None, "create")
+    yield from _rights(LEASE, stack.cluster.namespace, lease_name(stack.name), "get", "patch", "delete")
 
 
 def _rights(kind: Kind, namespace: str | None, name: str | None, *verbs: str) -> Iterator[Right]:

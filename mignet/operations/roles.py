@@ -1,4 +1,4 @@
-"""The minimal roles: what may be granted to those who look at a cluster, who apply, and who run a checkup."""
+"""The minimal roles: what may be granted to those who look at a cluster, who apply, run a checkup, or prove a path."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mignet.checks.peers import endpoint
 from mignet.checkup import preconditions
 from mignet.kube.client import SYSTEM_NAMESPACE
 from mignet.kube.kinds import NAMESPACE
-from mignet.kube.rbac import Right, least, to_apply, to_look
+from mignet.kube.rbac import Right, least, to_apply, to_cross, to_look
 from mignet.kube.snapshot import Read
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from config.stack import Stack
     from mignet.kube.kinds import Object
 
-Role = Literal["observe", "apply", "checkup"]
-ROLES: tuple[Role, ...] = ("observe", "apply", "checkup")
+Role = Literal["observe", "apply", "checkup", "crossing"]
+ROLES: tuple[Role, ...] = ("observe", "apply", "checkup", "crossing")
 
 
 IDENTITY = Read(NAMESPACE, name=SYSTEM_NAMESPACE)
@@ -45,7 +45,7 @@ def to_observe(stack: Stack) -> frozenset[Right]:
 
 
 def granted(role: Role, stack: Stack) -> frozenset[Right]:
-    """Return the rights of a role: `apply` has those of `observe`, too, as `up` looks first; `checkup` its own only.
+    """Return the rights of a role: `checkup` has its own only, the others those of `observe`, too, as they look first.
 
     Names that a stack gives are left out: they change with its content, and a role is granted once.
     """
@@ -53,6 +53,8 @@ def granted(role: Role, stack: Stack) -> frozenset[Right]:
     policies = (each.name for each in stack.policies), (each.name for each in stack.migration_policies)
     given = {stack.network, *chain(*policies)}
     wanted = observe if role == "observe" else observe | to_apply(stack)
+    if role == "crossing":
+        wanted = observe | to_cross(stack)
     if role == "checkup":
         wanted = to_look([IDENTITY, *preconditions.reads(stack)]) | preconditions.rights(stack)
     return least(replace(right, name="") if right.name in given else right for right in wanted)

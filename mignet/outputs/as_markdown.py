@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from config.files.source_location import place_of
 from config.finding import folded, shown, visible
+from mignet.outputs.crossings import lines as ways
 from mignet.outputs.placed import relative
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ def render(checked: Checked, base: Path) -> str:
         lines += ["| | stack | where | what | remedy |", "|---|---|---|---|---|"]
         lines += [_row(checked, finding, base) for finding in folded(checked.findings)]
         lines.append("")
+    if checked.crossings:
+        lines += ["```text", *(each.replace("```", "") for each in ways(checked.crossings)), "```", ""]
     for remark in (*checked.left_out, *checked.proven):
         said = str(remark)
         lines += [plain(said if remark.stack else said[:1].upper() + said[1:]), ""]

@@ -9,6 +9,7 @@ import typer
 
 from config.files.source_location import place_of
 from config.finding import folded, visible
+from mignet.outputs.crossings import lines as ways
 from mignet.outputs.placed import relative
 from mignet.outputs.wrapping import wrapped
 
@@ -37,6 +38,7 @@ def render(checked: Checked, base: Path) -> str:
         text = f"{', '.join(each.stack for each in same)}: {same[0].sentence}{_place(checked, same[0], base)}"
         line = f"{typer.style(f'{shown_as:<7}', fg=COLOURS[shown_as])}  {visible(code):<{wide}}  {visible(text)}"
         lines.append(wrapped(line, sys.stdout, hanging=_UNDER))
+    lines += ways(checked.crossings)
     said = (*checked.left_out, *checked.proven, checked.summary)
     lines += (wrapped(visible(str(each)), sys.stdout) for each in said)
     return "\n".join(lines) + "\n"

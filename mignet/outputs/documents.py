@@ -135,12 +135,48 @@ class Document(_Part):
         return any(each.blocks for each in self.findings)
 
 
+class Hop(_Part):
+    """One end of a connection that a test machine took between two clusters."""
+
+    role: Word
+    """`from` and `to` for the virt-handlers, and `sync controller`."""
+    stack: Word
+    node: Word | None
+    """None for a sync controller, and where KubeVirt does not say it."""
+    address: Word | None
+    """None where there is no migration0, or KubeVirt does not say it."""
+    slice: Word
+    """The slices of the stack."""
+    inside: bool | None
+    """Whether the address is in one of them; None where it is not known."""
+
+
+class Crossing(_Part):
+    """One way of a test machine from a cluster to another (`verify --migrate --to`)."""
+
+    source: Word
+    target: Word
+    machine: Word
+    outcome: Word
+    """`Succeeded`, or how far the migration was on both sides."""
+    proven: bool
+    """Whether it ended well, with every known address in its slice."""
+    begun: Word | None
+    """When the copying began, as KubeVirt says it, in UTC."""
+    ended: Word | None
+    seconds: float
+    """From the question to both clusters until the answer of both."""
+    hops: tuple[Hop, ...]
+
+
 class CheckResult(Document):
     """What `check`, `preflight` and `verify` found."""
 
     kind: Literal["CheckResult"] = "CheckResult"
     proven: tuple[Remark, ...] = ()
     """What was proven, for each stack of which something was."""
+    crossings: tuple[Crossing, ...] = ()
+    """The ways of a test machine between two clusters, where one was asked for."""
 
 
 class Cause(_Part):

@@ -381,6 +381,8 @@ CHECKUP = "tests/lab/test_checkup.py::test_a_fault_of_one_node_is_one_finding_th
 PREFLIGHT = "tests/lab/test_preflight_lab.py::"
 TRAP = f"{PREFLIGHT}test_a_trap_on_a_cluster_gives_its_code_and_no_other"
 MACHINE = "tests/lab/test_verify_machine.py::"
+CROSSING = "tests/lab/test_crossing.py::"
+CROSSED = f"{CROSSING}test_a_way_that_does_not_end_well_says_why_and_leaves_nothing"
 
 TRIED = {
     **{code: f"{HERE}test_the_way_out_of_what_verify_finds_clears_it[{code}]" for code in OF_VERIFY},
@@ -441,6 +443,15 @@ TRIED = {
     "capacity-disks-not-counted": "tests/lab/test_capacity.py::test_disks_that_are_copied_have_the_memory_s_time_alone",
     **dict.fromkeys(MIGRATIONS_STUCK, "tests/lab/test_migrations.py::test_the_way_out_of_what_is_stuck_clears_it"),
     "network-switched": f"{PREFLIGHT}test_a_network_of_another_name_is_said_to_be_switched",
+    "crossing-waits": f"{CROSSING}test_a_sync_controller_that_is_not_reached_is_told_with_its_address",
+    "crossing-failed": f"{CROSSED}[dev-migration-fails-",
+    "crossing-unfinished": f"{CROSSED}[dev-migration-hangs-",
+    "crossing-other-network": f"{CROSSED}[dev-peer-migration-on-pod-network-",
+    "crossing-not-started": f"{CROSSING}test_a_machine_that_does_not_start_is_told",
+    "crossing-refused": f"{CROSSING}test_what_the_api_refuses_is_told_and_nothing_is_left",
+    "crossing-held": f"{CROSSING}test_a_stack_that_another_run_holds_is_left_alone",
+    "crossing-right-missing": f"{CROSSING}test_rights_that_are_missing_are_named_and_its_role_is_enough",
+    "crossing-left-behind": f"{CROSSING}test_what_cannot_be_removed_is_named_with_the_command_that_does",
 }
 """The test in which the way out of a code is carried out. Beside these stand the codes that preflight's traps set."""
 

@@ -148,15 +148,15 @@ def test_a_machine_that_is_to_arrive_is_not_migrated(operated: Operated) -> None
     operated.up("dev")
     start(operated)
     body = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstanceMigration"}
-    receive = {"metadata": {"name": "in"}, "spec": {"receive": {"migrationID": "x"}}}
+    receive = {"metadata": {"name": "in"}, "spec": {"vmiName": "vm", "receive": {"migrationID": "x"}}}
     operated.dev.kube.call("POST", MIGRATIONS, json=body | receive)
     written(operated.dev, phase="WaitingForSync")
-    lab.until(lambda: operated.dev.get(f"{MIGRATIONS}/in").get("status", {}).get("phase") == "Pending")
+    lab.until(lambda: operated.dev.get(f"{MIGRATIONS}/in").get("status", {}).get("phase") == "WaitingForSync")
 
     told = refused(operated, "vm-migrating")
     last = verify(operated, "--vm", VM)
 
-    assert "VirtualMachineInstanceMigration in is Pending, and receives from another cluster, and" in told
+    assert "VirtualMachineInstanceMigration in is WaitingForSync, and receives from another cluster, and" in told
     assert codes(last) == ["vm-migrating"]
 
 

@@ -139,6 +139,7 @@ def _one(schema: dict[str, Any]) -> str:
 _ROLE_HEAD = {
     "observe": "Preflight, verify, drift, peers and report: reading only.",
     "apply": "up and destroy, on either engine, and all that observe has: up looks first.",
+    "crossing": "verify --migrate --to: a machine of its own in KubeVirt's namespace, and all that observe has.",
     "checkup": "mignet checkup: a Job and pods of its own in KubeVirt's namespace; neither exec nor logs.",
 }
 _WIDEST = {
@@ -160,7 +161,7 @@ def role(name: Role) -> str:
         " ClusterRoleBinding, each Role with a RoleBinding.\n"
         "# Write cluster.namespace in place of openshift-cnv, where it is another.\n"
     )
-    if name == "apply":
+    if name in {"apply", "crossing"}:
         head += "# The Lease's name ends in that of the stack.\n"
     documents = manifests(name, granted(name, load_stack("prod-1", _WIDEST)))
     return head + yaml.safe_dump_all(

@@ -164,6 +164,12 @@ def processors(pair: Pair) -> Iterator[Finding]:
                 )
 
 
+def common_model(one: Side, other: Side) -> str | None:
+    """Return a CPU model that nodes of both can show, by KubeVirt's node-labeller. Raises UnreadError."""
+    prefix = "cpu-model.node.kubevirt.io/"
+    return min(_labels(one, prefix).keys() & _labels(other, prefix).keys(), default=None)
+
+
 def _labels(side: Side, prefix: str) -> dict[str, list[str]]:
     """Return what stands behind a prefix in labels whose value is true, with the nodes that have it."""
     found: dict[str, list[str]] = {}

@@ -12,7 +12,7 @@ from mignet.kube import kinds
 from mignet.lab.operators.kube_api import MANAGER, Api
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable
+    from collections.abc import Awaitable, Callable, Hashable, Mapping
 
     from mignet.kube.kinds import Kind, Object
 
@@ -62,6 +62,7 @@ class World:
         pace: Pace,
         number: int,
         peers: Callable[[], Awaitable[list[Object]]],
+        beyond: Mapping[str, Api],
     ) -> None:
         self.namespace = namespace
         self.number = number
@@ -70,6 +71,8 @@ class World:
         self.hyperconverged = hyperconverged
         self.peers = peers
         """Return the virt-handler pods of the other clusters."""
+        self.beyond = beyond
+        """The API servers of the other clusters, by their names."""
         self.peer_authorities: dict[str, str] = {}
         """The certificate of each other cluster's own authority, in PEM form, by the cluster's name."""
         self._api = api
@@ -88,6 +91,7 @@ class World:
             kinds.NODE_ENACTMENT: None,
             kinds.IP_POOL: MULTUS_NAMESPACE,
             kinds.IP_RESERVATION: MULTUS_NAMESPACE,
+            kinds.MACHINE: None,
             kinds.INSTANCE: None,
             kinds.MIGRATION: None,
             kinds.OPENSHIFT_NETWORK: None,

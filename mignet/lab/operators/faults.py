@@ -50,10 +50,16 @@ ELSEWHERE = {
     "sync-on-pod-network": "virt-operator publishes the sync controller's address on the pod network",
     "lease-of-peer": "the pool holds a lease of an address that a virt-handler of the other cluster has",
     "version-next": "KubeVirt is of the next minor version",
+    "version-old": "KubeVirt is of 1.6, whose sync controllers and those of 1.7 and later do not talk",
     "toolkit-off": "the migration toolkit is installed, with live migration between clusters off",
     "migration-on-pod-network": "migrations use the address of virt-handler on the pod network",
     "migration-fails": "migrations fail once they run",
     "migration-hangs": "migrations run, and do not end",
+    "sync-unreachable": "a firewall lets no other cluster reach the sync controller",
+    "crossing-target-lost": "a machine that another cluster has sent and stopped does not run: its target failed",
+    "crossing-runs-twice": "a machine that another cluster sends runs here, while that one takes it for failed",
+    "machine-idle": "virtual machines do not start: virt-controller makes no instance of them",
+    "machine-stays": "virtual machines that are deleted stay: virt-controller does not let them go",
 }
 
 ON_THE_FABRIC = {

@@ -9,11 +9,27 @@ import traceback
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from mignet.kube.kinds import CONFIG_MAP, DEFINITION, HYPERCONVERGED_V1, HYPERCONVERGED_V1BETA1, POD
+from mignet.kube.kinds import (
+    CONFIG_MAP,
+    DEFINITION,
+    HYPERCONVERGED_V1,
+    HYPERCONVERGED_V1BETA1,
+    INSTANCE,
+    MIGRATION,
+    POD,
+)
 from mignet.lab.operators import controllers, kubelet
 from mignet.lab.operators.cluster_view import Pace, World
 from mignet.lab.operators.kube_api import Api, RefusedError, StaleError
-from mignet.lab.operators.kubevirt import ca_bundles, forklift, hyperconverged_operator, virt_controller, virt_operator
+from mignet.lab.operators.kubevirt import (
+    between_clusters,
+    ca_bundles,
+    forklift,
+    hyperconverged_operator,
+    virt_controller,
+    virt_operator,
+    virtual_machines,
+)
 from mignet.lab.operators.network import foreign_leases, network_operator, nics, nmstate
 from mignet.lab.operators.templates import HANDLER
 
@@ -37,7 +53,9 @@ STEPS: Sequence[Step] = (
     foreign_leases.step,
     kubelet.step,
     forklift.step,
+    virtual_machines.step,
     virt_controller.step,
+    between_clusters.step,
 )
 
 RETRY = 0.2
@@ -75,6 +93,7 @@ class Operators:
             pace=self._pace,
             number=list(self._apis).index(self._cluster),
             peers=self._peers,
+            beyond={name: peer for name, peer in self._apis.items() if name != self._cluster},
         )
         async with asyncio.TaskGroup() as group:
             for kind in world.kinds:
@@ -82,6 +101,8 @@ class Operators:
             for name, peer in self._apis.items():
                 if name != self._cluster:
                     group.create_task(self._exchange(world, name, peer))
+                    for kind in (INSTANCE, MIGRATION):
+                        group.create_task(_heed(world, peer, kind))
             group.create_task(self._work(world))
 
     async def _work(self, world: World) -> None:
@@ -118,6 +139,17 @@ class Operators:
         others = [api for name, api in self._apis.items() if name != self._cluster]
         lists = [await api.list(POD, self._namespace, labels={"kubevirt.io": HANDLER}) for api in others]
         return [pod for pods in lists for pod in pods]
+
+
+async def _heed(world: World, peer: Api, kind: Kind) -> None:
+    """Wake up when something of a kind changes on another cluster: the sync controllers tell each other at once."""
+    import httpx2
+
+    while True:
+        with contextlib.suppress(httpx2.TransportError, RefusedError, StaleError):
+            async for _ in peer.changes(kind):
+                world.awake.set()
+        await asyncio.sleep(RETRY)
 
 
 async def _round(world: World, steps: Sequence[Step]) -> None:

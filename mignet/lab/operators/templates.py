@@ -18,7 +18,7 @@ KUBEVIRT_NAME = "kubevirt-kubevirt-hyperconverged"
 HYPERCONVERGED_NAME = "kubevirt-hyperconverged"
 HANDLER = "virt-handler"
 SYNCHRONIZER = "virt-synchronization-controller"
-VERSION, NEXT_VERSION = "v1.8.4", "v1.9.0"
+VERSION, NEXT_VERSION, OLD_VERSION = "v1.8.4", "v1.9.0", "v1.6.6"
 
 HYPERCONVERGED_OPERATOR = "hyperconverged-cluster-operator"
 VIRT_OPERATOR = "virt-operator"

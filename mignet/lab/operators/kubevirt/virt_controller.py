@@ -1,6 +1,7 @@
 """virt-controller: starts virtual machines, and takes each migration through its phases.
 
-There are no virt-launcher pods: a machine is its VirtualMachineInstance alone.
+There are no virt-launcher pods: a machine that runs is its VirtualMachineInstance alone. Migrations between clusters
+are the work of `between_clusters`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from mignet.kube.kinds import INSTANCE, MIGRATION
+from mignet.kube.kubevirt.machines import TARGET
 from mignet.lab.operators.cluster_view import World, conditions, now
 from mignet.lab.operators.controllers import pods_of
 from mignet.lab.operators.pods import interface_addresses, is_ready
@@ -28,11 +30,17 @@ async def step(world: World) -> None:
         if not instance.get("status", {}).get("phase"):
             await _start(world, instance)
     for migration in world.all(MIGRATION):
+        if "sendTo" in migration["spec"] or "receive" in migration["spec"]:
+            continue
         if migration.get("status", {}).get("phase") not in FINAL and "deletionTimestamp" not in migration["metadata"]:
             await _advance(world, migration)
 
 
 async def _start(world: World, instance: Object) -> None:
+    if instance["metadata"].get("annotations", {}).get(TARGET) == "true":
+        status = instance.get("status", {}) | {"phase": "WaitingForSync"}
+        await world.replace(INSTANCE, instance | {"status": status}, manager=MANAGER)
+        return
     handlers = [pod for pod in pods_of(world, HANDLER) if is_ready(pod)]
     if not handlers:
         return
@@ -54,7 +62,7 @@ async def _advance(world: World, migration: Object) -> None:
         return
     instance = world.one(INSTANCE, migration["spec"].get("vmiName", ""), migration["metadata"]["namespace"])
     if instance is None or instance.get("status", {}).get("phase") != "Running":
-        await _report(world, migration, "Pending" if phase in {"", "Pending"} else "Failed")
+        await report(world, migration, "Pending" if phase in {"", "Pending"} else "Failed")
         return
     following = PHASES[PHASES.index(phase) + 1] if phase else PHASES[0]
     if phase == "Running" and "migration-hangs" in world.faults:
@@ -69,7 +77,7 @@ async def _advance(world: World, migration: Object) -> None:
         if following == "Succeeded":
             changed["nodeName"] = state["targetNode"]
         await world.replace(INSTANCE, instance | {"status": changed}, manager=MANAGER)
-    await _report(world, migration, following, state if following in FINAL else None)
+    await report(world, migration, following, state if following in FINAL else None)
 
 
 def _state(world: World, migration: Object, instance: Object, phase: str) -> Object | None:
@@ -82,7 +90,7 @@ def _state(world: World, migration: Object, instance: Object, phase: str) -> Obj
     uid, name = migration["metadata"]["uid"], instance["metadata"]["name"]
     state: Object = instance["status"].get("migrationState", {})
     if state.get("migrationUid") != uid:
-        target = _target(world, instance["status"]["nodeName"])
+        target = other_node(world, instance["status"]["nodeName"])
         if target is None:
             return None
         state = {
@@ -95,7 +103,7 @@ def _state(world: World, migration: Object, instance: Object, phase: str) -> Obj
             "targetPod": f"virt-launcher-{name}-{hashlib.sha256(uid.encode()).hexdigest()[:5]}",
         }
     if phase in {"TargetReady", "Running"} and "targetNodeAddress" not in state:
-        state = state | _listening(world, state, uid)
+        state = state | listening(world, state, uid)
     for side in ("source", "target"):
         both = {"migrationUID": uid, "node": state[f"{side}Node"], "pod": state[f"{side}Pod"]}
         both["virtualMachineInstanceUID"] = instance["metadata"]["uid"]
@@ -108,7 +116,7 @@ def _state(world: World, migration: Object, instance: Object, phase: str) -> Obj
     return state
 
 
-def _listening(world: World, state: Object, uid: str) -> Object:
+def listening(world: World, state: Object, uid: str) -> Object:
     """Return where the target's virt-handler listens: random ports for the two that libvirt knows by number."""
     handler = next((pod for pod in pods_of(world, HANDLER) if pod["spec"]["nodeName"] == state["targetNode"]), None)
     if handler is None:
@@ -127,12 +135,14 @@ def _listening(world: World, state: Object, uid: str) -> Object:
     }
 
 
-def _target(world: World, source: str) -> Object | None:
+def other_node(world: World, source: str) -> Object | None:
+    """Return the virt-handler of a node that could take a machine, any but `source`."""
     ready = [pod for pod in pods_of(world, HANDLER) if is_ready(pod) and pod["spec"]["nodeName"] != source]
     return min(ready, key=lambda pod: str(pod["spec"]["nodeName"]), default=None)
 
 
-async def _report(world: World, migration: Object, phase: str, state: Object | None = None) -> None:
+async def report(world: World, migration: Object, phase: str, state: Object | None = None) -> None:
+    """Write the phase of a migration, if it is another, and its state once it has ended."""
     status = migration.get("status", {})
     if status.get("phase") == phase:
         return

@@ -14,6 +14,7 @@ from mignet.lab.operators.templates import (
     HANDLER,
     KUBEVIRT_NAME,
     NEXT_VERSION,
+    OLD_VERSION,
     RESTARTED,
     SYNCHRONIZER,
     VERSION,
@@ -125,7 +126,8 @@ async def _report(world: World, kubevirt: Object) -> None:
     )
     found += conditions(old, reason="AllResourcesCreated", message="All resources were created.", Created="True")
     addresses = _synchronization_addresses(world)
-    version = NEXT_VERSION if "version-next" in world.faults else VERSION
+    faults = {"version-next": NEXT_VERSION, "version-old": OLD_VERSION}
+    version = next((found for name, found in faults.items() if name in world.faults), VERSION)
     upgrading = "upgrade-running" in world.faults
     # Once deployed, it stays so while workloads roll, and while it is upgraded (pkg/virt-operator/kubevirt.go).
     deployed = ready or status.get("phase") == "Deployed"

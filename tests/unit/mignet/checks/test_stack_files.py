@@ -185,6 +185,7 @@ def test_json_has_every_part_of_a_finding_by_name(tmp_path: Path) -> None:
         "stacks": ["a", "b"],
         "leftOut": [],
         "proven": [],
+        "crossings": [],
         "notJudged": {},
         "blocks": True,
         "findings": [
