@@ -15,7 +15,7 @@ else
 APPLY = $(BIN)/mignet preview --all --engine $(ENGINE) && $(BIN)/mignet up --all --yes --engine $(ENGINE)
 endif
 
-.PHONY: help up down test coverage browser check format bench bench-qemu campaign mutations faults lock
+.PHONY: help up down test coverage browser qemu check format bench bench-qemu campaign mutations faults lock
 .DEFAULT_GOAL := help
 
 help:  ## List the targets.
@@ -37,7 +37,7 @@ down:  ## End what `make up` started.
 	$(BIN)/mignet lab down
 
 # Pulumi is built beside the tests that do not need it; whoever needs it waits.
-test: check browser  ## Everything that CI runs.
+test: check browser qemu  ## Everything that CI runs.
 	$(BIN)/mignet lab pulumi > /dev/null & $(BIN)/pytest -n 2 --dist worksteal
 
 # Not in `make test`: on Python 3.11, following each line more than doubles what the tests take.
@@ -48,6 +48,11 @@ browser:  ## A browser for the tests of the report's page: from Debian's package
 	@command -v chromium > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get update -qq \
 	  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core \
 	  fonts-liberation > /dev/null; } || echo 'no chromium here: the tests of the page in a browser are skipped'
+
+qemu:  ## QEMU for the tests of the model of migrations: from Debian's packages where they can be installed.
+	@{ command -v qemu-system-x86_64 && command -v nasm; } > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get update -qq \
+	  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends qemu-system-x86 seabios nasm \
+	  > /dev/null; } || echo 'no QEMU here: the tests of the model against it are skipped'
 
 check: .venv/.dev  ## Format, lint, types, import contracts, the site of the documents and its code blocks.
 	$(BIN)/ruff format --check .

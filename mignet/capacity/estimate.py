@@ -78,8 +78,9 @@ class Limits:
     def timeout(self, counted: float) -> float:
         """Return when KubeVirt steps in, for so many bytes; infinite where it does not.
 
-        It counts a timeout for each begun gigabyte (10^9, whatever the limit's name says), in whole seconds, and looks
-        whether more than these have gone by. Source: KubeVirt, getVMIMigrationDataSize and shouldTriggerTimeout.
+        It counts a timeout for each begun gigabyte (10^9, whatever the limit's name says) of memory and of disks that
+        are copied, and looks whether more whole seconds than these have gone by. Source: KubeVirt, manager.go
+        (getVMIMigrationDataSize) and live-migration-source.go (shouldTriggerTimeout).
         """
         return self.per_gib * ceil(counted / GB) + 1 if self.per_gib else inf
 
@@ -95,7 +96,7 @@ class Machine:
     writing: Writing
     limits: Limits
     disks: float = 0.0
-    """What is copied of its disks. KubeVirt's timeout does not count it: only what a container disk has written."""
+    """What is copied of its disks, which KubeVirt's timeout counts, too."""
     channels: int = CHANNELS
     freezes: bool = False
     """Whether a device that is passed through keeps it from post-copy."""
@@ -116,7 +117,7 @@ class Machine:
         post_copy = limits.post_copy and limits.disruption and not self.freezes
         terms = Terms(
             bandwidth=limits.bandwidth,
-            timeout=limits.timeout(self.memory),
+            timeout=limits.timeout(self.memory + self.disks),
             auto_converge=limits.auto_converge,
             post_copy=post_copy,
             pause=limits.disruption and not post_copy,
@@ -224,6 +225,19 @@ def clock(seconds: float) -> str:
     if whole < _HOUR:
         return f"{whole // _MINUTE}:{whole % _MINUTE:02} min"
     return f"{whole // _HOUR}:{whole % _HOUR // _MINUTE:02} h"
+
+
+def span(seconds: Range) -> str:
+    """Write a range of seconds.
+
+    >>> span(Range(30, 95)), span(Range(40, float("inf")))
+    ('30 s to 1:35 min', '40 s, or never')
+    """
+    if clock(seconds.low) == clock(seconds.high):
+        return clock(seconds.low)
+    if clock(seconds.high) == "never":
+        return f"{clock(seconds.low)}, or never"
+    return f"{clock(seconds.low)} to {clock(seconds.high)}"
 
 
 _MINUTE, _HOUR = 60, 3600

@@ -84,7 +84,8 @@ def _tried(machines: Sequence[Machine], conditions: Conditions, per_node: int, a
         stuck=sum(not leaves(took[replace(each, name="", node="")]) for each in free),
         drained=max(ends, default=0.0),
         per_gib=max(
-            (done.end / max(1, ceil(each.memory / GB)) for each, done in took.items() if leaves(done)), default=0.0
+            (done.end / max(1, ceil((each.memory + each.disks) / GB)) for each, done in took.items() if leaves(done)),
+            default=0.0,
         ),
     )
 

@@ -340,7 +340,7 @@ def does_not_finish(seen: Seen) -> Iterator[Finding]:
 def _because(decides: str, group: Sequence[Outlook]) -> str:
     limits_ = group[0].machine.limits
     if decides == "completionTimeoutPerGiB":
-        return f"completionTimeoutPerGiB {limits_.per_gib} cancels it before its memory is copied"
+        return f"completionTimeoutPerGiB {limits_.per_gib} cancels it before all is copied"
     rate = "the link" if limits_.bandwidth == inf else f"bandwidthPerMigration {limits_.bandwidth / MIB:,.0f}Mi"
     return f"memory is written as fast as {rate} copies it"
 
@@ -354,28 +354,5 @@ def _remedy(decides: str) -> str:
     )
 
 
-@rule("capacity-disks-not-counted", severity="warning")
-def disks_not_counted(seen: Seen) -> Iterator[Finding]:
-    """KubeVirt's timeout counts the memory alone: what copies disks has the same time, and is cancelled."""
-    late = [
-        each
-        for each in seen.outlooks
-        if each.machine.disks and not leaves(each.worst) and _fits(each.machine, seen.conditions)
-    ]
-    if late:
-        most = max(late, key=lambda each: each.machine.disks)
-        yield Finding(
-            f"virtual machine{'s' if len(late) > 1 else ''} {few(each.machine.name for each in late)}",
-            None,
-            f"copies up to {most.machine.disks / GIB:,.0f} GiB of disks in the time that KubeVirt gives for the memory"
-            f" alone ({most.machine.limits.timeout(most.machine.memory) - 1:,.0f} s)",
-            "Raise completionTimeoutPerGiB for them, in a MigrationPolicy for instance, or set it to 0",
-        )
-
-
-def _fits(machine: Machine, conditions: Conditions | None) -> bool:
-    return conditions is not None and leaves(outlook(replace(machine, disks=0.0), conditions).worst)
-
-
-RULES: tuple[Rule[Seen], ...] = (link_unknown, not_migratable, does_not_finish, disks_not_counted)
+RULES: tuple[Rule[Seen], ...] = (link_unknown, not_migratable, does_not_finish)
 CODES = frozenset(code for each in RULES for code in each.codes)

@@ -9,22 +9,23 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from config.finding import Remark, waived
-from mignet.checks import migrations, peers
+from mignet.checks import capacity, migrations, peers
 from mignet.checks.migrations import Row, ends
 from mignet.checks.migrations.flights import Seen
 from mignet.checks.peers.endpoint import Side
 from mignet.fleet import survey
 from mignet.fleet.results import Checked
 from mignet.kube.client import Cluster, ClusterError
-from mignet.kube.kinds import FORKLIFT_PLAN
-from mignet.kube.kubevirt.migrations import running_plans
-from mignet.kube.snapshot import Snapshot, UnreadError
+from mignet.kube.kinds import FORKLIFT_PLAN, MIGRATION
+from mignet.kube.kubevirt.migrations import is_open, running_plans
+from mignet.kube.snapshot import Snapshot, UnreadError, look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from config.files.project_files import Project
     from config.stack import Stack
+    from mignet.capacity.estimate import Outlook
     from mignet.fleet.run_context import Course
     from mignet.kube.kubevirt.migrations import Plan
 
@@ -47,29 +48,46 @@ async def migrating(project: Project, stacks: Sequence[Stack], course: Course) -
     )
     looked = {
         stack.name: outcomes[stack.name].result
-        or (Side(stack, ClusterError("unreachable", outcomes[stack.name].why)), Snapshot(stack, {}))
+        or (Side(stack, ClusterError("unreachable", outcomes[stack.name].why)), Snapshot(stack, {}), {})
         for stack in stacks
     }
     now = datetime.now(UTC)
     clusters = [
-        Seen(side, more, tuple(other for other, _ in looked.values() if other is not side), now)
-        for side, more in looked.values()
+        Seen(side, more, tuple(other for other, *_ in looked.values() if other is not side), now)
+        for side, more, _ in looked.values()
     ]
     return Migrations(
         _checked(project, clusters),
-        {name: rows for each in clusters if (rows := _rows(each)) is not None for name in [each.side.name]},
+        {
+            name: rows
+            for each in clusters
+            for name in [each.side.name]
+            if (rows := _rows(each, looked[name][2])) is not None
+        },
         {name: plans for each in clusters if (plans := _plans(each.side)) is not None for name in [each.side.name]},
         now,
     )
 
 
-async def _look_at(project: Project, stack: Stack) -> tuple[Side, Snapshot]:
+async def _look_at(project: Project, stack: Stack) -> tuple[Side, Snapshot, Mapping[str, Outlook]]:
     try:
         async with Cluster(stack.cluster, base=project.directory) as cluster:
             side = await peers.look_through(cluster, stack, [migrations.PLANS])
-            return side, await migrations.look_closer(cluster, side)
+            closer = await migrations.look_closer(cluster, side)
+            return side, closer, await _forecast(cluster, side)
     except ClusterError as error:
-        return Side(stack, error.kept()), Snapshot(stack, {})
+        return Side(stack, error.kept()), Snapshot(stack, {}), {}
+
+
+async def _forecast(cluster: Cluster, side: Side) -> Mapping[str, Outlook]:
+    """Return how long migrations take by the model, by machine; none where none runs, or too little can be read."""
+    try:
+        if side.seen is None or not any(is_open(each) for each in side.seen.all(MIGRATION)):
+            return {}
+        seen = await look(cluster, side.stack, capacity.reads(side.stack))
+        return {each.machine.name: each for each in capacity.Seen(side.stack, seen.found).outlooks}
+    except (UnreadError, KeyError):
+        return {}
 
 
 def _checked(project: Project, clusters: Sequence[Seen]) -> Checked:
@@ -108,12 +126,18 @@ def _unknown(clusters: Sequence[Seen]) -> Iterator[Remark]:
             yield Remark(each.side.name, said)
 
 
-def _rows(seen: Seen) -> tuple[Row, ...] | None:
+def _rows(seen: Seen, forecast: Mapping[str, Outlook]) -> tuple[Row, ...] | None:
     if seen.side.seen is None:
         return None
     try:
         return tuple(
-            Row(each, other.name if (other := seen.other_end(each)) else None, ends.latest(each, seen.kubevirt))
+            Row(
+                each,
+                other.name if (other := seen.other_end(each)) else None,
+                ends.latest(each, seen.kubevirt),
+                # What another cluster sends is for that one to tell.
+                None if each.way == "receives" else ends.expected(each, forecast.get(each.machine)),
+            )
             for each in seen.flights
         )
     except UnreadError:

@@ -196,6 +196,8 @@ def _migrating(stack: str, row: Any) -> dict[str, Any]:
         "started": shown(flight.started) if flight.started else None,
         "address": str(flight.address) if flight.address else None,
         "abort_status": flight.state.get("abortStatus") or None,
+        "expected_end": row.expected
+        and {end: at and shown(at) for end, at in (("soon", row.expected.soon), ("late", row.expected.late))},
         "latest_end": shown(row.end.at) if row.end.at else None,
         "bound": row.end.words,
     }
@@ -245,6 +247,11 @@ def report(found: Any, headline: str, project: Project) -> str:
         "subnets": found.books,
         "paths": found.paths,
         "limits": _effective(found.limits),
+        "drains": [
+            {"stack": stack, **_evacuation(node, each)}
+            for stack, nodes in found.drains.items()
+            for node, each in nodes.items()
+        ],
         "ready": found.ways.ready,
         "of": found.ways.of,
     }

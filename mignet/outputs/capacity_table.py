@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from config.finding import few, visible
-from mignet.capacity.estimate import EFFICIENCY, GIB, IN_USE, MIB, OVERHEAD, clock
+from mignet.capacity.estimate import EFFICIENCY, GIB, IN_USE, MIB, OVERHEAD, clock, span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -89,20 +89,6 @@ def rates(rate: Range) -> str:
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
-
-
-def span(seconds: Range) -> str:
-    """Write a range of seconds.
-
-    >>> from mignet.capacity.estimate import Range
-    >>> span(Range(30, 95)), span(Range(40, float("inf")))
-    ('30 s to 1:35 min', '40 s, or never')
-    """
-    if clock(seconds.low) == clock(seconds.high):
-        return clock(seconds.low)
-    if clock(seconds.high) == "never":
-        return f"{clock(seconds.low)}, or never"
-    return f"{clock(seconds.low)} to {clock(seconds.high)}"
 
 
 def _stays(each: Evacuation) -> str:

@@ -578,6 +578,13 @@ class CapacityResult(Document):
     """Without those that could not be read."""
 
 
+class ExpectedEnd(_Part):
+    """Between when and when, in UTC; null where it does not end by itself."""
+
+    soon: Word | None
+    late: Word | None
+
+
 class Migrating(_Part):
     """A migration that has not ended, as one cluster has it; one between two clusters is there twice, once for each."""
 
@@ -607,6 +614,8 @@ class Migrating(_Part):
     """The address that it goes to."""
     abort_status: Word | None
     """How far it is cancelled; null when it is not."""
+    expected_end: ExpectedEnd | None
+    """When the model of mignet capacity says that it ends; null where it cannot say."""
     latest_end: Word | None
     """When KubeVirt ends it, or goes on in post-copy, at the latest, in UTC; null without a bound."""
     bound: Word
@@ -692,6 +701,12 @@ class ReportSubnet(_Part):
     uses: tuple[ReportUse, ...]
 
 
+class ReportDrain(CapacityDrain):
+    """How a node of one stack's cluster is drained."""
+
+    stack: Word
+
+
 class ReportResult(Document):
     """What `report` shows of a fleet."""
 
@@ -707,6 +722,8 @@ class ReportResult(Document):
     """One for each stack."""
     limits: tuple[EffectiveLimits, ...] = ()
     """What the virtual machines of each cluster get, most of them first."""
+    drains: tuple[ReportDrain, ...] = ()
+    """How each node is drained, where that can be told."""
     ready: int = 0
     """How many of the paths from one cluster to another are ready."""
     of: int = 0

@@ -40,6 +40,8 @@ def _block(row: Row, stack: str, now: datetime) -> Iterator[str]:
     mode = f", {_MODES.get(flight.mode, flight.mode)}" if flight.mode else ""
     to = f", to {flight.address}" if flight.address else ""
     yield f"    {flight.shown_phase} since {shown(flight.since)} ({lasts}){mode}{to}"
+    if row.expected is not None:
+        yield f"    {row.expected.words}"
     yield f"    {row.end.words}"
 
 

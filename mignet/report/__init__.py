@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from config.files.project_files import Project
     from config.finding import Finding
     from config.stack import Stack
+    from mignet.capacity.estimate import Evacuation
     from mignet.checks.limits import Outcome
     from mignet.fleet.last_checkup import Checkup
     from mignet.fleet.run_context import Course
@@ -53,6 +54,8 @@ class Report:
     checkup: Checkup | None
     limits: Mapping[str, tuple[Outcome, ...]]
     """What the virtual machines of each cluster get, where that was seen."""
+    drains: Mapping[str, Mapping[str, Evacuation]]
+    """How each node of a cluster is drained, where that can be told."""
     findings: tuple[Told, ...]
     runs: tuple[Run, ...]
     writes: tuple[Write, ...]
@@ -147,6 +150,7 @@ def assemble(
         ways=ways(between),
         checkup=measured,
         limits={each.name: each.limits for each in sightings if each.limits is not None},
+        drains={each.name: each.drains for each in sightings if each.drains},
         findings=told(findings),
         runs=tuple(runs),
         writes=tuple(history.writes(sightings)),

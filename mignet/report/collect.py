@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING
 
 from config.finding import ConfigError, Finding, Remark, waived
 from config.fleet import Fleet
-from mignet.checks import limits, peers, preflight
+from mignet.checks import capacity, limits, peers, preflight
 from mignet.checks.peers.endpoint import Side
 from mignet.checks.preflight.seen import Seen
 from mignet.checks.verify import Patience, Verdict, verify
 from mignet.checks.verify import peers as doubles
 from mignet.fleet import survey
-from mignet.kube.client import Cluster, ClusterError
-from mignet.kube.snapshot import Snapshot, UnreadError, judge, look
+from mignet.kube.client import ClusterError
+from mignet.kube.snapshot import OneLook, Snapshot, UnreadError, judge, look
 from mignet.operations import apply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from config.files.project_files import Project
     from config.stack import Stack
+    from mignet.capacity.estimate import Evacuation
     from mignet.checks.limits import Outcome
     from mignet.fleet.concurrency import Ended
     from mignet.fleet.run_context import Course
@@ -43,6 +44,8 @@ class Sighting:
     """What peers looked at."""
     limits: tuple[Outcome, ...] | None = None
     """Which limits the virtual machines get; None where that could not be seen."""
+    drains: Mapping[str, Evacuation] = field(default_factory=dict)
+    """How each node is drained, where that could be told."""
     findings: tuple[Finding, ...] = ()
     left_out: tuple[Remark, ...] = ()
     not_judged: int = 0
@@ -85,12 +88,12 @@ async def _one(project: Project, stack: Stack) -> Sighting:
         return tuple(each.manifest for each in (await apply.declared(project, stack)).objects)
 
     try:
-        async with Cluster(stack.cluster, base=project.directory) as cluster:
+        async with OneLook(stack.cluster, base=project.directory) as cluster:
             fitness, verdict, side, machines = await asyncio.gather(
                 look(cluster, stack, preflight.reads(stack)),
                 verify(stack, cluster, declared=manifests, patience=Patience(0, 0)),
                 peers.look_at(project, stack),
-                look(cluster, stack, limits.reads(stack)),
+                look(cluster, stack, capacity.reads(stack)),
                 return_exceptions=True,
             )
     except ClusterError as error:
@@ -106,7 +109,7 @@ async def _one(project: Project, stack: Stack) -> Sighting:
     findings = [survey.trouble(stack, each) for each in (fitness, verdict) if isinstance(each, ClusterError)]
     left_out: list[str] = []
     not_judged = 0
-    of_machines = limits.Seen(stack, machines.found) if isinstance(machines, Snapshot) else None
+    of_machines = capacity.Seen(stack, machines.found) if isinstance(machines, Snapshot) else None
     for judged in (
         judge(preflight.RULES, seen) if seen else None,
         found.judged if found else None,
@@ -122,6 +125,7 @@ async def _one(project: Project, stack: Stack) -> Sighting:
         found,
         side=side if isinstance(side, Side) else Side(stack),
         limits=_outcomes(of_machines) if of_machines else None,
+        drains=_drains(of_machines) if of_machines else {},
         findings=tuple(waived(stack.name, findings, stack.waivers)),
         left_out=tuple(Remark(stack.name, sentence) for sentence in left_out),
         not_judged=not_judged,
@@ -133,6 +137,13 @@ def _outcomes(seen: limits.Seen) -> tuple[Outcome, ...] | None:
         return seen.outcomes
     except UnreadError:
         return None
+
+
+def _drains(seen: capacity.Seen) -> Mapping[str, Evacuation]:
+    try:
+        return seen.drains
+    except UnreadError:
+        return {}
 
 
 def between(sightings: Sequence[Sighting]) -> Iterator[Finding]:

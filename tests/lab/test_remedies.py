@@ -440,7 +440,6 @@ TRIED = {
     ),
     "capacity-link-unknown": "tests/lab/test_capacity.py::test_without_a_speed_no_time_is_told_until_it_is_given",
     "capacity-does-not-finish": "tests/lab/test_capacity.py::test_what_does_not_finish_does_under_the_proposed_limits",
-    "capacity-disks-not-counted": "tests/lab/test_capacity.py::test_disks_that_are_copied_have_the_memory_s_time_alone",
     **dict.fromkeys(MIGRATIONS_STUCK, "tests/lab/test_migrations.py::test_the_way_out_of_what_is_stuck_clears_it"),
     "network-switched": f"{PREFLIGHT}test_a_network_of_another_name_is_said_to_be_switched",
     "crossing-waits": f"{CROSSING}test_a_sync_controller_that_is_not_reached_is_told_with_its_address",

@@ -20,7 +20,7 @@ from mignet.kube.snapshot import Judged, Read, UnreadError, judge, look
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mignet.checks.migrations.ends import End
+    from mignet.checks.migrations.ends import End, Expected
     from mignet.checks.migrations.flights import Flight, Seen
     from mignet.checks.peers.endpoint import Side
     from mignet.kube.client import Cluster
@@ -40,6 +40,8 @@ class Row:
     flight: Flight
     peer: str | None
     end: End
+    expected: Expected | None = None
+    """When the model says that it ends; None where it cannot."""
 
 
 def needs() -> list[Read]:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from config.limits import quantity
+from mignet.capacity.estimate import OVERHEAD, leaves
 from mignet.checks.limits import DEFAULTS
 from mignet.kube.kubevirt.pods import moment
 from mignet.kube.objects import value_at
@@ -20,6 +21,7 @@ from mignet.kube.objects import value_at
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mignet.capacity.estimate import Outlook
     from mignet.checks.migrations.flights import Flight
     from mignet.kube.kinds import Object
 
@@ -35,6 +37,23 @@ class End:
     at: datetime | None
     words: str
     """Completes a sentence that begins with the migration: `is aborted at …`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Between when and when the model says that it ends; None where it says that it does not."""
+
+    soon: datetime | None
+    late: datetime | None
+
+    @property
+    def words(self) -> str:
+        """Completes a sentence that begins with the migration."""
+        if self.soon is None:
+            return "is not expected to end by itself (mignet capacity says why)"
+        if self.late is None:
+            return f"is expected to end at {shown(self.soon)} or later, or not by itself (mignet capacity says why)"
+        return f"is expected to end from {shown(self.soon)} to {shown(self.late)}"
 
 
 def latest(flight: Flight, kubevirt: Object) -> End:
@@ -75,6 +94,22 @@ def _of_copy(flight: Flight, started: datetime, kubevirt: Object) -> End:
         return End(at, f"goes on in post-copy at {shown(at)} ({sum_}){before}")
     last = started + timedelta(seconds=2 * bound)
     return End(last, f"is paused at {shown(at)} ({sum_}), and aborted at {shown(last)}{stuck}")
+
+
+def expected(flight: Flight, outlook: Outlook | None) -> Expected | None:
+    """Return when the model says that a copy ends; None before it has begun, and where nobody knows enough.
+
+    The time of the target's pod, which a forecast counts, is over by then.
+    """
+    if flight.started is None or outlook is None or flight.mode not in {None, "", "PreCopy"}:
+        return None
+    soon, late = (
+        None
+        if math.isinf(done.end) or not leaves(done)
+        else flight.started + timedelta(seconds=max(0.0, done.end - overhead))
+        for done, overhead in zip((outlook.best, outlook.worst), OVERHEAD, strict=True)
+    )
+    return Expected(soon, late)
 
 
 def data_size(instance: Object) -> int | None:

@@ -8,7 +8,7 @@ from config.finding import few
 from mignet.fleet.last_checkup import outcome
 from mignet.fleet.results import not_judged
 from mignet.outputs.as_markdown import plain
-from mignet.report import checkups, limit_groups
+from mignet.report import checkups, drain_plans, limit_groups
 from mignet.report.rendering import diagrams, mermaid
 from mignet.report.rendering.page import grouped, headline, rows
 from mignet.report.status import SIGNS, WORDS
@@ -70,6 +70,7 @@ def _lines(report: Report) -> Iterator[str]:
             yield f"-{more}"
         yield ""
     yield from _limits(report)
+    yield from _drains(report)
     if report.left_out:
         yield from ("### What was not seen", "")
         yield from (f"- {plain(sentence)}" for sentence in report.left_out[:MOST_LEFT_OUT])
@@ -123,6 +124,25 @@ def _limits(report: Report) -> Iterator[str]:
             )
     if more := _more(found, MOST):
         yield from (f"{more.strip().capitalize()} groups of clusters", "")
+
+
+def _drains(report: Report) -> Iterator[str]:
+    plans = drain_plans.plans(report.drains)
+    if plans:
+        yield from (
+            "### If a node is drained",
+            "",
+            "| cluster | node | virtual machines | drained after | what stays |",
+        )
+        yield "|---|---|---|---|---|"
+    for plan in plans:
+        for node in plan.nodes:
+            cells = (plan.stack, node.name, str(node.machines), node.words, node.stays or "nothing")
+            yield f"| {' | '.join(map(plain, cells))} |"
+        if plan.more:
+            yield f"| {plain(plan.stack)} | and {plan.more} more, which take no longer | | | |"
+    if plans:
+        yield ""
 
 
 def _addresses(report: Report) -> Iterator[str]:

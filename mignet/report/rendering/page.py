@@ -15,9 +15,9 @@ from config.finding import few, natural, shown, visible
 from mignet.fleet.last_checkup import outcome
 from mignet.fleet.results import not_judged
 from mignet.outputs.topics import page_address, topics
-from mignet.report import checkups, limit_groups
+from mignet.report import checkups, drain_plans, limit_groups
 from mignet.report import status as tones
-from mignet.report.rendering import diagrams, palette, svg
+from mignet.report.rendering import diagrams, palette, svg, timeline
 from mignet.report.status import RANK, SIGNS, WORDS, Tone
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def render(report: Report, *, site: str | None = None) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style = f"{palette.variables(':root')}\n{_read('page.css')}\n{svg.style()}"
+    style = f"{palette.variables(':root')}\n{_read('page.css')}\n{svg.style()}\n{timeline.STYLE}"
     script = _read("page.js")
     strips = [diagrams.strip(number, each) for number, each in enumerate(report.books, 1)]
     ways = diagrams.grid(report.ways) if len(report.stacks) > 1 else None
@@ -111,6 +111,10 @@ def render(report: Report, *, site: str | None = None) -> str:
         measured=diagrams.measured(report.checkup) if report.checkup and report.checkup.ways else None,
         measured_tone=checkups.tone(report.checkup) if report.checkup else "idle",
         limits=limit_groups.groups(report.limits),
+        drains=[
+            (plan, [_timeline(plan, width) for width in (svg.WIDE, svg.NARROW)])
+            for plan in drain_plans.plans(report.drains)
+        ],
         few=few,
         outcome=outcome(report.checkup),
         signs=SIGNS,
@@ -131,6 +135,10 @@ def _shown(value: object) -> object:
 
 def _drawn(strip: diagrams.Strip, width: int) -> Markup:
     return Markup(svg.inline(strip, width=width))  # noqa: S704 (every text in it is escaped there)
+
+
+def _timeline(plan: drain_plans.Plan, width: int) -> Markup:
+    return Markup(timeline.drawn(plan, width=width))  # noqa: S704 (every text in it is escaped there)
 
 
 def _read(name: str) -> str:
