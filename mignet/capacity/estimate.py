@@ -25,7 +25,9 @@ EFFICIENCY = (0.5, 0.94)
 each connection passes the TLS proxies of two virt-handlers."""
 OVERHEAD = (4.0, 20.0)
 """Seconds of a migration in which nothing is copied: the target pod is scheduled and starts, and the hand-over is
-written down. An assumption: it depends on the image, the scheduler and the API server."""
+written down. An assumption: it depends on the image, the scheduler and the API server. In the sample that kube-burner
+documents (docs/measurements/index.md, vmimLatency), 8 to 12 s go by before copying, and up to 2 s from there to the
+end."""
 IN_USE = (0.5, 1.0)
 """Part of a guest's memory that is not zero, where nobody measured it: an assumption."""
 

@@ -24,7 +24,9 @@ PACKET = 512 * 1024
 THROTTLE_FIRST, THROTTLE_STEP, THROTTLE_MOST = 0.20, 0.10, 0.99
 """QEMU's cpu-throttle-initial, cpu-throttle-increment, max-cpu-throttle."""
 THROTTLE_TRIGGER = 0.5
-"""Part of what was sent that must have been written anew, twice, before the guest is slowed down."""
+"""Part of what was sent that must have been written anew before the guest is slowed down."""
+THROTTLE_LOOKS = 2
+"""How often that must be seen. QEMU wanted it three times in 2016 (dirty_rate_high_cnt++ >= 2 in migration/ram.c)."""
 THROTTLE_PERIOD = 1.0
 """Least time between two looks at that."""
 
@@ -243,7 +245,7 @@ class Run:
     def _slow_down(self) -> None:
         if self.terms.auto_converge and self._period_dirty > self._period_sent * THROTTLE_TRIGGER:
             self._high += 1
-            if self._high == 2:
+            if self._high == THROTTLE_LOOKS:
                 self._high = 0
                 self.throttle = min(THROTTLE_MOST, self.throttle + THROTTLE_STEP) if self.throttle else THROTTLE_FIRST
         self._period = self._period_sent = self._period_dirty = 0.0
