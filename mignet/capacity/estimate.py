@@ -29,7 +29,7 @@ written down. An assumption: it depends on the image, the scheduler and the API 
 documents (docs/measurements/index.md, vmimLatency), 8 to 12 s go by before copying, and up to 2 s from there to the
 end."""
 IN_USE = (0.1, 1.0)
-"""Part of a guest's memory that is not zero, where nobody measured it: fresh idle guests, as published, have a tenth."""
+"""Part of a guest's memory that is not zero, where nobody measured it: of fresh idle ones, as published, a tenth."""
 
 
 @dataclass(frozen=True, slots=True)
