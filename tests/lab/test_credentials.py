@@ -39,6 +39,7 @@ VERBS: dict[str, list[list[str]]] = {
     "verify": [
         ["--all", "--timeout", "0", "--vm", "ns/vm"],
         ["--all", "--timeout", "0", "--migrate", "ns/vm", "--yes"],
+        ["works", "--timeout", "0", "--migrate", "--to", "key-works", "--yes"],
     ],
     "destroy": [["--all", "--yes"]],
     "peers": [[], ["--json"]],

@@ -23,7 +23,9 @@ SLIM_NAMES = {
     "nodenetworkconfigurationpolicies.nmstate.io",
     "nodenetworkstates.nmstate.io",
     "overlappingrangeipreservations.whereabouts.cni.cncf.io",
+    "plans.forklift.konveyor.io",
     "virtualmachineinstancemigrations.kubevirt.io",
+    "virtualmachines.kubevirt.io",
     "virtualmachineinstances.kubevirt.io",
 }
 
