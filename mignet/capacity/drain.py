@@ -80,14 +80,15 @@ class _Drain:
 
     def start(self) -> None:
         leaving = Counter(each.task.node for each in self.active)
-        later = []
-        for each in self.waiting:
-            if len(self.active) < self.shares.per_cluster and leaving[each.node] < self.shares.per_node:
+        place = 0
+        while place < len(self.waiting) and len(self.active) < self.shares.per_cluster:
+            each = self.waiting[place]
+            if leaving[each.node] < self.shares.per_node:
                 leaving[each.node] += 1
                 self.active.append(_Active(each, Run(each.guest, each.terms), self.now, self.shares.overhead))
+                del self.waiting[place]
             else:
-                later.append(each)
-        self.waiting = later
+                place += 1
 
     def rates(self) -> None:
         copying = [each for each in self.active if not each.preparing]

@@ -196,13 +196,13 @@ class Seen(limits.Seen):
 
     @cached_property
     def drains(self) -> Mapping[str, Evacuation]:
-        """How each node is drained, by its name. Raises UnreadError."""
-        if self.conditions is None:
+        """How each node is drained, by its name; none when all leave the cluster. Raises UnreadError."""
+        if self.conditions is None or self.what_if.across:
             return {}
         on: dict[str, list[Machine]] = {}
         for each in self.known:
             on.setdefault(each.node, []).append(each)
-        return {node: evacuation(on[node], replace(self.conditions, between=None)) for node in sorted(on, key=natural)}
+        return {node: evacuation(on[node], self.conditions) for node in sorted(on, key=natural)}
 
     @cached_property
     def all_at_once(self) -> Evacuation | None:
