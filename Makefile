@@ -49,10 +49,10 @@ browser:  ## A browser for the tests of the report's page: from Debian's package
 	  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core \
 	  fonts-liberation > /dev/null; } || echo 'no chromium here: the tests of the page in a browser are skipped'
 
-qemu:  ## QEMU for the tests of the model of migrations: from Debian's packages where they can be installed.
-	@{ command -v qemu-system-x86_64 && command -v nasm; } > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get update -qq \
-	  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends qemu-system-x86 seabios nasm \
-	  > /dev/null; } || echo 'no QEMU here: the tests of the model against it are skipped'
+qemu:  ## QEMU and nftables for the tests against them: from Debian's packages where they can be installed.
+	@{ command -v qemu-system-x86_64 && command -v nasm && command -v nft; } > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get update -qq \
+	  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends qemu-system-x86 seabios nasm nftables \
+	  > /dev/null; } || echo 'no QEMU or nftables here: the tests against them are skipped'
 
 check: .venv/.dev  ## Format, lint, types, import contracts, the site of the documents and its code blocks.
 	$(BIN)/ruff format --check .

@@ -1,4 +1,4 @@
-"""`mignet export`: hand the fleet over to the Pulumi Kubernetes Operator, or to a CI."""
+"""`mignet export`: hand the fleet over to the Pulumi Kubernetes Operator, a CI, or whoever keeps the firewalls."""
 
 from __future__ import annotations
 
@@ -114,6 +114,52 @@ def role(
         f"Written by `mignet export role {name} {stack.name}`: grant it by a RoleBinding and a ClusterRoleBinding."
     )
     sys.stdout.write(as_yaml(roles.manifests(name, roles.granted(name, stack)), comment=comment))
+
+
+@app.command(epilog="Example: mignet export firewall --all -o nftables > migration-network.nft")
+def firewall(
+    stacks: Stacks = None,
+    *,
+    all_: All = False,
+    output: Annotated[
+        Literal["table", "csv", "nftables"],
+        typer.Option("--output", "-o", help="For people, for a request, or for nft -f."),
+    ] = "table",
+    sync_port: Annotated[
+        int,
+        typer.Option("--sync-port", min=1, max=65535, help="spec.synchronizationPort of the KubeVirt objects."),
+    ] = 9185,
+    handler_ports: Annotated[
+        str,
+        typer.Option("--handler-ports", metavar="FIRST-LAST", help="The nodes' net.ipv4.ip_local_port_range."),
+    ] = "32768-60999",
+    hook: Annotated[
+        Literal["forward", "input"],
+        typer.Option("--hook", help="Where nftables filters: in a router between the sites, or on a node."),
+    ] = "forward",
+    cwd: Cwd = Path(),
+) -> None:
+    """Write what must be open for migrations, within each cluster and between those of one segment."""
+    import re
+
+    from mignet.exports import firewall as export
+    from mignet.fleet.loading import load
+
+    match = re.fullmatch(r"(\d{1,5})-(\d{1,5})", handler_ports)
+    ports = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 1 <= ports[0] <= ports[1] <= 65535:
+        mistake(f"--handler-ports {handler_ports}", "is no range of ports", "Write it as 32768-60999")
+    project = project_in(cwd)
+    loaded = load(project, chosen(project, stacks, all_=all_))
+    found = list(export.openings(loaded, sync_port=sync_port, handler_ports=ports))
+    match output:
+        case "csv":
+            text = export.as_csv(found)
+        case "nftables":
+            text = export.as_nftables(found, hook=hook)
+        case _:
+            text = export.as_table(found)
+    sys.stdout.write(text)
 
 
 def _secret(option: str, text: str) -> SecretKey:
