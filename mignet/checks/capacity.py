@@ -36,6 +36,7 @@ from mignet.capacity.rounds import DOWNTIME
 from mignet.checks import limits
 from mignet.checks.preflight.links import Place, attached, group_of
 from mignet.kube.kinds import INSTANCE, INSTANCE_WITH_DISKS, NODE, NODE_NETWORK_STATE
+from mignet.kube.kubevirt import guests
 from mignet.kube.network.node_network import Node
 from mignet.kube.objects import value_at
 from mignet.kube.snapshot import Read
@@ -138,17 +139,16 @@ class Seen(limits.Seen):
         )
 
     def _machine(self, live: Object, own: Limits) -> Machine:
-        memory = memory_of(live)
         devices = value_at(live, "spec.domain.devices")
         passed = isinstance(devices, dict) and any(devices.get(key) for key in ("gpus", "hostDevices"))
         capped = quantity(value_at(live, "spec.domain.resources.limits.cpu"))
         plain = Machine(
             name=_name(live),
             node=str(value_at(live, "status.nodeName") or ""),
-            memory=memory,
+            memory=guests.memory_of(live) or 0.0,
             writing=CLASSES[self.what_if.writing],
             limits=own,
-            disks=sum(disks_of(live).values()) if self.what_if.across or _copies(live) else 0.0,
+            disks=guests.persistent_disks(live) if self.what_if.across else guests.migrated_disks(live),
             channels=0 if capped else CHANNELS,
             freezes=passed,
             stays=_why_not(live),
@@ -214,33 +214,6 @@ def reads(stack: Stack) -> list[Read]:
     """Return what is read of the stack's cluster."""
     others = [each for each in limits.reads(stack) if each.kind != INSTANCE]
     return [*others, Read(INSTANCE_WITH_DISKS), Read(NODE), Read(NODE_NETWORK_STATE)]
-
-
-def memory_of(live: Object) -> float:
-    """Return a virtual machine's memory in bytes, as KubeVirt counts it for its timeout; 0 where it says none.
-
-    Source: KubeVirt, getVMIMigrationDataSize.
-    """
-    for path in ("spec.domain.memory.guest", "spec.domain.resources.requests.memory"):
-        if found := quantity(value_at(live, path)):
-            return found
-    return 0.0
-
-
-def disks_of(live: Object) -> dict[str, float]:
-    """Return the bytes of each persistent disk that a migration between clusters copies, by its volume's name."""
-    listed = value_at(live, "status.volumeStatus")
-    found = {}
-    for each in listed if isinstance(listed, list) else ():
-        claim = each.get("persistentVolumeClaimInfo") if isinstance(each, dict) else None
-        if isinstance(claim, dict):
-            size = value_at(claim, "capacity.storage") or value_at(claim, "requests.storage")
-            found[str(each.get("name"))] = quantity(size) or 0.0
-    return found
-
-
-def _copies(live: Object) -> bool:
-    return bool(value_at(live, "status.migratedVolumes"))
 
 
 def _why_not(live: Object) -> str | None:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from config.limits import quantity
 from mignet.capacity.estimate import OVERHEAD, leaves
 from mignet.checks.limits import DEFAULTS
+from mignet.kube.kubevirt import guests
 from mignet.kube.kubevirt.pods import moment
 from mignet.kube.objects import value_at
 
@@ -118,18 +118,10 @@ def data_size(instance: Object) -> int | None:
     KubeVirt counts units of 1000 MB, in spite of the limit's name: 4Gi are 5. Disks of its own making that a block
     migration copies, such as cloud-init's, are known to nobody outside, and left out.
     """
-    memory = value_at(instance, "spec.domain.memory.guest") or value_at(
-        instance, "spec.domain.resources.requests.memory"
-    )
-    size = quantity(memory)
-    if size is None:
+    memory = guests.memory_of(instance)
+    if memory is None:
         return None
-    for each in value_at(instance, "status.migratedVolumes") or ():  # type: ignore[attr-defined]
-        claim = each.get("sourcePVCInfo") or {}
-        found = [quantity((claim.get(key) or {}).get("storage")) for key in ("capacity", "requests")]
-        known = [one for one in found if one is not None]
-        size += min(known) if len(known) == len(found) else 0
-    return math.ceil(size / 1e9)
+    return math.ceil((memory + guests.migrated_disks(instance)) / 1e9)
 
 
 def unschedulable(pod: Object) -> str | None:
