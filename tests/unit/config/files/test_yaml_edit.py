@@ -102,7 +102,7 @@ def test_a_new_slice_comes_after_the_attachment_in_the_manner_of_the_file() -> N
         ("config:\n  slice: # none\n", "config:\n  slice: {rangeStart: x, rangeEnd: y} # none\n"),
         ("config:\n  slice: {rangeStart: a}\n", "config:\n  slice: {rangeStart: x, rangeEnd: y}\n"),
         ("config:\n  slice: '{}'\n", "config:\n  slice: {rangeStart: x, rangeEnd: y}\n"),
-        ("config:\n  slice:\n    rangeStart: a\n", "config:\n  slice:\n    {rangeStart: x, rangeEnd: y}\n"),
+        ("config:\n  slice:\n    rangeStart: a\n", "config:\n  slice:\n    rangeStart: x\n    rangeEnd: y\n"),
         (
             "config:\n  slice: {rangeStart: &a 1, rangeEnd: *a}\n",
             "config:\n  slice: {rangeStart: &a x, rangeEnd: y}\n",
