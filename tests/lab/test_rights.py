@@ -147,7 +147,11 @@ def test_it_is_enough_for_an_uplink_too(account: Account, engine: str) -> None:
 RIGHTS = sorted(granted("apply", STACK))
 
 
-@pytest.mark.parametrize("taken", RIGHTS, ids=str)
+# Without the right in one namespace, the same one in all of them is enough.
+ALONE = [each for each in RIGHTS if not each.namespace or replace(each, namespace="") not in RIGHTS]
+
+
+@pytest.mark.parametrize("taken", ALONE, ids=str)
 def test_a_right_that_is_taken_away_is_the_one_that_is_named(account: Account, taken: Right) -> None:
     account.grant(manifests("apply", set(RIGHTS) - {taken}))
     stack = load_stack("dev", CONFIG | {"cluster": {"context": "dev", "kubeconfig": "kubeconfig"}})
