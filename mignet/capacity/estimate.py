@@ -99,6 +99,8 @@ class Machine:
     limits: Limits
     disks: float = 0.0
     """What is copied of its disks, which KubeVirt's timeout counts, too."""
+    in_use: Range = Range(*IN_USE)
+    """Part of the memory that is not zero."""
     channels: int = CHANNELS
     freezes: bool = False
     """Whether a device that is passed through keeps it from post-copy."""
@@ -108,7 +110,7 @@ class Machine:
     def task(self, *, worst: bool) -> Task:
         """Return its migration, at the best or at the worst that is known of it."""
         rate, part = self.writing.rate, self.writing.working_set
-        used = self.memory * IN_USE[worst]
+        used = self.memory * (self.in_use.high if worst else self.in_use.low)
         limits = self.limits
         guest = Guest(
             memory=used,

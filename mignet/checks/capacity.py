@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 
 _TRIES = 30
 """Halvings in search of the dirty rate that a past migration tells."""
+AFTER_A_WHILE = Range(0.5, 1.0)
+"""Part of the memory that is not zero in a guest that has migrated before: an assumption."""
 FASTEST = 20 * GIB
 """Bytes per second of writing beyond which nothing is looked for."""
 
@@ -166,8 +168,8 @@ class Seen(limits.Seen):
         taken = _seconds(state.get("startTimestamp"), state.get("endTimestamp"))
         if taken is None:
             return None
-        # Nothing is known of its working set: it may be as large as that of a busy one.
-        unknown = replace(plain, writing=CLASSES["busy"])
+        # Nothing is known of its working set: it may be as large as that of a busy one. It has run for a while.
+        unknown = replace(plain, writing=CLASSES["busy"], in_use=AFTER_A_WHILE)
         rates = [
             _rate_of(unknown, taken + tolerance, self.conditions, worst=worst)
             for tolerance, worst in ((-1.0, True), (1.0, False))

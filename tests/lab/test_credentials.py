@@ -53,6 +53,7 @@ VERBS: dict[str, list[list[str]]] = {
     "export operator": [["--all", "--repo", "https://git.example/fleet.git", "--kubeconfig-secret", "clusters:config"]],
     "export ci": [["--all"]],
     "export role": [["observe", "works"]],
+    "export firewall": [["--all", "--output", "nftables"]],
     "schema": [[]],
     "plan-addresses": [[], ["--json"]],
     "allocate": [["works"]],
