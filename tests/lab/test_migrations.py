@@ -654,12 +654,14 @@ def test_what_runs_is_said_with_where_it_goes_and_until_when(pair: Operated) -> 
     lines = one.out.splitlines()
     assert lines[:2] == ["dev: 1 migration runs", "    shop/web  dev-worker-0 -> dev-worker-1  (move)"]
     assert re.fullmatch(r" {8}Running since \S+Z \(2 min\), pre-copy, to 10.200.5.20", lines[2])
+    assert re.fullmatch(r" {8}is expected to end from \S+Z to \S+Z", lines[3])
     assert re.fullmatch(
         r" {8}is aborted at \S+Z \(completionTimeoutPerGiB 150 s x 5 GB\), or earlier after 100 s without progress",
-        lines[3],
+        lines[4],
     )
-    assert re.fullmatch(r"dev: Forklift plan shop/weekend runs since \S+Z: shop/web", lines[4])
+    assert re.fullmatch(r"dev: Forklift plan shop/weekend runs since \S+Z: shop/web", lines[5])
     (row,) = document["migrations"]
+    assert row["expectedEnd"]["soon"] < row["expectedEnd"]["late"] < row["latestEnd"]
     begun = datetime.fromisoformat(row["started"])
     assert datetime.fromisoformat(row["latestEnd"]) == begun + timedelta(seconds=750)
     assert (row["way"], row["peer"], row["mode"]) == ("within", None, "PreCopy")
