@@ -7,7 +7,7 @@ import subprocess
 from typing import Any
 
 import pytest
-from operated import HCO, Operated
+from operated import HCO, VMS, Operated
 from support import BIN
 
 MIGRATIONS = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstancemigrations"
@@ -107,7 +107,10 @@ def test_each_half_of_a_migration_between_clusters_is_waited_for_on_its_cluster(
     cluster = operated.dev if stack == "dev" else operated.peer
     other = {"migrationID": "id-1"} | ({"connectURL": "10.200.5.62:9185"} if half == "sendTo" else {})
     body: dict[str, Any] = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstanceMigration"}
-    body |= {"metadata": {"name": "move"}, "spec": {"vmiName": "none", half: other}}
+    body |= {"metadata": {"name": "move"}, "spec": {"vmiName": "vm", half: other}}
+    # Without its machine it would fail at once; with it, it waits for its other half.
+    machine = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "metadata": {"name": "vm"}}
+    cluster.kube.call("POST", VMS, json=machine | {"spec": {"domain": {"devices": {}}}})
     cluster.kube.call("POST", MIGRATIONS, json=body)
 
     refused = operated.run("up", stack, *UP[2:], "direct", "--wait-for-migrations", "0")
