@@ -13,7 +13,7 @@ from mignet.capacity.drain import Shares, Task, drain
 from mignet.capacity.rounds import DOWNTIME, Ending, Guest, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mignet.capacity.drain import Done
 
@@ -64,6 +64,15 @@ CLASSES: Mapping[str, Writing] = {
 """What is assumed of a guest of which nothing was measured."""
 
 
+def gigabytes(counted: float) -> int:
+    """Return bytes as KubeVirt counts them for its timeout: in begun units of 10^9.
+
+    >>> gigabytes(4 * GIB)
+    5
+    """
+    return ceil(counted / GB)
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """The limits that one virtual machine gets."""
@@ -84,7 +93,7 @@ class Limits:
         are copied, and looks whether more whole seconds than these have gone by. Source: KubeVirt, manager.go
         (getVMIMigrationDataSize) and live-migration-source.go (shouldTriggerTimeout).
         """
-        return self.per_gib * ceil(counted / GB) + 1 if self.per_gib else inf
+        return self.per_gib * gigabytes(counted) + 1 if self.per_gib else inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +115,11 @@ class Machine:
     """Whether a device that is passed through keeps it from post-copy."""
     stays: str | None = None
     """Why it cannot be migrated; None when it can."""
+
+    @property
+    def alike(self) -> Machine:
+        """What is the same of all machines that migrate as this one does: all but its name and place."""
+        return replace(self, name="", node="")
 
     def task(self, *, worst: bool) -> Task:
         """Return its migration, at the best or at the worst that is known of it."""
@@ -195,6 +209,14 @@ class Evacuation:
     def doubtful(self) -> tuple[Done, ...]:
         """Those that do not leave at the worst."""
         return tuple(each for each in self.worst if not leaves(each))
+
+
+def by_node(machines: Iterable[Machine]) -> dict[str, list[Machine]]:
+    """Return virtual machines by the node that they are on."""
+    found: dict[str, list[Machine]] = {}
+    for each in machines:
+        found.setdefault(each.node, []).append(each)
+    return found
 
 
 def leaves(done: Done) -> bool:

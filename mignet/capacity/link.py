@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf
 from typing import TYPE_CHECKING
-
-from mignet.capacity.rounds import Ending, Run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,19 +23,3 @@ def share(link: float, wants: Sequence[float]) -> list[float]:
         given[which] = min(wants[which], left / (len(waiting) - place))
         left -= given[which]
     return given
-
-
-def together(runs: Sequence[Run], link: float = inf, *, longest: float = LONGEST) -> None:
-    """Run migrations that begin at one time on one link (bytes per second) until each has ended."""
-    while active := [each for each in runs if not each.ended]:
-        for each, rate in zip(active, share(link, [each.wants for each in active]), strict=True):
-            each.rate = rate
-        step = min(each.until() for each in active)
-        if step == inf or active[0].elapsed + step > longest:
-            for each in active:
-                each.ended = Ending.NEVER
-            return
-        for each in active:
-            each.advance(step)
-        for each in active:
-            each.happen()

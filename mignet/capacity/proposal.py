@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import TYPE_CHECKING
 
-from mignet.capacity.estimate import GB, MIB, clock, evacuation, leaves, outlook
+from mignet.capacity.estimate import MIB, by_node, clock, evacuation, gigabytes, leaves, outlook
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ class _Try:
 
 
 def propose(machines: Sequence[Machine], conditions: Conditions) -> Proposal | None:
-    """Return limits for these virtual machines; None where none of them can migrate."""
+    """Return limits for these virtual machines; None where none of them can migrate, or may begin to."""
     going = [each for each in machines if each.stays is None]
     if not going:
         return None
@@ -55,8 +55,11 @@ def propose(machines: Sequence[Machine], conditions: Conditions) -> Proposal | N
         _tried(going, conditions, per_node, auto)
         for auto in dict.fromkeys((has, True))
         for per_node in dict.fromkeys((conditions.per_node, *range(1, MOST_AT_A_TIME + 1)))
-        if per_node <= conditions.per_cluster
+        if 1 <= per_node <= conditions.per_cluster
     ]
+    if not tries:
+        # parallelMigrationsPerCluster 0 lets none begin, whatever the others are.
+        return None
     best = tries[0]
     for each in tries[1:]:
         if each.stuck < best.stuck or (each.stuck == best.stuck and each.drained < best.drained * WORTH):
@@ -70,21 +73,17 @@ def _tried(machines: Sequence[Machine], conditions: Conditions, per_node: int, a
         replace(each, limits=replace(each.limits, bandwidth=bandwidth, per_gib=0, auto_converge=auto))
         for each in machines
     ]
-    alike = {replace(each, name="", node=""): None for each in free}
-    took = {each: outlook(each, conditions).worst for each in alike}
-    on: dict[str, list[Machine]] = {}
-    for each in free:
-        on.setdefault(each.node, []).append(each)
+    took = {each: outlook(each, conditions).worst for each in {each.alike for each in free}}
     sharing = replace(conditions, per_node=per_node)
-    ends = [done.end for group in on.values() for done in evacuation(group, sharing).worst if leaves(done)]
+    ends = [done.end for group in by_node(free).values() for done in evacuation(group, sharing).worst if leaves(done)]
     return _Try(
         per_node,
         auto,
         bandwidth,
-        stuck=sum(not leaves(took[replace(each, name="", node="")]) for each in free),
+        stuck=sum(not leaves(took[each.alike]) for each in free),
         drained=max(ends, default=0.0),
         per_gib=max(
-            (done.end / max(1, ceil((each.memory + each.disks) / GB)) for each, done in took.items() if leaves(done)),
+            (done.end / max(1, gigabytes(each.memory + each.disks)) for each, done in took.items() if leaves(done)),
             default=0.0,
         ),
     )

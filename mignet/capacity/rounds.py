@@ -104,7 +104,6 @@ class Run:
     remaining: float = 0.0
     """Bytes of this phase that are to be sent."""
     ended: Ending | None = None
-    rounds: int = 0
     sent: float = 0.0
     stopped: float = 0.0
     """Seconds for which the guest stands still."""
@@ -227,7 +226,6 @@ class Run:
         return new
 
     def _end_round(self) -> None:
-        self.rounds += 1
         self._period_dirty += self._look_up()
         if self._period > THROTTLE_PERIOD:
             self._slow_down()

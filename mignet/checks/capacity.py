@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ from mignet.capacity.estimate import (
     Outlook,
     Range,
     Writing,
+    by_node,
     evacuation,
     leaves,
     outlook,
@@ -38,7 +39,7 @@ from mignet.checks.preflight.links import Place, attached, group_of
 from mignet.kube.kinds import INSTANCE, INSTANCE_WITH_DISKS, NODE, NODE_NETWORK_STATE
 from mignet.kube.kubevirt import guests
 from mignet.kube.network.node_network import Node
-from mignet.kube.objects import value_at
+from mignet.kube.objects import full_name, value_at
 from mignet.kube.snapshot import Read
 
 if TYPE_CHECKING:
@@ -68,12 +69,15 @@ class WhatIf:
     per_node: int | None = None
     between: float | None = None
     """Bits per second to the other cluster."""
-    across: bool = False
-    """Whether all moves to another cluster, disks included."""
     writing: str = "typical"
     """The class of a guest of which nothing is known."""
     measured: Mapping[str, Writing] = field(default_factory=dict)
     """What was measured of guests, by `namespace/name`."""
+
+    @property
+    def across(self) -> bool:
+        """Whether all moves to another cluster, disks included."""
+        return self.between is not None
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ class Seen(limits.Seen):
     def machines(self) -> tuple[Object, ...]:
         """The virtual machines that run, with their disks. Raises UnreadError."""
         running = (each for each in self.all(INSTANCE_WITH_DISKS) if value_at(each, "status.phase") == "Running")
-        return tuple(sorted(running, key=lambda each: natural(_name(each))))
+        return tuple(sorted(running, key=lambda each: natural(full_name(each))))
 
     @cached_property
     def links(self) -> Mapping[str, float | None]:
@@ -126,7 +130,7 @@ class Seen(limits.Seen):
         """What is known of each running virtual machine. Raises UnreadError."""
         got = {name: each for each in self.outcomes for name in each.machines}
         return tuple(
-            self._machine(each, self._limits(got[_name(each)])) for each in self.machines if _name(each) in got
+            self._machine(each, self._limits(got[full_name(each)])) for each in self.machines if full_name(each) in got
         )
 
     def _limits(self, outcome: limits.Outcome) -> Limits:
@@ -145,7 +149,7 @@ class Seen(limits.Seen):
         passed = isinstance(devices, dict) and any(devices.get(key) for key in ("gpus", "hostDevices"))
         capped = quantity(value_at(live, "spec.domain.resources.limits.cpu"))
         plain = Machine(
-            name=_name(live),
+            name=full_name(live),
             node=str(value_at(live, "status.nodeName") or ""),
             memory=guests.memory_of(live) or 0.0,
             writing=CLASSES[self.what_if.writing],
@@ -169,7 +173,7 @@ class Seen(limits.Seen):
         if taken is None:
             return None
         # Nothing is known of its working set: it may be as large as that of a busy one. It has run for a while.
-        unknown = replace(plain, writing=CLASSES["busy"], in_use=AFTER_A_WHILE)
+        unknown = replace(plain.alike, writing=CLASSES["busy"], in_use=AFTER_A_WHILE)
         rates = [
             _rate_of(unknown, taken + tolerance, self.conditions, worst=worst)
             for tolerance, worst in ((-1.0, True), (1.0, False))
@@ -186,24 +190,16 @@ class Seen(limits.Seen):
         """How each migration goes alone; none where nobody knows what the link carries. Raises UnreadError."""
         if self.conditions is None:
             return ()
-        found: dict[object, Outlook] = {}
-        result = []
-        for each in self.known:
-            if each.stays is not None:
-                continue
-            alike = replace(each, name="", node="")
-            one = found.setdefault(alike, outlook(each, self.conditions))
-            result.append(replace(one, machine=each))
-        return tuple(result)
+        going = [each for each in self.known if each.stays is None]
+        found = {each: outlook(each, self.conditions) for each in {each.alike for each in going}}
+        return tuple(replace(found[each.alike], machine=each) for each in going)
 
     @cached_property
     def drains(self) -> Mapping[str, Evacuation]:
         """How each node is drained, by its name; none when all leave the cluster. Raises UnreadError."""
         if self.conditions is None or self.what_if.across:
             return {}
-        on: dict[str, list[Machine]] = {}
-        for each in self.known:
-            on.setdefault(each.node, []).append(each)
+        on = by_node(self.known)
         return {node: evacuation(on[node], self.conditions) for node in sorted(on, key=natural)}
 
     @cached_property
@@ -236,6 +232,7 @@ def _speed(stack: Stack, node: Node) -> float | None:
     return min(known) if known else None
 
 
+@cache
 def _rate_of(machine: Machine, taken: float, conditions: Conditions, *, worst: bool) -> float:
     """Return the dirty rate with which the model takes as long; 0 where it takes longer even for an idle one."""
     low, high = 0.0, float(FASTEST)
@@ -258,10 +255,6 @@ def _seconds(begin: object, end: object) -> float | None:
 
 def _count(value: object, otherwise: int) -> int:
     return value if isinstance(value, int) else otherwise
-
-
-def _name(machine: Object) -> str:
-    return f"{machine['metadata']['namespace']}/{machine['metadata']['name']}"
 
 
 @rule("capacity-link-unknown", severity="warning")

@@ -20,7 +20,7 @@ from mignet.kube.hyperconverged_versions import hyperconverged_kind, limits_path
 from mignet.kube.kinds import INSTANCE, KUBEVIRT, MIGRATION_POLICY, NAMESPACE
 from mignet.kube.kubevirt import feature_gates, json_patches, migration_policies
 from mignet.kube.managed_fields import writer_of
-from mignet.kube.objects import made_by, stack_of, value_at
+from mignet.kube.objects import full_name, made_by, stack_of, value_at
 from mignet.kube.snapshot import Read, Snapshot, UnreadError
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Seen(Snapshot):
     def machines(self) -> tuple[Object, ...]:
         """The virtual machines that run. Raises UnreadError."""
         running = (each for each in self.all(INSTANCE) if value_at(each, "status.phase") == "Running")
-        return tuple(sorted(running, key=lambda each: natural(_name(each))))
+        return tuple(sorted(running, key=lambda each: natural(full_name(each))))
 
     @property
     def policies(self) -> tuple[Object, ...]:
@@ -165,7 +165,7 @@ class Seen(Snapshot):
         policies = self.policies
         labels = {each["metadata"]["name"]: each["metadata"].get("labels") for each in self.all(NAMESPACE)}
         return {
-            _name(each): migration_policies.match(
+            full_name(each): migration_policies.match(
                 policies, each["metadata"].get("labels"), labels.get(each["metadata"]["namespace"])
             )
             for each in self.machines
@@ -210,12 +210,20 @@ def reads(stack: Stack) -> list[Read]:
     ]
 
 
-def _name(machine: Object) -> str:
-    return f"{machine['metadata']['namespace']}/{machine['metadata']['name']}"
-
-
 def _same(one: object, other: object) -> bool:
     return one == other or same_quantity(one, other)
+
+
+def not_running(stack: Stack, machine: str) -> Finding:
+    """Return the finding that a virtual machine that is asked for does not run."""
+    return Finding(
+        f"--vm {machine}",
+        None,
+        "does not run on this cluster",
+        "Name one that runs: oc get vmi -A",
+        code="vm-not-running",
+        stack=stack.name,
+    )
 
 
 @rule("limit-without-effect", severity="warning")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from mignet.fleet.results import Checked
+    from mignet.outputs import Output
 
 Form = TypeVar("Form", bound=str)
 
@@ -78,6 +79,9 @@ OutputChoice = Annotated[
 PlanChoice = Annotated[
     Literal["table", "json", "markdown"],
     typer.Option("--output", "-o", help="For people, tools, or a pull request."),
+]
+OneMachine = Annotated[
+    str | None, typer.Option("--vm", metavar="NAMESPACE/NAME", help="Only this virtual machine, of one stack.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="The same as --output json, where there is that.")]
 CheckupAge = Annotated[
@@ -220,6 +224,19 @@ def machine_of(option: str, machine: str, *, stacks: int) -> str:
     if stacks != 1:
         mistake(option, "is about one cluster", "Name one stack")
     return machine
+
+
+def show(form: Output, checked: Checked, *, document: Callable[[], str], lines: Callable[[], Iterable[str]]) -> None:
+    """Print what a look found: its document as JSON, or its findings, in a table after lines of its own."""
+    from mignet.outputs import RENDER
+
+    if form == "json":
+        sys.stdout.write(document())
+        return
+    if form == "table":
+        for line in lines():
+            typer.echo(line)
+    typer.echo(RENDER[form](checked, Path.cwd()), nl=False)
 
 
 def conclude(checked: Checked, *, refused: bool, allow_not_judged: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +16,7 @@ from mignet.commands.arguments import (
     AllowNotJudged,
     AsJson,
     Many,
+    OneMachine,
     OutputChoice,
     Verbose,
     Yes,
@@ -27,6 +27,7 @@ from mignet.commands.arguments import (
     mistake,
     over_many,
     project_in,
+    show,
 )
 
 if TYPE_CHECKING:
@@ -47,9 +48,7 @@ _SPEED = "in bits per second: 10G, 2.5G, 400M"
 def capacity(
     many: Many,
     *,
-    vm: Annotated[
-        str | None, typer.Option("--vm", metavar="NAMESPACE/NAME", help="Only this virtual machine, of one stack.")
-    ] = None,
+    vm: OneMachine = None,
     link: Annotated[
         str | None, typer.Option("--link", metavar="SPEED", help=f"What each node's NIC does, {_SPEED}.")
     ] = None,
@@ -101,7 +100,8 @@ def capacity(
     from mignet.commands.selection import pick
     from mignet.fleet.loading import load_readable
     from mignet.operations.capacity import estimate
-    from mignet.outputs import RENDER, capacity_table
+    from mignet.outputs import as_json as documents
+    from mignet.outputs import capacity_table
 
     form = json_or(output, as_json=as_json)
     if load not in CLASSES:
@@ -116,7 +116,6 @@ def capacity(
         per_gib=timeout_per_gib,
         per_node=parallel,
         between=speed_of("--between", between),
-        across=between is not None,
         writing=load,
         measured=_measured(prometheus),
     )
@@ -126,15 +125,12 @@ def capacity(
             estimate(project, readable.stacks, course, what_if, machine=machine, proposing=propose or write)
         )
     checked = readable.added_to(found.checked)
-    if form == "json":
-        from mignet.outputs import as_json as documents
-
-        sys.stdout.write(documents.capacity(found.clusters, found.proposals, checked))
-    else:
-        if form == "table":
-            for line in capacity_table.lines(found.clusters, found.proposals, verbose=verbose):
-                typer.echo(line)
-        typer.echo(RENDER[form](checked, Path.cwd()), nl=False)
+    show(
+        form,
+        checked,
+        document=lambda: documents.capacity(found.clusters, found.proposals, checked),
+        lines=lambda: capacity_table.lines(found.clusters, found.proposals, verbose=verbose),
+    )
     if write and found.proposals:
         _write(project, found, yes=yes)
     conclude(checked, refused=bool(readable.refused), allow_not_judged=allow_not_judged)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
 from mignet.commands.arguments import (
@@ -13,12 +9,14 @@ from mignet.commands.arguments import (
     AllowNotJudged,
     AsJson,
     Many,
+    OneMachine,
     OutputChoice,
     conclude,
     json_or,
     machine_of,
     over_many,
     project_in,
+    show,
 )
 
 app = typer.Typer()
@@ -32,9 +30,7 @@ app = typer.Typer()
 def limits(
     many: Many,
     *,
-    vm: Annotated[
-        str | None, typer.Option("--vm", metavar="NAMESPACE/NAME", help="Only this virtual machine, of one stack.")
-    ] = None,
+    vm: OneMachine = None,
     output: OutputChoice = "table",
     as_json: AsJson = False,
     allow_not_judged: AllowNotJudged = False,
@@ -45,7 +41,8 @@ def limits(
     from mignet.commands.selection import pick
     from mignet.fleet.loading import load_readable
     from mignet.operations.limits import effective
-    from mignet.outputs import RENDER, limits_table
+    from mignet.outputs import as_json as documents
+    from mignet.outputs import limits_table
 
     form = json_or(output, as_json=as_json)
     project = project_in(many.cwd)
@@ -56,13 +53,10 @@ def limits(
         readable.tell(course)
         found = asyncio.run(effective(project, readable.stacks, course, machine=machine))
     checked = readable.added_to(found.checked)
-    if form == "json":
-        from mignet.outputs import as_json as documents
-
-        sys.stdout.write(documents.limits(found.outcomes, checked))
-    else:
-        if form == "table":
-            for line in limits_table.lines(found.outcomes):
-                typer.echo(line)
-        typer.echo(RENDER[form](checked, Path.cwd()), nl=False)
+    show(
+        form,
+        checked,
+        document=lambda: documents.limits(found.outcomes, checked),
+        lines=lambda: limits_table.lines(found.outcomes),
+    )
     conclude(checked, refused=bool(readable.refused), allow_not_judged=allow_not_judged)

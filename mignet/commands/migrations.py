@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import typer
 
 from mignet.commands.arguments import (
@@ -17,6 +14,7 @@ from mignet.commands.arguments import (
     json_or,
     over_many,
     project_in,
+    show,
 )
 
 app = typer.Typer()
@@ -39,7 +37,8 @@ def migrations(
     from mignet.commands.selection import pick
     from mignet.fleet.loading import load_readable
     from mignet.operations.migrations import migrating
-    from mignet.outputs import RENDER, migrations_table
+    from mignet.outputs import as_json as documents
+    from mignet.outputs import migrations_table
 
     form = json_or(output, as_json=as_json)
     project = project_in(many.cwd)
@@ -49,13 +48,10 @@ def migrations(
         readable.tell(course)
         found = asyncio.run(migrating(project, readable.stacks, course))
     checked = readable.added_to(found.checked)
-    if form == "json":
-        from mignet.outputs import as_json as documents
-
-        sys.stdout.write(documents.migrations(found, checked))
-    else:
-        if form == "table":
-            for line in migrations_table.lines(found.rows, found.plans, found.now):
-                typer.echo(line)
-        typer.echo(RENDER[form](checked, Path.cwd()), nl=False)
+    show(
+        form,
+        checked,
+        document=lambda: documents.migrations(found, checked),
+        lines=lambda: migrations_table.lines(found.rows, found.plans, found.now),
+    )
     conclude(checked, refused=bool(readable.refused), allow_not_judged=allow_not_judged)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from config.stack import Stack
     from config.types.addressing import AddressRange
 
-SYNC_PORT = 9185
 HANDLER_PORTS = (32768, 60999)
 """Linux' default of net.ipv4.ip_local_port_range, both inclusive."""
 HANDLERS, SYNC, SIZE = "migrations", "synchronization", "path MTU"

@@ -19,6 +19,11 @@ def name_of(live: Object) -> Subject:
     return Subject(f"{live['kind']} {name}", kind=str(live["kind"]), name=name)
 
 
+def full_name(live: Object) -> str:
+    """Return the name of an object in a namespace, as `namespace/name`."""
+    return f"{live['metadata']['namespace']}/{live['metadata']['name']}"
+
+
 def controller_of(live: Object) -> str | None:
     """Return the controller that keeps an object, as `Kind name`; None when there is none.
 

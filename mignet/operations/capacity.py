@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from config.files.yaml_edit import NotEditableError, Value, with_key
 from config.finding import ConfigError, Finding
 from mignet.capacity.proposal import propose
-from mignet.checks import capacity
+from mignet.checks import capacity, limits
 from mignet.fleet import stack_files, survey
 from mignet.kube.snapshot import Judged, UnreadError, judge, look
 
@@ -53,7 +53,9 @@ async def estimate(
         except UnreadError:
             return judged
         clusters[stack.name] = subject
-        return Judged((*judged.findings, _missing(stack, str(machine))), judged.left_out) if absent else judged
+        if absent:
+            return Judged((*judged.findings, limits.not_running(stack, str(machine))), judged.left_out)
+        return judged
 
     checked = await survey.look_at(project, stacks, one, course)
     ordered = {stack.name: clusters[stack.name] for stack in stacks if stack.name in clusters}
@@ -65,24 +67,13 @@ async def estimate(
     return Capacity(replace(checked, rules=len(capacity.RULES)), ordered, proposals)
 
 
-def _missing(stack: Stack, machine: str) -> Finding:
-    return Finding(
-        f"--vm {machine}",
-        None,
-        "does not run on this cluster",
-        "Name one that runs: oc get vmi -A",
-        code="vm-not-running",
-        stack=stack.name,
-    )
-
-
 def write(project: Project, proposals: Mapping[str, Proposal]) -> None:
     """Write proposed limits into the stack files, and leave everything else there as it is. Raises ConfigError."""
     texts = {}
     for name, proposal in proposals.items():
         held = cast("dict[str, Value]", project.stack_values(name).get("hyperConverged") or {})
-        limits = held.get("liveMigration")
-        wanted = held | {"liveMigration": (limits if isinstance(limits, dict) else {}) | proposal.limits}
+        before = held.get("liveMigration")
+        wanted = held | {"liveMigration": (before if isinstance(before, dict) else {}) | proposal.limits}
         try:
             texts[name] = with_key(
                 stack_files.read(project, name), project.name, "hyperConverged", wanted, after="slice"

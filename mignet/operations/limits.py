@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from config.finding import Finding
 from mignet.checks import limits
 from mignet.fleet import survey
 from mignet.kube.snapshot import Judged, UnreadError, judge, look
@@ -43,15 +42,7 @@ async def effective(project: Project, stacks: Sequence[Stack], course: Course, *
         except UnreadError:
             return judged
         if absent:
-            missing = Finding(
-                f"--vm {machine}",
-                None,
-                "does not run on this cluster",
-                "Name one that runs: oc get vmi -A",
-                code="vm-not-running",
-                stack=stack.name,
-            )
-            return Judged((*judged.findings, missing), judged.left_out)
+            return Judged((*judged.findings, limits.not_running(stack, str(machine))), judged.left_out)
         return judged
 
     checked = await survey.look_at(project, stacks, one, course)

@@ -47,7 +47,7 @@ def _cluster(stack: str, seen: Seen, *, verbose: bool) -> Iterator[str]:
     yield from _table(
         ("node", "virtual machines", "drained after", "what stays"),
         [
-            (node, str(len(each.worst) + len(each.stay)), span(each.seconds), _stays(each))
+            (node, str(len(each.worst) + len(each.stay)), span(each.seconds), stays(each) or "nothing")
             for node, each in seen.drains.items()
         ],
     )
@@ -91,13 +91,10 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
-def _stays(each: Evacuation) -> str:
-    parts = []
-    if each.stay:
-        parts.append(f"not migratable: {few(one.name for one in each.stay)}")
-    if each.doubtful:
-        parts.append(f"may not finish: {few(one.name for one in each.doubtful)}")
-    return "; ".join(parts) or "nothing"
+def stays(each: Evacuation) -> str:
+    """Say what keeps a node from being drained; nothing when nothing does."""
+    kept = {"not migratable": [one.name for one in each.stay], "may not finish": [one.name for one in each.doubtful]}
+    return "; ".join(f"{what}: {few(names)}" for what, names in kept.items() if names)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from config.finding import few
 from mignet.capacity.estimate import clock, leaves, span
 from mignet.capacity.rounds import Ending
+from mignet.outputs.capacity_table import stays
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,16 +84,9 @@ def _node(name: str, each: Evacuation) -> Node:
         lane = next((place for place, until in enumerate(free) if until <= done.begin), len(free))
         free[lane : lane + 1] = [end if isfinite(done.end) else float("inf")]
         bars.append(Bar(done.name, done.begin, end, lane, _tone(done), _words(done)))
-    stays = "; ".join(
-        f"{what}: {few(names)}"
-        for what, names in (
-            ("not migratable", [one.name for one in each.stay]),
-            ("may not finish", [one.name for one in each.doubtful]),
-        )
-        if names
-    )
-    tone: Tone = "bad" if stays else "good"
-    return Node(name, len(each.worst) + len(each.stay), span(each.seconds), stays, tone, tuple(bars), len(free))
+    kept = stays(each)
+    tone: Tone = "bad" if kept else "good"
+    return Node(name, len(each.worst) + len(each.stay), span(each.seconds), kept, tone, tuple(bars), len(free))
 
 
 def _tone(done: Done) -> Tone:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from mignet.capacity.estimate import OVERHEAD, leaves
+from mignet.capacity.estimate import OVERHEAD, gigabytes, leaves
 from mignet.checks.limits import DEFAULTS
 from mignet.kube.kubevirt import guests
 from mignet.kube.kubevirt.pods import moment
@@ -121,7 +121,7 @@ def data_size(instance: Object) -> int | None:
     memory = guests.memory_of(instance)
     if memory is None:
         return None
-    return math.ceil((memory + guests.migrated_disks(instance)) / 1e9)
+    return gigabytes(memory + guests.migrated_disks(instance))
 
 
 def unschedulable(pod: Object) -> str | None:

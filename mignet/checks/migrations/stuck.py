@@ -13,7 +13,7 @@ from mignet.kube.client import ClusterError
 from mignet.kube.kinds import MIGRATION
 from mignet.kube.kubevirt.migrations import is_open
 from mignet.kube.network.sandbox_errors import reason
-from mignet.kube.objects import lasting, value_at
+from mignet.kube.objects import full_name, lasting, value_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,7 @@ def _other_half(seen: Seen, flight: Flight) -> tuple[str, str]:
             f"Create the {role} with that migrationID, or {cancel}",
         )
     side, live = half
-    name, phase = _named(live), value_at(live, "status.phase") or "not looked at by KubeVirt"
+    name, phase = full_name(live), value_at(live, "status.phase") or "not looked at by KubeVirt"
     if side is seen.side:
         words = f"its {role} {name} is on this same cluster, where the two do not come together (kubevirt#18259)"
         return words, f"Cancel both, and move the machine in another way: {cancel}"
@@ -123,7 +123,7 @@ def target_pending(seen: Seen) -> Iterator[Finding]:
     for each in seen.flights:
         for pod in each.pods:
             if value_at(pod, "status.phase") == "Pending" and (why := _why_pending(seen, each, pod)):
-                rule_ = f"is {each.shown_phase}: its target pod {_named(pod)} {why}"
+                rule_ = f"is {each.shown_phase}: its target pod {full_name(pod)} {why}"
                 end = ends.latest(each, seen.kubevirt)
                 remedy = f"Mend that: {_MENDS[ends.unschedulable(pod) is not None]}. The migration {end.words}"
                 yield Finding(each.key, None, rule_, remedy)
@@ -341,7 +341,3 @@ def _refused(flight: Flight) -> str | None:
 
 def _cancelled(flight: Flight) -> str:
     return _CANCEL.format(flight.namespace, flight.live["metadata"]["name"])
-
-
-def _named(live: Object) -> str:
-    return f"{live['metadata']['namespace']}/{live['metadata']['name']}"

@@ -17,6 +17,7 @@ from mignet.kube.kubevirt.feature_gates import migrates_between_clusters, what_i
 from mignet.kube.kubevirt.pods import LABEL, SYNC, read_pod
 from mignet.kube.kubevirt.sync_controllers import sync_port
 from mignet.kube.network.whereabouts import leased, leases_of
+from mignet.kube.objects import full_name
 from mignet.kube.snapshot import Read, Snapshot
 
 if TYPE_CHECKING:
@@ -252,7 +253,7 @@ def toolkit(side: Side) -> Iterator[Finding]:
     for controller in side.seen.all(FORKLIFT):
         flag = controller.get("spec", {}).get("feature_ocp_live_migration")
         if str(flag).strip().lower() not in _TRUE:
-            name = f"{controller['metadata']['namespace']}/{controller['metadata']['name']}"
+            name = full_name(controller)
             yield Finding(
                 f"ForkliftController {name} spec.feature_ocp_live_migration",
                 flag,
@@ -273,9 +274,7 @@ def stays_behind(side: Side) -> Iterator[Finding]:
         for condition in each.get("status", {}).get("conditions") or ():
             if condition.get("type") == FAILURE and condition.get("status") == "True":
                 why = condition.get("message") or condition.get("reason") or "KubeVirt gives no reason"
-                by_reason.setdefault(" ".join(str(why).split()), []).append(
-                    f"{each['metadata']['namespace']}/{each['metadata']['name']}"
-                )
+                by_reason.setdefault(" ".join(str(why).split()), []).append(full_name(each))
     for why, names in by_reason.items():
         yield Finding(
             f"{INSTANCE.kind} {few(names)}",

@@ -17,7 +17,7 @@ from config.finding import Finding, rule
 from mignet.checks.peers.endpoint import WAITING, endpoint
 from mignet.kube.kinds import INSTANCE, MIGRATION
 from mignet.kube.kubevirt.pods import moment
-from mignet.kube.objects import name_of, value_at
+from mignet.kube.objects import full_name, name_of, value_at
 from mignet.kube.snapshot import UnreadError
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def _migrations(side: Side, instance: Object) -> Iterator[str]:
         return
     own = [each for each in found if each["spec"].get("vmiName") == instance["metadata"]["name"]]
     for each in sorted(own, key=lambda one: str(one["metadata"].get("creationTimestamp")))[-1:]:
-        name = f"{each['metadata']['namespace']}/{each['metadata']['name']}"
+        name = full_name(each)
         yield f"{MIGRATION.kind} {name} {value_at(each, 'status.phase') or 'not looked at by KubeVirt'}"
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from config.finding import Finding, few, rule
 from mignet.kube.kinds import INSTANCE
-from mignet.kube.objects import value_at
+from mignet.kube.objects import full_name, value_at
 from mignet.kube.snapshot import Read, UnreadError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def vm_attached(look: Look) -> Iterator[Finding]:
     network = look.stack.network
     found = [each for each in _instances(look) if _is_attached(each, network, look.stack.cluster.namespace)]
     if found:
-        named = few(f"{each['metadata']['namespace']}/{each['metadata']['name']}" for each in found)
+        named = few(full_name(each) for each in found)
         yield Finding(
             f"{INSTANCE.kind} {named}",
             None,

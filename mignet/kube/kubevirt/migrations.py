@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from config.finding import few
 from mignet.kube.client import ClusterError
 from mignet.kube.kinds import FORKLIFT_PLAN, MIGRATION
-from mignet.kube.objects import value_at
+from mignet.kube.objects import full_name, value_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -59,7 +59,7 @@ def running_plans(plans: Iterable[Object]) -> Iterator[Plan]:
             migration = status.get("migration") or {}
             machines = [one for one in migration.get("vms") or () if not one.get("completed")]
             yield Plan(
-                f"{each['metadata']['namespace']}/{each['metadata']['name']}",
+                full_name(each),
                 str(migration.get("started") or ""),
                 tuple(
                     "/".join(filter(None, (one.get("namespace"), one.get("name") or one.get("id")))) for one in machines
@@ -74,7 +74,7 @@ async def running(cluster: Cluster) -> Running:
     or no right to read its plans, there are none.
     """
     migrations, plans = await asyncio.gather(cluster.list(MIGRATION), _plans(cluster))
-    names = [f"{each['metadata']['namespace']}/{each['metadata']['name']}" for each in migrations if is_open(each)]
+    names = [full_name(each) for each in migrations if is_open(each)]
     if isinstance(plans, ClusterError):
         return Running(tuple(names), f"whether plans of the migration toolkit run is not known: {plans}")
     return Running((*names, *(f"Forklift plan {each.name}" for each in running_plans(plans))))
