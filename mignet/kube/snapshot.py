@@ -10,7 +10,7 @@ from config.finding import unforeseen
 from mignet.kube.client import Cluster, ClusterError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -179,6 +179,21 @@ class Judged:
         return [f"{what}: {', '.join(codes)}, as {reason}" for (what, reason), codes in by_reason.items()]
 
 
+_ODD = (AttributeError, LookupError, TypeError, ValueError)
+"""What an object of another form than its API promises leads to."""
+
+
+def known(value: Callable[[], T]) -> T | None:
+    """Return what comes of looking closer; None where that takes what could not be read, or is in no form to be.
+
+    The rules that need it say why.
+    """
+    try:
+        return value()
+    except (UnreadError, *_ODD):
+        return None
+
+
 def judge(rules: Iterable[Rule[Subject]], subject: Subject) -> Judged:
     """Hold a subject against rules. One that asks for what could not be read finds nothing, and is left out.
 
@@ -191,7 +206,7 @@ def judge(rules: Iterable[Rule[Subject]], subject: Subject) -> Judged:
             findings.extend(each(subject))
         except UnreadError as unread:
             left_out |= dict.fromkeys(each.codes, unread.error)
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
+        except _ODD as error:
             why = f"an object on the cluster has another form than its API promises: {unforeseen(error)}"
             left_out |= dict.fromkeys(each.codes, ClusterError("refused", why))
     return Judged(tuple(findings), left_out)

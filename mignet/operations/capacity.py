@@ -10,7 +10,7 @@ from config.finding import ConfigError, Finding
 from mignet.capacity.proposal import propose
 from mignet.checks import capacity, limits
 from mignet.fleet import stack_files, survey
-from mignet.kube.snapshot import Judged, UnreadError, judge, look
+from mignet.kube.snapshot import Judged, judge, known, look
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,13 +48,12 @@ async def estimate(
         seen = await look(cluster, stack, capacity.reads(stack))
         subject = capacity.Seen(stack, seen.found, machine, what_if)
         judged = judge(capacity.RULES, subject)
-        try:
-            absent = machine is not None and not subject.known
-        except UnreadError:
+        # All that is shown of it rests on this.
+        if known(lambda: (subject.known, subject.outlooks, subject.drains)) is None:
             return judged
         clusters[stack.name] = subject
-        if absent:
-            return Judged((*judged.findings, limits.not_running(stack, str(machine))), judged.left_out)
+        if machine is not None and not subject.known:
+            return Judged((*judged.findings, limits.not_running(stack, machine)), judged.left_out)
         return judged
 
     checked = await survey.look_at(project, stacks, one, course)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mignet.checks import limits
 from mignet.fleet import survey
-from mignet.kube.snapshot import Judged, UnreadError, judge, look
+from mignet.kube.snapshot import Judged, judge, known, look
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,13 +36,12 @@ async def effective(project: Project, stacks: Sequence[Stack], course: Course, *
         seen = await look(cluster, stack, limits.reads(stack))
         subject = limits.Seen(stack, seen.found, machine)
         judged = judge(limits.RULES, subject)
-        try:
-            outcomes[stack.name] = subject.outcomes
-            absent = machine is not None and not subject.outcomes
-        except UnreadError:
+        got = known(lambda: subject.outcomes)
+        if got is None:
             return judged
-        if absent:
-            return Judged((*judged.findings, limits.not_running(stack, str(machine))), judged.left_out)
+        outcomes[stack.name] = got
+        if machine is not None and not got:
+            return Judged((*judged.findings, limits.not_running(stack, machine)), judged.left_out)
         return judged
 
     checked = await survey.look_at(project, stacks, one, course)

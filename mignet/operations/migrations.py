@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from config.finding import Remark, waived
 from mignet.checks import capacity, migrations, peers
 from mignet.checks.migrations import Row, ends
-from mignet.checks.migrations.flights import Seen
+from mignet.checks.migrations.flights import Seen, open_on
 from mignet.checks.peers.endpoint import Side
 from mignet.fleet import survey
 from mignet.fleet.results import Checked
 from mignet.kube.client import Cluster, ClusterError
-from mignet.kube.kinds import FORKLIFT_PLAN, MIGRATION
-from mignet.kube.kubevirt.migrations import is_open, running_plans
-from mignet.kube.snapshot import Snapshot, UnreadError, look
+from mignet.kube.kinds import FORKLIFT_PLAN
+from mignet.kube.kubevirt.migrations import running_plans
+from mignet.kube.snapshot import Snapshot, UnreadError, known, look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -81,13 +81,11 @@ async def _look_at(project: Project, stack: Stack) -> tuple[Side, Snapshot, Mapp
 
 async def _forecast(cluster: Cluster, side: Side) -> Mapping[str, Outlook]:
     """Return how long migrations take by the model, by machine; none where none runs, or too little can be read."""
-    try:
-        if side.seen is None or not any(is_open(each) for each in side.seen.all(MIGRATION)):
-            return {}
-        seen = await look(cluster, side.stack, capacity.reads(side.stack))
-        return {each.machine.name: each for each in capacity.Seen(side.stack, seen.found).outlooks}
-    except (UnreadError, KeyError):
+    if not known(lambda: any(open_on(side))):
         return {}
+    seen = await look(cluster, side.stack, capacity.reads(side.stack))
+    outlooks = known(lambda: capacity.Seen(side.stack, seen.found).outlooks) or ()
+    return {each.machine.name: each for each in outlooks}
 
 
 def _checked(project: Project, clusters: Sequence[Seen]) -> Checked:
@@ -129,8 +127,8 @@ def _unknown(clusters: Sequence[Seen]) -> Iterator[Remark]:
 def _rows(seen: Seen, forecast: Mapping[str, Outlook]) -> tuple[Row, ...] | None:
     if seen.side.seen is None:
         return None
-    try:
-        return tuple(
+    return known(
+        lambda: tuple(
             Row(
                 each,
                 other.name if (other := seen.other_end(each)) else None,
@@ -140,12 +138,9 @@ def _rows(seen: Seen, forecast: Mapping[str, Outlook]) -> tuple[Row, ...] | None
             )
             for each in seen.flights
         )
-    except UnreadError:
-        return None
+    )
 
 
 def _plans(side: Side) -> tuple[Plan, ...] | None:
-    try:
-        return tuple(running_plans(side.seen.all(FORKLIFT_PLAN))) if side.seen else None
-    except UnreadError:
-        return None
+    seen = side.seen
+    return known(lambda: tuple(running_plans(seen.all(FORKLIFT_PLAN)))) if seen else None

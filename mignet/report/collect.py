@@ -16,7 +16,7 @@ from mignet.checks.verify import Patience, Verdict, verify
 from mignet.checks.verify import peers as doubles
 from mignet.fleet import survey
 from mignet.kube.client import ClusterError
-from mignet.kube.snapshot import OneLook, Snapshot, UnreadError, judge, look
+from mignet.kube.snapshot import OneLook, Snapshot, judge, known, look
 from mignet.operations import apply
 
 if TYPE_CHECKING:
@@ -124,26 +124,12 @@ async def _one(project: Project, stack: Stack) -> Sighting:
         seen,
         found,
         side=side if isinstance(side, Side) else Side(stack),
-        limits=_outcomes(of_machines) if of_machines else None,
-        drains=_drains(of_machines) if of_machines else {},
+        limits=known(lambda: of_machines.outcomes) if of_machines else None,
+        drains=(known(lambda: of_machines.drains) if of_machines else None) or {},
         findings=tuple(waived(stack.name, findings, stack.waivers)),
         left_out=tuple(Remark(stack.name, sentence) for sentence in left_out),
         not_judged=not_judged,
     )
-
-
-def _outcomes(seen: limits.Seen) -> tuple[Outcome, ...] | None:
-    try:
-        return seen.outcomes
-    except UnreadError:
-        return None
-
-
-def _drains(seen: capacity.Seen) -> Mapping[str, Evacuation]:
-    try:
-        return seen.drains
-    except UnreadError:
-        return {}
 
 
 def between(sightings: Sequence[Sighting]) -> Iterator[Finding]:

@@ -15,10 +15,10 @@ from mignet.checks.migrations.flights import details
 from mignet.checks.peers import endpoint, machines, pair_rules
 from mignet.checks.peers.pair_rules import Pair
 from mignet.kube.kinds import EVENT, FORKLIFT_PLAN, POD
-from mignet.kube.snapshot import Judged, Read, UnreadError, judge, look
+from mignet.kube.snapshot import Judged, Read, judge, known, look
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from mignet.checks.migrations.ends import End, Expected
     from mignet.checks.migrations.flights import Flight, Seen
@@ -51,11 +51,8 @@ def needs() -> list[Read]:
 
 async def look_closer(cluster: Cluster, side: Side) -> Snapshot:
     """Look at the target pods and events of what has not begun to copy on a side's cluster. Raises ClusterError."""
-    try:
-        wanted = list(details(side))
-    except UnreadError:
-        # Without migrations there is nothing more to read; the rules say that they could not be read.
-        wanted = []
+    # Without migrations there is nothing more to read; the rules say that they could not be read.
+    wanted = known(lambda: list(details(side))) or []
     return await look(cluster, side.stack, wanted)
 
 
@@ -76,9 +73,6 @@ def judged(clusters: Sequence[Seen]) -> dict[str, list[Judged]]:
     return found
 
 
-def _hanging(seen: Seen) -> Iterator[Side | None]:
-    try:
-        yield from stuck.hanging(seen)
-    except UnreadError:
-        # What could not be read is said by the rules.
-        return
+def _hanging(seen: Seen) -> Sequence[Side | None]:
+    # What could not be read is said by the rules.
+    return known(lambda: list(stuck.hanging(seen))) or ()
