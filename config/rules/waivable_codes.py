@@ -15,6 +15,7 @@ WAIVABLE_LIVE = frozenset(
         "limit-default",
         "limit-taken",
         "limit-unmanaged",
+        "network-policy-cuts",
         "network-switched",
         "nic-default-route",
         "nic-single",

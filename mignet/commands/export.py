@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,6 +12,17 @@ from mignet.commands.arguments import All, Cwd, Stacks, chosen, mistake, project
 from mignet.exports.operator_stacks import SecretKey, Wanted, objects
 from mignet.exports.text import as_yaml
 from mignet.exports.workflow import workflow
+
+if TYPE_CHECKING:
+    from config.files.project_files import Project
+    from config.stack import Stack
+
+SyncPort = Annotated[
+    int, typer.Option("--sync-port", min=1, max=65535, help="spec.synchronizationPort of the KubeVirt objects.")
+]
+HandlerPorts = Annotated[
+    str, typer.Option("--handler-ports", metavar="FIRST-LAST", help="The nodes' net.ipv4.ip_local_port_range.")
+]
 
 app = typer.Typer(no_args_is_help=True, help="Hand the fleet over to machines that run it without a person.")
 
@@ -102,14 +113,10 @@ def role(
     cwd: Cwd = Path(),
 ) -> None:
     """Write the least rights for a stack's cluster: to look, apply, run a checkup, or prove a path."""
-    from mignet.fleet.loading import load
     from mignet.operations import roles
 
     project = project_in(cwd)
-    known = project.stack_names()
-    if len(stacks or known) != 1:
-        mistake("STACK", "is one stack: a role is for its cluster", f"Name one of: {', '.join(known)}")
-    (stack,) = load(project, stacks or known)
+    stack = _one(project, stacks, "a role is for its cluster")
     comment = (
         f"Written by `mignet export role {name} {stack.name}`: grant it by a RoleBinding and a ClusterRoleBinding."
     )
@@ -125,14 +132,8 @@ def firewall(
         Literal["table", "csv", "nftables"],
         typer.Option("--output", "-o", help="For people, for a request, or for nft -f."),
     ] = "table",
-    sync_port: Annotated[
-        int,
-        typer.Option("--sync-port", min=1, max=65535, help="spec.synchronizationPort of the KubeVirt objects."),
-    ] = 9185,
-    handler_ports: Annotated[
-        str,
-        typer.Option("--handler-ports", metavar="FIRST-LAST", help="The nodes' net.ipv4.ip_local_port_range."),
-    ] = "32768-60999",
+    sync_port: SyncPort = 9185,
+    handler_ports: HandlerPorts = "32768-60999",
     hook: Annotated[
         Literal["forward", "input"],
         typer.Option("--hook", help="Where nftables filters: in a router between the sites, or on a node."),
@@ -140,15 +141,10 @@ def firewall(
     cwd: Cwd = Path(),
 ) -> None:
     """Write what must be open for migrations, within each cluster and between those of one segment."""
-    import re
-
     from mignet.exports import firewall as export
     from mignet.fleet.loading import load
 
-    match = re.fullmatch(r"(\d{1,5})-(\d{1,5})", handler_ports)
-    ports = (int(match[1]), int(match[2])) if match else (0, 0)
-    if not 1 <= ports[0] <= ports[1] <= 65535:
-        mistake(f"--handler-ports {handler_ports}", "is no range of ports", "Write it as 32768-60999")
+    ports = _ports(handler_ports)
     project = project_in(cwd)
     loaded = load(project, chosen(project, stacks, all_=all_))
     found = list(export.openings(loaded, sync_port=sync_port, handler_ports=ports))
@@ -160,6 +156,60 @@ def firewall(
         case _:
             text = export.as_table(found)
     sys.stdout.write(text)
+
+
+@app.command(epilog="Example: mignet export multinetworkpolicy prod-1 | kubectl apply -f -")
+def multinetworkpolicy(
+    stacks: Stacks = None,
+    *,
+    sync_port: SyncPort = 9185,
+    handler_ports: HandlerPorts = "32768-60999",
+    cwd: Cwd = Path(),
+) -> None:
+    """Write the MultiNetworkPolicy that lets migrations of a stack through, where others deny all else."""
+    from mignet.checks.rules.network_policies import UNFILTERED
+    from mignet.exports import firewall as export
+    from mignet.exports.multi_network_policy import policy
+    from mignet.fleet.loading import load
+
+    ports = _ports(handler_ports)
+    project = project_in(cwd)
+    stack = _one(project, stacks, "a policy is for its cluster")
+    if stack.attachment.type == UNFILTERED:
+        mistake(
+            f"{stack.name}: attachment.type {UNFILTERED}",
+            "is an attachment to which no MultiNetworkPolicy applies",
+            "Use macvlan, ipvlan or localnet, or filter on the switch (mignet export firewall)",
+        )
+    fleet = load(project, project.stack_names())
+    found = export.openings(fleet, sync_port=sync_port, handler_ports=ports)
+    comment = (
+        f"Written by `mignet export multinetworkpolicy {stack.name}`. On OpenShift, policies work with\n"
+        "spec.useMultiNetworkPolicy: true of the Network cluster (operator.openshift.io)."
+    )
+    sys.stdout.write(as_yaml([policy(stack, found)], comment=comment))
+
+
+def _one(project: Project, stacks: list[str] | None, why: str) -> Stack:
+    """Return the one stack that is named, or the only one there is."""
+    from mignet.fleet.loading import load
+
+    known = project.stack_names()
+    if len(stacks or known) != 1:
+        mistake("STACK", f"is one stack: {why}", f"Name one of: {', '.join(known)}")
+    (stack,) = load(project, stacks or known)
+    return stack
+
+
+def _ports(text: str) -> tuple[int, int]:
+    """Read FIRST-LAST."""
+    import re
+
+    match = re.fullmatch(r"(\d{1,5})-(\d{1,5})", text)
+    ports = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 1 <= ports[0] <= ports[1] <= 65535:
+        mistake(f"--handler-ports {text}", "is no range of ports", "Write it as 32768-60999")
+    return ports
 
 
 def _secret(option: str, text: str) -> SecretKey:

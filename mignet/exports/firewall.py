@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from config.stack import Stack
     from config.types.addressing import AddressRange
 
-HANDLER_PORTS = (32768, 60999)
-"""Linux' default of net.ipv4.ip_local_port_range, both inclusive."""
 HANDLERS, SYNC, SIZE = "migrations", "synchronization", "path MTU"
 
 

@@ -95,6 +95,7 @@ IP_POOL = Kind("whereabouts.cni.cncf.io", "v1alpha1", "IPPool", "ippools")
 IP_RESERVATION = Kind(
     "whereabouts.cni.cncf.io", "v1alpha1", "OverlappingRangeIPReservation", "overlappingrangeipreservations"
 )
+MULTI_NETWORK_POLICY = Kind("k8s.cni.cncf.io", "v1beta1", "MultiNetworkPolicy", "multi-networkpolicies")
 POD = Kind("", "v1", "Pod", "pods", bulk=("metadata.managedFields", "spec.volumes"))
 EVENT = Kind("", "v1", "Event", "events")
 CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps")

@@ -54,6 +54,7 @@ VERBS: dict[str, list[list[str]]] = {
     "export ci": [["--all"]],
     "export role": [["observe", "works"]],
     "export firewall": [["--all", "--output", "nftables"]],
+    "export multinetworkpolicy": [["works"]],
     "schema": [[]],
     "plan-addresses": [[], ["--json"]],
     "allocate": [["works"]],

@@ -19,6 +19,7 @@ from mignet.fleet.run_context import Course
 from mignet.lab.lab import Lab
 from mignet.lab.operators.kubevirt.ca_bundles import issue
 
+NETWORK = "/apis/operator.openshift.io/v1/networks/cluster"
 INSTANCES = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances"
 MAILBOX = AUTHORITIES.replace("kubevirt-ca", "kubevirt-external-ca")
 
@@ -141,13 +142,37 @@ def test_a_machine_that_left_and_did_not_arrive_comes_out_alone(pair: Operated) 
     pair.dev.kube.call("DELETE", f"{INSTANCES}/gone")
 
 
+def test_a_policy_that_keeps_two_clusters_apart_comes_out_alone_and_the_one_that_is_exported_helps(
+    pair: Operated,
+) -> None:
+    policies = f"/apis/k8s.cni.cncf.io/v1beta1/namespaces/{NAMESPACE}/multi-networkpolicies"
+    body = yaml.safe_load(pair.run("export", "multinetworkpolicy", "dev").out)
+    alone = body | {"metadata": body["metadata"] | {"name": "alone"}}
+    own = [{"ipBlock": {"cidr": "10.200.5.0/26"}}]
+    alone["spec"] = {"podSelector": {}, "ingress": [{"from": own}], "egress": [{"to": own}]}
+    pair.dev.merge(NETWORK, {"spec": {"useMultiNetworkPolicy": True}})
+    try:
+        pair.dev.kube.call("POST", policies, json=alone)
+        told = [str(each) for each in look(pair).findings]
+        assert found(pair) == {"peer-policy-cuts"}, told
+        assert any("virt-synchronization-controller" in each and "TCP 9185" in each for each in told)
+        assert any("of dev-peer, TCP 32768-60999: migrations fail there" in each for each in told)
+        assert all("10.200.5.64-10.200.5.110 of dev-peer" in each for each in told)
+        assert look(pair).ready == 0
+        pair.dev.kube.call("POST", policies, json=body)
+        assert look(pair).findings == ()
+    finally:
+        pair.dev.kube.call("DELETE", policies)
+        pair.dev.merge(NETWORK, {"spec": {"useMultiNetworkPolicy": None}})
+
+
 ELSEWHERE = {"cluster-shared", "peer-cpu", "peer-version-apart"}
 """The first in tests/lab/test_aim.py: two stacks of one cluster are no pair. The others in
 tests/unit/mignet/checks/test_peers.py alone: the lab's nodes have no CPU models, and its KubeVirt no such version."""
 
 
 def test_every_code_has_a_scenario_here() -> None:
-    here = {"peer-limits-differ", "vm-runs-nowhere", "vm-runs-twice", "vm-stays-behind"}
+    here = {"peer-policy-cuts", "peer-limits-differ", "vm-runs-nowhere", "vm-runs-twice", "vm-stays-behind"}
     assert {code for code, _ in FAULTS.values()} | set(FILES) | here | ELSEWHERE == CODES
 
 

@@ -448,7 +448,7 @@ TRIED = {
     "crossing-other-network": f"{CROSSED}[dev-peer-migration-on-pod-network-",
     "crossing-not-started": f"{CROSSING}test_a_machine_that_does_not_start_is_told",
     "crossing-refused": f"{CROSSING}test_what_the_api_refuses_is_told_and_nothing_is_left",
-    "crossing-held": f"{CROSSING}test_a_stack_that_another_run_holds_is_left_alone",
+    "crossing-held": f"{CROSSING}test_a_run_holds_its_stacks_and_leaves_nothing_when_it_is_stopped_with_ctrl_c",
     "crossing-right-missing": f"{CROSSING}test_rights_that_are_missing_are_named_and_its_role_is_enough",
     "crossing-left-behind": f"{CROSSING}test_what_cannot_be_removed_is_named_with_the_command_that_does",
 }

@@ -84,6 +84,7 @@ BY_VERIFY = {
     "workload-missing": f"{VERIFY}test_a_workload_that_is_not_there_is_found",
     "operator-degraded": (f"{VERIFY}test_an_operator_that_is_degraded_is_a_warning_when_the_pods_prove_the_network"),
     "address-missing": f"{PROVE}test_a_pod_whose_migration0_has_only_a_link_local_address_is_found",
+    "network-policy-cuts": f"{PROVE}test_a_policy_that_denies_all_is_found_and_the_one_that_is_exported_helps",
     "vm-attached": f"{PROVE}test_a_virtual_machine_on_the_network_is_named",
     "address-reserved": f"{PROVE}test_the_gateways_address_on_a_pod_is_found",
     "mtu-unreported": f"{PROVE}test_a_plugin_that_reports_no_mtu_is_information",

@@ -8,6 +8,7 @@ from typing import Any
 import diagnosed
 import operated as lab
 import pytest
+import yaml
 from nmstate_operator import POLICIES
 from operated import EVENTS, PODS, STATUS, Operated
 
@@ -98,6 +99,27 @@ def test_a_virtual_machine_on_the_network_is_named(operated: Operated) -> None:
     finally:
         operated.dev.kube.call("DELETE", f"{INSTANCES}/web")
     assert "VirtualMachineInstance default/web is attached to" in told
+
+
+def test_a_policy_that_denies_all_is_found_and_the_one_that_is_exported_helps(operated: Operated) -> None:
+    """Until somebody enforces it, it is none; afterwards the way out is the policy that is written for the stack."""
+    settled(operated)
+    policies = f"/apis/k8s.cni.cncf.io/v1beta1/namespaces/{lab.NAMESPACE}/multi-networkpolicies"
+    network = "/apis/operator.openshift.io/v1/networks/cluster"
+    metadata = {"name": "deny", "annotations": {"k8s.v1.cni.cncf.io/policy-for": NETWORK}}
+    deny: dict[str, Any] = {"apiVersion": "k8s.cni.cncf.io/v1beta1", "kind": "MultiNetworkPolicy", "metadata": metadata}
+    exported = yaml.safe_load(operated.run("export", "multinetworkpolicy", "dev").out)
+    operated.dev.kube.call("POST", policies, json=deny | {"spec": {"podSelector": {}}})
+    try:
+        assert operated.run("verify", "dev", "--no-peers").code == 0
+        operated.dev.merge(network, {"spec": {"useMultiNetworkPolicy": True}})
+        told = only(operated, "network-policy-cuts")
+        assert "MultiNetworkPolicy openshift-cnv/deny selects virt-handler on my-secondary-network" in told
+        operated.dev.kube.call("POST", policies, json=exported)
+        assert operated.run("verify", "dev", "--no-peers").code == 0
+    finally:
+        operated.dev.merge(network, {"spec": {"useMultiNetworkPolicy": None}})
+        operated.dev.kube.call("DELETE", policies)
 
 
 def test_what_else_keeps_a_pod_from_starting_is_told_in_its_own_words(operated: Operated) -> None:

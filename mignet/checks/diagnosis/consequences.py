@@ -80,6 +80,8 @@ FOLLOWS: dict[str, frozenset[str]] = {
             *{"rollout-unfinished", "vm-other-network", *_SYNC, *_WORKLOADS},
         },
         "network-switched": {"limit-taken"},
+        "network-policy-cuts": {"peer-policy-cuts", *_SILENCE, *_MOVES},
+        "peer-policy-cuts": {*_SILENCE, *_MOVES},
         "field-changed": {
             *{"declared-differs", "settings-not-taken", "pods-keep-old-network", "limit-taken"},
             *{"peer-limits-differ", "mtu-differs", "address-outside", "lease-outside"},

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from config.finding import Finding, Subject, few, rule
 from config.fleet import handed_out
 from mignet.checks.peers.certificates import certificates
+from mignet.checks.rules import network_policies
 from mignet.kube.client import SYSTEM_NAMESPACE
 from mignet.kube.kinds import CONFIG_MAP, FORKLIFT, INSTANCE, IP_POOL, KUBEVIRT, MIGRATION, NAMESPACE, NODE, POD
 from mignet.kube.kubevirt.feature_gates import migrates_between_clusters, what_is_off
@@ -128,6 +129,7 @@ def reads(stack: Stack) -> list[Read]:
         Read(CONFIG_MAP, namespace, AUTHORITIES),
         *books,
         Read(FORKLIFT),
+        *network_policies.reads(stack),
         Read(INSTANCE),
         Read(MIGRATION),
         Read(NODE),

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from config.finding import Finding, Severity, Subject, few, rule, shown
 from mignet.checks.peers.endpoint import AUTHORITIES
+from mignet.checks.rules.network_policies import endpoint, in_force, judged
 from mignet.fleet.survey import one_cluster
 from mignet.kube.kinds import NODE
 from mignet.kube.kubevirt.feature_gates import version
+from mignet.kube.kubevirt.pods import HANDLER, HANDLER_PORTS, SYNC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -199,7 +201,21 @@ def limits(pair: Pair) -> Iterator[Finding]:
         )
 
 
-RULES = (segment, slices, leases, trust, versions, processors, limits)
+@rule("peer-policy-cuts")
+def network_policies(pair: Pair) -> Iterator[Finding]:
+    """MultiNetworkPolicies of either cluster must let both through: what the sync controllers say, and the memory."""
+    for here, there in ((pair.one, pair.other), (pair.other, pair.one)):
+        if here.seen is None:
+            continue
+        found = in_force(here.seen)
+        for direction in ("Ingress", "Egress"):
+            taking = here if direction == "Ingress" else there
+            for role, ports in ((SYNC, (taking.port, taking.port)), (HANDLER, HANDLER_PORTS)):
+                ends = (endpoint(here.stack, role), endpoint(there.stack, role))
+                yield from judged(here.stack, found, direction, ports, ends, peer=there.name)
+
+
+RULES = (segment, slices, leases, trust, versions, processors, limits, network_policies)
 """All but `apart`, which goes before every other: of one cluster nothing else is to be said."""
 
 

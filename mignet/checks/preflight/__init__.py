@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from config.hyperconverged import NAME
 from mignet.checks.preflight import access, apis, attachments, hyperconverged, leases, nodes, policies, ranges
 from mignet.checks.preflight.seen import Seen, definition_name
-from mignet.checks.rules import strangers
+from mignet.checks.rules import network_policies, strangers
 from mignet.kube.client import ClusterError
 from mignet.kube.hyperconverged_versions import hyperconverged_kind
 from mignet.kube.kinds import (
@@ -56,6 +56,7 @@ def reads(stack: Stack) -> list[Read]:
         *(Read(DEFINITION, name=definition_name(kind)) for kind in apis.needed(stack)),
         *apis.reads(),
         *leases.reads(stack),
+        *network_policies.reads(stack),
         *strangers.READS,
     ]
 
@@ -105,5 +106,6 @@ RULES: tuple[Rule[Seen], ...] = (
     *attachments.RULES,
     *leases.RULES,
     strangers.vm_attached,
+    network_policies.network_policy_cuts,
 )
 CODES = frozenset(code for each in RULES for code in each.codes)

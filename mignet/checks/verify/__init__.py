@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from mignet.checks.rules import strangers
+from mignet.checks.rules import network_policies, strangers
 from mignet.checks.verify import addresses, handlers, migration, peers, pools
 from mignet.checks.verify.causes import CAUSES, unfinished
 from mignet.checks.verify.declared import declared as declared_rule
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mignet.kube.client import Cluster
     from mignet.kube.kinds import Object
 
-PROOF = (*handlers.RULES, *addresses.RULES, *pools.RULES, strangers.vm_attached)
+PROOF = (*handlers.RULES, *addresses.RULES, *pools.RULES, strangers.vm_attached, network_policies.network_policy_cuts)
 """What is proven once the network is rolled out."""
 STUCK = (declared_rule, *CAUSES, unfinished, pools.lease_leaked, pools.reservation_stray)
 """What can be said before it is."""
@@ -63,7 +63,12 @@ class Verdict:
 
 def reads(stack: Stack) -> list[Read]:
     """Return what verify reads of the stack's cluster. Pods of other namespaces that hold leases are looked up, too."""
-    return [*core_reads(stack), *other_reads(stack), *strangers.READS]
+    return [*core_reads(stack), *other_reads(stack), *_last_reads(stack)]
+
+
+def _last_reads(stack: Stack) -> list[Read]:
+    """Return what is read once, at the end: all machines of a cluster are many."""
+    return [*strangers.READS, *network_policies.reads(stack)]
 
 
 async def verify(
@@ -142,8 +147,7 @@ async def _judged(cluster: Cluster, sight: Sight, *, late: bool, thorough: bool)
         if not stuck.findings and late:
             stuck = judge((unfinished,), sight)
         return (Verdict(stuck, sight), "") if stuck.findings else (None, _words(sight))
-    # All machines of a cluster are many: they are read once, at the end.
-    seen = sight.seen.with_(await look(cluster, sight.stack, strangers.READS))
+    seen = sight.seen.with_(await look(cluster, sight.stack, _last_reads(sight.stack)))
     sight = replace(sight, seen=seen, holders=await _holders(cluster, sight))
     proof = judge(PROOF, sight)
     proof = replace(

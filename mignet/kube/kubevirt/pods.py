@@ -23,6 +23,8 @@ SCHEDULABLE = {"kubevirt.io/schedulable": "true"}
 Role = Literal["virt-handler", "virt-synchronization-controller"]
 HANDLER: Role = "virt-handler"
 SYNC: Role = "virt-synchronization-controller"
+HANDLER_PORTS = (32768, 60999)
+"""On which a virt-handler takes a migration, both inclusive: its kernel picks one (net.ipv4.ip_local_port_range)."""
 LABEL = "kubevirt.io"
 """The label that has the role as its value."""
 NETWORKS = "k8s.v1.cni.cncf.io/networks"

@@ -16,6 +16,7 @@ SLIM_NAMES = {
     "ippools.whereabouts.cni.cncf.io",
     "kubevirts.kubevirt.io",
     "migrationpolicies.migrations.kubevirt.io",
+    "multi-networkpolicies.k8s.cni.cncf.io",
     "network-attachment-definitions.k8s.cni.cncf.io",
     "networks.config.openshift.io",
     "networks.operator.openshift.io",
