@@ -1,0 +1,118 @@
+"""How OVN-Kubernetes makes attachments of a ClusterUserDefinedNetwork, and when it is done.
+
+Source: ovn-kubernetes, go-controller/pkg/clustermanager/userdefinednetwork (condition NetworkCreated; a
+NetworkAttachmentDefinition of the network's name in each selected namespace, whose controller it is).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from config.finding import UserError
+from mignet.kube.client import ClusterError
+from mignet.kube.kinds import CLUSTER_USER_NETWORK, NETWORK_ATTACHMENT
+from mignet.kube.objects import full_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mignet.kube.client import Cluster
+    from mignet.kube.kinds import Object
+
+POLL_SECONDS = 0.3
+WAIT_SECONDS = 300.0
+"""How long its controller may take: what it meets it tries again."""
+PROTECTION = "k8s.ovn.org/user-defined-network-protection"
+"""The finalizer by which it keeps a network, and its attachments, until no pod uses them."""
+_CREATED = "NetworkCreated"
+
+
+class UserNetworkError(UserError):
+    """The controller did not make the attachment, or did not let go of a network."""
+
+
+def makes(attachment: Object, network: str) -> bool:
+    """Tell whether the controller of ClusterUserDefinedNetwork `network` keeps an attachment."""
+    return any(
+        each.get("controller") and (each.get("kind"), each.get("name")) == (CLUSTER_USER_NETWORK.kind, network)
+        for each in attachment["metadata"].get("ownerReferences") or ()
+    )
+
+
+def not_created(network: Object, attachment: Object | None) -> str | None:
+    """Say why the attachment is not made, as the rest of a sentence that begins with the network; None when it is."""
+    name = network["metadata"]["name"]
+    condition = next((each for each in _conditions(network) if each.get("type") == _CREATED), None)
+    if "deletionTimestamp" in network["metadata"]:
+        return f"is being deleted, and goes when no pod uses it{_said(condition)}"
+    if condition is None:
+        return f"has no condition {_CREATED} yet: its controller, OVN-Kubernetes' cluster manager, has not looked at it"
+    if condition.get("status") != "True":
+        return f"is not made ({condition.get('reason') or _CREATED}){_said(condition)}"
+    if attachment is None:
+        return f"has no NetworkAttachmentDefinition in KubeVirt's namespace: it selects others{_said(condition)}"
+    if not makes(attachment, name):
+        return f"does not keep NetworkAttachmentDefinition {full_name(attachment)}: another one of that name is there"
+    return None
+
+
+def _conditions(network: Object) -> list[Object]:
+    found = network.get("status", {}).get("conditions")
+    return found if isinstance(found, list) else []
+
+
+def _said(condition: Object | None) -> str:
+    message = " ".join(str((condition or {}).get("message") or "").split())
+    return f": {message}" if message else ""
+
+
+async def wait(
+    cluster: Cluster,
+    name: str,
+    namespace: str,
+    *,
+    seconds: float = WAIT_SECONDS,
+    check: Callable[[], None] = lambda: None,
+) -> None:
+    """Wait until the attachment in `namespace` is made. Raises UserNetworkError when it is not after `seconds`.
+
+    An API server that cannot be reached in between is waited for; `check` raises where somebody wants to stop.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            network, attachment = await asyncio.gather(
+                cluster.get(CLUSTER_USER_NETWORK, name), cluster.get(NETWORK_ATTACHMENT, name, namespace)
+            )
+        except ClusterError as error:
+            if error.reason != "unreachable" or time.monotonic() >= deadline:
+                raise
+        else:
+            why = "is gone" if network is None else not_created(network, attachment)
+            if why is None:
+                return
+            if time.monotonic() >= deadline:
+                msg = f"{CLUSTER_USER_NETWORK.kind} {name} {why}"
+                raise UserNetworkError(msg)
+            check()
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def gone(
+    cluster: Cluster, name: str, *, seconds: float = WAIT_SECONDS, check: Callable[[], None] = lambda: None
+) -> bool:
+    """Wait until a network that was deleted is gone, for at most `seconds`; return whether it is."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if await cluster.get(CLUSTER_USER_NETWORK, name) is None:
+                return True
+        except ClusterError as error:
+            if error.reason != "unreachable" or time.monotonic() >= deadline:
+                raise
+        if time.monotonic() >= deadline:
+            return False
+        check()
+        await asyncio.sleep(POLL_SECONDS)
