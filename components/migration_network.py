@@ -6,7 +6,8 @@ Creates
 - NetworkAttachment (NetworkAttachmentDefinition), or UserNetwork (ClusterUserDefinedNetwork), which makes one
 - HyperConvergedPatch (server-side apply of the HyperConverged), last to come and first to go
 - MigrationPolicy for each of the stack's migrationPolicies, beside all that
-- with `rollout: rename`, and with a UserNetwork, the handlers' move: complete when no pod uses the attachment before any more, which goes then
+- with `rollout: rename` or a UserNetwork, the handlers' move: complete when no pod uses the attachment before any
+  more, which goes then
 """
 
 from __future__ import annotations

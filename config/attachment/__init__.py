@@ -172,9 +172,7 @@ class Bridge(DelegatingAttachment):
             )
 
 
-AnyAttachment = Annotated[
-    Macvlan | Ipvlan | Bridge | Localnet | ClusterUserDefinedNetwork, Field(discriminator="type")
-]
+AnyAttachment = Annotated[Macvlan | Ipvlan | Bridge | Localnet | ClusterUserDefinedNetwork, Field(discriminator="type")]
 
 UNFIT_TYPES: tuple[Finding, ...] = (
     Finding(

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from config.attachment.content import is_of_ranges
 from config.attachment.localnet import OvnLocalnet
-from config.finding import UserError, is_not, shown, waived
+from config.finding import UserError, shown, waived
 from config.hyperconverged import NAME
 from mignet.kube.client import Cluster, ClusterError
-from mignet.kube.diff import declared_differences, differences
+from mignet.kube.diff import declared_differences
 from mignet.kube.hyperconverged_versions import hyperconverged_kind, limits_path
 from mignet.kube.kinds import (
     CLUSTER_USER_NETWORK,
@@ -25,10 +25,10 @@ from mignet.kube.kinds import (
     POD,
     Object,
 )
-from mignet.kube.kubevirt import field_writers, json_patches, migrations
+from mignet.kube.kubevirt import field_writers, json_patches, migrations, ovn_books
 from mignet.kube.kubevirt.pods import HANDLER, LABEL, NETWORKS, SYNC
 from mignet.kube.kubevirt.take_over import conflicts, switches
-from mignet.kube.network import cni_configuration, ovn_books, uplink_conflicts, user_network
+from mignet.kube.network import cni_configuration, uplink_conflicts, user_network
 from mignet.kube.network.nmstate import rollout
 from mignet.kube.network.node_network import Node
 from mignet.kube.objects import controller_of, kept_by, made_by, name_of, stack_of, value_at
@@ -84,7 +84,9 @@ async def prerequisites(stack: Stack, cluster: Cluster, *, foreign: bool = False
     if attachment is not None and not foreign and stack.user_network is None:
         sentences.extend(_foreign(stack, attachment, _ADOPT, adopt=stack.attachment.adopt))
     elif attachment is not None and not foreign and not user_network.makes(attachment, stack.network):
-        sentences.append(f"{name_of(attachment)} {IN_THE_WAY}; choose another attachment.name, and a free slice")
+        sentences.append(
+            f"{name_of(attachment)} {user_network.IN_THE_WAY}; choose another attachment.name, and a free slice"
+        )
     if not foreign:
         sentences.extend(
             f"{name_of(hyperconverged)} has {each.sentence}. {each.remedy}"
@@ -97,7 +99,6 @@ async def prerequisites(stack: Stack, cluster: Cluster, *, foreign: bool = False
 
 
 _ADOPT = "set attachment.adopt: true to take it over, or choose another attachment.name"
-IN_THE_WAY = "is there already: the controller of a ClusterUserDefinedNetwork of that name would not write over it"
 
 
 async def user_networks(
@@ -117,31 +118,10 @@ async def user_networks(
         raise GuardError([str(error)]) from error
     if live is not None and not foreign:
         sentences += _foreign(stack, live, _ADOPT, adopt=stack.attachment.adopt)
-        sentences += [f"{name_of(live)} {each}" for each in unchangeable(stack, live)]
+        sentences += [each.sentence for each in user_network.unchangeable(stack, live)]
     if sentences:
         raise GuardError(sentences)
     return () if live is None else (live,)
-
-
-def unchangeable(stack: Stack, live: Object) -> Iterator[str]:
-    """Yield what a declared ClusterUserDefinedNetwork would change of the live one that must stay as it is."""
-    wanted = stack.user_network or {}
-    if "deletionTimestamp" in live["metadata"]:
-        yield "is being deleted, and goes when no pod uses it; choose another attachment.name, with a free slice"
-        return
-    path = "spec.network"
-    if changed := [*differences(value_at(live, path), wanted.get("network"), path)]:
-        what = ", ".join(f"{each.path} {is_not(each.old, each.new)}" for each in changed)
-        yield (
-            f"cannot be changed, and is not what is declared: {what}; choose another attachment.name (rollout: rename"
-            " does), with a slice that shares no address with this one's"
-        )
-    path = "spec.namespaceSelector"
-    if made_by(live) and (changed := [*differences(value_at(live, path), wanted.get("namespaceSelector"), path)]):
-        yield (
-            f"selects namespaces by {shown(value_at(live, path))}, and would lose some; write that as"
-            " attachment.namespaceSelector"
-        )
 
 
 async def _given_twice(stack: Stack, cluster: Cluster, hyperconverged: Object) -> list[str]:

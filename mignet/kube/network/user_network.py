@@ -10,14 +10,16 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from config.finding import UserError
+from config.finding import Finding, UserError, is_not, shown
 from mignet.kube.client import ClusterError
+from mignet.kube.diff import differences
 from mignet.kube.kinds import CLUSTER_USER_NETWORK, NETWORK_ATTACHMENT
-from mignet.kube.objects import full_name
+from mignet.kube.objects import full_name, made_by, name_of, value_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from config.stack import Stack
     from mignet.kube.client import Cluster
     from mignet.kube.kinds import Object
 
@@ -27,6 +29,8 @@ WAIT_SECONDS = 300.0
 PROTECTION = "k8s.ovn.org/user-defined-network-protection"
 """The finalizer by which it keeps a network, and its attachments, until no pod uses them."""
 _CREATED = "NetworkCreated"
+
+IN_THE_WAY = "is there already: the controller of a ClusterUserDefinedNetwork of that name would not write over it"
 
 
 class UserNetworkError(UserError):
@@ -56,6 +60,36 @@ def not_created(network: Object, attachment: Object | None) -> str | None:
     if not makes(attachment, name):
         return f"does not keep NetworkAttachmentDefinition {full_name(attachment)}: another one of that name is there"
     return None
+
+
+def unchangeable(stack: Stack, live: Object) -> Iterator[Finding]:
+    """Yield what a declared ClusterUserDefinedNetwork would change of the live one that must stay as it is."""
+    wanted, name = stack.user_network or {}, name_of(live)
+    another = (
+        "Choose another attachment.name (rollout: rename does), with a slice that shares no address with this one's"
+    )
+    if "deletionTimestamp" in live["metadata"]:
+        rule = "is being deleted, and goes when no pod uses it"
+        yield Finding(name, None, rule, another, code="network-unchangeable", stack=stack.name)
+        return
+    path = "spec.network"
+    if changed := [*differences(value_at(live, path), wanted.get("network"), path)]:
+        what = ", ".join(f"{each.path} {is_not(each.old, each.new)}" for each in changed)
+        rule = f"cannot be changed, and is not what is declared: {what}"
+        yield Finding(name, None, rule, another, code="network-unchangeable", stack=stack.name)
+    path = "spec.namespaceSelector"
+    selects = value_at(live, path)
+    if made_by(live) and selects != wanted.get("namespaceSelector"):
+        rule = f"selects namespaces by {shown(selects)}, and some would lose it"
+        remedy = "Write that as attachment.namespaceSelector"
+        yield Finding(name, None, rule, remedy, code="network-unchangeable", stack=stack.name)
+
+
+def is_judged(network: Object) -> bool:
+    """Tell whether the controller has said what became of a network, or somebody has deleted it."""
+    return "deletionTimestamp" in network["metadata"] or any(
+        each.get("type") == _CREATED for each in _conditions(network)
+    )
 
 
 def _conditions(network: Object) -> list[Object]:

@@ -51,7 +51,9 @@ async def _attachments(world: World, network: Object, *, ends: bool) -> tuple[li
         if there is None:
             await world.create(NETWORK_ATTACHMENT, wanted, manager=MANAGER)
         elif not _is_of(there, network):
-            errors.append(f"foreign NetworkAttachmentDefinition with the desired name already exist [{namespace}/{name}]")
+            errors.append(
+                f"foreign NetworkAttachmentDefinition with the desired name already exist [{namespace}/{name}]"
+            )
             continue
         elif _differs(there, wanted):
             metadata = there["metadata"] | wanted["metadata"]

@@ -1,0 +1,109 @@
+"""A ClusterUserDefinedNetwork, whose controller makes the attachment: every verb, from the first up to destroy."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from operated import ATTACHMENTS, HCO, NETWORKS, Operated, interface, until
+
+ATTACHMENT = {"type": "clusterUserDefinedNetwork", "name": "mig", "physicalNetworkName": "mig"}
+UPLINK = {"ovsBridge": {"name": "br-phy", "port": "eth1"}, "localnet": {"localnet": "mig"}}
+
+
+def sliced(operated: Operated, first: int, last: int, **keys: Any) -> None:
+    ends = {"rangeStart": f"10.200.5.{first}", "rangeEnd": f"10.200.5.{last}"}
+    operated.change("dev", attachment=ATTACHMENT | keys, uplink=UPLINK, slice=ends)
+
+
+def names(operated: Operated, path: str = NETWORKS) -> list[str]:
+    return [each["metadata"]["name"] for each in operated.dev.get(path)["items"]]
+
+
+def given(operated: Operated) -> list[str]:
+    pods = [*operated.dev.pods(), *operated.dev.pods("virt-synchronization-controller")]
+    return [address for pod in pods for address in (interface(pod) or {})["ips"]]
+
+
+def test_every_verb_on_one_cluster(operated: Operated, engine: str) -> None:
+    dev = operated.dev
+    by = ("--engine", engine)
+    sliced(operated, 10, 60)
+
+    # The first up: the network is made, the attachment is its controller's, and the pods have addresses of the slice.
+    preview = operated.run("preview", "dev", *by, "-o", "json")
+    assert preview.code == 0, preview.out + preview.err
+    assert preview.changes["ClusterUserDefinedNetwork"][0] == "create"
+    assert operated.run("preflight", "dev").code == 0
+    up = operated.run("up", "dev", "--yes", *by)
+    assert up.code == 0, up.out + up.err
+    (name,) = names(operated)
+    assert names(operated, ATTACHMENTS) == [name]
+    until(lambda: dev.settled(name))
+    attachment = dev.get(f"{ATTACHMENTS}/{name}")
+    assert attachment["metadata"]["labels"]["app.kubernetes.io/instance"] == "dev", "the controller copies our labels"
+    verified = operated.run("verify", "dev", "--no-peers")
+    assert verified.code == 0, verified.out
+    assert all(10 <= int(each.rpartition(".")[2]) <= 60 for each in given(operated))
+    before = given(operated)
+
+    # Again: nothing to do, and what carries our labels and is the controller's is not taken for ours.
+    again = operated.run("preview", "dev", *by, "--expect-no-changes")
+    assert again.code == 0, again.out + again.err
+    rendered = operated.run("render", "dev")
+    assert "kind: ClusterUserDefinedNetwork" in rendered.out
+    assert "NetworkAttachmentDefinition" not in rendered.out
+    for verb in ("check", "drift", "peers", "report"):
+        outcome = operated.run(verb, *(["dev"] if verb in {"check", "drift"} else []))
+        assert outcome.code == 0, verb + outcome.out + outcome.err
+
+    # Another MTU with the same slice would give the same addresses twice.
+    sliced(operated, 10, 60, mtu=8000)
+    refused = operated.run("up", "dev", "--yes", *by)
+    assert refused.code == 1
+    assert "OVN keeps its books by network" in refused.out + refused.err
+    assert names(operated) == [name]
+    # With its name as it is, it is refused as well.
+    operated.change("dev", attachment=ATTACHMENT | {"name": name, "rollout": "in-place", "mtu": 8000})
+    refused = operated.run("up", "dev", "--yes", *by)
+    assert refused.code == 1
+    assert "cannot be changed, and is not what is declared: spec.network.localnet.mtu" in refused.out + refused.err
+
+    # A part that is free is what a change takes: a new network, the pods' move, and the old one goes.
+    sliced(operated, 120, 160, mtu=8000)
+    changed = operated.run("up", "dev", "--yes", *by)
+    assert changed.code == 0, changed.out + changed.err
+    (new,) = names(operated)
+    assert new != name
+    assert names(operated, ATTACHMENTS) == [new]
+    until(lambda: dev.settled(new))
+    assert set(given(operated)).isdisjoint(before)
+    assert operated.run("verify", "dev", "--no-peers").code == 0
+
+    # Drift: a label of ours that is gone, then the whole network, made anew by somebody else.
+    dev.merge(f"{NETWORKS}/{new}", {"metadata": {"labels": {"app.kubernetes.io/part-of": None}}})
+    drift = operated.run("drift", "dev", *by, "-o", "json")
+    assert drift.code == 7, drift.out
+    assert {each["subject"]["name"] for each in drift.findings} == {new}
+    fixed = operated.run("drift", "dev", "--fix", "--yes", *by)
+    assert fixed.code == 0, fixed.out + fixed.err
+    assert operated.run("drift", "dev", *by).code == 0
+
+    gone = operated.run("destroy", "dev", "--yes", "--force", *by)
+    assert gone.code == 0, gone.out + gone.err
+    assert names(operated) == names(operated, ATTACHMENTS) == []
+    assert "network" not in dev.get(HCO)["spec"]["liveMigrationConfig"]
+
+
+def test_one_that_is_not_made_is_said(operated: Operated) -> None:
+    sliced(operated, 10, 60)
+    operated.up("dev")
+    (name,) = names(operated)
+    # Its namespace is no longer selected, and the attachment stays as long as pods use it.
+    operated.dev.merge(f"{NETWORKS}/{name}", {"spec": {"namespaceSelector": {"matchLabels": {"no": "where"}}}})
+    until(lambda: operated.dev.get(f"{NETWORKS}/{name}")["status"]["conditions"][0]["status"] == "False")
+    verified = operated.run("verify", "dev", "--no-peers", "-o", "json", "--timeout", "5")
+    assert "network-not-made" in {each["code"] for each in verified.findings}, json.dumps(verified.document)
+    drift = operated.run("drift", "dev", "-o", "json", "--engine", "direct")
+    assert {each["code"] for each in drift.findings} >= {"network-not-made", "object-extended"}
+    assert operated.run("drift", "dev", "--fix", "--yes", "--engine", "direct").code == 0
