@@ -122,7 +122,7 @@ def settings_patched(sight: Sight) -> Iterator[Finding]:
         yield from settings_not_taken(sight)
 
 
-CAUSES = (settings_patched, uplink_failing, network_failing, pod_crashes, pool_full, pod_stuck)
+CAUSES = (settings_patched, uplink_failing, pod_crashes, pool_full, pod_stuck)
 """What ends the waiting at once."""
 
 

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.3
 WAIT_SECONDS = 300.0
-"""How long its controller may take: what it meets it tries again."""
+"""How long its controller may take."""
+FAILS_SECONDS = 20.0
+"""How long it may say that it failed: what it meets, it tries again."""
 PROTECTION = "k8s.ovn.org/user-defined-network-protection"
 """The finalizer by which it keeps a network, and its attachments, until no pod uses them."""
 _CREATED = "NetworkCreated"
@@ -112,9 +114,11 @@ async def wait(
 ) -> None:
     """Wait until the attachment in `namespace` is made. Raises UserNetworkError when it is not after `seconds`.
 
+    It raises that earlier when the controller goes on saying that it failed.
     An API server that cannot be reached in between is waited for; `check` raises where somebody wants to stop.
     """
     deadline = time.monotonic() + seconds
+    failed = None
     while True:
         try:
             network, attachment = await asyncio.gather(
@@ -127,7 +131,8 @@ async def wait(
             why = "is gone" if network is None else not_created(network, attachment)
             if why is None:
                 return
-            if time.monotonic() >= deadline:
+            failed = (failed or time.monotonic()) if network is None or is_judged(network) else None
+            if time.monotonic() >= min(deadline, deadline if failed is None else failed + FAILS_SECONDS):
                 msg = f"{CLUSTER_USER_NETWORK.kind} {name} {why}"
                 raise UserNetworkError(msg)
             check()
