@@ -46,8 +46,7 @@ PATIENCE = timedelta(minutes=2)
 
 _NOTHING: Object = {"metadata": {}}
 _INSTANCE = "app.kubernetes.io/instance"
-_OPERATORS_OWN = ("nmstate.io/webhook-mutating-timestamp", PROTECTION)
-"""What the operators of an object's kind put on every one."""
+_WEBHOOK = "nmstate.io/webhook-mutating-timestamp"
 _FIX = "mignet drift --fix puts it back; or write what is wanted into the stack file"
 
 
@@ -291,7 +290,7 @@ def foreign_metadata(seen: Seen) -> Iterator[Finding]:
     for live in seen.whole_objects:
         by_writer: dict[Writer, list[str]] = {}
         for path, by in () if _stranger(live, seen.stack) else seen.foreign_fields(live):
-            if path.startswith("metadata.") and not any(own in path for own in _OPERATORS_OWN):
+            if path.startswith("metadata.") and _WEBHOOK not in path and not _protected(live, path):
                 by_writer.setdefault(by, []).append(path)
         for by, paths in by_writer.items():
             sentence = f"carries {', '.join(sorted(paths))}: set by {by}"
@@ -372,6 +371,11 @@ def _by(each: FieldChange) -> str:
     if each.by is None:
         return ": it has no owner, and no other writer left a trace" if each.old is None else ""
     return f": set by {each.by}" if each.by.owns else f": it has no owner; the last writer of the object is {each.by}"
+
+
+def _protected(live: Object, path: str) -> bool:
+    """Tell whether a path is that of the finalizer that OVN-Kubernetes puts on every network of its own."""
+    return path.startswith("metadata.finalizers") and live["metadata"].get("finalizers") == [PROTECTION]
 
 
 def _stranger(live: Object, stack: Stack) -> bool:

@@ -83,7 +83,7 @@ async def prerequisites(stack: Stack, cluster: Cluster, *, foreign: bool = False
         )
     if attachment is not None and not foreign and stack.user_network is None:
         sentences.extend(_foreign(stack, attachment, _ADOPT, adopt=stack.attachment.adopt))
-    elif attachment is not None and not foreign and not user_network.makes(attachment, stack.network):
+    elif attachment is not None and not foreign and not user_network.made_of_a_network(attachment):
         sentences.append(
             f"{name_of(attachment)} {user_network.IN_THE_WAY}; choose another attachment.name, and a free slice"
         )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from operated import ATTACHMENTS, HCO, NETWORKS, Operated, interface, until
+from operated import ATTACHMENTS, HCO, NETWORKS, Operated, condition, interface, until
 
 ATTACHMENT = {"type": "clusterUserDefinedNetwork", "name": "mig", "physicalNetworkName": "mig"}
+POLICIES = "/apis/nmstate.io/v1/nodenetworkconfigurationpolicies"
 UPLINK = {"ovsBridge": {"name": "br-phy", "port": "eth1"}, "localnet": {"localnet": "mig"}}
 
 
@@ -23,6 +24,17 @@ def names(operated: Operated, path: str = NETWORKS) -> list[str]:
 def given(operated: Operated) -> list[str]:
     pods = [*operated.dev.pods(), *operated.dev.pods("virt-synchronization-controller")]
     return [address for pod in pods for address in (interface(pod) or {})["ips"]]
+
+
+def drifts(operated: Operated, name: str, by: tuple[str, str]) -> None:
+    """Take a label of ours away, and have it put back."""
+    operated.dev.merge(f"{NETWORKS}/{name}", {"metadata": {"labels": {"app.kubernetes.io/part-of": None}}})
+    drift = operated.run("drift", "dev", *by, "-o", "json")
+    assert drift.code == 7, drift.out
+    assert {each["subject"]["name"] for each in drift.findings} == {name}
+    fixed = operated.run("drift", "dev", "--fix", "--yes", *by)
+    assert fixed.code == 0, fixed.out + fixed.err
+    assert operated.run("drift", "dev", *by).code == 0
 
 
 def test_every_verb_on_one_cluster(operated: Operated, engine: str) -> None:
@@ -80,14 +92,7 @@ def test_every_verb_on_one_cluster(operated: Operated, engine: str) -> None:
     assert set(given(operated)).isdisjoint(before)
     assert operated.run("verify", "dev", "--no-peers").code == 0
 
-    # Drift: a label of ours that is gone, then the whole network, made anew by somebody else.
-    dev.merge(f"{NETWORKS}/{new}", {"metadata": {"labels": {"app.kubernetes.io/part-of": None}}})
-    drift = operated.run("drift", "dev", *by, "-o", "json")
-    assert drift.code == 7, drift.out
-    assert {each["subject"]["name"] for each in drift.findings} == {new}
-    fixed = operated.run("drift", "dev", "--fix", "--yes", *by)
-    assert fixed.code == 0, fixed.out + fixed.err
-    assert operated.run("drift", "dev", *by).code == 0
+    drifts(operated, new, by)
 
     gone = operated.run("destroy", "dev", "--yes", "--force", *by)
     assert gone.code == 0, gone.out + gone.err
@@ -110,3 +115,47 @@ def test_one_that_is_not_made_is_said(operated: Operated) -> None:
     assert "is not made (NetworkAttachmentDefinitionSyncError): failed to delete" in fixed.out + fixed.err
     operated.dev.merge(f"{NETWORKS}/{name}", {"spec": {"namespaceSelector": {"matchLabels": {"no": None}}}})
     until(lambda: operated.run("drift", "dev", "--engine", "direct").code == 0)
+
+
+def test_one_that_is_there_is_found_by_init_and_adopted(operated: Operated, engine: str) -> None:
+    """Somebody made it, other namespaces use it, and its blocks are in an order of their own."""
+    dev = operated.dev
+    operated.change("dev-peer", slice={"rangeStart": "10.200.5.128", "rangeEnd": "10.200.5.160"})
+    localnet = {
+        "role": "Secondary",
+        "physicalNetworkName": "mig",
+        "subnets": ["10.200.5.0/24"],
+        "excludeSubnets": ["10.200.5.128/25", "10.200.5.0/26"],
+        "vlan": {"mode": "Access", "access": {"id": 2001}},
+        "mtu": 9000,
+    }
+    network = {"apiVersion": "k8s.ovn.org/v1", "kind": "ClusterUserDefinedNetwork", "metadata": {"name": "theirs"}}
+    selector = {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["shop"]}]}
+    spec = {"namespaceSelector": selector, "network": {"topology": "Localnet", "localnet": localnet}}
+    bridge = {"name": "br-phy", "type": "ovs-bridge", "state": "up", "bridge": {"port": [{"name": "eth1"}]}}
+    mapping = {"bridge-mappings": [{"localnet": "mig", "bridge": "br-phy", "state": "present"}]}
+    policy = {"metadata": {"name": "theirs"}, "spec": {"desiredState": {"interfaces": [bridge], "ovn": mapping}}}
+    kind = {"apiVersion": "nmstate.io/v1", "kind": "NodeNetworkConfigurationPolicy"}
+    dev.kube.call("POST", POLICIES, json=kind | policy)
+    until(lambda: condition(dev.get(f"{POLICIES}/theirs"), "Available") == "True")
+    dev.kube.call("POST", NETWORKS, json=network | {"spec": spec}, params={"fieldManager": "kubectl-create"})
+    until(lambda: "theirs" in names(operated, ATTACHMENTS))
+    dev.use("theirs")
+    until(lambda: dev.settled("theirs"))
+    before = given(operated)
+
+    (operated.folder / "Pulumi.dev.yaml").unlink()
+    where = ("--context", "dev", "--kubeconfig", str(operated.lab.kubeconfig))
+    made = operated.run("init", "dev", *where, "--from-cluster")
+    assert "dev keeps theirs, over which the cluster migrates" in made.out, made.out + made.err
+    preview = operated.run("preview", "dev", "--engine", engine, "-o", "json")
+    assert preview.code == 0, preview.out + preview.err
+    operation, fields = preview.changes["ClusterUserDefinedNetwork"]
+    assert operation == "update"
+    assert all(old == new or path.startswith("metadata.") for path, (old, new, _) in fields.items()), fields
+    up = operated.run("up", "dev", "--yes", "--engine", engine)
+    assert up.code == 0, up.out + up.err
+    assert operated.run("verify", "dev", "--no-peers").code == 0
+    assert given(operated) == before, "nothing has restarted"
+    assert operated.run("drift", "dev", "--engine", engine).code == 0
+    assert dev.get(f"{NETWORKS}/theirs")["spec"] == spec

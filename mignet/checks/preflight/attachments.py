@@ -34,7 +34,7 @@ def attachment_foreign(seen: Seen) -> Iterator[Finding]:
     stack = seen.stack
     live = seen.one(NETWORK_ATTACHMENT, stack.network, stack.cluster.namespace)
     if stack.user_network:
-        if live is not None and not user_network.makes(live, stack.network):
+        if live is not None and not user_network.made_of_a_network(live):
             remedy = "Choose another attachment.name, and a slice that shares no address with it"
             yield Finding(name_of(live), None, user_network.IN_THE_WAY, remedy, code="attachment-foreign")
         live = seen.one(CLUSTER_USER_NETWORK, stack.network)

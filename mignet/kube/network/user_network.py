@@ -14,7 +14,7 @@ from config.finding import Finding, UserError, is_not, shown
 from mignet.kube.client import ClusterError
 from mignet.kube.diff import differences
 from mignet.kube.kinds import CLUSTER_USER_NETWORK, NETWORK_ATTACHMENT
-from mignet.kube.objects import full_name, made_by, name_of, value_at
+from mignet.kube.objects import controller_of, full_name, made_by, name_of, value_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,17 +39,13 @@ class UserNetworkError(UserError):
     """The controller did not make the attachment, or did not let go of a network."""
 
 
-def makes(attachment: Object, network: str) -> bool:
-    """Tell whether the controller of ClusterUserDefinedNetwork `network` keeps an attachment."""
-    return any(
-        each.get("controller") and (each.get("kind"), each.get("name")) == (CLUSTER_USER_NETWORK.kind, network)
-        for each in attachment["metadata"].get("ownerReferences") or ()
-    )
+def made_of_a_network(attachment: Object) -> bool:
+    """Tell whether the controller of a ClusterUserDefinedNetwork keeps an attachment: one of the same name."""
+    return controller_of(attachment) == f"{CLUSTER_USER_NETWORK.kind} {attachment['metadata']['name']}"
 
 
 def not_created(network: Object, attachment: Object | None) -> str | None:
     """Say why the attachment is not made, as the rest of a sentence that begins with the network; None when it is."""
-    name = network["metadata"]["name"]
     condition = next((each for each in _conditions(network) if each.get("type") == _CREATED), None)
     if "deletionTimestamp" in network["metadata"]:
         return f"is being deleted, and goes when no pod uses it{_said(condition)}"
@@ -59,7 +55,7 @@ def not_created(network: Object, attachment: Object | None) -> str | None:
         return f"is not made ({condition.get('reason') or _CREATED}){_said(condition)}"
     if attachment is None:
         return f"has no NetworkAttachmentDefinition in KubeVirt's namespace: it selects others{_said(condition)}"
-    if not makes(attachment, name):
+    if not made_of_a_network(attachment):
         return f"does not keep NetworkAttachmentDefinition {full_name(attachment)}: another one of that name is there"
     return None
 
