@@ -21,7 +21,7 @@ from config.types.model import Model
 from config.types.names import CniName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from config.address_share import Part
     from config.segment import Segment
@@ -50,6 +50,18 @@ class MatchExpression(Model):
     values: tuple[str, ...] = ()
     """The values that In and NotIn compare with."""
 
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        """Tell whether it holds of a namespace with these labels."""
+        match self.operator:
+            case "In":
+                return labels.get(self.key) in self.values
+            case "NotIn":
+                return labels.get(self.key) not in self.values
+            case "Exists":
+                return self.key in labels
+            case "DoesNotExist":
+                return self.key not in labels
+
     def rules(self) -> Iterator[Finding]:
         """In and NotIn take values, the others none (Kubernetes' own rule)."""
         if (self.operator in {"In", "NotIn"}) is not bool(self.values):
@@ -64,6 +76,11 @@ class NamespaceSelector(Model):
     """Labels that a namespace has to have."""
     match_expressions: tuple[MatchExpression, ...] = ()
     """Conditions that have to hold besides."""
+
+    def selects(self, labels: Mapping[str, str]) -> bool:
+        """Tell whether a namespace with these labels gets the attachment."""
+        wanted = (self.match_labels or {}).items()
+        return wanted <= labels.items() and all(each.holds(labels) for each in self.match_expressions)
 
     def written(self) -> dict[str, Any]:
         """Return it as the API has it."""

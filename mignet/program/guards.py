@@ -116,6 +116,9 @@ async def user_networks(
         sentences = await _given_twice(stack, cluster, hyperconverged) if of_ovn else []
     except ClusterError as error:
         raise GuardError([str(error)]) from error
+    if not foreign and stack.user_network:
+        found = user_network.not_selected(stack, await _namespace(stack.cluster.namespace, cluster))
+        sentences += [each.sentence for each in found]
     if live is not None and not foreign:
         sentences += _foreign(stack, live, _ADOPT, adopt=stack.attachment.adopt)
         sentences += [each.sentence for each in user_network.unchangeable(stack, live)]
@@ -134,6 +137,14 @@ async def _given_twice(stack: Stack, cluster: Cluster, hyperconverged: Object) -
     asked = [(pod["metadata"].get("annotations") or {}).get(NETWORKS, "") for listed in pods for pod in listed]
     found = ovn_books.given_twice(stack, attachments, networks=asked, named=named)
     return [each.sentence for each in found]
+
+
+async def _namespace(namespace: str, cluster: Cluster) -> Object | None:
+    """Return a namespace, None where it is not there or may not be read."""
+    try:
+        return await cluster.get(NAMESPACE, namespace)
+    except ClusterError:
+        return None
 
 
 async def _without(namespace: str, cluster: Cluster) -> bool:

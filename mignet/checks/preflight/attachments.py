@@ -11,7 +11,7 @@ from config.finding import Finding, few, rule
 from config.fleet import handed_out
 from mignet.checks.preflight import other_pools
 from mignet.kube.hyperconverged_versions import limits_path
-from mignet.kube.kinds import CLUSTER_USER_NETWORK, MIGRATION_POLICY, NETWORK_ATTACHMENT, NODE_POLICY, POD
+from mignet.kube.kinds import CLUSTER_USER_NETWORK, MIGRATION_POLICY, NAMESPACE, NETWORK_ATTACHMENT, NODE_POLICY, POD
 from mignet.kube.kubevirt import ovn_books
 from mignet.kube.kubevirt.pods import read_pod
 from mignet.kube.network import user_network
@@ -84,6 +84,13 @@ def network_unchangeable(seen: Seen) -> Iterator[Finding]:
     live = seen.one(CLUSTER_USER_NETWORK, seen.stack.network) if seen.stack.user_network else None
     if live is not None:
         yield from user_network.unchangeable(seen.stack, live)
+
+
+@rule("namespace-not-selected")
+def namespace_not_selected(seen: Seen) -> Iterator[Finding]:
+    """Pods find an attachment in their own namespace: one that its network does not select has none."""
+    if seen.stack.user_network:
+        yield from user_network.not_selected(seen.stack, seen.one(NAMESPACE, seen.stack.cluster.namespace))
 
 
 @rule("ovn-books-shared")
@@ -195,6 +202,7 @@ def _between(seen: Seen, pool: Pool, part: Part, given: Iterable[AddressRange]) 
 RULES = (
     attachment_foreign,
     network_unchangeable,
+    namespace_not_selected,
     ovn_books_shared,
     policy_foreign,
     migration_policy_foreign,

@@ -83,6 +83,21 @@ def unchangeable(stack: Stack, live: Object) -> Iterator[Finding]:
         yield Finding(name, None, rule, remedy, code="network-unchangeable", stack=stack.name)
 
 
+def not_selected(stack: Stack, namespace: Object | None) -> Iterator[Finding]:
+    """Say that a ClusterUserDefinedNetwork makes no attachment in KubeVirt's namespace, where the pods look for it."""
+    selector = getattr(stack.attachment, "namespace_selector", None)
+    if selector is None or namespace is None or selector.selects(namespace["metadata"].get("labels", {})):
+        return
+    yield Finding(
+        "attachment.namespaceSelector",
+        None,
+        f"does not select namespace {stack.cluster.namespace}, where virt-handler looks for its attachment",
+        "Correct it, or leave it out to select that namespace alone",
+        code="namespace-not-selected",
+        stack=stack.name,
+    )
+
+
 def is_judged(network: Object) -> bool:
     """Tell whether the controller has said what became of a network, or somebody has deleted it."""
     return "deletionTimestamp" in network["metadata"] or any(
