@@ -371,7 +371,7 @@ def test_a_network_of_ovn_never_changes(change: Edit, says: str) -> None:
 
 
 def test_a_network_of_ovn_is_adopted_with_the_namespaces_that_it_has() -> None:
-    selector = {"matchExpressions": [{"key": "team", "operator": "In", "values": ["virt", "apps"]}]}
+    selector = {"matchExpressions": [{"key": "team", "operator": "NotIn", "values": ["shop"]}]}
     foreign = edit(
         USER_PLACE, spec={"namespaceSelector": {"matchLabels": None} | selector}, metadata={"managedFields": []}
     )
