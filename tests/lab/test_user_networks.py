@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import diagnosed
 from operated import ATTACHMENTS, HCO, NETWORKS, Operated, condition, interface, until
 
 ATTACHMENT = {"type": "clusterUserDefinedNetwork", "name": "mig", "physicalNetworkName": "mig"}
@@ -74,12 +75,17 @@ def test_every_verb_on_one_cluster(operated: Operated, engine: str) -> None:
     refused = operated.run("up", "dev", "--yes", *by)
     assert refused.code == 1
     assert "OVN keeps its books by network" in refused.out + refused.err
+    diagnosed.begins_with(operated, "ovn-books-shared")
     assert names(operated) == [name]
     # With its name as it is, it is refused as well.
-    operated.change("dev", attachment=ATTACHMENT | {"name": name, "rollout": "in-place", "mtu": 8000})
+    sliced(operated, 10, 59, name=name, rollout="in-place")
     refused = operated.run("up", "dev", "--yes", *by)
     assert refused.code == 1
-    assert "cannot be changed, and is not what is declared: spec.network.localnet.mtu" in refused.out + refused.err
+    assert (
+        "cannot be changed, and is not what is declared: spec.network.localnet.excludeSubnets"
+        in refused.out + refused.err
+    )
+    diagnosed.begins_with(operated, "network-unchangeable")
 
     # A part that is free is what a change takes: a new network, the pods' move, and the old one goes.
     sliced(operated, 120, 160, mtu=8000)
@@ -109,6 +115,7 @@ def test_one_that_is_not_made_is_said(operated: Operated) -> None:
     until(lambda: operated.dev.get(f"{NETWORKS}/{name}")["status"]["conditions"][0]["status"] == "False")
     verified = operated.run("verify", "dev", "--no-peers", "-o", "json", "--timeout", "5")
     assert "network-not-made" in {each["code"] for each in verified.findings}, json.dumps(verified.document)
+    diagnosed.begins_with(operated, "network-not-made")
     drift = operated.run("drift", "dev", "-o", "json", "--engine", "direct")
     assert {each["code"] for each in drift.findings} >= {"network-not-made", "object-extended"}
     fixed = operated.run("drift", "dev", "--fix", "--yes", "--engine", "direct")
