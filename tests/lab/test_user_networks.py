@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from typing import Any
 
 import diagnosed
+import pytest
 from operated import ATTACHMENTS, HCO, NETWORKS, Operated, condition, interface, until
 
 ATTACHMENT = {"type": "clusterUserDefinedNetwork", "name": "mig", "physicalNetworkName": "mig"}
@@ -166,3 +169,29 @@ def test_one_that_is_there_is_found_by_init_and_adopted(operated: Operated, engi
     assert given(operated) == before, "nothing has restarted"
     assert operated.run("drift", "dev", "--engine", engine).code == 0
     assert dev.get(f"{NETWORKS}/theirs")["spec"] == spec
+
+
+@pytest.mark.pulumi
+def test_plain_pulumi_waits_for_the_attachment_and_refuses_what_cannot_be_changed(operated: Operated) -> None:
+    def pulumi(*command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["pulumi", *command, "--stack", "dev", "--non-interactive"],
+            cwd=operated.folder,
+            env=os.environ | operated.lab.pulumi_environment(),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    sliced(operated, 10, 60)
+    pulumi("stack", "select", "--create")
+    up = pulumi("up", "--yes", "--skip-preview")
+    assert up.returncode == 0, up.stdout + up.stderr
+    (name,) = names(operated)
+    assert names(operated, ATTACHMENTS) == [name]
+    assert operated.run("verify", "dev", "--no-peers").code == 0
+    sliced(operated, 10, 59, name=name, rollout="in-place")
+    refused = pulumi("preview")
+    assert refused.returncode != 0
+    assert "cannot be changed, and is not what is declared" in " ".join((refused.stdout + refused.stderr).split())
