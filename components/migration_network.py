@@ -3,10 +3,11 @@
 Creates
 - a Kubernetes provider for the stack's cluster
 - NodeUplink for each node group of the uplink, when there is one (NodeNetworkConfigurationPolicy)
-- NetworkAttachment (NetworkAttachmentDefinition)
+- NetworkAttachment (NetworkAttachmentDefinition), or UserNetwork (ClusterUserDefinedNetwork), which makes one
 - HyperConvergedPatch (server-side apply of the HyperConverged), last to come and first to go
 - MigrationPolicy for each of the stack's migrationPolicies, beside all that
-- with `rollout: rename`, the handlers' move: complete when no pod uses the attachment before any more, which goes then
+- with `rollout: rename` or a UserNetwork, the handlers' move: complete when no pod uses the attachment before any
+  more, which goes then
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from components.hyperconverged_patch import HyperConvergedPatch
 from components.migration_policy import MigrationPolicy
 from components.network_attachment import NetworkAttachment
 from components.node_uplink import NodeUplink
+from components.user_network import UserNetwork
 from config.hyperconverged import NAME
 
 if TYPE_CHECKING:
@@ -77,14 +79,7 @@ class MigrationNetwork(pulumi.ComponentResource):
             )
             for policy in stack.policies
         ]
-        attachment = NetworkAttachment(
-            "attachment",
-            stack=stack.name,
-            namespace=stack.cluster.namespace,
-            name=stack.network,
-            cni_json=stack.cni_json,
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=uplinks)),
-        )
+        attachment = _attachment(stack, pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=uplinks)))
         patch = HyperConvergedPatch(
             "hyperconverged",
             namespace=stack.cluster.namespace,
@@ -98,7 +93,7 @@ class MigrationNetwork(pulumi.ComponentResource):
             MigrationPolicy(
                 f"migration-policy-{policy.name}", stack=stack.name, name=policy.name, spec=policy.spec, opts=child
             )
-        if stack.attachment.rollout == "rename":
+        if stack.attachment.rollout == "rename" or stack.user_network:
             properties = {
                 "network": stack.network,
                 "namespace": stack.cluster.namespace,
@@ -113,3 +108,20 @@ class MigrationNetwork(pulumi.ComponentResource):
         demand = stack.demand_sum
         self.demand = pulumi.Output.from_input(None if demand is None else demand.sum)
         self.register_outputs({"network": self.network, "namespace": self.namespace, "slice": self.slice})
+
+
+def _attachment(stack: Stack, opts: pulumi.ResourceOptions) -> NetworkAttachment | UserNetwork:
+    """Declare the attachment, or the network whose controller makes it."""
+    network = stack.user_network
+    if network is not None:
+        return UserNetwork(
+            "attachment", stack=stack.name, name=stack.network, spec=network, cni_json=stack.cni_json, opts=opts
+        )
+    return NetworkAttachment(
+        "attachment",
+        stack=stack.name,
+        namespace=stack.cluster.namespace,
+        name=stack.network,
+        cni_json=stack.cni_json,
+        opts=opts,
+    )

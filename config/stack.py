@@ -93,6 +93,14 @@ class Stack:
         return canonical_json(self.cni_config)
 
     @property
+    def user_network(self) -> dict[str, Any] | None:
+        """The spec of the ClusterUserDefinedNetwork, of the network's name, whose controller makes the attachment.
+
+        None where the stack makes it itself.
+        """
+        return self.attachment.user_network(self.segment, self.slices, namespace=self.cluster.namespace)
+
+    @property
     def policies(self) -> tuple[Policy, ...]:
         """The NodeNetworkConfigurationPolicies of the uplink, one for each node group."""
         if self.uplink is None:

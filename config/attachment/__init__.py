@@ -1,7 +1,7 @@
 """How pods attach to the segment: one model for each CNI plugin, each with that plugin's keys and no others.
 
 Sources: the documentation of the CNI plugins `macvlan`, `ipvlan` and `bridge`, and the OpenShift Virtualization
-documents. OVN's localnet has a file of its own.
+documents. OVN's localnet has files of its own.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pydantic import Field
 from config.attachment.base import Attachment, DelegatingAttachment
 from config.attachment.ipam import Dhcp
 from config.attachment.localnet import Localnet
+from config.attachment.user_network import ClusterUserDefinedNetwork
 from config.finding import Finding
 from config.types.model import Model
 from config.types.names import InterfaceName
@@ -25,6 +26,7 @@ __all__ = [
     "AnyAttachment",
     "Attachment",
     "Bridge",
+    "ClusterUserDefinedNetwork",
     "Ipvlan",
     "Localnet",
     "Macvlan",
@@ -170,7 +172,7 @@ class Bridge(DelegatingAttachment):
             )
 
 
-AnyAttachment = Annotated[Macvlan | Ipvlan | Bridge | Localnet, Field(discriminator="type")]
+AnyAttachment = Annotated[Macvlan | Ipvlan | Bridge | Localnet | ClusterUserDefinedNetwork, Field(discriminator="type")]
 
 UNFIT_TYPES: tuple[Finding, ...] = (
     Finding(

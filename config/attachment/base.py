@@ -21,7 +21,7 @@ _LONGEST_LABEL = 63
 
 
 class Attachment(Model):
-    """What every attachment has: the names, the CNI version, the MTU, and how a change of it is rolled out.
+    """What every attachment has: the name, the MTU, and how a change of it is rolled out.
 
     `mtu` is in bytes (default: the segment's). With `rollout: rename` the NetworkAttachmentDefinition's name is `name`
     with a hash behind it of what pods keep of its content, so that a change of that is a new network, to which the
@@ -31,10 +31,6 @@ class Attachment(Model):
     name: DnsLabel
     """The NetworkAttachmentDefinition's name, and the HyperConverged's `network`; with `rollout: rename` a hash of the
     content follows it."""
-    cni_name: CniName | None = None
-    """The name inside the CNI configuration; `name` when left out."""
-    cni_version: Literal["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"] = "0.3.1"
-    """The version of the CNI specification."""
     mtu: Mtu | None = None
     """Bytes, at most the segment's; the segment's when left out."""
     adopt: bool = False
@@ -63,20 +59,36 @@ class Attachment(Model):
         """Return the CNI configuration of this attachment to `segment`, for an object in `namespace`."""
         return self._content(segment, slices)
 
+    def user_network(self, segment: Segment, slices: Sequence[Slice], *, namespace: str) -> dict[str, Any] | None:  # noqa: ARG002
+        """Return the spec of the ClusterUserDefinedNetwork that the attachment is made of; None where it is its own."""
+        return None
+
     def _suffix(self, segment: Segment, slices: Sequence[Slice]) -> str:
         if self.rollout == "in-place":
             return ""
         return f"-{fingerprint(self._content(segment, slices))}"
 
-    def _content(self, segment: Segment, slices: Sequence[Slice]) -> dict[str, Any]:  # noqa: ARG002
+    def _content(self, segment: Segment, slices: Sequence[Slice]) -> dict[str, Any]:
         """Return the CNI configuration without what follows from the object's name: what the hash is made of."""
+        raise NotImplementedError
+
+
+class CniAttachment(Attachment):
+    """An attachment whose NetworkAttachmentDefinition the stack writes itself, CNI configuration and all."""
+
+    cni_name: CniName | None = None
+    """The name inside the CNI configuration; `name` when left out."""
+    cni_version: Literal["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"] = "0.3.1"
+    """The version of the CNI specification."""
+
+    def _content(self, segment: Segment, slices: Sequence[Slice]) -> dict[str, Any]:  # noqa: ARG002
         config = self.model_dump(by_alias=True, exclude_none=True, exclude=_NOT_CNI, mode="json")
         config["name"] = self.cni_name or self.name
         mtu = self.mtu or segment.mtu
         return config if mtu is None else config | {"mtu": mtu}
 
 
-class DelegatingAttachment(Attachment):
+class DelegatingAttachment(CniAttachment):
     """An attachment whose plugin asks an IPAM plugin for the addresses."""
 
     ipam: Ipam = Whereabouts(type="whereabouts")

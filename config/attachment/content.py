@@ -41,6 +41,11 @@ def fingerprint(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical_json(_kept(config)).encode()).hexdigest()[:HASH_DIGITS]
 
 
+def fingerprint_of_all(config: Mapping[str, Any]) -> str:
+    """Return a hash of the whole of what nobody can change in place, in eight hexadecimal digits."""
+    return hashlib.sha256(canonical_json(config).encode()).hexdigest()[:HASH_DIGITS]
+
+
 def is_of_ranges(keys: Sequence[str]) -> bool:
     """Tell whether what the keys lead to in a CNI configuration is about the addresses that may be given alone.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from config.address_share import parts_of
-from config.attachment.base import Attachment
+from config.attachment.base import Attachment, CniAttachment
 from config.finding import Finding
 from config.types.addressing import AddressRange, Network
 from config.types.names import CniName
@@ -78,7 +78,33 @@ class OvnIpam:
         return iter(()) if given is None else given.without(part.kept_free)
 
 
-class Localnet(Attachment):
+class OvnLocalnet(Attachment):
+    """A port of OVN's logical switch, connected to the nodes' physical network by a bridge mapping."""
+
+    vlan_id: int | None = Field(default=None, ge=0, le=4094, alias="vlanID")
+    """The tag that OVN puts on; the segment's VLAN when left out. 0 means none: the bridge's uplink tags."""
+
+    @property
+    def physical_network(self) -> str:
+        """The localnet of the nodes' bridge mapping that the port is connected to."""
+        raise NotImplementedError
+
+    @property
+    def physical_network_key(self) -> str:
+        """The key by which the user named that localnet."""
+        return "physicalNetworkName"
+
+    def tag(self, segment: Segment) -> int | None:
+        """Return the VLAN tag that OVN puts on: 0 or None for none."""
+        return segment.vlan if self.vlan_id is None else self.vlan_id
+
+    @property
+    def ipam(self) -> OvnIpam:
+        """OVN's own address management: not a key, as there is no other."""
+        return OvnIpam()
+
+
+class Localnet(OvnLocalnet, CniAttachment):
     """A port of OVN's logical switch, connected to the nodes' physical network by a bridge mapping.
 
     OVN tags with `vlanID` itself and has its own address management, which gets the slice as `excludeSubnets`; there is
@@ -106,22 +132,18 @@ class Localnet(Attachment):
     type: Literal["localnet"]
     physical_network_name: CniName | None = None
     """The localnet of the nodes' bridge mapping; the name inside the CNI configuration when left out."""
-    vlan_id: int | None = Field(default=None, ge=0, le=4094, alias="vlanID")
-    """The tag that OVN puts on; the segment's VLAN when left out. 0 means none: the bridge's uplink tags."""
 
     @property
     def physical_network(self) -> str:
         """The localnet of the nodes' bridge mapping that the port is connected to."""
         return self.physical_network_name or self.cni_name or self.name
 
-    def tag(self, segment: Segment) -> int | None:
-        """Return the VLAN tag that OVN puts on: 0 or None for none."""
-        return segment.vlan if self.vlan_id is None else self.vlan_id
-
     @property
-    def ipam(self) -> OvnIpam:
-        """OVN's own address management: not a key, as there is no other."""
-        return OvnIpam()
+    def physical_network_key(self) -> str:
+        """The key by which the user named it: a localnet may go by the network's own name."""
+        if self.physical_network_name is not None:
+            return "physicalNetworkName"
+        return "name" if self.cni_name is None else "cniName"
 
     def rules(self) -> Iterator[Finding]:
         """What OVN-Kubernetes demands of the name."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from config.attachment import AnyAttachment, Bridge
-from config.attachment.localnet import Localnet
+from config.attachment.localnet import OvnLocalnet
 
 if TYPE_CHECKING:
     from config.segment import Segment
@@ -17,7 +17,7 @@ def attachment_tags(attachment: AnyAttachment, segment: Segment) -> tuple[int, .
         case Bridge():
             trunk = (tag for item in attachment.vlan_trunk or () for tag in item.vlans)
             return tuple(dict.fromkeys([tag for tag in (attachment.vlan, *trunk) if tag]))
-        case Localnet():
+        case OvnLocalnet():
             return (tag,) if (tag := attachment.tag(segment)) else ()
         case _:
             return ()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from config.address_share import parts_of
-from config.attachment import Bridge, Ipvlan, Localnet, Macvlan
-from config.finding import Finding, Rule, rule
+from config.attachment import Bridge, ClusterUserDefinedNetwork, Ipvlan, Localnet, Macvlan
+from config.attachment.localnet import OvnLocalnet
+from config.attachment.user_network import MOST_EXCLUDES
+from config.finding import Finding, Rule, few, rule
 from config.types.addressing import AddressRange
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ _APART = {
 def _localnet_uses_the_segments_vlan(draft: Draft) -> Iterator[Finding]:
     """OVN tags by itself, with the segment's VLAN."""
     segment, attachment = draft.segment, draft.attachment
-    if segment is None or segment.vlan is None or not isinstance(attachment, Localnet) or not attachment.vlan_id:
+    if segment is None or segment.vlan is None or not isinstance(attachment, OvnLocalnet) or not attachment.vlan_id:
         return
     if attachment.vlan_id != segment.vlan:
         yield Finding(
@@ -93,7 +95,7 @@ def _somebody_tags(draft: Draft) -> Iterator[Finding]:
     match attachment:
         case Bridge(vlan=None | 0 as given):
             key = "vlan"
-        case Localnet(vlan_id=0 as given):
+        case OvnLocalnet(vlan_id=0 as given):
             key = "vlanID"
         case _:
             return
@@ -110,7 +112,7 @@ def _somebody_tags(draft: Draft) -> Iterator[Finding]:
 def _slice_is_known_to_ovn(draft: Draft) -> Iterator[Finding]:
     """OVN's allocator knows the first 65,535 addresses of an IPv6 subnet, and gives none of a slice beyond them."""
     segment, attachment = draft.segment, draft.attachment
-    if segment is None or not isinstance(attachment, Localnet):
+    if segment is None or not isinstance(attachment, OvnLocalnet):
         return
     for part in parts_of(segment, draft.slices):
         window = attachment.ipam.window(part.subnet)
@@ -129,7 +131,7 @@ def _localnet_has_addresses(draft: Draft) -> Iterator[Finding]:
     """Gateway and reserved addresses leave something for pods."""
     segment, attachment = draft.segment, draft.attachment
     # A slice that is outside or holds reserved addresses has a finding of its own.
-    if segment is None or draft.slices or not isinstance(attachment, Localnet):
+    if segment is None or draft.slices or not isinstance(attachment, OvnLocalnet):
         return
     if attachment.ipam.hands_out(segment, ()) == 0:
         yield Finding(
@@ -142,16 +144,60 @@ def _localnet_has_addresses(draft: Draft) -> Iterator[Finding]:
 
 @rule("localnet-rename", severity="warning")
 def _localnet_keeps_its_books(draft: Draft) -> Iterator[Finding]:
-    """OVN keeps its books by network: the new one of a rename gives what pods on the old one still have."""
+    """OVN keeps its books by network: the new one of a rename would give what pods on the old one still have."""
     attachment = draft.attachment
     if isinstance(attachment, Localnet) and attachment.rollout == "rename":
         yield Finding(
             "attachment.rollout",
             "rename",
-            "makes a second OVN network, which knows nothing of the addresses that pods on the first one hold: until"
-            " the rollout ends, an address can be given twice",
+            "makes a second OVN network, which knows nothing of the addresses that pods on the first one hold: up"
+            " refuses a change that leaves the slice where it is",
             "Change the slice together with the attachment, to a part that is free",
         )
+
+
+@rule("cudn-excludes")
+def _excludes_find_room(draft: Draft) -> Iterator[Finding]:
+    """The API takes at most 25 excludeSubnets, and a slice between odd addresses of a wide subnet needs more."""
+    segment, attachment = draft.segment, draft.attachment
+    if segment is None or not isinstance(attachment, ClusterUserDefinedNetwork) or not draft.parts:
+        return
+    count = len(attachment.excluded(segment, draft.slices))
+    if count <= MOST_EXCLUDES:
+        return
+    if attachment.exclude_subnets is not None:
+        key, remedy = "attachment.excludeSubnets", "Exclude less, in larger blocks"
+    elif draft.slices and (fit := attachment.fitting(segment, draft.slices)):
+        nearest = " and ".join(str(each.span) for each in fit)
+        key, remedy = "slice", f"The nearest inside it that fits is {nearest}"
+    elif draft.slices:
+        key, remedy = "slice", "Begin and end it at multiples of a power of two, and reserve whole blocks"
+    else:
+        key, remedy = "segment.reserved", "Reserve less, or whole blocks"
+    rule_ = f"takes {count} excludeSubnets, and a ClusterUserDefinedNetwork may have {MOST_EXCLUDES}"
+    spans = ", ".join(str(each.span) for each in draft.slices) or None
+    yield Finding(key, spans if key == "slice" else None, rule_, remedy)
+
+
+@rule("cudn-excludes-differ")
+def _excludes_leave_the_slice(draft: Draft) -> Iterator[Finding]:
+    """Blocks that are written out leave what the slice says, no more and no less: everything else counts by it."""
+    segment, attachment = draft.segment, draft.attachment
+    if segment is None or not isinstance(attachment, ClusterUserDefinedNetwork) or not draft.parts:
+        return
+    written = attachment.exclude_subnets
+    if written is None:
+        return
+    for part in draft.parts:
+        spared = [AddressRange.all_of(block) for block in written if block.version == part.subnet.version]
+        gives = list(attachment.ipam.usable(part.subnet).without(spared))
+        if gives != (says := list(attachment.ipam.free(part))):
+            yield Finding(
+                "attachment.excludeSubnets",
+                None,
+                f"leave {few(gives) or 'no address'}, and {part.key} says {few(says) or 'none'}",
+                "Correct one of both, or leave excludeSubnets out",
+            )
 
 
 ATTACHMENT_RULES: tuple[Rule[Draft], ...] = (
@@ -163,4 +209,6 @@ ATTACHMENT_RULES: tuple[Rule[Draft], ...] = (
     _slice_is_known_to_ovn,
     _localnet_has_addresses,
     _localnet_keeps_its_books,
+    _excludes_find_room,
+    _excludes_leave_the_slice,
 )

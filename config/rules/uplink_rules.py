@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from config.attachment import Bridge, Ipvlan, Localnet, Macvlan
+from config.attachment import Bridge, Ipvlan, Macvlan
+from config.attachment.localnet import OvnLocalnet
 from config.attachment.tags import attachment_tags
 from config.finding import Finding, Rule, rule
 from config.uplink import policy_name, trunk_of, uses
@@ -35,7 +36,7 @@ def attached_to(attachment: AnyAttachment) -> tuple[str, str] | None:
     match attachment:
         case Macvlan() | Ipvlan():
             return "master", attachment.master
-        case Localnet():
+        case OvnLocalnet():
             return "physicalNetworkName", attachment.physical_network
         case _:
             return None if attachment.bridge is None else ("bridge", attachment.bridge)
@@ -193,9 +194,7 @@ def _attachment_meets_uplink(draft: Draft) -> Iterator[Finding]:
 
 def _written(attachment: AnyAttachment | None, key: str) -> str:
     """Return the key by which the user named what an attachment needs: a localnet has its own, or is called so."""
-    if not isinstance(attachment, Localnet) or attachment.physical_network_name is not None:
-        return key
-    return "name" if attachment.cni_name is None else "cniName"
+    return attachment.physical_network_key if isinstance(attachment, OvnLocalnet) else key
 
 
 @rule("uplink-double-tag")
@@ -215,9 +214,9 @@ def _one_tag(draft: Draft) -> Iterator[Finding]:
 def tagging_key(attachment: AnyAttachment) -> tuple[str, str]:
     """Return the key by which an attachment tags, as the user wrote it, and how it stops."""
     match attachment:
-        case Localnet(vlan_id=None):
+        case OvnLocalnet(vlan_id=None):
             return "segment.vlan", "Set attachment.vlanID: 0, so that OVN adds no tag of the segment's"
-        case Localnet():
+        case OvnLocalnet():
             return "attachment.vlanID", "Write 0"
         case Bridge(vlan=None | 0):
             return "attachment.vlanTrunk", "Leave it out"

@@ -14,11 +14,21 @@ from config.finding import Finding, is_not, rule, shown
 from config.hyperconverged import NAME
 from mignet.checks.rules.hyperconverged import operator_asleep, operator_degraded, settings_not_taken
 from mignet.checks.rules.stale_pods import pods_keep_old_network
+from mignet.checks.rules.user_networks import network_not_made
 from mignet.kube.hyperconverged_versions import hyperconverged_kind
-from mignet.kube.kinds import KUBEVIRT, MIGRATION_POLICY, NAMESPACE, NETWORK_ATTACHMENT, NODE_POLICY, POD
+from mignet.kube.kinds import (
+    CLUSTER_USER_NETWORK,
+    KUBEVIRT,
+    MIGRATION_POLICY,
+    NAMESPACE,
+    NETWORK_ATTACHMENT,
+    NODE_POLICY,
+    POD,
+)
 from mignet.kube.kubevirt.field_writers import way_out, writers_back
 from mignet.kube.kubevirt.pods import HANDLER, LABEL, SYNC, read_pod
 from mignet.kube.managed_fields import meet, owners, writer_of
+from mignet.kube.network.user_network import PROTECTION
 from mignet.kube.objects import controller_of, kept_by, made_by, name_of, stack_of, value_at
 from mignet.kube.snapshot import Read, Snapshot
 
@@ -46,6 +56,7 @@ def reads(stack: Stack) -> list[Read]:
     return [
         Read(hyperconverged_kind(stack), namespace, NAME),
         Read(NETWORK_ATTACHMENT, namespace, stack.network),
+        *([Read(CLUSTER_USER_NETWORK, name=stack.network)] if stack.user_network else ()),
         Read(KUBEVIRT, namespace),
         *(Read(POD, namespace, labels={LABEL: role}) for role in (HANDLER, SYNC)),
         *(Read(NODE_POLICY, name=policy.name) for policy in stack.policies),
@@ -59,6 +70,7 @@ def needs(stack: Stack) -> list[Read]:
         *reads(stack),
         Read(NAMESPACE, name=stack.cluster.namespace),
         Read(NETWORK_ATTACHMENT),
+        *([Read(CLUSTER_USER_NETWORK)] if stack.user_network else ()),
         *([Read(NODE_POLICY)] if stack.policies else ()),
         *([Read(MIGRATION_POLICY)] if stack.migration_policies else ()),
     ]
@@ -79,9 +91,10 @@ class Seen:
 
     @property
     def whole_objects(self) -> Iterator[Object]:
-        """The live objects that the stack declares as a whole: the attachment and policies of both kinds."""
-        if self.attachment is not None:
-            yield self.attachment
+        """The live objects that are the stack's as a whole: the attachment, or its network, and policies."""
+        mine = self.user_network if self.stack.user_network else self.attachment
+        if mine is not None:
+            yield mine
         if self.stack.policies:
             names = {policy.name for policy in self.stack.policies}
             yield from (each for each in self.snapshot.all(NODE_POLICY) if each["metadata"]["name"] in names)
@@ -106,6 +119,11 @@ class Seen:
         return self.snapshot.one(NETWORK_ATTACHMENT, self.stack.network, self.stack.cluster.namespace)
 
     @property
+    def user_network(self) -> Object | None:
+        """The ClusterUserDefinedNetwork that the attachment is made of, where the stack declares one."""
+        return self.snapshot.one(CLUSTER_USER_NETWORK, self.stack.network) if self.stack.user_network else None
+
+    @property
     def living(self) -> tuple[Pod, ...]:
         """The pods that migrate and do not end."""
         pods = map(read_pod, self.snapshot.all(POD, self.stack.cluster.namespace))
@@ -113,7 +131,7 @@ class Seen:
 
     def adopt(self, live: Object) -> str | None:
         """Return the key that has an object taken over from who made it; None when it says so, empty without one."""
-        if live["kind"] == NETWORK_ATTACHMENT.kind:
+        if live["kind"] in {NETWORK_ATTACHMENT.kind, CLUSTER_USER_NETWORK.kind}:
             return None if self.stack.attachment.adopt else "attachment.adopt"
         for index, policy in enumerate(self.stack.migration_policies):
             if (live["kind"], live["metadata"]["name"]) == (MIGRATION_POLICY.kind, policy.name):
@@ -272,7 +290,7 @@ def foreign_metadata(seen: Seen) -> Iterator[Finding]:
     for live in seen.whole_objects:
         by_writer: dict[Writer, list[str]] = {}
         for path, by in () if _stranger(live, seen.stack) else seen.foreign_fields(live):
-            if path.startswith("metadata.") and _WEBHOOK not in path:
+            if path.startswith("metadata.") and _WEBHOOK not in path and not _protected(live, path):
                 by_writer.setdefault(by, []).append(path)
         for by, paths in by_writer.items():
             sentence = f"carries {', '.join(sorted(paths))}: set by {by}"
@@ -355,6 +373,11 @@ def _by(each: FieldChange) -> str:
     return f": set by {each.by}" if each.by.owns else f": it has no owner; the last writer of the object is {each.by}"
 
 
+def _protected(live: Object, path: str) -> bool:
+    """Tell whether a path is that of the finalizer that OVN-Kubernetes puts on every network of its own."""
+    return path.startswith("metadata.finalizers") and live["metadata"].get("finalizers") == [PROTECTION]
+
+
 def _stranger(live: Object, stack: Stack) -> bool:
     return made_by(live) is not None or stack_of(live) not in {None, stack.name}
 
@@ -377,6 +400,7 @@ RULES = (
     asleep_for_long,
     operator_degraded,
     policy_degraded,
+    network_not_made,
 )
 CODES = frozenset(code for each in RULES for code in each.codes)
 
@@ -389,6 +413,7 @@ NOT_IN_FIELDS = {
     "operator-asleep": "it compares no status",
     "operator-degraded": "it compares no status",
     "policy-degraded": "it compares no status",
+    "network-not-made": "it compares no status",
 }
 """Why Pulumi misses what no comparison of fields shows, by code."""
 

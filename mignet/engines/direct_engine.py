@@ -17,11 +17,19 @@ from config.uplink import Uplink
 from mignet.engines.read_only_diff import compared
 from mignet.kube.client import Cluster, ClusterError, ConflictError
 from mignet.kube.diff import FieldChange, ObjectChange, Operation, declared_differences, differences
-from mignet.kube.kinds import MIGRATION_POLICY, NETWORK_ATTACHMENT, NODE_POLICY, Kind, Object, kind_of
+from mignet.kube.kinds import (
+    CLUSTER_USER_NETWORK,
+    MIGRATION_POLICY,
+    NETWORK_ATTACHMENT,
+    NODE_POLICY,
+    Kind,
+    Object,
+    kind_of,
+)
 from mignet.kube.kubevirt import rollout
 from mignet.kube.managed_fields import owned_paths, taken_over, writer_of
-from mignet.kube.network import attachment_history, cni_configuration, nmstate
-from mignet.kube.objects import made_by, value_at
+from mignet.kube.network import attachment_history, cni_configuration, nmstate, user_network
+from mignet.kube.objects import controller_of, made_by, name_of, value_at
 from mignet.program import guards
 
 if TYPE_CHECKING:
@@ -107,8 +115,11 @@ async def _read(stack: Stack, cluster: Cluster, *, only_look: bool) -> tuple[lis
     """Return what stands where the program declares something, and all that is ours."""
     ours = asyncio.ensure_future(_ours(stack, cluster))
     try:
+        attachment, hyperconverged = await guards.prerequisites(stack, cluster, foreign=only_look)
         live = (
-            *await guards.prerequisites(stack, cluster, foreign=only_look),
+            attachment,
+            hyperconverged,
+            *await guards.user_networks(stack, cluster, hyperconverged, foreign=only_look),
             *await guards.uplinks(stack, cluster, foreign=only_look),
             *await guards.migration_policies(stack, cluster, foreign=only_look),
         )
@@ -136,7 +147,9 @@ async def _plan_one(declared: Declared, live: Object | None, cluster: Cluster, *
         step = replace(await _dry_run(declared, live, cluster, only_look=only_look), live=live)
         return _without_directives(step) if only_look else step
     except ClusterError as error:
-        if error.reason != "forbidden" or not only_look:
+        # What cannot be changed, the API server refuses to look at; that it differs is what one looks for.
+        immutable = error.reason == "refused" and declared.manifest["kind"] == CLUSTER_USER_NETWORK.kind
+        if not only_look or not (error.reason == "forbidden" or immutable):
             raise
     fields = (
         differences({}, _content(declared.manifest))
@@ -216,6 +229,10 @@ async def carry_out(stack: Stack, steps: Iterable[Step], cluster: Cluster, *, be
             name = step.manifest["metadata"]["name"]
             check = partial(between, done, _on_nodes(stack, name))
             await nmstate.wait(cluster, name, seconds=_patience(stack), check=check)
+        elif kind_of(step.manifest) == CLUSTER_USER_NETWORK:
+            name = step.manifest["metadata"]["name"]
+            check = partial(between, done, _until_made(name))
+            await user_network.wait(cluster, name, stack.cluster.namespace, check=check)
     return left
 
 
@@ -252,23 +269,38 @@ async def _remove(stack: Stack, live: Object, cluster: Cluster, *, between: Call
         name = metadata["name"]
         check = partial(between, _on_nodes(stack, name))
         left = await nmstate.take_back(cluster, stack.name, name, seconds=_patience(stack), check=check)
-    elif kind == NETWORK_ATTACHMENT and (
-        users := await rollout.released(
+    elif kind in {NETWORK_ATTACHMENT, CLUSTER_USER_NETWORK}:
+        namespace = metadata.get("namespace", stack.cluster.namespace)
+        users = await rollout.released(
             cluster,
-            metadata["namespace"],
+            namespace,
             metadata["name"],
-            waits=lambda users: between(_until_released(metadata, users)),
+            waits=lambda users: between(_until_released(f"{namespace}/{metadata['name']}", users)),
         )
-    ):
-        some = few(users, most=3)
-        stays = f"{kind.kind} {metadata['namespace']}/{metadata['name']} stays, as it is still in use"
-        return [f"{stays} by {some}; mignet verify {stack.name} says why, and another run removes it"]
+        if users:
+            some = few(users, most=3)
+            stays = f"{name_of(live)} stays, as it is still in use"
+            return [f"{stays} by {some}; mignet verify {stack.name} says why, and another run removes it"]
     await cluster.delete(kind, metadata["name"], metadata.get("namespace"))
+    if kind == CLUSTER_USER_NETWORK:
+        check = partial(between, _until_gone(metadata["name"]))
+        if not await user_network.gone(cluster, metadata["name"], check=check):
+            left.append(f"{name_of(live)} is being deleted, and stays until no pod of any namespace uses it")
     return left
 
 
-def _until_released(metadata: Object, users: Sequence[str]) -> Wait:
-    what = f"{few(users, most=3)} to leave {metadata['namespace']}/{metadata['name']}"
+def _until_made(name: str) -> Wait:
+    what = f"the attachment of {CLUSTER_USER_NETWORK.kind} {name} to be made"
+    return Wait(what, user_network.WAIT_SECONDS, "this is an error")
+
+
+def _until_gone(name: str) -> Wait:
+    what = f"{CLUSTER_USER_NETWORK.kind} {name} to go"
+    return Wait(what, user_network.WAIT_SECONDS, "it goes when no pod uses it")
+
+
+def _until_released(name: str, users: Sequence[str]) -> Wait:
+    what = f"{few(users, most=3)} to leave {name}"
     return Wait(what, rollout.WAIT_SECONDS, "it stays until another run")
 
 
@@ -326,16 +358,20 @@ def _relinquishing(live: Object) -> Object:
 
 
 async def _ours(stack: Stack, cluster: Cluster) -> list[Object]:
-    """Find what carries this stack's labels: attachments in every namespace, the policies that they stand on, others.
+    """Find what carries this stack's labels: attachments in every namespace, networks that make some, policies.
 
     Many clusters have no kubernetes-nmstate, and many users no right to it; then nothing there is ours.
     """
     found = await asyncio.gather(
         cluster.list(NETWORK_ATTACHMENT, labels=labels(stack.name)),
+        _if_served(stack, CLUSTER_USER_NETWORK, cluster, needed=stack.user_network is not None),
         _if_served(stack, NODE_POLICY, cluster, needed=stack.uplink is not None),
         _if_served(stack, MIGRATION_POLICY, cluster, needed=bool(stack.migration_policies)),
     )
-    return [live for listed in found for live in listed if owned_paths(live, FIELD_MANAGER)]
+    # The controller of a network copies our labels to what it makes, which is its own all the same.
+    return [
+        live for listed in found for live in listed if owned_paths(live, FIELD_MANAGER) and controller_of(live) is None
+    ]
 
 
 async def _if_served(stack: Stack, kind: Kind, cluster: Cluster, *, needed: bool) -> list[Object]:

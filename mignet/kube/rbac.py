@@ -6,10 +6,12 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from config.attachment.localnet import OvnLocalnet
 from config.hyperconverged import NAME
 from mignet.kube.hyperconverged_versions import hyperconverged_kind
 from mignet.kube.kinds import (
     ACCESS_REVIEW,
+    CLUSTER_USER_NETWORK,
     EVENT,
     INSTANCE,
     KUBEVIRT,
@@ -74,6 +76,11 @@ def _to_apply(stack: Stack) -> Iterator[Right]:
     yield from _rights(NETWORK_ATTACHMENT, namespace, None, "get", "create", "patch", "delete")
     # What is ours and no longer declared may be in a namespace that the stack named before.
     yield from _rights(NETWORK_ATTACHMENT, None, None, "list")
+    if stack.user_network:
+        yield from _rights(CLUSTER_USER_NETWORK, None, None, "get", "list", "create", "patch", "delete")
+    if isinstance(stack.attachment, OvnLocalnet):
+        # Who has which address stands on the pods: OVN keeps its books by network.
+        yield from _rights(POD, namespace, None, "list")
     yield from _to_hold(stack)
     # A network in use is not destroyed, and a restart of virt-handlers waits.
     yield from _rights(MIGRATION, None, None, "list")

@@ -12,8 +12,10 @@ from config.hyperconverged import LiveMigration
 from config.loading import WAIVABLE, load_stack
 from config.types.addressing import AddressRange
 from config.types.json_text import parse_json
+from mignet.kube.diff import differences
 from mignet.kube.hyperconverged_versions import limits_path
 from mignet.kube.network.cni_configuration import OVN, PATH, meaning_changes, ovn_parts, whereabouts_range
+from mignet.kube.network.user_network import made_of_a_network
 from mignet.kube.objects import controller_of, kept_by, stack_of, value_at
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ _DEFAULTS: dict[str, tuple[object, ...]] = {
 _OF_ITSELF = {"cniVersion", "name", "ipam", "plugins"}
 _OF_OVN = {"topology", "netAttachDefName", "subnets", "excludeSubnets"}
 """What a localnet says by itself."""
+_OF_THE_CONTROLLER = {"cniName", "cniVersion", "role"}
+"""What the controller of a ClusterUserDefinedNetwork says by itself."""
 _WHEREABOUTS = {"network_name": "networkName", "enable_overlapping_ranges": "enableOverlappingRanges"}
 
 
@@ -70,19 +74,27 @@ def named(hyperconverged: Object | None) -> str | None:
 
 
 def kept(
-    stack: str, cluster: Mapping[str, Any], segment: Segment, hyperconverged: Object, attachment: Object | None
+    stack: str,
+    cluster: Mapping[str, Any],
+    segment: Segment,
+    hyperconverged: Object,
+    attachment: Object | None,
+    *,
+    user_network: Object | None = None,
 ) -> Kept:
     """Return what keeps the network that the HyperConverged names, on the cluster of that section of a stack file.
 
-    `segment` is the project's; the stack gets one of its own where only that says what is there. Raises NotKeptError.
+    `segment` is the project's; the stack gets one of its own where only that says what is there. `user_network` is the
+    ClusterUserDefinedNetwork of that name, whose controller keeps the attachment. Raises NotKeptError.
     """
     name = named(hyperconverged)
     if attachment is None or name is None:
         msg = "has no NetworkAttachmentDefinition"
         raise NotKeptError(msg)
-    if controller := controller_of(attachment):
+    made = user_network if user_network is not None and made_of_a_network(attachment) else None
+    if made is None and (controller := controller_of(attachment)):
         raise NotKeptError(kept_by(controller))
-    if (other := stack_of(attachment)) not in {None, stack}:
+    if (other := stack_of(made or attachment)) not in {None, stack}:
         msg = f"belongs to stack {other}"
         raise NotKeptError(msg)
     text = str(value_at(attachment, PATH) or "")
@@ -93,7 +105,9 @@ def kept(
     shared = {"segment": segment.model_dump(by_alias=True, exclude_none=True, exclude_defaults=True, mode="json")}
     found: list[Kept] = []
     refused: list[ConfigError] = []
-    for values in _written(_config(text), name, segment):
+    unchanged: list[str] = []
+    config = _config(text)
+    for values in _written(config, name, segment) if made is None else _of_user_network(made, config, name, segment):
         try:
             whole = shared | values | more | {"cluster": dict(cluster)}
             waivers = waivers_of(stack, whole)
@@ -101,8 +115,15 @@ def kept(
         except ConfigError as error:
             refused.append(error)
             continue
+        if made is not None and (changed := [*differences(made["spec"], loaded.user_network, "spec")]):
+            unchanged.append(", ".join(each.path for each in changed))
+            continue
         changes = meaning_changes(text, loaded.cni_json, name=name) or []
         found.append(Kept(name, values | more | waivers, tuple(each.path for each in changes)))
+    if not found and unchanged:
+        what = f"a ClusterUserDefinedNetwork that a stack cannot say as it is ({unchanged[-1]})"
+        msg = f"is {what}, and nothing changes one"
+        raise NotKeptError(msg)
     if not found:
         msg = f"cannot be written as a stack ({refused[0].findings[0]})"
         raise NotKeptError(msg) from refused[0]
@@ -174,6 +195,23 @@ def _written(config: Mapping[str, Any], name: str, segment: Segment) -> Iterator
     own |= {"mtu": attachment.pop("mtu")} if "mtu" in attachment else {}
     own |= {"reserved": given.reserved} if given.reserved else {}
     yield {"segment": own, "attachment": attachment} | slices
+
+
+def _of_user_network(
+    network: Object, config: Mapping[str, Any], name: str, segment: Segment
+) -> Iterator[dict[str, Any]]:
+    """Yield the sections that may say the same as a ClusterUserDefinedNetwork, in the fewest words first.
+
+    `config` is what its controller has made of it.
+    """
+    blocks = value_at(network, "spec.network.localnet.excludeSubnets")
+    selector = {"namespaceSelector": value_at(network, "spec.namespaceSelector") or {}}
+    for values in _written(config, name, segment):
+        attachment = {key: value for key, value in values["attachment"].items() if key not in _OF_THE_CONTROLLER}
+        attachment |= {"type": "clusterUserDefinedNetwork", "rollout": "in-place"}
+        as_is = {"excludeSubnets": blocks} if blocks else {}
+        for more in ({}, selector, as_is, selector | as_is):
+            yield values | {"attachment": attachment | more}
 
 
 def _delegating(

@@ -21,6 +21,7 @@ from config.types.model import parse
 from mignet.fleet import stack_files
 from mignet.kube.client import Cluster, ClusterError
 from mignet.kube.kinds import (
+    CLUSTER_USER_NETWORK,
     HYPERCONVERGED_V1,
     HYPERCONVERGED_V1BETA1,
     KUBEVIRT,
@@ -35,6 +36,7 @@ from mignet.kube.network import nic_choice as nics
 from mignet.kube.network.localnets import localnets
 from mignet.kube.network.nic_choice import Nic
 from mignet.kube.network.node_network import Node, addresses_of, machine_networks
+from mignet.kube.network.user_network import made_of_a_network
 from mignet.operations import allocate, new_links
 from mignet.operations.adopting import Kept, NotKeptError, kept, named, waivers_of
 from mignet.operations.new_links import Links
@@ -109,9 +111,10 @@ def look(project: Project, stack: str, wanted: Wanted) -> Seen:
             kubevirts = await _listed(cluster, KUBEVIRT, namespace=wanted.namespace)
             policies = await _listed(cluster, NODE_POLICY)
             in_use = await _in_use(cluster, wanted.namespace)
-            return nodes, states, network, kubevirts, policies, await _identity(cluster), in_use
+            made_of = await _made_of(cluster, in_use[1])
+            return nodes, states, network, kubevirts, policies, await _identity(cluster), in_use, made_of
 
-    nodes, states, network, kubevirts, policies, uid, (hyperconverged, attachment) = asyncio.run(read())
+    nodes, states, network, kubevirts, policies, uid, (hyperconverged, attachment), made_of = asyncio.run(read())
     count = wanted.nodes or sum(Node.read(node, None).schedulable for node in nodes)
     keeps: Kept | None = None
     not_kept = None
@@ -119,7 +122,7 @@ def look(project: Project, stack: str, wanted: Wanted) -> Seen:
     if hyperconverged is not None and name:
         try:
             cluster = {"context": wanted.context, "namespace": wanted.namespace} | ({"nodes": count} if count else {})
-            keeps = kept(stack, cluster, segment, hyperconverged, attachment)
+            keeps = kept(stack, cluster, segment, hyperconverged, attachment, user_network=made_of)
         except NotKeptError as error:
             not_kept = f"the cluster migrates over {name} now, which {error}: up switches it to another network"
     if keeps is not None:
@@ -149,6 +152,18 @@ async def _in_use(cluster: Cluster, namespace: str) -> tuple[Object | None, Obje
             if error.reason not in {"not-served", "forbidden"}:
                 raise
     return None, None
+
+
+async def _made_of(cluster: Cluster, attachment: Object | None) -> Object | None:
+    """Return the ClusterUserDefinedNetwork whose controller keeps an attachment, as far as it may be read."""
+    if attachment is None or not made_of_a_network(attachment):
+        return None
+    try:
+        return await cluster.get(CLUSTER_USER_NETWORK, attachment["metadata"]["name"])
+    except ClusterError as error:
+        if error.reason not in {"not-served", "forbidden"}:
+            raise
+        return None
 
 
 async def _identity(cluster: Cluster) -> str | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 
 from components.ownership import FIELD_MANAGER
-from mignet.kube.kinds import HYPERCONVERGED_V1, MIGRATION_POLICY, NETWORK_ATTACHMENT, NODE_POLICY
+from mignet.kube.kinds import CLUSTER_USER_NETWORK, HYPERCONVERGED_V1, MIGRATION_POLICY, NETWORK_ATTACHMENT, NODE_POLICY
 
 if TYPE_CHECKING:
     from mignet.engines.evaluation import Declaration, Declared
@@ -23,7 +23,13 @@ _APPLY = {
     None: f"Apply it with: kubectl apply --server-side --field-manager={FIELD_MANAGER} -f FILE",
     "argocd": "For Argo CD, which applies it in waves, and deletes nothing of it.",
 }
-_WAVES = {NODE_POLICY.kind: 0, NETWORK_ATTACHMENT.kind: 1, HYPERCONVERGED_V1.kind: 2, MIGRATION_POLICY.kind: 2}
+_WAVES = {
+    NODE_POLICY.kind: 0,
+    NETWORK_ATTACHMENT.kind: 1,
+    CLUSTER_USER_NETWORK.kind: 1,
+    HYPERCONVERGED_V1.kind: 2,
+    MIGRATION_POLICY.kind: 2,
+}
 """Each stands on what the one before makes."""
 
 

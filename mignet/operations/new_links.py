@@ -39,7 +39,7 @@ class Links:
 
     def keeps(self, attachment: dict[str, Any], segment: Segment) -> bool:
         """Tell whether an attachment that is there, as a stack file says it, is what the user asks for."""
-        if attachment.get("type") != "localnet":
+        if attachment.get("type") not in {"localnet", "clusterUserDefinedNetwork"}:
             return not self.makes and self.localnet is None and self.master in {None, attachment.get("master")}
         there = attachment.get("physicalNetworkName") or attachment.get("cniName") or attachment["name"]
         return (

@@ -8,26 +8,30 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from config.attachment.content import is_of_ranges
+from config.attachment.localnet import OvnLocalnet
 from config.finding import UserError, shown, waived
 from config.hyperconverged import NAME
 from mignet.kube.client import Cluster, ClusterError
 from mignet.kube.diff import declared_differences
-from mignet.kube.hyperconverged_versions import hyperconverged_kind
+from mignet.kube.hyperconverged_versions import hyperconverged_kind, limits_path
 from mignet.kube.kinds import (
+    CLUSTER_USER_NETWORK,
     MIGRATION_POLICY,
     NAMESPACE,
     NETWORK_ATTACHMENT,
     NODE,
     NODE_NETWORK_STATE,
     NODE_POLICY,
+    POD,
     Object,
 )
-from mignet.kube.kubevirt import field_writers, json_patches, migrations
+from mignet.kube.kubevirt import field_writers, json_patches, migrations, ovn_books
+from mignet.kube.kubevirt.pods import HANDLER, LABEL, NETWORKS, SYNC
 from mignet.kube.kubevirt.take_over import conflicts, switches
-from mignet.kube.network import cni_configuration, uplink_conflicts
+from mignet.kube.network import cni_configuration, uplink_conflicts, user_network
 from mignet.kube.network.nmstate import rollout
 from mignet.kube.network.node_network import Node
-from mignet.kube.objects import controller_of, kept_by, made_by, name_of, stack_of
+from mignet.kube.objects import controller_of, kept_by, made_by, name_of, stack_of, value_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -77,9 +81,12 @@ async def prerequisites(stack: Stack, cluster: Cluster, *, foreign: bool = False
             f"HyperConverged {NAME} does not exist in namespace {namespace}; create it with the operator's own"
             " default first (this program never creates one), or correct cluster.namespace"
         )
-    if attachment is not None and not foreign:
-        remedy = "set attachment.adopt: true to take it over, or choose another attachment.name"
-        sentences.extend(_foreign(stack, attachment, remedy, adopt=stack.attachment.adopt))
+    if attachment is not None and not foreign and stack.user_network is None:
+        sentences.extend(_foreign(stack, attachment, _ADOPT, adopt=stack.attachment.adopt))
+    elif attachment is not None and not foreign and not user_network.made_of_a_network(attachment):
+        sentences.append(
+            f"{name_of(attachment)} {user_network.IN_THE_WAY}; choose another attachment.name, and a free slice"
+        )
     if not foreign:
         sentences.extend(
             f"{name_of(hyperconverged)} has {each.sentence}. {each.remedy}"
@@ -89,6 +96,55 @@ async def prerequisites(stack: Stack, cluster: Cluster, *, foreign: bool = False
     if sentences or hyperconverged is None:
         raise GuardError(sentences)
     return attachment, hyperconverged
+
+
+_ADOPT = "set attachment.adopt: true to take it over, or choose another attachment.name"
+
+
+async def user_networks(
+    stack: Stack, cluster: Cluster, hyperconverged: Object, *, foreign: bool = False
+) -> tuple[Object, ...]:
+    """Return the live ClusterUserDefinedNetwork of the stack's, where it declares one and there is one.
+
+    Raises GuardError when its API is not served, and, unless `foreign` will do, when it is somebody else's and not to
+    be adopted, when it would have to change, which it cannot, and when pods that migrate have addresses by another
+    network of OVN that the stack's would give as well.
+    """
+    try:
+        live = await cluster.get(CLUSTER_USER_NETWORK, stack.network) if stack.user_network else None
+        of_ovn = isinstance(stack.attachment, OvnLocalnet) and not foreign
+        sentences = await _given_twice(stack, cluster, hyperconverged) if of_ovn else []
+    except ClusterError as error:
+        raise GuardError([str(error)]) from error
+    if not foreign and stack.user_network:
+        found = user_network.not_selected(stack, await _namespace(stack.cluster.namespace, cluster))
+        sentences += [each.sentence for each in found]
+    if live is not None and not foreign:
+        sentences += _foreign(stack, live, _ADOPT, adopt=stack.attachment.adopt)
+        sentences += [each.sentence for each in user_network.unchangeable(stack, live)]
+    if sentences:
+        raise GuardError(sentences)
+    return () if live is None else (live,)
+
+
+async def _given_twice(stack: Stack, cluster: Cluster, hyperconverged: Object) -> list[str]:
+    namespace = stack.cluster.namespace
+    attachments, *pods = await asyncio.gather(
+        cluster.list(NETWORK_ATTACHMENT, namespace=namespace),
+        *(cluster.list(POD, namespace=namespace, labels={LABEL: role}) for role in (HANDLER, SYNC)),
+    )
+    named = value_at(hyperconverged, f"{limits_path(hyperconverged['apiVersion'])}.network")
+    asked = [(pod["metadata"].get("annotations") or {}).get(NETWORKS, "") for listed in pods for pod in listed]
+    found = ovn_books.given_twice(stack, attachments, networks=asked, named=named)
+    return [each.sentence for each in found]
+
+
+async def _namespace(namespace: str, cluster: Cluster) -> Object | None:
+    """Return a namespace, None where it is not there or may not be read."""
+    try:
+        return await cluster.get(NAMESPACE, namespace)
+    except ClusterError:
+        return None
 
 
 async def _without(namespace: str, cluster: Cluster) -> bool:

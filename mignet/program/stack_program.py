@@ -154,6 +154,7 @@ async def _check(stack: Stack, folder: Path, *, refuses: bool) -> tuple[list[str
     """
     async with Cluster(stack.cluster, base=folder) as cluster:
         attachment, live = await guards.prerequisites(stack, cluster)
+        networks = await guards.user_networks(stack, cluster, live)
         policies = await guards.uplinks(stack, cluster)
         guards.settled(stack, policies)
         of_machines = await guards.migration_policies(stack, cluster)
@@ -164,6 +165,8 @@ async def _check(stack: Stack, folder: Path, *, refuses: bool) -> tuple[list[str
         remedy = "wait until they have ended, or set hyperConverged.whileMigrating: proceed"
         raise guards.GuardError([f"{in_flight}; {remedy}"])
     path = cni_configuration.PATH
+    # What the controller of a network has made, it keeps as well.
+    attachment = None if stack.user_network else attachment
     old = None if attachment is None else value_at(attachment, path)
     changes = cni_configuration.by_meaning(
         () if attachment is None else differences(old, stack.cni_json, path), old, stack.cni_json, name=stack.network
@@ -188,7 +191,7 @@ async def _check(stack: Stack, folder: Path, *, refuses: bool) -> tuple[list[str
         ),
         *on_uplink,
         *(_taken(change) for change in taken),
-        *guards.will_be_written_back(stack, (attachment, live, *policies, *of_machines)),
+        *guards.will_be_written_back(stack, (attachment, live, *networks, *policies, *of_machines)),
     ]
     declared = {"metadata": {"name": stack.network}, "spec": {"config": stack.cni_json}}
     return warnings, attachment_history.note(attachment, declared)

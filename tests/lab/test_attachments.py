@@ -17,6 +17,7 @@ MACVLAN = {"type": "macvlan", "name": NAME, "master": "eth1"}
 BRIDGE = {"name": NAME, "bridge": "br-mig", "vlan": 2001, "preserveDefaultVlan": False}
 LOCALNET = {"type": "localnet", "name": NAME, "physicalNetworkName": "mig"}
 LINUX_UPLINK = {"bridge": {"name": "br-mig", "port": "eth1"}}
+USER_NETWORK = {"type": "clusterUserDefinedNetwork", "name": "mig", "physicalNetworkName": "mig"}
 OVS_UPLINK = {"ovsBridge": {"name": "br-phy", "port": "eth1"}, "localnet": {"localnet": "mig"}}
 TWO = {"subnet": ["10.200.5.0/24", "fd00:200:5::/64"], "vlan": 2001, "mtu": 9000}
 
@@ -43,6 +44,7 @@ SETUPS: dict[str, dict[str, Any]] = {
         "segment": {"subnet": "10.250.0.0/16", "vlan": 100, "mtu": 9000},
     },
     "localnet of two families": {"attachment": LOCALNET, "uplink": OVS_UPLINK, "segment": TWO},
+    "user-defined network of two families": {"attachment": USER_NETWORK, "uplink": OVS_UPLINK, "segment": TWO},
 }
 
 GIVEN_TWICE = {"static", "host-local"}

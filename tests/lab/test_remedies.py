@@ -384,6 +384,7 @@ MACHINE = "tests/lab/test_verify_machine.py::"
 CROSSING = "tests/lab/test_crossing.py::"
 CROSSED = f"{CROSSING}test_a_way_that_does_not_end_well_says_why_and_leaves_nothing"
 
+USER_NETWORKS = "tests/lab/test_user_networks.py::"
 TRIED = {
     **{code: f"{HERE}test_the_way_out_of_what_verify_finds_clears_it[{code}]" for code in OF_VERIFY},
     **{code: f"{HERE}test_the_way_out_of_what_is_wrong_with_a_machine_clears_it[{code}]" for code in OF_A_MACHINE},
@@ -402,6 +403,9 @@ TRIED = {
     "pods-keep-old-network": (
         "tests/lab/test_verify.py::test_pods_that_keep_the_old_network_are_found_until_they_are_made_anew"
     ),
+    "network-not-made": f"{USER_NETWORKS}test_one_that_is_not_made_is_said",
+    "network-unchangeable": f"{USER_NETWORKS}test_every_verb_on_one_cluster[direct]",
+    "ovn-books-shared": f"{USER_NETWORKS}test_every_verb_on_one_cluster[direct]",
     "vm-before-network": f"{MACHINE}test_the_last_migration_of_a_machine_is_judged_as_it_stands",
     "vm-runs-twice": f"{MACHINE}test_a_machine_that_runs_on_two_clusters_is_an_error_on_both_and_is_not_migrated",
     "right-missing": (

@@ -35,6 +35,7 @@ DRIFT = "tests/lab/test_drift.py::"
 ONE = f"{DRIFT}test_each_trap_is_one_finding_and_what_is_ours_is_repaired"
 VERSIONS = "tests/unit/mignet/kube/test_hyperconverged_versions.py::"
 GUARD = "tests/lab/test_guards.py::"
+NETWORKS = "tests/lab/test_user_networks.py::"
 UPLINK = "tests/lab/test_uplink_rollout.py::"
 
 
@@ -52,6 +53,8 @@ BY_PREFLIGHT = {
     "hyperconverged-refuses": f"{PREFLIGHT}test_a_field_that_the_release_does_not_know_is_refused",
     "policy-foreign": f"{PREFLIGHT}test_a_policy_of_somebody_else_is_refused",
     "network-switched": f"{PREFLIGHT}test_a_network_of_another_name_is_said_to_be_switched",
+    "network-unchangeable": f"{NETWORKS}test_every_verb_on_one_cluster[direct]",
+    "ovn-books-shared": f"{NETWORKS}test_every_verb_on_one_cluster[direct]",
     "field-written-back": f"{PREFLIGHT}test_a_controller_that_declares_a_limit_writes_it_back",
 }
 """Those that are not set by an edit in tests/fixtures/preflight_traps.py, or not only."""
@@ -89,6 +92,7 @@ BY_VERIFY = {
     "address-reserved": f"{PROVE}test_the_gateways_address_on_a_pod_is_found",
     "mtu-unreported": f"{PROVE}test_a_plugin_that_reports_no_mtu_is_information",
     "pod-not-starting": f"{PROVE}test_what_else_keeps_a_pod_from_starting_is_told_in_its_own_words",
+    "network-not-made": f"{NETWORKS}test_one_that_is_not_made_is_said",
     "uplink-failing": f"{PROVE}test_an_uplink_that_a_node_refuses_is_why_the_pods_do_not_come",
     "vm-migrating": f"{PROVE}test_the_last_migration_of_a_user_is_judged_as_far_as_it_went[migration-hangs-",
     "vm-migration-failed": f"{PROVE}test_the_last_migration_of_a_user_is_judged_as_far_as_it_went[migration-fails-",
@@ -128,6 +132,7 @@ BY_DRIFT = {
     "list-extended": f"{DRIFT}test_an_item_that_somebody_appended_to_a_list_is_seen",
     "object-extended": f"{DRIFT}test_a_field_that_somebody_added_beside_the_declared_ones_is_seen",
     "policy-degraded": f"{DRIFT}test_a_policy_that_nodes_refused_is_seen",
+    "network-not-made": f"{NETWORKS}test_one_that_is_not_made_is_said",
 }
 
 BY_UP = {
@@ -163,6 +168,9 @@ BY_UP = {
     ),
     "`netAttachDefName` that is not the object's own name": (
         "tests/lab/test_rollout.py::test_a_renamed_localnet_names_itself",
+    ),
+    "The controller of a ClusterUserDefinedNetwork copies our labels to the attachment that it makes": (
+        f"{NETWORKS}test_every_verb_on_one_cluster",
     ),
     "Deleting a policy leaves its interfaces on the nodes": (
         f"{UPLINK}test_a_destroy_takes_the_interfaces_off_the_nodes_before_the_policies_go",

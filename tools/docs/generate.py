@@ -15,8 +15,9 @@ import catalogue
 import troubleshooting
 import yaml
 
-from config.attachment import Bridge, Ipvlan, Localnet, Macvlan, VlanTrunkItem
+from config.attachment import Bridge, ClusterUserDefinedNetwork, Ipvlan, Localnet, Macvlan, VlanTrunkItem
 from config.attachment.ipam import Dhcp, HostLocal, Route, Static, StaticAddress, Whereabouts
+from config.attachment.user_network import MatchExpression, NamespaceSelector
 from config.cluster import Cluster
 from config.hyperconverged import HyperConverged, LiveMigration
 from config.loading import load_stack
@@ -63,6 +64,9 @@ _SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("attachment, type: bridge", Bridge),
     ("attachment.vlanTrunk, an item", VlanTrunkItem),
     ("attachment, type: localnet", Localnet),
+    ("attachment, type: clusterUserDefinedNetwork", ClusterUserDefinedNetwork),
+    ("attachment.namespaceSelector", NamespaceSelector),
+    ("attachment.namespaceSelector.matchExpressions, an item", MatchExpression),
     ("attachment.ipam, type: whereabouts", Whereabouts),
     ("attachment.ipam, type: dhcp", Dhcp),
     ("attachment.ipam, type: static", Static),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from config.attachment.localnet import OvnLocalnet
 from config.hyperconverged import NAME
 from mignet.checks.preflight import access, apis, attachments, hyperconverged, leases, nodes, policies, ranges
 from mignet.checks.preflight.seen import Seen, definition_name
@@ -23,7 +24,9 @@ from mignet.kube.kinds import (
     NODE_POLICY,
     OPENSHIFT_NETWORK,
     OPENSHIFT_OPERATOR_NETWORK,
+    POD,
 )
+from mignet.kube.kubevirt.pods import HANDLER, LABEL, SYNC
 from mignet.kube.kubevirt.take_over import conflicts
 from mignet.kube.rbac import denied, to_apply, to_look
 from mignet.kube.snapshot import Judged, Read, Snapshot, judge, look
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
 
 def reads(stack: Stack) -> list[Read]:
     """Return what preflight reads of the stack's cluster."""
-    namespace = stack.cluster.namespace
+    namespace, of_ovn = stack.cluster.namespace, isinstance(stack.attachment, OvnLocalnet)
     return [
         Read(NAMESPACE, name=namespace),
         Read(hyperconverged_kind(stack), namespace, NAME),
@@ -58,6 +61,7 @@ def reads(stack: Stack) -> list[Read]:
         *leases.reads(stack),
         *network_policies.reads(stack),
         *strangers.READS,
+        *(Read(POD, namespace, labels={LABEL: role}) for role in (HANDLER, SYNC) if of_ovn),
     ]
 
 

@@ -10,6 +10,7 @@ from config.hyperconverged import NAME
 from mignet.checks.preflight.seen import Seen, definition_name
 from mignet.kube.hyperconverged_versions import hyperconverged_kind
 from mignet.kube.kinds import (
+    CLUSTER_USER_NETWORK,
     DAEMON_SET,
     IP_POOL,
     KUBEVIRT,
@@ -42,7 +43,8 @@ def needed(stack: Stack) -> tuple[Kind, ...]:
     whereabouts = (IP_POOL,) if isinstance(stack.attachment.ipam, Whereabouts) else ()
     uplink = (NODE_POLICY,) if stack.uplink else ()
     limits = (MIGRATION_POLICY,) if stack.migration_policies else ()
-    return (hyperconverged_kind(stack), NETWORK_ATTACHMENT, *whereabouts, *uplink, *limits)
+    network = (CLUSTER_USER_NETWORK,) if stack.user_network else ()
+    return (hyperconverged_kind(stack), NETWORK_ATTACHMENT, *whereabouts, *uplink, *limits, *network)
 
 
 def served(seen: Seen, kind: Kind) -> tuple[str, ...]:
@@ -80,6 +82,14 @@ def whereabouts_missing(seen: Seen) -> Iterator[Finding]:
     if isinstance(seen.stack.attachment.ipam, Whereabouts) and not served(seen, IP_POOL):
         remedy = "Install whereabouts, or choose another attachment.ipam"
         yield _missing(IP_POOL, "whereabouts", remedy)
+
+
+@rule("user-networks-missing")
+def user_networks_missing(seen: Seen) -> Iterator[Finding]:
+    """OVN-Kubernetes makes the attachment of a ClusterUserDefinedNetwork, in the releases that know them."""
+    if seen.stack.user_network and not served(seen, CLUSTER_USER_NETWORK):
+        remedy = "Use attachment.type localnet where an older OVN-Kubernetes runs, or another type"
+        yield _missing(CLUSTER_USER_NETWORK, "OVN-Kubernetes with user-defined networks", remedy)
 
 
 @rule("kubevirt-missing")
@@ -190,6 +200,7 @@ def _missing(kind: Kind, who: str, remedy: str) -> Finding:
 RULES = (
     multus_missing,
     whereabouts_missing,
+    user_networks_missing,
     kubevirt_missing,
     nmstate_missing,
     migration_policy_unserved,

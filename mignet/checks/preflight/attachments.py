@@ -6,11 +6,16 @@ from typing import TYPE_CHECKING
 
 from config.attachment import Ipvlan, Macvlan
 from config.attachment.ipam import Whereabouts
+from config.attachment.localnet import OvnLocalnet
 from config.finding import Finding, few, rule
 from config.fleet import handed_out
 from mignet.checks.preflight import other_pools
-from mignet.kube.kinds import MIGRATION_POLICY, NETWORK_ATTACHMENT, NODE_POLICY
-from mignet.kube.objects import controller_of, kept_by, made_by, name_of, stack_of
+from mignet.kube.hyperconverged_versions import limits_path
+from mignet.kube.kinds import CLUSTER_USER_NETWORK, MIGRATION_POLICY, NAMESPACE, NETWORK_ATTACHMENT, NODE_POLICY, POD
+from mignet.kube.kubevirt import ovn_books
+from mignet.kube.kubevirt.pods import read_pod
+from mignet.kube.network import user_network
+from mignet.kube.objects import controller_of, kept_by, made_by, name_of, stack_of, value_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,6 +33,11 @@ def attachment_foreign(seen: Seen) -> Iterator[Finding]:
     """An attachment of our name that somebody else made may serve other pods: it is replaced with consent only."""
     stack = seen.stack
     live = seen.one(NETWORK_ATTACHMENT, stack.network, stack.cluster.namespace)
+    if stack.user_network:
+        if live is not None and not user_network.made_of_a_network(live):
+            remedy = "Choose another attachment.name, and a slice that shares no address with it"
+            yield Finding(name_of(live), None, user_network.IN_THE_WAY, remedy, code="attachment-foreign")
+        live = seen.one(CLUSTER_USER_NETWORK, stack.network)
     if live is not None:
         yield from _whole(stack, live, "attachment", "attachment", adopt=stack.attachment.adopt)
 
@@ -66,6 +76,36 @@ def _whole(stack: Stack, live: Object, key: str, code: str, *, adopt: bool) -> I
             code=f"{code}-foreign",
             stack=stack.name,
         )
+
+
+@rule("network-unchangeable")
+def network_unchangeable(seen: Seen) -> Iterator[Finding]:
+    """Nothing of a ClusterUserDefinedNetwork's network can be changed, not even the addresses that it gives."""
+    live = seen.one(CLUSTER_USER_NETWORK, seen.stack.network) if seen.stack.user_network else None
+    if live is not None:
+        yield from user_network.unchangeable(seen.stack, live)
+
+
+@rule("namespace-not-selected")
+def namespace_not_selected(seen: Seen) -> Iterator[Finding]:
+    """Pods find an attachment in their own namespace: one that its network does not select has none."""
+    if seen.stack.user_network:
+        yield from user_network.not_selected(seen.stack, seen.one(NAMESPACE, seen.stack.cluster.namespace))
+
+
+@rule("ovn-books-shared")
+def ovn_books_shared(seen: Seen) -> Iterator[Finding]:
+    """OVN keeps its books by network: one of another name would give what pods on this stack's old one still have."""
+    stack = seen.stack
+    if not isinstance(stack.attachment, OvnLocalnet):
+        return
+    # Of somebody else's, pool-overlap says it.
+    own = (each for each in seen.all(NETWORK_ATTACHMENT) if stack_of(each) == stack.name)
+    pods = (read_pod(each) for each in seen.all(POD, stack.cluster.namespace))
+    asked = (pod.networks for pod in pods if pod is not None)
+    live = seen.hyperconverged
+    named = None if live is None else value_at(live, f"{limits_path(live['apiVersion'])}.network")
+    yield from ovn_books.given_twice(stack, own, networks=asked, named=named)
 
 
 @rule("policy-foreign")
@@ -159,4 +199,13 @@ def _between(seen: Seen, pool: Pool, part: Part, given: Iterable[AddressRange]) 
     )
 
 
-RULES = (attachment_foreign, policy_foreign, migration_policy_foreign, nic_ipvlan_macvlan, pool_overlap)
+RULES = (
+    attachment_foreign,
+    network_unchangeable,
+    namespace_not_selected,
+    ovn_books_shared,
+    policy_foreign,
+    migration_policy_foreign,
+    nic_ipvlan_macvlan,
+    pool_overlap,
+)

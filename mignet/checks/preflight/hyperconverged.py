@@ -10,7 +10,7 @@ from config.limits import of_zero, too_slow
 from mignet.checks.preflight.apis import served
 from mignet.checks.rules.hyperconverged import operator_asleep, operator_degraded
 from mignet.kube.hyperconverged_versions import hyperconverged_kind, limits_path
-from mignet.kube.kinds import KUBEVIRT, NAMESPACE, NETWORK_ATTACHMENT
+from mignet.kube.kinds import CLUSTER_USER_NETWORK, KUBEVIRT, NAMESPACE, NETWORK_ATTACHMENT
 from mignet.kube.kubevirt import field_writers, json_patches
 from mignet.kube.kubevirt.feature_gates import migrates_between_clusters, what_is_off
 from mignet.kube.kubevirt.take_over import switches
@@ -276,7 +276,11 @@ def field_written_back(seen: Seen) -> Iterator[Finding]:
     """A controller that declares the same field comes back: after up has taken the field, it writes its own value."""
     stack = seen.stack
     try:
-        attachment = seen.one(NETWORK_ATTACHMENT, stack.network, stack.cluster.namespace)
+        attachment = (
+            seen.one(CLUSTER_USER_NETWORK, stack.network)
+            if stack.user_network
+            else seen.one(NETWORK_ATTACHMENT, stack.network, stack.cluster.namespace)
+        )
     except UnreadError:
         attachment = None
     names = {policy.name for policy in stack.policies}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from config.attachment import Bridge, Ipvlan, Localnet, Macvlan
+from config.attachment import Bridge, Ipvlan, Macvlan
+from config.attachment.localnet import OvnLocalnet
 from config.uplink import made, uses
 
 if TYPE_CHECKING:
@@ -113,14 +114,14 @@ def attached(stack: Stack, place: Place) -> tuple[str | None, Purpose]:
             return attachment.master, "master"
         case Bridge() as attachment:
             return attachment.bridge or _DEFAULT_BRIDGE, "bridge"
-        case Localnet():
+        case OvnLocalnet():
             return mapped_bridge(stack, place), "mapped"
 
 
 def mapped_bridge(stack: Stack, place: Place) -> str | None:
     """Return the bridge that a localnet attachment ends in on a node, None when it has no mapping there."""
     attachment, group = stack.attachment, place.group
-    if not isinstance(attachment, Localnet):
+    if not isinstance(attachment, OvnLocalnet):
         return None
     if group and group.localnet and group.localnet.localnet == attachment.physical_network:
         return group.mapped_bridge

@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from config.attachment import Localnet
+from config.attachment.localnet import OvnLocalnet
 from config.attachment.tags import attachment_tags
 from config.finding import FEW, Finding, Subject, few, rule
 from config.rules.uplink_rules import (
@@ -162,7 +162,7 @@ def bridge_without_nic(seen: Seen) -> Iterator[Finding]:
 def localnet_unmapped(seen: Seen) -> Iterator[Finding]:
     """OVN connects a localnet by the mapping of that name: without one, pods get addresses, and nothing flows."""
     attachment = seen.stack.attachment
-    if not isinstance(attachment, Localnet):
+    if not isinstance(attachment, OvnLocalnet):
         return
     by_severity: defaultdict[Severity, list[Node]] = defaultdict(list)
     for place in places(seen):

@@ -45,16 +45,20 @@ class Pool:
 def other_attachments(seen: Seen) -> Iterator[tuple[Object, Mapping[str, Any]]]:
     """Yield each plugin, chained ones too, of every attachment but this stack's own. Raises UnreadError."""
     stack = seen.stack
-    own = labels(stack.name).items()
     for live in seen.all(NETWORK_ATTACHMENT):
         metadata = live["metadata"]
         if metadata["name"] == stack.network and metadata["namespace"] == stack.cluster.namespace:
             continue
         # With rollout: rename, the one before is still there.
-        if own <= metadata.get("labels", {}).items():
+        if _is_own(seen, live):
             continue
         for plugin in plugins(live):
             yield live, plugin
+
+
+def _is_own(seen: Seen, live: Object) -> bool:
+    own: bool = labels(seen.stack.name).items() <= live["metadata"].get("labels", {}).items()
+    return own
 
 
 def plugins(live: Object) -> list[Mapping[str, Any]]:
@@ -75,6 +79,8 @@ def pools(seen: Seen) -> Iterator[Pool]:
         if known.isdisjoint(_owners(live)):
             yield from _of_plugin(name_of(live), plugin)
     for network in networks:
+        if network["metadata"]["name"] == seen.stack.network or _is_own(seen, network):
+            continue
         yield from _of_user_network(network)
 
 

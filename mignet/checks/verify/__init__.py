@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mignet.checks.rules import network_policies, strangers
 from mignet.checks.verify import addresses, handlers, migration, peers, pools
-from mignet.checks.verify.causes import CAUSES, unfinished
+from mignet.checks.verify.causes import CAUSES, network_failing, unfinished
 from mignet.checks.verify.declared import declared as declared_rule
 from mignet.checks.verify.rollout import counts, pending
 from mignet.checks.verify.sight import DISPENSABLE, Sight, core_reads, other_reads
@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from mignet.kube.client import Cluster
     from mignet.kube.kinds import Object
 
+EARLY = (declared_rule, network_failing)
+"""What stands there at all: nothing to wait for where it does not."""
 PROOF = (*handlers.RULES, *addresses.RULES, *pools.RULES, strangers.vm_attached, network_policies.network_policy_cuts)
 """What is proven once the network is rolled out."""
-STUCK = (declared_rule, *CAUSES, unfinished, pools.lease_leaked, pools.reservation_stray)
+STUCK = (*EARLY, *CAUSES, unfinished, pools.lease_leaked, pools.reservation_stray)
 """What can be said before it is."""
-RULES = (declared_rule, *CAUSES, unfinished, *PROOF)
+RULES = (*EARLY, *CAUSES, unfinished, *PROOF)
 ALL_RULES: tuple[Rule[Any], ...] = (*RULES, *peers.RULES, *migration.RULES)
 """All that verify can find: about a cluster, between clusters, and about one virtual machine."""
 CODES = frozenset(code for each in ALL_RULES for code in each.codes)
@@ -126,13 +128,14 @@ async def _core(cluster: Cluster, stack: Stack) -> Snapshot:
 
 async def _judged(cluster: Cluster, sight: Sight, *, late: bool, thorough: bool) -> tuple[Verdict | None, str]:
     """Judge a look; without a verdict, say what is waited for."""
-    early = judge((declared_rule,), sight)
+    early = judge(EARLY, sight)
     if early.findings and not thorough:
         return Verdict(early, sight), ""
     steps = pending(sight)
     doubtful = (
         any(not pod.ready for pod in sight.living)
         or sight.stack.policies
+        or sight.stack.user_network
         or overrides(sight.stack, sight.hyperconverged)
     )
     if steps and not doubtful and not late:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from config.finding import Finding, Subject, rule
 from mignet.checks.rules.hyperconverged import settings_not_taken
+from mignet.checks.rules.user_networks import network_not_made
 from mignet.checks.verify.pools import NO_ADDRESS, full
 from mignet.checks.verify.rollout import pending
 from mignet.kube.kinds import EVENT, NODE_ENACTMENT, NODE_POLICY
@@ -13,6 +14,7 @@ from mignet.kube.kubevirt.json_patches import overrides
 from mignet.kube.kubevirt.pods import moment
 from mignet.kube.network.nmstate import rollout
 from mignet.kube.network.sandbox_errors import panic, reason, when
+from mignet.kube.network.user_network import is_judged
 from mignet.kube.network.whereabouts import leases_of
 
 if TYPE_CHECKING:
@@ -39,6 +41,14 @@ def uplink_failing(sight: Sight) -> Iterator[Finding]:
                 f"fails: {message}",
                 "Fix the uplink in the stack file and run mignet up; the node went back to what it had",
             )
+
+
+@rule("network-not-made")
+def network_failing(sight: Sight) -> Iterator[Finding]:
+    """Where OVN-Kubernetes could not make the attachment, pods wait for it; one that is new may still be looked at."""
+    network = sight.user_network
+    if network is not None and (is_judged(network) or not sight.stuck_after):
+        yield from network_not_made(sight)
 
 
 @rule("pod-crashes")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from config.hyperconverged import NAME
 from mignet.kube.hyperconverged_versions import hyperconverged_kind
 from mignet.kube.kinds import (
+    CLUSTER_USER_NETWORK,
     DAEMON_SET,
     DEPLOYMENT,
     EVENT,
@@ -47,6 +48,7 @@ def core_reads(stack: Stack) -> list[Read]:
         Read(hyperconverged_kind(stack), namespace, NAME),
         Read(KUBEVIRT, namespace),
         Read(NETWORK_ATTACHMENT, namespace, stack.network),
+        *([Read(CLUSTER_USER_NETWORK, name=stack.network)] if stack.user_network else ()),
         Read(DAEMON_SET, namespace, HANDLER),
         Read(DEPLOYMENT, namespace, SYNC),
         Read(POD, namespace, labels={LABEL: HANDLER}),
@@ -121,6 +123,11 @@ class Sight:
     def attachment(self) -> Object | None:
         """The NetworkAttachmentDefinition."""
         return self.seen.one(NETWORK_ATTACHMENT, self.stack.network, self.namespace)
+
+    @cached_property
+    def user_network(self) -> Object | None:
+        """The ClusterUserDefinedNetwork that the attachment is made of, where the stack declares one."""
+        return self.seen.one(CLUSTER_USER_NETWORK, self.stack.network) if self.stack.user_network else None
 
     def workload(self, role: Role) -> Object | None:
         """Return virt-handler's DaemonSet, or the sync controller's Deployment."""

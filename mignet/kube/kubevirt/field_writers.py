@@ -14,7 +14,7 @@ from components.ownership import FIELD_MANAGER, labels
 from config.finding import Finding
 from config.types.json_text import parse_json
 from mignet.kube.diff import differences
-from mignet.kube.kinds import HYPERCONVERGED_V1, MIGRATION_POLICY, NETWORK_ATTACHMENT, NODE_POLICY
+from mignet.kube.kinds import CLUSTER_USER_NETWORK, HYPERCONVERGED_V1, MIGRATION_POLICY, NETWORK_ATTACHMENT, NODE_POLICY
 from mignet.kube.managed_fields import owners
 
 if TYPE_CHECKING:
@@ -172,6 +172,8 @@ def _declared(stack: Stack, live: Object) -> Object:
     ours: Object = {"metadata": {"labels": labels(stack.name)}}
     if live["kind"] == NETWORK_ATTACHMENT.kind:
         return ours | {"spec": {"config": stack.cni_json}}
+    if live["kind"] == CLUSTER_USER_NETWORK.kind:
+        return ours | {"spec": stack.user_network or {}}
     name = live["metadata"]["name"]
     if live["kind"] == MIGRATION_POLICY.kind:
         return ours | {"spec": next((each.spec for each in stack.migration_policies if each.name == name), {})}

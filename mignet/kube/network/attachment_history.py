@@ -14,6 +14,7 @@ from config.attachment.content import fingerprint
 from config.types.json_text import parse_json
 from mignet.kube.managed_fields import owners
 from mignet.kube.network.cni_configuration import meaning_changes
+from mignet.kube.network.user_network import made_of_a_network
 
 if TYPE_CHECKING:
     from mignet.kube.diff import Writer
@@ -27,10 +28,13 @@ def last_change(attachment: Object | None) -> Writer | None:
     """Return who changed what pods keep of an attachment last, and when, at the latest.
 
     Of several owners of the content the one who came first counts. None when there is no attachment, or nobody left a
-    trace.
+    trace. What the controller of a ClusterUserDefinedNetwork keeps stands there since it was made, as nothing of such a
+    network changes: a later write of its is one of labels that it copies.
     """
     written = () if attachment is None else (by for path, by in owners(attachment) if path == "spec.config" and by.time)
     last = min(written, key=lambda by: by.time, default=None)
+    if last is not None and attachment is not None and made_of_a_network(attachment):
+        return replace(last, time=str(attachment["metadata"].get("creationTimestamp") or last.time))
     since = None if last is None or attachment is None else _noted(attachment)
     return last if last is None or since is None else replace(last, time=min(since, last.time))
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from config.attachment import Ipvlan, Localnet, Macvlan
+from config.attachment import Ipvlan, Macvlan
+from config.attachment.localnet import OvnLocalnet
 from config.uplink import made
 from mignet.kube.kinds import NODE_POLICY
 from mignet.kube.network.node_network import ports_of
@@ -41,7 +42,7 @@ def effects(stack: Stack, policy: str, fields: Iterable[FieldChange], *, removed
             old, new = _by_name(change.old, "localnet"), _by_name(change.new, "localnet")
             for localnet, mapping in sorted(old.items()):
                 bridge = new.get(localnet, {}).get("bridge")
-                if bridge != mapping.get("bridge") and isinstance(stack.attachment, Localnet):
+                if bridge != mapping.get("bridge") and isinstance(stack.attachment, OvnLocalnet):
                     to = f"maps localnet {localnet} to {bridge}" if bridge else f"takes the mapping of {localnet} away"
                     yield _sentence(
                         policy,

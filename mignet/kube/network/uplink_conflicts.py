@@ -14,7 +14,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from components.ownership import labels
-from config.attachment.localnet import Localnet
+from config.attachment.localnet import OvnLocalnet
 from config.attachment.tags import attachment_tags
 from config.finding import Finding, Subject, few, shown
 from config.uplink import desired_state, made
@@ -219,7 +219,7 @@ def disagreeing(
     """Yield pairs of other policies that disagree about what the attachment uses, which is given node by node."""
     others = _foreign(stack, policies)
     found: defaultdict[tuple[str, str, str, str], list[str]] = defaultdict(list)
-    localnet = stack.attachment.physical_network if isinstance(stack.attachment, Localnet) else ""
+    localnet = stack.attachment.physical_network if isinstance(stack.attachment, OvnLocalnet) else ""
     for node, names in used:
         here = [policy for policy in others if policy.selects(node)]
         for name in names:

@@ -84,6 +84,8 @@ class World:
             kinds.POD: None,
             kinds.CONFIG_MAP: namespace,
             kinds.FORKLIFT: TOOLKIT_NAMESPACE,
+            kinds.CLUSTER_USER_NETWORK: None,
+            kinds.NAMESPACE: None,
             kinds.NETWORK_ATTACHMENT: None,
             kinds.NODE: None,
             kinds.NODE_NETWORK_STATE: None,

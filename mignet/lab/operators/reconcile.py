@@ -30,7 +30,7 @@ from mignet.lab.operators.kubevirt import (
     virt_operator,
     virtual_machines,
 )
-from mignet.lab.operators.network import foreign_leases, network_operator, nics, nmstate
+from mignet.lab.operators.network import foreign_leases, network_operator, nics, nmstate, user_networks
 from mignet.lab.operators.templates import HANDLER
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ STEPS: Sequence[Step] = (
     network_operator.step,
     nmstate.step,
     nics.step,
+    user_networks.step,
     hyperconverged_operator.step,
     ca_bundles.step,
     virt_operator.step,

@@ -13,7 +13,7 @@ from mignet.lab import whereabouts
 from mignet.lab.operators import faults
 from mignet.lab.operators.network import pools
 from mignet.lab.operators.pods import interface_addresses
-from mignet.lab.operators.templates import HANDLER, INTERFACE, NETWORKS
+from mignet.lab.operators.templates import HANDLER, INTERFACE, NETWORK_STATUS, NETWORKS
 
 if TYPE_CHECKING:
     from mignet.kube.kinds import Object
@@ -199,9 +199,22 @@ def _taken(world: World, pod: Object) -> set[str]:
     return {address for each in others for address in interface_addresses(each)}
 
 
+def _booked(world: World, pod: Object, attachment: Attachment) -> set[str]:
+    """Return what the other pods have by one attachment: OVN keeps books of each network, and knows of no other."""
+    named = f"{attachment.namespace}/{attachment.name}"
+    return {
+        address
+        for each in world.all(POD)
+        if each["metadata"]["uid"] != pod["metadata"]["uid"]
+        for link in json.loads((each["metadata"].get("annotations") or {}).get(NETWORK_STATUS, "[]"))
+        if link["name"] == named
+        for address in link.get("ips", ())
+    }
+
+
 def _ovn_addresses(world: World, pod: Object, attachment: Attachment) -> list[str]:
-    """Return the lowest address of each subnet that is not excluded, nor any other pod's."""
-    taken = _taken(world, pod)
+    """Return the lowest address of each subnet that is not excluded, nor any other pod's of the same network."""
+    taken = _booked(world, pod, attachment)
     excluded = [
         ipaddress.ip_network(text.strip(), strict=False)
         for text in str(attachment.config.get("excludeSubnets", "")).split(",")

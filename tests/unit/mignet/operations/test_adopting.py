@@ -238,6 +238,76 @@ def test_a_controllers_and_another_stacks_attachment_is_not_kept() -> None:
         kept("dev", {"context": "dev"}, Segment.model_validate(SEGMENT), hyperconverged(), None)
 
 
+LOCALNET: dict[str, Any] = {
+    "role": "Secondary",
+    "physicalNetworkName": "physnet",
+    "subnets": ["10.200.5.0/24"],
+    "excludeSubnets": ["10.200.5.0/28", "10.200.5.64/26", "10.200.5.128/25"],
+    "vlan": {"mode": "Access", "access": {"id": 2001}},
+    "mtu": 9000,
+}
+
+
+def keep_network(selector: dict[str, Any] | None = None, **localnet: Any) -> Kept:
+    """Keep a ClusterUserDefinedNetwork, with the attachment that its controller made of it."""
+    spec = {key: value for key, value in (LOCALNET | localnet).items() if value is not None}
+    network = {
+        "apiVersion": "k8s.ovn.org/v1",
+        "kind": "ClusterUserDefinedNetwork",
+        "metadata": {"name": "cnv-mig"},
+        "spec": {
+            "namespaceSelector": selector or {"matchLabels": {"kubernetes.io/metadata.name": "openshift-cnv"}},
+            "network": {"topology": "Localnet", "localnet": spec},
+        },
+    }
+    config = {
+        "cniVersion": "1.0.0",
+        "type": "ovn-k8s-cni-overlay",
+        "name": "cluster.udn.cnv-mig",
+        "netAttachDefName": "openshift-cnv/cnv-mig",
+        "topology": "localnet",
+        "role": "secondary",
+        "physicalNetworkName": "physnet",
+        "subnets": ",".join(spec["subnets"]),
+        "excludeSubnets": ",".join(spec.get("excludeSubnets", ())),
+        "vlanID": spec.get("vlan", {}).get("access", {}).get("id", 0),
+        "mtu": spec.get("mtu", 0),
+    }
+    owner = {"kind": "ClusterUserDefinedNetwork", "name": "cnv-mig", "controller": True}
+    made_ = attachment({key: value for key, value in config.items() if value}, ownerReferences=[owner])
+    segment = Segment.model_validate(SEGMENT)
+    found = kept("dev", {"context": "dev"}, segment, hyperconverged(), made_, user_network=network)
+    stack = load_stack("dev", {"segment": SEGMENT, "cluster": {"context": "dev"}} | dict(found.values))
+    assert stack.network == "cnv-mig"
+    assert stack.user_network == network["spec"], "nothing of it can be changed"
+    return found
+
+
+@pytest.mark.parametrize(
+    ("selector", "localnet", "keys"),
+    [
+        (None, {}, set()),
+        ({"matchLabels": {"team": "virt"}}, {}, {"namespaceSelector"}),
+        (None, {"excludeSubnets": ["10.200.5.128/25", "10.200.5.64/26", "10.200.5.0/28"]}, {"excludeSubnets"}),
+        (None, {"subnets": ["10.7.0.0/20"], "excludeSubnets": None, "mtu": None, "vlan": None}, set()),
+    ],
+    ids=["plain", "of other namespaces", "blocks in another order", "of another subnet"],
+)
+def test_a_user_defined_network_is_kept_to_the_letter(
+    selector: dict[str, Any] | None, localnet: dict[str, Any], keys: set[str]
+) -> None:
+    found = keep_network(selector, **localnet)
+    own = found.values["attachment"]
+    assert (own["type"], own["rollout"], own["adopt"]) == ("clusterUserDefinedNetwork", "in-place", True)
+    assert own.keys() & {"namespaceSelector", "excludeSubnets"} == keys
+    assert found.changes == ()
+
+
+def test_a_user_defined_network_that_no_stack_can_say_is_not_kept() -> None:
+    with pytest.raises(NotKeptError, match=r"cannot say as it is \(spec.network.localnet.ipam.*nothing changes one"):
+        keep_network(ipam={"lifecycle": "Persistent"})
+
+
 def test_the_file_is_valid_and_renders_what_stands_there(tmp_path: Path) -> None:
     project = made(tmp_path, SEGMENT)
     found = keep(UNNAMED, hyperconverged(completionTimeoutPerGiB=800))

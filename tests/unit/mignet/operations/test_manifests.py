@@ -30,7 +30,10 @@ def test_the_order_of_keys_on_the_wire_does_not_show() -> None:
     assert texts.pop().splitlines()[4:6] == ["apiVersion: nmstate.io/v1", "kind: NodeNetworkConfigurationPolicy"]
 
 
-KINDS = ["NodeNetworkConfigurationPolicy", "NetworkAttachmentDefinition", "HyperConverged", "MigrationPolicy"]
+KINDS = [
+    *("NodeNetworkConfigurationPolicy", "NetworkAttachmentDefinition", "ClusterUserDefinedNetwork"),
+    *("HyperConverged", "MigrationPolicy"),
+]
 
 
 def test_for_argo_cd_nothing_is_deleted_and_each_waits_for_what_it_stands_on() -> None:
@@ -42,13 +45,13 @@ def test_for_argo_cd_nothing_is_deleted_and_each_waits_for_what_it_stands_on() -
             as_yaml("dev", Declaration(tuple(declared), {}), tool="argocd"),
         )
     )
-    assert plain == [MANIFEST["metadata"]["annotations"]] * 4
+    assert plain == [MANIFEST["metadata"]["annotations"]] * 5
     added = [dict(each.items() - MANIFEST["metadata"]["annotations"].items()) for each in annotated]
     keep = "Prune=false,Delete=false"
     assert [each["argocd.argoproj.io/sync-options"] for each in added] == [
-        *(keep, keep, f"{keep},ServerSideApply=true", keep)
+        *(keep, keep, keep, f"{keep},ServerSideApply=true", keep)
     ]
-    assert [each["argocd.argoproj.io/sync-wave"] for each in added] == ["0", "1", "2", "2"]
+    assert [each["argocd.argoproj.io/sync-wave"] for each in added] == ["0", "1", "1", "2", "2"]
 
 
 def test_every_kind_that_a_stack_declares_has_its_wave() -> None:

@@ -10,17 +10,26 @@ from preflight_traps import (
     FITS,
     HYPERCONVERGED,
     KUBEVIRT,
+    LOCALNET,
+    LOCALNET_CONFIG,
+    MAPPED,
     NAMESPACE,
     TRAPS,
+    USER_LOCALNET,
+    USER_NETWORK,
+    USER_PLACE,
     Change,
+    Edit,
     Place,
     Trap,
     attachment,
     edit,
     healthy,
     kubevirt,
+    made_by,
     nic,
     stack,
+    user_network,
     without,
 )
 
@@ -102,6 +111,8 @@ OTHERS = {
     "hyperconverged-refuses",
     "field-written-back",
     "network-switched",
+    "network-unchangeable",
+    "ovn-books-shared",
 }
 
 
@@ -322,3 +333,77 @@ def test_a_stacks_own_network_of_before_is_switched_as_its_rollout_says() -> Non
     live["metadata"]["labels"] = labels("dev")
     finding = only("network-switched", seen((NAMED, (place, lambda _: live))))
     assert (finding.severity, finding.remedy) == ("info", "Migrate nothing meanwhile")
+
+
+OWN_NETWORK = (
+    user_network("migration", **USER_LOCALNET, **made_by("migration-network")),
+    attachment(
+        "migration",
+        LOCALNET_CONFIG,
+        namespace=NAMESPACE,
+        owner={"kind": "ClusterUserDefinedNetwork", "name": "migration"},
+    ),
+    *MAPPED,
+)
+
+
+def test_a_network_of_ovn_that_is_the_stacks_own_is_fit() -> None:
+    judged = judge(RULES, seen(OWN_NETWORK, {"attachment": USER_NETWORK}))
+    assert (lines(judged), judged.left_out) == ([], {})
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            edit(USER_PLACE, spec={"network": {"localnet": {"mtu": 1500}}}),
+            "cannot be changed, and is not what is declared: spec.network.localnet.mtu is 1500, not 9000",
+        ),
+        (
+            edit(USER_PLACE, metadata={"deletionTimestamp": "2026-01-01T10:00:00Z"}),
+            "is being deleted, and goes when no pod uses it",
+        ),
+    ],
+)
+def test_a_network_of_ovn_never_changes(change: Edit, says: str) -> None:
+    found = only("network-unchangeable", seen((*OWN_NETWORK, change), {"attachment": USER_NETWORK}))
+    assert says in str(found)
+
+
+def test_a_network_of_ovn_is_adopted_with_the_namespaces_that_it_has() -> None:
+    selector = {"matchExpressions": [{"key": "team", "operator": "NotIn", "values": ["shop"]}]}
+    foreign = edit(
+        USER_PLACE, spec={"namespaceSelector": {"matchLabels": None} | selector}, metadata={"managedFields": []}
+    )
+    adopting = USER_NETWORK | {"adopt": True}
+    judged = judge(RULES, seen((*OWN_NETWORK, foreign), {"attachment": adopting}))
+    assert [each.code for each in judged.findings] == ["attachment-adopted", "network-unchangeable"]
+    assert "some would lose it. Write that as attachment.namespaceSelector" in str(judged.findings[1])
+    only(
+        "attachment-adopted", seen((*OWN_NETWORK, foreign), {"attachment": adopting | {"namespaceSelector": selector}})
+    )
+
+
+def before(**keys: Any) -> Edit:
+    return attachment("before", LOCALNET_CONFIG | keys, namespace=NAMESPACE, ours="dev")
+
+
+USES_BEFORE = edit(
+    (kinds.POD, NAMESPACE, "virt-handler-1"),
+    metadata={
+        "labels": {"kubevirt.io": "virt-handler"},
+        "annotations": {"k8s.v1.cni.cncf.io/networks": "before@migration0"},
+        "creationTimestamp": "2026-01-01T10:00:00Z",
+    },
+)
+
+
+@pytest.mark.parametrize("type_", [USER_NETWORK, LOCALNET, LOCALNET | {"rollout": "rename"}])
+def test_a_second_network_of_ovn_gives_no_address_that_pods_have_by_the_first(type_: dict[str, Any]) -> None:
+    config = {"attachment": type_}
+    found = only("ovn-books-shared", seen((before(), USES_BEFORE, *MAPPED), config))
+    assert "gives 10.200.5.10-10.200.5.60 to pods that migrate" in str(found)
+    apart = (before(excludeSubnets="10.200.5.0/26"), USES_BEFORE, *MAPPED)
+    assert lines(judge(RULES, seen(apart, config))) == []
+    unused = (before(), *MAPPED)
+    assert lines(judge(RULES, seen(unused, config))) == []
