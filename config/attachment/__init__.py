@@ -14,7 +14,6 @@ from config.attachment.base import Attachment, DelegatingAttachment
 from config.attachment.ipam import Dhcp
 from config.attachment.localnet import Localnet
 from config.finding import Finding
-from config.types.model import Model
 from config.types.names import InterfaceName
 from config.types.vlans import VlanTrunkItem
 
