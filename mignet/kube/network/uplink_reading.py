@@ -105,8 +105,6 @@ class _Layers:
         if end is not None and (mapped is not None or end in self._made):
             return self._made.get(str(mapped.get("bridge")) if mapped else end)
         mapped_here = [str(each.get("bridge")) for each in self._mappings]
-        if self._mappings and not any(name in self._made for name in mapped_here):
-            return None
         order = sorted(
             self._made.values(), key=lambda each: (each["name"] not in mapped_here, _KINDS.index(each["type"]))
         )
