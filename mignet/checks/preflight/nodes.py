@@ -226,8 +226,10 @@ def nic_enslaved(seen: Seen) -> Iterator[Finding]:
     for link in _links(seen):
         group = link.place.group
         ours = made(group, seen.stack.segment) if group else frozenset()
-        master = link.node.masters().get(link.name)
-        if master is None or master in ours or link.purpose not in {"master", "base"}:
+        masters = link.node.masters()
+        master = masters.get(link.name)
+        # A bond inside an Open vSwitch bridge is no interface: whose it is says the bridge.
+        if master is None or {master, masters.get(master)} & ours or link.purpose not in {"master", "base"}:
             continue
         if link.node.kind(link.name) in {"ovs-interface", "ovs-bond"}:
             continue  # a bridge's own port is there for others to stand on; of a bond nic-type has said it

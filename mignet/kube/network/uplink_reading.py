@@ -112,7 +112,7 @@ class _Layers:
 
     def _vlan(self, vlan: Mapping[str, Any], on_bond: bool) -> dict[str, Any]:  # noqa: FBT001
         base, tag = str(vlan["vlan"].get("base-iface")), _number(vlan["vlan"].get("id"))
-        section = {} if on_bond else {"baseInterface": base}
+        section: dict[str, Any] = {} if on_bond else {"baseInterface": base}
         section |= {} if tag == self._segment.vlan else {"id": tag}
         section |= {} if vlan["name"] == f"{base}.{tag}" else {"name": vlan["name"]}
         return section or {"id": tag}
@@ -215,7 +215,7 @@ def _mac(interface: Mapping[str, Any]) -> dict[str, Any]:
     return {"copyMacFrom": interface["copy-mac-from"]} if interface.get("copy-mac-from") else {}
 
 
-def _number(value: object) -> object:
+def _number(value: Any) -> Any:
     """Return a number that nmstate takes as a text, too."""
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
