@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import yaml
@@ -23,6 +22,14 @@ BRIDGE: dict[str, Any] = {
     },
 }
 MEMBERS = [{"name": name, "type": "ethernet", "state": "up", "mtu": 9000} for name in ("eth1", "eth2")]
+UPLINK: dict[str, Any] = {
+    "ovsBridge": {
+        "name": "br-phy",
+        "ports": [{"name": "ovs-bond", "linkAggregation": {"mode": "balance-slb", "ports": ["eth1", "eth2"]}}],
+        "multicastSnooping": True,
+    },
+    "localnets": [{"localnet": "mig"}, {"localnet": "tenants"}],
+}
 MAPPINGS = [{"localnet": name, "bridge": "br-phy", "state": "present"} for name in ("mig", "tenants")]
 
 
@@ -49,12 +56,18 @@ def on_node(cluster: Cluster, name: str) -> dict[str, Any] | None:
     return next((each for each in current["interfaces"] if each["name"] == name), None)
 
 
-def test_an_ovs_bond_is_read_from_its_policy_and_lives_through_all_verbs(operated: Operated) -> None:
-    dev = operated.dev
-    second_nic(dev)
-    published(dev)
+def test_an_ovs_bond_is_read_from_its_policy_and_lives_through_all_verbs(operated: Operated, engine: str) -> None:
+    second_nic(operated.dev)
+    published(operated.dev)
+    begin_with_the_policy(operated)
+    look_into_the_files(operated)
+    take_over(operated, engine)
+    look_at_the_cluster(operated, engine)
+    change_and_end(operated, engine)
 
-    # init: the policy becomes the uplink; what a stack file cannot say is named.
+
+def begin_with_the_policy(operated: Operated) -> None:
+    """The policy becomes the uplink; what a stack file cannot say is named."""
     file = operated.folder / "Pulumi.dev.yaml"
     file.unlink()
     cluster = ("--context", "dev", "--kubeconfig", str(operated.lab.kubeconfig), "--from-cluster")
@@ -67,31 +80,29 @@ def test_an_ovs_bond_is_read_from_its_policy_and_lives_through_all_verbs(operate
     assert "after up two policies declare the same: then oc delete nncp by-hand" in made.out
     config = yaml.safe_load(file.read_text())["config"]
     assert config["migration-network:attachment"]["physicalNetworkName"] == "mig"
-    assert config["migration-network:uplink"] == {
-        "ovsBridge": {
-            "name": "br-phy",
-            "ports": [{"name": "ovs-bond", "linkAggregation": {"mode": "balance-slb", "ports": ["eth1", "eth2"]}}],
-            "multicastSnooping": True,
-        },
-        "localnets": [{"localnet": "mig"}, {"localnet": "tenants"}],
-    }
+    assert config["migration-network:uplink"] == UPLINK
 
-    # check, render: the same policy, field by field, but for the description.
+
+def look_into_the_files(operated: Operated) -> None:
+    """What is rendered is the same policy, field by field, but for the description."""
     assert operated.run("check", "dev").code == 0
     rendered = operated.run("render", "dev")
     assert rendered.code == 0, rendered.err
     (policy,) = [each for each in yaml.safe_load_all(rendered.out) if "desiredState" in (each.get("spec") or {})]
-    wanted = {key: value for key, value in BRIDGE.items() if key != "description"}
+    bridge = {key: value for key, value in BRIDGE.items() if key != "description"}
     nics = [{key: value for key, value in each.items() if key != "type"} for each in MEMBERS]
     assert policy["spec"]["desiredState"] == {
-        "interfaces": [*nics, wanted],
+        "interfaces": [*nics, bridge],
         "ovn": {"bridge-mappings": MAPPINGS},
     }
 
-    # preflight: the other policy is named, and no error; up takes over, and by-hand may go.
+
+def take_over(operated: Operated, engine: str) -> None:
+    """The other policy is named, and no error; what it made stays when it goes."""
+    dev = operated.dev
     before = operated.run("preflight", "dev", "-o", "json")
     assert {(each["code"], each["severity"]) for each in before.findings} == {("policy-shared", "warning")}, before.out
-    up = operated.run("up", "dev", "--yes", "--engine", "direct")
+    up = operated.run("up", "dev", "--yes", "--engine", engine)
     assert up.code == 0, up.out + up.err
     network = dev.get(HCO)["spec"]["liveMigrationConfig"]["network"]
     until(lambda: dev.settled(network))
@@ -99,40 +110,43 @@ def test_an_ovs_bond_is_read_from_its_policy_and_lives_through_all_verbs(operate
     assert on_node(dev, "br-phy") is not None
     assert all((interface(pod) or {})["ips"] for pod in dev.pods())
 
-    # verify, drift, peers, limits, capacity, diagnose, report.
+
+def look_at_the_cluster(operated: Operated, engine: str) -> None:
+    """All is well until somebody edits the policy."""
+    dev = operated.dev
     verified = operated.run("verify", "dev", "--no-peers", "-o", "json")
     assert (verified.code, verified.findings) == (0, []), verified.out + verified.err
-    drift = operated.run("drift", "dev", "--engine", "direct")
+    drift = operated.run("drift", "dev", "--engine", engine)
     assert drift.code == 0, drift.out + drift.err
     (live,) = [each for each in dev.get(POLICIES)["items"] if each["metadata"]["name"].startswith("migration-dev-")]
-    port = live["spec"]["desiredState"]["interfaces"][-1]["bridge"]["port"][0]
-    port["link-aggregation"]["mode"] = "active-backup"
+    live["spec"]["desiredState"]["interfaces"][-1]["bridge"]["port"][0]["link-aggregation"]["mode"] = "active-backup"
     dev.kube.call("PUT", f"{POLICIES}/{live['metadata']['name']}", json=live)
-    drifted = operated.run("drift", "dev", "--engine", "direct")
+    drifted = operated.run("drift", "dev", "--engine", engine)
     assert (drifted.code, "active-backup" in drifted.out) == (7, True), drifted.out + drifted.err
-    for verb in (("diagnose", "dev"), ("limits", "dev"), ("capacity", "dev")):
-        outcome = operated.run(*verb)
-        assert "Traceback" not in outcome.err, outcome.err
+    for verb in ("diagnose", "limits", "capacity"):
+        outcome = operated.run(verb, "dev")
         assert outcome.code in {0, 1}, outcome.out + outcome.err
+        assert "Traceback" not in outcome.err, outcome.err
     report = operated.run("report", "dev", "-o", "markdown")
     assert (report.code, "ovs-bond" in report.out, "br-phy" in report.out) == (0, True, True), report.out + report.err
 
-    # preview of a change, and its end: the drift is gone, a member's wrong MTU is found, all is taken back.
-    mended = operated.run("up", "dev", "--yes", "--engine", "direct")
-    assert mended.code == 0, mended.out + mended.err
-    config["migration-network:uplink"]["ovsBridge"]["ports"][0] |= {"access": 7}
-    file.write_text(yaml.safe_dump({"config": config}))
-    refused = operated.run("check", "dev")
-    assert (refused.code, "access 7 does not let VLAN 2001 of the attachment pass" in refused.out + refused.err) == (
-        2,
-        True,
-    ), refused.out + refused.err
-    config["migration-network:uplink"]["ovsBridge"]["ports"][0] |= {"access": 2001}
-    file.write_text(yaml.safe_dump({"config": config}))
-    shown = operated.run("preview", "dev", "--engine", "direct")
-    assert ("2001" in shown.out, shown.code) == (True, 0), shown.out + shown.err
-    gone = operated.run("destroy", "dev", "--yes", "--engine", "direct")
+
+def change_and_end(operated: Operated, engine: str) -> None:
+    """The edit is undone, a port that does not carry the VLAN is refused, and all that was made is taken back."""
+    dev = operated.dev
+    undone = operated.run("up", "dev", "--yes", "--engine", engine)
+    assert undone.code == 0, undone.out + undone.err
+    (port,) = UPLINK["ovsBridge"]["ports"]
+    said = {}
+    for tag, verb in ((7, ("check", "dev")), (2001, ("preview", "dev", "--engine", engine))):
+        operated.change("dev", uplink=UPLINK | {"ovsBridge": UPLINK["ovsBridge"] | {"ports": [port | {"access": tag}]}})
+        said[tag] = operated.run(*verb)
+    assert said[7].code == 2
+    assert "access 7 does not let VLAN 2001 of the attachment pass" in said[7].out + said[7].err
+    assert (said[2001].code, "access" in said[2001].out) == (0, True), said[2001].out + said[2001].err
+    gone = operated.run("destroy", "dev", "--yes", "--engine", engine)
     assert gone.code == 0, gone.out + gone.err
     assert on_node(dev, "br-phy") is None
     assert (on_node(dev, "eth1") or {})["state"] == "up"
-    assert json.dumps(dev.get(f"{STATES}/dev-worker-1")["status"]["currentState"].get("ovn", {})).find("mig") < 0
+    mapped = dev.get(f"{STATES}/dev-worker-1")["status"]["currentState"].get("ovn", {}).get("bridge-mappings", ())
+    assert {each["localnet"] for each in mapped} & {"mig", "tenants"} == set()
