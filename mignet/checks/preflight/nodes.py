@@ -375,7 +375,10 @@ def trunk_passes(seen: Seen) -> Iterator[Finding]:
             # The outermost tag is the bridge's matter: that of a VLAN interface upon it, else what it is given.
             tags = bridge.tags[-1:] or (of_attachment if inside else _added(seen, link)) or (0,)
             missing = [tag for tag in tags if not passes(layer.filter, tag, kind=bridge.kind)]
-            if missing:
+            beside = [each for each in layers.values() if each.above == bridge.name and link.node.nics(each.name)]
+            # Which of several ports leads to the segment, their filters say: another one is for something else.
+            carried = any(all(passes(each.filter, tag, kind=bridge.kind) for tag in tags) for each in beside)
+            if missing and not carried:
                 whose = " of the attachment" if inside and not bridge.tags else ""
                 what = f"VLAN {missing[0]}{whose}" if missing[0] else "untagged frames"
                 has = "has" if bridge.name == link.name else f"stands on {bridge.name}, which has"
