@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
 
 def _as_item(value: object) -> object:
-    """Read a single tag as an item, where it is one: what is no tag is refused as the number that it is."""
-    is_tag = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 4094
-    return {"id": value} if is_tag else value
+    """Read a single tag as an item."""
+    return {"id": value} if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 _ITEM = {
@@ -106,7 +105,7 @@ class OvsBond(Model):
     mode: Literal["active-backup", "balance-slb", "balance-tcp", "lacp"]
     """How it spreads traffic. balance-slb, by source address and VLAN, and active-backup need nothing of the switch;
     balance-tcp and lacp (active-backup over what LACP has negotiated) need LACP on the switch's ports."""
-    ports: tuple[InterfaceName, ...] = Field(min_length=2)
+    ports: tuple[InterfaceName, ...] = Field(min_length=1)
     """Its NICs, two or more."""
     updelay: int | None = Field(default=None, ge=0, le=2**32 - 1)
     """Milliseconds before a NIC that got its link back is used."""
@@ -114,6 +113,17 @@ class OvsBond(Model):
     """Milliseconds before a NIC that lost its link is given up."""
     other_config: dict[str, str] | None = Field(default=None, min_length=1)
     """Further settings by Open vSwitch's names, such as lacp-time: fast or bond-primary: ens1f0."""
+
+    def rules(self) -> Iterator[Finding]:
+        """Open vSwitch takes a bond of one for a mistake, and makes a plain port of it."""
+        if len(self.ports) == 1:
+            yield Finding(
+                "ports",
+                self.ports[0],
+                "is the only NIC, and Open vSwitch makes a bond of two or more",
+                "Add the other one, or name the NIC as the port without linkAggregation",
+                code="uplink-ovs-bond-ports",
+            )
 
     def state(self) -> dict[str, Any]:
         """Return nmstate's `link-aggregation` of the port."""
