@@ -49,10 +49,16 @@ def read(policy: Object, segment: Segment, *, end: str | None = None, tags: tupl
     `end` is the interface or the localnet that the attachment uses; the topmost layer when left out. `tags` are those
     that the attachment puts on.
     """
-    spec = policy.get("spec") or {}
-    state = spec.get("desiredState")
-    if not isinstance(state, dict):
-        return Reading({}, lost=(f"desiredState: {shown(state)}",))
+    try:
+        return _read(policy, segment, end, tags)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        # What stands there is anybody's, and no API server checks it.
+        return Reading({}, lost=(f"spec: {shown(policy.get('spec'))}",))
+
+
+def _read(policy: Object, segment: Segment, end: str | None, tags: tuple[int, ...]) -> Reading:
+    spec = policy["spec"]
+    state = spec["desiredState"]
     group = {key: spec[key] for key in ("nodeSelector", "maxUnavailable") if spec.get(key)}
     group |= _Layers(state, segment).read(end)
     parsed = parse(NodeGroup, group, stack=policy["metadata"]["name"], key="uplink")
