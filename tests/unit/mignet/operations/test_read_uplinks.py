@@ -132,7 +132,7 @@ def test_a_network_that_is_kept_keeps_its_attachment_and_gets_the_uplink_under_i
         ),
         (
             policy("one", {"name": "eth1", "type": "ethernet", "state": "up", "mtu": 9000}),
-            "mignet: --uplink-from one makes no bond, VLAN, bridge or bridge mapping, only all of eth1. Attach to it as",
+            "mignet: --uplink-from one makes no bond, VLAN, bridge or bridge mapping, only all of eth1. Attach to it",
         ),
         (
             policy(
