@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from config.attachment import Bridge, Ipvlan, Localnet, Macvlan
 from config.attachment.tags import attachment_tags
 from config.finding import Finding, Rule, rule
-from config.uplink import policy_name, port_filters, uses
+from config.uplink import port_filters, uses
 from config.uplink.bond_options import UNUSED_ELSEWHERE
+from config.uplink.rendering import policy_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

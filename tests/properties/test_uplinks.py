@@ -13,7 +13,8 @@ from nmstate_library import Nmstate
 
 from config.segment import Segment
 from config.types.model import parse
-from config.uplink import NodeGroup, desired_state, made, uses
+from config.uplink import NodeGroup, made, uses
+from config.uplink.rendering import desired_state
 from mignet.kube.network.nmstate import removal_state
 from mignet.kube.network.uplink_reading import read
 

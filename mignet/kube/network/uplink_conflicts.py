@@ -17,7 +17,8 @@ from components.ownership import labels
 from config.attachment.localnet import Localnet
 from config.attachment.tags import attachment_tags
 from config.finding import Finding, Subject, few, shown
-from config.uplink import desired_state, made
+from config.uplink import made
+from config.uplink.rendering import desired_state
 from mignet.kube.kinds import NODE_POLICY
 from mignet.kube.network.node_network import PORTS, addresses_of, port_settings, ports_of
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from config.finding import shown
 from config.types.model import parse
-from config.uplink import NodeGroup, desired_state
+from config.uplink import NodeGroup
+from config.uplink.rendering import desired_state
 from mignet.kube.network.node_network import PORTS, port_settings, ports_of
 
 if TYPE_CHECKING:
