@@ -17,7 +17,7 @@ from components.ownership import directives, labels
 
 if TYPE_CHECKING:
     from config.stack import Stack
-    from config.uplink import Policy
+    from config.uplink.rendering import Policy
 
 
 class Rollout(pulumi.dynamic.Resource, module="migration-network", name="Rollout"):

@@ -12,7 +12,7 @@ from config.attachment.localnet import OvnIpam
 from config.attachment.tags import attachment_tags
 from config.hyperconverged import HyperConverged
 from config.planning.demand import Demand, demand_of
-from config.uplink import Policy, Uplink, policies
+from config.uplink.rendering import Policy, policies
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from config.segment import Segment
     from config.slice import Slice
     from config.types.addressing import AddressRange, Network
+    from config.uplink import Uplink
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from config.attachment import Bridge, Ipvlan, Macvlan
 from config.attachment.localnet import OvnLocalnet
 from config.attachment.tags import attachment_tags
 from config.finding import Finding, Rule, rule
-from config.uplink import policy_name, trunk_of, uses
+from config.uplink import port_filters, uses
 from config.uplink.bond_options import UNUSED_ELSEWHERE
+from config.uplink.rendering import policy_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -49,10 +50,12 @@ def _unnamed(group: NodeGroup, segment: Segment) -> bool:
     return group.vlan_id(segment) is None or len(str(group.vlan_name(segment))) > 15
 
 
-def _offered(key: str, group: NodeGroup, segment: Segment) -> str | None:
+def _offered(key: str, group: NodeGroup, segment: Segment) -> tuple[str, ...]:
+    """Return what attachments may use of what a group makes, by the key that names it there."""
     if key == "physicalNetworkName":
-        return group.localnet.localnet if group.localnet else None
-    return group.top(segment)
+        return tuple(each.localnet for each in group.mappings)
+    top = group.top(segment)
+    return () if top is None else (top,)
 
 
 def _tags(draft: Draft) -> tuple[int, ...]:
@@ -127,13 +130,14 @@ def _layers_stack(draft: Draft) -> Iterator[Finding]:
                 f"passes by bond {group.bond.name}, which nothing uses then",
                 "Leave it out, or remove the bond",
             )
-        below, port = group.below_bridge(segment), group.bridge_port(segment)
-        if below and port and port != below:
+        below, ports = group.below_bridge(segment), group.bridge_ports(segment)
+        if below and ports and below not in ports:
+            several = group.ovs_bridge is not None and group.ovs_bridge.ports is not None
             yield Finding(
-                f"{key}.{'bridge' if group.bridge else 'ovsBridge'}.port",
-                port,
-                f"passes by {below}, which nothing uses then",
-                f"Leave it out to use {below}",
+                f"{key}.{'bridge' if group.bridge else 'ovsBridge'}.{'ports' if several else 'port'}",
+                list(ports) if several else ports[0],
+                f"{'pass' if several else 'passes'} by {below}, which nothing uses then",
+                f"Name {below} among them, or remove it" if several else f"Leave it out to use {below}",
             )
 
 
@@ -141,19 +145,29 @@ def _layers_stack(draft: Draft) -> Iterator[Finding]:
 def _one_top(draft: Draft) -> Iterator[Finding]:
     """All groups end in one interface name (and one localnet): one attachment serves all nodes."""
     groups = [each for each in _groups(draft) if not _unnamed(*each[1:])]
-    for what, ends in (
-        ("interface", [(key, group.top(segment)) for key, group, segment in groups]),
-        ("localnet", [(key, group.localnet.localnet if group.localnet else None) for key, group, _ in groups]),
-    ):
-        for key, end in ends[1:]:
-            if end != ends[0][1]:
+    wanted = draft.attachment.physical_network if isinstance(draft.attachment, OvnLocalnet) else None
+    if wanted is not None:
+        # Each group may lead there by a bridge of another name.
+        ends = [(key, wanted if group.bridge_of(wanted) else _named(group), "localnet") for key, group, _ in groups]
+    else:
+        ends = [(key, group.top(segment), "interface") for key, group, segment in groups]
+        ends += [(key, _named(group), "localnet") for key, group, _ in groups]
+    for what in ("interface", "localnet"):
+        first, *others = [each for each in ends if each[2] == what] or [("", None, what)]
+        for key, end, _ in others:
+            if end != first[1]:
                 yield Finding(
                     key,
                     None,
-                    f"ends in {what} {end or 'none'} and {ends[0][0]} in {ends[0][1] or 'none'}; one attachment serves"
+                    f"ends in {what} {end or 'none'} and {first[0]} in {first[1] or 'none'}; one attachment serves"
                     " all nodes",
                     "Give both the same name, such as vlan.name: mig0",
                 )
+
+
+def _named(group: NodeGroup) -> str | None:
+    """Return the localnets that a group maps, as one text."""
+    return ", ".join(sorted(each.localnet for each in group.mappings)) or None
 
 
 @rule("uplink-not-attached", "uplink-port-master")
@@ -165,13 +179,13 @@ def _attachment_meets_uplink(draft: Draft) -> Iterator[Finding]:
     key, wanted = end
     groups = list(_groups(draft))
     # Where it is what one group makes, the others have to follow: that is the matter of uplink-top-differs.
-    if any(wanted == _offered(key, group, segment) for _, group, segment in groups):
+    if any(wanted in _offered(key, group, segment) for _, group, segment in groups):
         return
     for where, group, segment in groups:
-        offered = _offered(key, group, segment)
+        offered = " or ".join(_offered(key, group, segment))
         if _unnamed(group, segment):
             continue
-        ports = {group.bridge_port(segment), *(group.bond.ports if group.bond else ())}
+        ports = {*group.bridge_ports(segment), *(group.bond.ports if group.bond else ())}
         if key == "master" and wanted in ports:
             yield Finding(
                 "attachment.master",
@@ -266,40 +280,56 @@ def _trunk_passes(draft: Draft) -> Iterator[Finding]:
     """The bridge's port lets through what the attachment sends; anything else is dropped without a word."""
     tags = _tags(draft)
     for key, group, _ in _groups(draft):
-        trunk = trunk_of(group, tags)
-        missing = [tag for tag in tags if tag not in trunk]
-        if not trunk or group.vlan:
-            continue
-        if missing:
-            yield Finding(
-                f"{key}.bridge.trunk",
-                list(trunk),
-                f"does not let VLAN {missing[0]} of the attachment pass",
-                "Leave it out to let exactly the attachment's VLANs pass",
-            )
-        elif not tags:
-            yield Finding(
-                f"{key}.bridge.trunk",
-                list(trunk),
-                "lets only tagged frames pass, and the attachment sends untagged ones",
-                f"Set attachment.vlan: {trunk[0]}, or leave trunk out",
-            )
+        filters = [] if group.vlan else list(port_filters(group))
+        for at, port in filters:
+            # One port that leads to the segment is enough.
+            if any(all(each.lets_pass(tag) for tag in tags) for _, each in filters) and tags:
+                break
+            mode = "access" if port.access is not None else "trunk"
+            passing = port.access or [item.id or f"{item.min_id}-{item.max_id}" for item in port.trunk or ()]
+            missing = [tag for tag in tags if not port.lets_pass(tag)]
+            if missing:
+                yield Finding(
+                    f"{key}.{at}.{mode}",
+                    passing,
+                    f"does not let VLAN {missing[0]} of the attachment pass",
+                    "Leave it out to let exactly the attachment's VLANs pass"
+                    if mode == "trunk" and group.bridge
+                    else f"Write {missing[0]}, or leave it out",
+                )
+            elif not tags:
+                first = passing[0] if isinstance(passing, list) else passing
+                yield Finding(
+                    f"{key}.{at}.{mode}",
+                    passing,
+                    "lets only tagged frames pass, and the attachment sends untagged ones"
+                    if mode == "trunk"
+                    else "lets only frames of that tag inside the bridge pass, and the attachment sends untagged ones",
+                    f"Set attachment.{'vlanID' if isinstance(draft.attachment, OvnLocalnet) else 'vlan'}: {first},"
+                    f" or leave {mode} out",
+                )
 
 
 @rule("uplink-untagged", severity="warning")
 def _somebody_tags(draft: Draft) -> Iterator[Finding]:
-    """Where the segment has a VLAN and nothing on the node tags, the switch must."""
-    if _tags(draft):
-        return
+    """Where the segment has a VLAN and nothing on the node tags, or the port takes the tag off, the switch must."""
+    tags = _tags(draft)
     for key, group, segment in _groups(draft):
-        if segment.vlan and group.vlan is None:
-            yield Finding(
-                key,
-                None,
-                f"sends untagged frames, and segment.vlan is {segment.vlan}; right only where the switch ports of these"
-                f" nodes are access ports of VLAN {segment.vlan}",
-                "Add a vlan layer where they are trunk ports",
-            )
+        if not segment.vlan or group.vlan is not None:
+            continue
+        untagging = next((at for at, port in port_filters(group) if port.untags in tags), None)
+        if tags and untagging is None:
+            continue
+        yield Finding(
+            key if untagging is None else f"{key}.{untagging}",
+            None,
+            f"{'sends untagged frames' if untagging is None else 'takes the tag off'}, and segment.vlan is"
+            f" {segment.vlan}; right only where the switch ports of these nodes are access ports of"
+            f" VLAN {segment.vlan}",
+            "Add a vlan layer where they are trunk ports"
+            if untagging is None
+            else "Leave it out where they are trunk ports",
+        )
 
 
 @rule("uplink-mtu")
@@ -367,9 +397,7 @@ def _default_route_spared(draft: Draft) -> Iterator[Finding]:
 
 def _naming(group: NodeGroup, nic: str | None) -> str:
     """Return the key by which the user gave a NIC to a bond or a bridge."""
-    if group.bond and nic in group.bond.ports:
-        return f"bond.ports[{list(group.bond.ports).index(nic)}]"
-    return "bridge.port" if group.bridge else "ovsBridge.port"
+    return next((key for key, name in group.named if name == nic), "bridge.port" if group.bridge else "ovsBridge.port")
 
 
 @rule("default-route-shared", severity="warning")
@@ -389,9 +417,10 @@ def _default_route_shared(draft: Draft) -> Iterator[Finding]:
             for name in sorted(uses(group, segment))
             if name != nic and name.rpartition(".")[0] in {nic, carrier}
         ]
-        if group.localnet and group.mapped_bridge == nic:
-            rule_, remedy = f"has the default route: {OVN_SHARES}", f"{SHARED_REMEDY}; or map it to another bridge"
-            yield Finding(f"{key}.localnet.bridge", nic, rule_, remedy)
+        for at, mapping in group.keyed_mappings:
+            if group.mapped_bridge(mapping) == nic:
+                rule_, remedy = f"has the default route: {OVN_SHARES}", f"{SHARED_REMEDY}; or map it to another bridge"
+                yield Finding(f"{key}.{at}.bridge", nic, rule_, remedy)
     end = None if draft.attachment is None else attached_to(draft.attachment)
     if end is not None and not found and end[1] != nic and end[1].rpartition(".")[0] in {nic, carrier}:
         found = [(f"attachment.{end[0]}", end[1])]

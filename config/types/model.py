@@ -137,7 +137,7 @@ def parse(model: type[M], raw: object, *, stack: str, key: str) -> M | tuple[Fin
         errors = error.errors(include_url=False)
         # A list whose items are wrong is not too short for it as well.
         places = [details["loc"] for details in errors if details["type"] != "too_short"]
-        items = {place[:-2] for place in places} | {place[:-1] for place in places}
+        items = {place[:length] for place in places for length in range(len(place))}
         return tuple(
             _finding(model, details, stack=stack, key=key)
             for details in errors

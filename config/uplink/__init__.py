@@ -6,17 +6,17 @@ rules for bonds, VLANs and bridges.
 
 from __future__ import annotations
 
-import hashlib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
-from config.finding import Finding
+from config.finding import Finding, few
 from config.types.model import Model, refuse
 from config.types.names import DnsLabel, InterfaceName, Mtu, VlanId, is_label
 from config.uplink.bond_options import BondOptions
+from config.uplink.bridge_ports import OvsPort, TrunkItem, VlanFilter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +72,9 @@ class Bond(Model):
     static link aggregation there; active-backup, balance-tlb and balance-alb need nothing of the switch."""
     options: BondOptions = Field(default_factory=BondOptions)
     """Options of the bonding driver, by nmstate's names, such as miimon: 100 (milliseconds)."""
+    copy_mac_from: InterfaceName | None = None
+    """The NIC whose MAC address it gets, such as the one that the switch or DHCP knows; the kernel's choice when left
+    out."""
 
     def rules(self) -> Iterator[Finding]:
         """A NIC is a port once, a bond is no port of itself, and its options go with its mode."""
@@ -97,29 +100,53 @@ class Vlan(Model):
     """The interface's name, at most 15 characters; `<baseInterface>.<id>` when left out."""
 
 
-class LinuxBridge(Model):
-    """A Linux bridge with one port, for an attachment of type bridge."""
+class LinuxBridge(VlanFilter):
+    """A Linux bridge with one port, for an attachment of type bridge. `trunk`, `native` and `access` are the port's."""
 
     name: InterfaceName
     """The bridge's name."""
     port: InterfaceName | None = None
     """Its port; the VLAN interface or the bond when left out."""
-    trunk: tuple[VlanId, ...] | None = Field(default=None, min_length=1)
-    """The tags that pass the port (`bridge vlan add vid N dev PORT`); those of the attachment when left out."""
+    trunk: tuple[TrunkItem, ...] | None = Field(default=None, min_length=1)
+    """The tags that pass the port (`bridge vlan add vid N dev PORT`), each a number or `{minID: 100, maxID: 110}`;
+    those of the attachment when left out."""
     stp: bool = False
     """Whether it takes part in the spanning tree protocol."""
+    multicast_snooping: bool | None = None
+    """Whether multicast goes only to the ports that asked for it; the kernel's choice, which is to, when left out."""
+    copy_mac_from: InterfaceName | None = None
+    """The NIC whose MAC address it gets; the kernel's choice when left out."""
 
 
 class OvsBridge(Model):
-    """An Open vSwitch bridge with one port, for a localnet."""
+    """An Open vSwitch bridge, for a localnet: with one port, or with several of which each may be a bond of its own."""
 
     name: InterfaceName
     """The bridge's name."""
     port: InterfaceName | None = None
-    """Its port; the VLAN interface or the bond when left out."""
+    """Its port; the VLAN interface or the bond when left out, and there are no `ports`."""
+    ports: tuple[OvsPort, ...] | None = Field(default=None, min_length=1)
+    """Its ports, where there are several, bonds of Open vSwitch, or ports that let some VLANs pass only."""
+    stp: bool = False
+    """Whether it takes part in the spanning tree protocol."""
+    rstp: bool | None = None
+    """Whether it takes part in the rapid spanning tree protocol, which Open vSwitch does not when left out."""
+    multicast_snooping: bool | None = None
+    """Whether multicast goes only to the ports that asked for it; Open vSwitch floods it when left out."""
+
+    @property
+    def named(self) -> tuple[tuple[str, str], ...]:
+        """The interfaces of the node that it names as ports, or inside bonds, each with its key."""
+        if self.ports is None:
+            return () if self.port is None else (("port", self.port),)
+        return tuple(
+            (f"ports[{index}].linkAggregation.ports[{at}]" if port.link_aggregation else f"ports[{index}].name", name)
+            for index, port in enumerate(self.ports)
+            for at, name in enumerate(port.interfaces)
+        )
 
     def rules(self) -> Iterator[Finding]:
-        """The bridges of OVN-Kubernetes are not to be made here, nor removed."""
+        """The bridges of OVN-Kubernetes are not to be made here, nor removed; and each name is one thing's."""
         if self.name in _OVN_OWN:
             yield Finding(
                 "name",
@@ -128,6 +155,25 @@ class OvsBridge(Model):
                 "Choose another name, such as br-mig",
                 code="uplink-ovn-bridge",
             )
+        if self.port is not None and self.ports is not None:
+            yield Finding("port", self.port, "stands beside ports", "Write it as one of ports", code="uplink-ovs-ports")
+        taken = [name for _, name in self.named]
+        bonds = [
+            (f"ports[{index}].name", port.name)
+            for index, port in enumerate(self.ports or ())
+            if port.link_aggregation is not None
+        ]
+        for index, (key, name) in enumerate((*self.named, *bonds)):
+            if name in (*taken, *(each for _, each in bonds))[:index]:
+                yield Finding(key, name, "is a port already", "Name each once", code="uplink-port-twice")
+            if name == self.name:
+                yield Finding(
+                    key,
+                    name,
+                    "is the bridge itself",
+                    "Name its NICs, and their bond otherwise",
+                    code="uplink-port-self",
+                )
 
 
 class Localnet(Model):
@@ -160,6 +206,8 @@ class NodeGroup(Model):
     """An Open vSwitch bridge on top."""
     localnet: Localnet | None = None
     """A bridge mapping for an OVN localnet."""
+    localnets: tuple[Localnet, ...] | None = Field(default=None, min_length=1)
+    """Further bridge mappings: several localnets may lead through one bridge."""
     mtu: Mtu | None = None
     """Bytes, of the layers; the segment's when left out."""
     base_mtu: Mtu | None = None
@@ -170,7 +218,7 @@ class NodeGroup(Model):
     @property
     def has_layers(self) -> bool:
         """Whether it makes anything."""
-        return any((self.bond, self.vlan, self.bridge, self.ovs_bridge, self.localnet))
+        return any((self.bond, self.vlan, self.bridge, self.ovs_bridge, self.mappings))
 
     def vlan_id(self, segment: Segment) -> int | None:
         """Return the tag that the VLAN interface puts on; None without one."""
@@ -193,10 +241,14 @@ class NodeGroup(Model):
         """Return the name of the topmost layer under a bridge; None when there is only a NIC."""
         return self.vlan_name(segment) or (self.bond.name if self.bond else None)
 
-    def bridge_port(self, segment: Segment) -> str | None:
-        """Return the port of the bridge; None without a bridge."""
+    def bridge_ports(self, segment: Segment) -> tuple[str, ...]:
+        """Return the interfaces that are ports of the bridge, or of bonds inside it; none without a bridge."""
         bridge = self.bridge or self.ovs_bridge
-        return None if bridge is None else bridge.port or self.below_bridge(segment)
+        named = (
+            (bridge.port,) if isinstance(bridge, LinuxBridge) else [name for _, name in bridge.named] if bridge else ()
+        )
+        below = (self.below_bridge(segment),) if bridge else ()
+        return tuple(name for name in named if name) or tuple(name for name in below if name)
 
     def mtu_on(self, segment: Segment, *, base: bool = False) -> int | None:
         """Return the MTU, in bytes, of the layers, or of the NICs and the bond at their `base`; None without one."""
@@ -209,11 +261,34 @@ class NodeGroup(Model):
         return bridge.name if bridge else self.below_bridge(segment)
 
     @property
-    def mapped_bridge(self) -> str | None:
-        """The bridge of the localnet."""
-        if self.localnet is None:
-            return None
-        return self.localnet.bridge or (self.ovs_bridge.name if self.ovs_bridge else None)
+    def keyed_mappings(self) -> tuple[tuple[str, Localnet], ...]:
+        """All its bridge mappings, each with its key."""
+        one = [("localnet", self.localnet)] if self.localnet else []
+        return (*one, *((f"localnets[{index}]", each) for index, each in enumerate(self.localnets or ())))
+
+    @property
+    def mappings(self) -> tuple[Localnet, ...]:
+        """All its bridge mappings."""
+        return tuple(each for _, each in self.keyed_mappings)
+
+    def mapped_bridge(self, mapping: Localnet) -> str | None:
+        """Return the bridge of one of its mappings; None when nothing names one."""
+        return mapping.bridge or (self.ovs_bridge.name if self.ovs_bridge else None)
+
+    def bridge_of(self, localnet: str) -> str | None:
+        """Return the bridge that it maps a localnet to; None when it does not map it."""
+        return next((self.mapped_bridge(each) for each in self.mappings if each.localnet == localnet), None)
+
+    @property
+    def named(self) -> tuple[tuple[str, str], ...]:
+        """The interfaces that it names as something to build upon, each with its key."""
+        bond = [(f"bond.ports[{index}]", port) for index, port in enumerate(self.bond.ports)] if self.bond else []
+        layers = (
+            ("vlan.baseInterface", self.vlan and self.vlan.base_interface),
+            ("bridge.port", self.bridge and self.bridge.port),
+            *((f"ovsBridge.{key}", name) for key, name in (self.ovs_bridge.named if self.ovs_bridge else ())),
+        )
+        return (*bond, *((key, name) for key, name in layers if name))
 
     def rules(self) -> Iterator[Finding]:
         """What must hold between the layers of one group."""
@@ -234,7 +309,8 @@ class NodeGroup(Model):
                 code="uplink-base-missing",
             )
         for key, bridge in (("bridge", self.bridge), ("ovsBridge", self.ovs_bridge)):
-            if bridge and not (bridge.port or self.bond or self.vlan):
+            ports = bridge.ports if isinstance(bridge, OvsBridge) else None
+            if bridge and not (bridge.port or ports or self.bond or self.vlan):
                 yield Finding(
                     f"{key}.port",
                     None,
@@ -242,21 +318,11 @@ class NodeGroup(Model):
                     "Name the NIC, such as eth1",
                     code="uplink-base-missing",
                 )
-        if self.localnet and self.mapped_bridge is None:
-            yield Finding(
-                "localnet.bridge",
-                None,
-                "is required without an ovsBridge",
-                "Name the bridge that leads to the segment",
-                code="uplink-localnet-bridge",
-            )
-        ports = set(self.bond.ports) if self.bond else set()
-        for key, value in (
-            ("vlan.baseInterface", self.vlan and self.vlan.base_interface),
-            ("bridge.port", self.bridge and self.bridge.port),
-            ("ovsBridge.port", self.ovs_bridge and self.ovs_bridge.port),
-        ):
-            if value in ports and self.bond:
+        yield from self._of_mappings()
+        yield from self._of_macs()
+        in_bond = set(self.bond.ports) if self.bond else set()
+        for key, value in self.named:
+            if value in in_bond and self.bond and not key.startswith("bond."):
                 yield Finding(
                     key,
                     value,
@@ -272,6 +338,42 @@ class NodeGroup(Model):
                 "Raise it",
                 code="uplink-base-mtu",
             )
+
+    def _of_mappings(self) -> Iterator[Finding]:
+        listed = self.keyed_mappings
+        for index, (key, mapping) in enumerate(listed):
+            if self.mapped_bridge(mapping) is None:
+                yield Finding(
+                    f"{key}.bridge",
+                    None,
+                    "is required without an ovsBridge",
+                    "Name the bridge that leads to the segment",
+                    code="uplink-localnet-bridge",
+                )
+            if any(mapping.localnet == other.localnet for _, other in listed[:index]):
+                yield Finding(
+                    f"{key}.localnet",
+                    mapping.localnet,
+                    "is mapped already",
+                    "Map each once",
+                    code="uplink-localnet-twice",
+                )
+
+    def _of_macs(self) -> Iterator[Finding]:
+        """The address is read before anything is made: that of a NIC, not of a bond that is still to come."""
+        made_here = {self.bond.name} if self.bond else set()
+        nics = [name for _, name in self.named if name not in made_here]
+        for key, layer in (("bond", self.bond), ("bridge", self.bridge)):
+            source = layer and layer.copy_mac_from
+            fitting = list(self.bond.ports) if key == "bond" and self.bond else nics
+            if source is not None and source not in fitting:
+                yield Finding(
+                    f"{key}.copyMacFrom",
+                    source,
+                    "is none of the NICs below",
+                    f"Choose {few(fitting)}" if fitting else "Leave it out",
+                    code="uplink-mac-source",
+                )
 
 
 class Uplink(NodeGroup):
@@ -347,90 +449,14 @@ def made(group: NodeGroup, segment: Segment) -> frozenset[str]:
 def uses(group: NodeGroup, segment: Segment) -> frozenset[str]:
     """Return the names of the NICs that the group builds upon: they are there before, and stay."""
     ports = group.bond.ports if group.bond else ()
-    names = (*ports, group.vlan_base, group.bridge_port(segment))
+    names = (*ports, group.vlan_base, *group.bridge_ports(segment))
     return frozenset(name for name in names if name) - made(group, segment)
 
 
-def desired_state(group: NodeGroup, segment: Segment, tags: tuple[int, ...] = ()) -> dict[str, Any]:
-    """Return what nmstate shall make of a group's nodes. `tags` are those that the attachment itself puts on.
-
-    An interface that is there before has no `type` here: nmstate takes it from the node, be it a NIC or a bond made at
-    installation. Its addresses are left alone. So `type` marks what is ours to remove.
-    """
-    interfaces = [
-        {"name": name, "state": "up", **_mtu(group, segment, base=True)} for name in sorted(uses(group, segment))
-    ]
-    interfaces += _layers(group, segment, tags)
-    state: dict[str, Any] = {"interfaces": interfaces} if interfaces else {}
-    if group.localnet:
-        mapping = {"localnet": group.localnet.localnet, "bridge": group.mapped_bridge, "state": "present"}
-        state["ovn"] = {"bridge-mappings": [mapping]}
-    return state
-
-
-def _layers(group: NodeGroup, segment: Segment, tags: tuple[int, ...]) -> Iterator[dict[str, Any]]:
-    port = group.bridge_port(segment)
-    if bond := group.bond:
-        aggregation: dict[str, Any] = {"mode": bond.mode, "port": list(bond.ports)}
-        if options := bond.options.written():
-            aggregation["options"] = options
-        yield _interface(bond.name, "bond", **_mtu(group, segment, base=True), **{"link-aggregation": aggregation})
-    if group.vlan:
-        vlan = {"base-iface": group.vlan_base, "id": group.vlan_id(segment)}
-        yield _interface(str(group.vlan_name(segment)), "vlan", **_mtu(group, segment, base=False), vlan=vlan)
-    if bridge := group.bridge:
-        trunk = trunk_of(group, tags)
-        filtered = {"vlan": {"mode": "trunk", "trunk-tags": [{"id": tag} for tag in trunk]}} if trunk else {}
-        inside: dict[str, Any] = {"options": {"stp": {"enabled": bridge.stp}}, "port": [{"name": port} | filtered]}
-        yield _interface(bridge.name, "linux-bridge", **_mtu(group, segment, base=False), bridge=inside)
-    if group.ovs_bridge:
-        # OVN puts patch ports into it; without this key nmstate would remove them.
-        inside = {"allow-extra-patch-ports": True, "options": {"stp": False}, "port": [{"name": port}]}
-        yield {"name": group.ovs_bridge.name, "type": "ovs-bridge", "state": "up", "bridge": inside}
-
-
-def trunk_of(group: NodeGroup, tags: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the tags that pass the port of the group's Linux bridge; none where a VLAN interface is the port."""
-    if group.bridge is None:
-        return ()
-    return group.bridge.trunk or (() if group.vlan else tags)
-
-
-def _interface(name: str, kind: str, **more: Any) -> dict[str, Any]:
-    return {"name": name, "type": kind, "state": "up", "ipv4": {"enabled": False}, "ipv6": {"enabled": False}, **more}
-
-
-def _mtu(group: NodeGroup, segment: Segment, *, base: bool) -> dict[str, Any]:
-    mtu = group.mtu_on(segment, base=base)
-    return {} if mtu is None else {"mtu": mtu}
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """A NodeNetworkConfigurationPolicy: its name and its spec."""
-
-    group: str | None
-    name: str
-    spec: dict[str, Any]
-
-
-def policies(stack: str, uplink: Uplink, segment: Segment, tags: tuple[int, ...] = ()) -> Iterator[Policy]:
-    """Return one policy for each node group of a stack."""
-    for group in uplink.groups:
-        spec: dict[str, Any] = {"nodeSelector": dict(group.node_selector)} if group.node_selector else {}
-        if group.max_unavailable is not None:
-            spec["maxUnavailable"] = group.max_unavailable
-        spec["desiredState"] = desired_state(group, segment, tags)
-        yield Policy(group.name, policy_name(stack, group, segment), spec)
-
-
-def policy_name(stack: str, group: NodeGroup, segment: Segment) -> str:
-    """Return a policy's name: the stack's, the group's, and a hash of the names of what it makes.
-
-    nmstate leaves behind what is no longer in a policy. With the hash, another interface is another policy, and the old
-    one is removed the way that takes its interfaces off the nodes.
-    """
-    localnet = group.localnet.localnet if group.localnet else ""
-    content = " ".join((*sorted(made(group, segment)), f"localnet:{localnet}"))
-    parts = ("migration", stack, group.name, hashlib.sha256(content.encode()).hexdigest()[:6])
-    return "-".join(re.sub(r"[^a-z0-9.-]", "-", part.lower()) for part in parts if part)
+def port_filters(group: NodeGroup) -> Iterator[tuple[str, VlanFilter]]:
+    """Yield the ports of the group's bridge that say which VLANs pass, each with its key."""
+    if group.bridge and (group.bridge.trunk or group.bridge.access):
+        yield "bridge", group.bridge
+    for index, port in enumerate((group.ovs_bridge and group.ovs_bridge.ports) or ()):
+        if port.trunk or port.access:
+            yield f"ovsBridge.ports[{index}]", port

@@ -155,6 +155,14 @@ BondOf = Annotated[
 LocalnetName = Annotated[
     str | None, typer.Option("--localnet", metavar="NAME", help="Use a bridge mapping of OVN in place of a NIC.")
 ]
+UplinkFrom = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--uplink-from",
+        metavar="POLICY",
+        help="Read the uplink from a NodeNetworkConfigurationPolicy of the cluster; repeat it for groups of nodes.",
+    ),
+]
 
 
 @app.command(rich_help_panel=IN_FILES, epilog="As pulumi new. Example: mignet new prod-net --from-cluster prod-1")
@@ -223,6 +231,7 @@ def init(
     vlan: Vlan = None,
     bond: BondOf = None,
     localnet: LocalnetName = None,
+    uplink_from: UplinkFrom = None,
     from_cluster: Annotated[
         bool, typer.Option("--from-cluster", help="Look at the live cluster for its NICs, nodes and networks.")
     ] = False,
@@ -234,7 +243,10 @@ def init(
     from mignet.operations import new_links
     from mignet.operations.init import Wanted
 
-    links = new_links.read(master=master, vlan=vlan, bond=bond, localnet=localnet)
+    policies = tuple(uplink_from or ())
+    links = new_links.read(master=master, vlan=vlan, bond=bond, localnet=localnet, policies=policies)
+    if policies and not from_cluster:
+        mistake("--uplink-from", "is read from the cluster", "Add --from-cluster")
     project = Project.find(cwd.resolve())
     if project.stack_file(stack).exists() and stack_files.unset(project, stack) is None:
         raise stack_files.exists(project, stack)

@@ -40,6 +40,7 @@ from mignet.kube.network.user_network import made_of_a_network
 from mignet.operations import allocate, new_links
 from mignet.operations.adopting import Kept, NotKeptError, kept, named, waivers_of
 from mignet.operations.new_links import Links
+from mignet.operations.read_uplinks import ReadUplink, read_uplinks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -81,12 +82,14 @@ class Seen:
     kept: Kept | None = None
     in_use: str | None = None
     not_kept: str | None = None
+    uplink: ReadUplink | None = None
+    """What policies on the cluster declare of it, where the user names them."""
 
     @property
     def lines(self) -> list[str]:
         """What was seen of each NIC, and of each localnet."""
         names = (*((nic.name, str(nic)) for nic in self.nics), *((each.name, str(each)) for each in self.localnets))
-        return [f"{name:<15} {text}" for name, text in names]
+        return [*(f"{name:<15} {text}" for name, text in names), *(self.uplink.lines if self.uplink else ())]
 
 
 def look(project: Project, stack: str, wanted: Wanted) -> Seen:
@@ -138,7 +141,22 @@ def look(project: Project, stack: str, wanted: Wanted) -> Seen:
     found = seen(nodes, states, network, segment, kubevirt=next(iter(kubevirts), None), policies=policies, under=under)
     if keeps is None:
         new_links.against_nodes(wanted.links, found.nics, found.localnets)
-    return replace(found, uid=uid, kept=keeps, in_use=name, not_kept=not_kept)
+    uplink = None
+    if wanted.links.policies:
+        uplink = read_uplinks(
+            wanted.links.policies,
+            policies,
+            segment,
+            end=wanted.links.localnet or wanted.links.master,
+            name=_new_name(name),
+            kept=None if keeps is None else keeps.values["attachment"],
+        )
+    return replace(found, uid=uid, kept=keeps, in_use=name, not_kept=not_kept, uplink=uplink)
+
+
+def _new_name(in_use: str | None) -> str:
+    """Return the name of a new attachment; one that is not kept stays until the last virt-handler has left it."""
+    return "migration" if in_use != "migration" else "live-migration"
 
 
 async def _in_use(cluster: Cluster, namespace: str) -> tuple[Object | None, Object | None]:
@@ -264,7 +282,8 @@ def choose(stack: str, wanted: Wanted, seen_: Seen) -> Nic | Mapped | None:
     known = links.master
     if seen_.kept is not None:
         known = known or seen_.kept.values["attachment"].get("master")
-    if known is not None or seen_.kept is not None or links.bond is not None or links.localnet is not None:
+    settled = known is not None or bool(links.policies) or links.bond is not None or links.localnet is not None
+    if settled or seen_.kept is not None:
         return next((nic for nic in seen_.nics if nic.name == known), None)
     if (best := nics.best(seen_.nics)) is not None:
         return best
@@ -320,14 +339,10 @@ def write(
         }
     if seen_.kept is not None:
         values |= seen_.kept.values
+        values |= {} if seen_.uplink is None else {"uplink": dict(seen_.uplink.uplink)}
         values |= waivers_of(stack, project.defaults | {key: values[key] for key in values if key != "waivers"})
     else:
-        segment = segment_of(project, stack)
-        new_links.against_segment(wanted.links, segment)
-        # The one that is not kept stays until the last virt-handler has left it.
-        name = "migration" if seen_.in_use != "migration" else "live-migration"
-        values |= (links := new_links.sections(wanted.links, segment, chosen, name=name))
-        new_links.against_interfaces(links, seen_.interfaces)
+        values |= _new_path(wanted.links, segment_of(project, stack), seen_, chosen)
     with stack_files.locked(project, on_wait=on_wait):
         of_pulumi = stack_files.unset(project, stack)
         if of_pulumi is None and project.stack_file(stack).exists():
@@ -340,6 +355,7 @@ def write(
                 remark += f"; no NIC is free, and migrations go over localnet {chosen.name}"
             if seen_.not_kept:
                 remark += f"; {seen_.not_kept}"
+        remark += _to_remove(seen_.uplink)
         text = _text(project, stack, values, chosen)
         load_stack(stack, project.defaults | _values(project, text))
         if of_pulumi is None:
@@ -347,6 +363,26 @@ def write(
         else:
             stack_files.write(project, {stack: text + of_pulumi})
     return remark
+
+
+def _new_path(links: Links, segment: Segment, seen_: Seen, chosen: Nic | Mapped | None) -> dict[str, Any]:
+    """Return the attachment and the uplink of a cluster that keeps nothing. Raises ConfigError."""
+    new_links.against_segment(links, segment)
+    if seen_.uplink is not None:
+        return {"attachment": dict(seen_.uplink.attachment), "uplink": dict(seen_.uplink.uplink)}
+    sections = new_links.sections(links, segment, chosen, name=_new_name(seen_.in_use))
+    new_links.against_interfaces(sections, seen_.interfaces)
+    return sections
+
+
+def _to_remove(uplink: ReadUplink | None) -> str:
+    """Say what becomes of the policies that the stack file was read from."""
+    if uplink is None:
+        return ""
+    return (
+        f"; its uplink is that of {', '.join(uplink.policies)}, so that after up two policies declare the same: then"
+        f" oc delete nncp {' '.join(uplink.policies)}, which leaves the interfaces there"
+    )
 
 
 def _with_slice(project: Project, stack: str, values: dict[str, Any]) -> str:

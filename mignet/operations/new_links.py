@@ -31,6 +31,8 @@ class Links:
     vlan: int | None = None
     bond: Bond | None = None
     localnet: str | None = None
+    policies: tuple[str, ...] = ()
+    """Policies on the cluster that declare the uplink already."""
 
     @property
     def makes(self) -> bool:
@@ -39,6 +41,8 @@ class Links:
 
     def keeps(self, attachment: dict[str, Any], segment: Segment) -> bool:
         """Tell whether an attachment that is there, as a stack file says it, is what the user asks for."""
+        if self.policies and (self.master, self.localnet) == (None, None):
+            return True
         if attachment.get("type") not in {"localnet", "clusterUserDefinedNetwork"}:
             return not self.makes and self.localnet is None and self.master in {None, attachment.get("master")}
         there = attachment.get("physicalNetworkName") or attachment.get("cniName") or attachment["name"]
@@ -50,9 +54,18 @@ class Links:
 
 
 def read(
-    *, master: str | None = None, vlan: str | None = None, bond: str | None = None, localnet: str | None = None
+    *,
+    master: str | None = None,
+    vlan: str | None = None,
+    bond: str | None = None,
+    localnet: str | None = None,
+    policies: Sequence[str] = (),
 ) -> Links:
     """Read the flags. Raises ConfigError, with the first mistake, also of two that exclude each other."""
+    for flag, given in (("--vlan", vlan), ("--bond", bond)) if policies else ():
+        if given is not None:
+            rule = f"excludes {flag}: the policy says what is made"
+            _mistake("--uplink-from", rule, "Give one of them", policies[0])
     if localnet is not None:
         for flag, given in (("--master", master), ("--bond", bond)):
             if given is not None:
@@ -60,7 +73,7 @@ def read(
                 _mistake("--localnet", rule, "Give one of them", localnet)
     if master is not None and bond is not None:
         _mistake("--bond", "excludes --master: the bond is the interface", "Give one of them", bond)
-    return Links(master, _vlan(vlan, master), _bond(bond), _localnet(localnet))
+    return Links(master, _vlan(vlan, master), _bond(bond), _localnet(localnet), tuple(dict.fromkeys(policies)))
 
 
 def _vlan(text: str | None, master: str | None) -> int | None:

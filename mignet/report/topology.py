@@ -10,6 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from config.attachment.localnet import OvnLocalnet
 from config.attachment.tags import attachment_tags
 from config.finding import shown
 from config.uplink import made, uses
@@ -293,11 +294,14 @@ def _layers(stack: Stack, group: NodeGroup | None) -> Iterator[Step]:
     if group.vlan:
         tag = f"VLAN {group.vlan_id(segment)}"
         yield Step("VLAN", str(group.vlan_name(segment)), f"{tag}, {size}" if size else tag)
+    for port in (group.ovs_bridge and group.ovs_bridge.ports) or ():
+        if port.link_aggregation:
+            yield Step("bond", port.name, port.link_aggregation.mode)
+    wanted = stack.attachment.physical_network if isinstance(stack.attachment, OvnLocalnet) else None
+    mapped = wanted and group.bridge_of(wanted)
     bridge = group.bridge or group.ovs_bridge
-    if bridge and bridge.name in making:
-        yield Step("bridge", bridge.name)
-    elif group.mapped_bridge:
-        yield Step("bridge", group.mapped_bridge)
+    if mapped or (bridge and bridge.name in making):
+        yield Step("bridge", mapped or str(bridge and bridge.name))
 
 
 def _tag(stack: Stack) -> Iterator[Step]:

@@ -27,6 +27,7 @@ from config.slice import Slice
 from config.uplink import Bond, LinuxBridge, NodeGroup, OvsBridge, Uplink, Vlan
 from config.uplink import Localnet as BridgeMapping
 from config.uplink.bond_options import BondOptions
+from config.uplink.bridge_ports import OvsBond, OvsPort
 from mignet.exports.text import as_yaml
 from mignet.exports.workflow import first_workflow
 from mignet.operations.new_project import TEMPLATE
@@ -81,7 +82,9 @@ _SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("uplink.vlan", Vlan),
     ("uplink.bridge", LinuxBridge),
     ("uplink.ovsBridge", OvsBridge),
-    ("uplink.localnet", BridgeMapping),
+    ("uplink.ovsBridge.ports, an item", OvsPort),
+    ("uplink.ovsBridge.ports.linkAggregation", OvsBond),
+    ("uplink.localnet, or an item of uplink.localnets", BridgeMapping),
     ("hyperConverged", HyperConverged),
     ("hyperConverged.liveMigration", LiveMigration),
     ("migrationPolicies, an item", MigrationPolicy),

@@ -32,6 +32,7 @@ _OF_FILES = {
     "operations/apply/__init__.py",
     "operations/init.py",
     "operations/new_links.py",
+    "operations/read_uplinks.py",
 }
 """Modules whose findings are about the command line and the stack files, before any cluster is looked at."""
 

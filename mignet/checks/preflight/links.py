@@ -123,6 +123,6 @@ def mapped_bridge(stack: Stack, place: Place) -> str | None:
     attachment, group = stack.attachment, place.group
     if not isinstance(attachment, OvnLocalnet):
         return None
-    if group and group.localnet and group.localnet.localnet == attachment.physical_network:
-        return group.mapped_bridge
+    if group and (bridge := group.bridge_of(attachment.physical_network)):
+        return bridge
     return place.node.mappings.get(attachment.physical_network)

@@ -226,8 +226,10 @@ def nic_enslaved(seen: Seen) -> Iterator[Finding]:
     for link in _links(seen):
         group = link.place.group
         ours = made(group, seen.stack.segment) if group else frozenset()
-        master = link.node.masters().get(link.name)
-        if master is None or master in ours or link.purpose not in {"master", "base"}:
+        masters = link.node.masters()
+        master = masters.get(link.name)
+        # A bond inside an Open vSwitch bridge is no interface: whose it is says the bridge.
+        if master is None or {master, masters.get(master)} & ours or link.purpose not in {"master", "base"}:
             continue
         if link.node.kind(link.name) in {"ovs-interface", "ovs-bond"}:
             continue  # a bridge's own port is there for others to stand on; of a bond nic-type has said it
@@ -373,7 +375,10 @@ def trunk_passes(seen: Seen) -> Iterator[Finding]:
             # The outermost tag is the bridge's matter: that of a VLAN interface upon it, else what it is given.
             tags = bridge.tags[-1:] or (of_attachment if inside else _added(seen, link)) or (0,)
             missing = [tag for tag in tags if not passes(layer.filter, tag, kind=bridge.kind)]
-            if missing:
+            beside = [each for each in layers.values() if each.above == bridge.name and link.node.nics(each.name)]
+            # Which of several ports leads to the segment, their filters say: another one is for something else.
+            carried = any(all(passes(each.filter, tag, kind=bridge.kind) for tag in tags) for each in beside)
+            if missing and not carried:
                 whose = " of the attachment" if inside and not bridge.tags else ""
                 what = f"VLAN {missing[0]}{whose}" if missing[0] else "untagged frames"
                 has = "has" if bridge.name == link.name else f"stands on {bridge.name}, which has"

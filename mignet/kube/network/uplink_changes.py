@@ -13,7 +13,7 @@ from config.attachment import Ipvlan, Macvlan
 from config.attachment.localnet import OvnLocalnet
 from config.uplink import made
 from mignet.kube.kinds import NODE_POLICY
-from mignet.kube.network.node_network import ports_of
+from mignet.kube.network.node_network import port_settings, ports_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -79,6 +79,48 @@ def _of_interface(
             "virt-handlers keep their interface, the link is away for a moment, and a migration that makes no progress"
             " for progressTimeout seconds ends",
         )
+    yield from _of_bonds(policy, name, old, new)
+    for port, before in _filters(old).items():
+        if port in ports_of(new) or port in port_settings(new):
+            filtered = _filters(new).get(port, {})
+            if before != filtered:
+                yield _sentence(
+                    policy,
+                    f"lets other VLANs pass port {port} of {name} ({_told(filtered)} instead of {_told(before)})",
+                    "frames of any other are dropped from then on, and migrations that run in such a VLAN hang",
+                )
+
+
+def _of_bonds(policy: str, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    bonds = {name: (old.get("link-aggregation"), new.get("link-aggregation"))}
+    inside = port_settings(new)
+    for port, settings in port_settings(old).items():
+        bonds[port] = settings.get("link-aggregation"), inside.get(port, {}).get("link-aggregation")
+    for bond, (before, after) in bonds.items():
+        modes = [each.get("mode") if isinstance(each, dict) else None for each in (before, after)]
+        if None not in modes and modes[0] != modes[1]:
+            yield _sentence(
+                policy,
+                f"changes the mode of {bond} from {modes[0]} to {modes[1]}",
+                "its link is away for a moment, and stays away where the switch's ports are not set up for that",
+            )
+
+
+def _filters(interface: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the VLAN filter of each port of a bridge; an empty one lets all pass."""
+    return {port: settings.get("vlan") or {} for port, settings in port_settings(interface).items()}
+
+
+def _told(filter_: Mapping[str, Any]) -> str:
+    if not filter_:
+        return "all"
+    if filter_.get("mode") == "access":
+        return f"{filter_.get('tag')} alone"
+    ranges = [
+        f"{each['id-range'].get('min')}-{each['id-range'].get('max')}" if "id-range" in each else each.get("id")
+        for each in filter_.get("trunk-tags") or ()
+    ]
+    return ", ".join(map(str, ranges)) or "none"
 
 
 def _gone(stack: Stack) -> str:

@@ -17,7 +17,8 @@ from components.ownership import labels
 from config.attachment.localnet import OvnLocalnet
 from config.attachment.tags import attachment_tags
 from config.finding import Finding, Subject, few, shown
-from config.uplink import desired_state, made
+from config.uplink import made
+from config.uplink.rendering import desired_state
 from mignet.kube.kinds import NODE_POLICY
 from mignet.kube.network.node_network import PORTS, addresses_of, port_settings, ports_of
 
@@ -140,9 +141,10 @@ def existing(stack: Stack, nodes: Iterable[Node], policies: Iterable[Object]) ->
             tag = f"VLAN {claim.declared['vlan']['id']} of {claim.declared['vlan']['base-iface']}"
             found[f"NIC {claim.name}", f"would be a second interface of {tag}, after {other}"].append(node)
     for group, node in _selected(stack, nodes):
-        if group.localnet and (bridge := node.mappings.get(group.localnet.localnet)):
-            localnet = group.localnet.localnet
-            if not any(localnet in policy.mappings for policy in (*own, *others) if policy.selects(node)):
+        for localnet in (each.localnet for each in group.mappings):
+            bridge = node.mappings.get(localnet)
+            declared = any(localnet in policy.mappings for policy in (*own, *others) if policy.selects(node))
+            if bridge and not declared:
                 found[f"localnet {localnet}", f"is mapped to {bridge} already"].append(node)
     for (key, why), where in found.items():
         name = key.partition(" ")[2]
@@ -168,9 +170,9 @@ def shared(stack: Stack, nodes: Iterable[Node], policies: Iterable[Object]) -> I
     own = _own(stack, policies)
     claims = list(_claims(stack, nodes))
     mapped = [
-        (group.localnet.localnet, str(group.mapped_bridge), node)
+        (mapping.localnet, str(group.mapped_bridge(mapping)), node)
         for group, node in _selected(stack, nodes)
-        if group.localnet
+        for mapping in group.mappings
     ]
     for policy in _foreign(stack, policies):
         said: dict[str, None] = {}

@@ -142,7 +142,9 @@ def _after(current: Object, desired: Object) -> Object:
 
 
 def _given(interface: Object) -> Object:
-    return {key: value for key, value in interface.items() if key != "state" or value == "up"}
+    # An address that was copied is reported as one, not from where.
+    said = {key: value for key, value in interface.items() if key != "copy-mac-from"}
+    return {key: value for key, value in said.items() if key != "state" or value == "up"}
 
 
 def _mtu(interface: Object, interfaces: dict[str, Any]) -> int:

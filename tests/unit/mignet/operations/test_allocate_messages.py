@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import ROOT
@@ -18,6 +19,7 @@ from mignet.kube.network.localnets import Mapped
 from mignet.kube.network.nic_choice import Nic
 from mignet.operations import allocate, init, new_links
 from mignet.operations.init import Wanted
+from mignet.operations.read_uplinks import read_uplinks
 
 DOCUMENT = ROOT / "docs" / "addresses.md"
 MESSAGES = re.search(r"^## Messages\n.*?^```text\n(.*?)^```$", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE)
@@ -128,7 +130,7 @@ def equal_localnets(_: Path) -> None:
     chosen((BUSY,), (PHYSNET, Mapped("storage", ("br-st",))))
 
 
-def flags(**given: str) -> Callable[[Path], None]:
+def flags(**given: Any) -> Callable[[Path], None]:
     return lambda _: (new_links.read(**given), None)[1]
 
 
@@ -149,6 +151,13 @@ def made_already(_: Path) -> None:
     new_links.against_interfaces(found, {"eth1.7"})
 
 
+def uplink_from(name: str, **interface: Any) -> Callable[[Path], None]:
+    state = {"interfaces": [{"name": "br-phy"} | interface]}
+    policies = [{"metadata": {"name": "br-phy"}, "spec": {"desiredState": state}}]
+    segment = Segment.model_validate({"subnet": "10.0.0.0/24"})
+    return lambda _: (read_uplinks([name], policies, segment, end=None, name="m"), None)[1]
+
+
 def no_segment(folder: Path) -> None:
     (folder / "Pulumi.yaml").write_text("name: migration-network\n")
     init.segment_of(Project.find(folder), "prod-1")
@@ -161,6 +170,8 @@ CASES: list[Callable[[Path], None]] = [
     flags(bond="eth1"), flags(bond="eth1,eth1"), flags(bond="eth1,eth2", master="eth3"),
     flags(bond="eth1,eth2:lacp"), on_nodes(bond="eth0,eth1"), on_nodes(bond="eth1,eth2"),
     flags(localnet="physnet", master="eth1"), on_nodes(localnet="phys"), on_nodes(localnet="some"),
+    flags(policies=["one"], vlan="7"), uplink_from("one"),
+    uplink_from("br-phy", type="ovs-bridge", bridge={"port": [{"name": "eth1"}]}),
 ]  # fmt: skip
 
 

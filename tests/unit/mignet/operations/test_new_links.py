@@ -11,7 +11,7 @@ import pytest
 from config.finding import ConfigError
 from config.loading import load_stack
 from config.segment import Segment
-from config.uplink import desired_state
+from config.uplink.rendering import desired_state
 from mignet.kube.network.localnets import Mapped
 from mignet.kube.network.nic_choice import Nic
 from mignet.operations import new_links

@@ -466,6 +466,76 @@ def test_a_linux_bridge_port_of_one_vlan_is_no_judge_of_an_ovs_port_by_another_n
     assert finding.code == "uplink-trunk"
 
 
+ACCESS_PORT: Object = {"mode": "access", "tag": 300}
+RANGES: Object = {"mode": "trunk", "trunk-tags": [{"id": 7}, {"id-range": {"min": 100, "max": 2000}}]}
+NATIVE: Object = RANGES | {"enable-native": True, "tag": 2001}
+TWO_NICS = ({"name": "eth0", "mtu": 9000}, {"name": "eth1", "mtu": 9000})
+
+
+@pytest.mark.parametrize("kind", ["linux-bridge", "ovs-bridge"])
+@pytest.mark.parametrize(
+    ("ports", "said"),
+    [
+        ([("eth1", ACCESS_PORT)], "has port eth1, an access port of VLAN 300, which does not let VLAN 2001"),
+        ([("eth1", RANGES)], "has port eth1, a trunk of VLAN 7, 100-2000, which does not let VLAN 2001"),
+        ([("eth1", {"mode": "access", "tag": 2001})], None),
+        ([("eth1", RANGES | {"trunk-tags": [{"id-range": {"min": 2000, "max": 2001}}]})], None),
+        ([("eth1", NATIVE)], None),
+        ([("eth0", ACCESS_PORT), ("eth1", RANGES)], "has port eth0, an access port of VLAN 300"),
+        # One port of two leads to the segment: the other one is for something else.
+        ([("eth0", ACCESS_PORT), ("eth1", NATIVE)], None),
+    ],
+)
+def test_a_bridge_that_is_there_lets_the_attachments_vlan_pass(
+    kind: str, ports: list[tuple[str, Object]], said: str | None
+) -> None:
+    bridge = {"name": "br-phy", "type": kind, "bridge": {"port": [{"name": name, "vlan": of} for name, of in ports]}}
+    attachment = LOCALNET if kind == "ovs-bridge" else BRIDGE | {"bridge": "br-phy"}
+    seen = snapshot((bridge, *TWO_NICS), {"attachment": attachment}, ovn=MAPPED)
+    found = [each for each in judge(nodes.RULES, seen).findings if each.code == "uplink-trunk"]
+    assert [each.severity for each in found] == ["error"] * (0 if said is None else len(ports))
+    assert said is None or said in str(found[0])
+
+
+def test_the_port_that_is_a_bond_of_open_vswitch_has_to_carry_the_vlan_too() -> None:
+    port = {"name": "ovs-bond", "link-aggregation": SLB, "vlan": ACCESS_PORT}
+    bridge = {"name": "br-phy", "type": "ovs-bridge", "bridge": {"port": [port]}}
+    (finding,) = judge(nodes.RULES, snapshot((bridge, *TWO_NICS), {"attachment": LOCALNET}, ovn=MAPPED)).findings
+    assert (finding.severity, finding.code) == ("error", "uplink-trunk")
+    assert "has port ovs-bond, an access port of VLAN 300" in finding.rule
+
+
+OVS_UPLINK: Object = {
+    "ovsBridge": {
+        "name": "br-phy",
+        "ports": [{"name": "ovs-bond", "linkAggregation": {"mode": "balance-slb", "ports": ["eth0", "eth1"]}}],
+    },
+    "localnet": {"localnet": "mig"},
+}
+
+
+def test_the_nics_of_the_uplinks_own_bond_in_its_own_bridge_are_nobody_elses_ports() -> None:
+    """They were said to be ports of ovs-bond, an error with each second up."""
+    bridge = {
+        "name": "br-phy",
+        "type": "ovs-bridge",
+        "bridge": {"port": [{"name": "ovs-bond", "link-aggregation": SLB}]},
+    }
+    config = {"attachment": LOCALNET, "uplink": OVS_UPLINK}
+    assert judge(nodes.RULES, snapshot((bridge, *TWO_NICS), config, ovn=MAPPED)).findings == ()
+    elsewhere = bridge | {"name": "br-other"}
+    found = judge(nodes.RULES, snapshot((elsewhere, *TWO_NICS), config)).findings
+    assert [each.code for each in found] == ["nic-enslaved", "nic-enslaved"]
+
+
+def test_what_the_nics_of_an_ovs_bond_can_have_at_most_counts_before_it_is_made() -> None:
+    """nmstate sets their MTU, as far as they can."""
+    there = ({"name": "eth0", "mtu": 1500}, {"name": "eth1", "mtu": 1500, "max-mtu": 4000})
+    (finding,) = judge(nodes.RULES, snapshot(there, {"attachment": LOCALNET, "uplink": OVS_UPLINK})).findings
+    assert (finding.code, finding.key) == ("nic-mtu", "Node a NIC eth1")
+    assert "has MTU at most 4000, and 9000 is needed" in finding.rule
+
+
 def test_uplink_takes_host_addresses() -> None:
     address = {"enabled": True, "address": [{"ip": "192.168.22.71", "prefix-length": 26}]}
     vlan = {"name": "eth1.3876", "type": "vlan", "vlan": {"id": 3876, "base-iface": "eth1"}}

@@ -121,3 +121,33 @@ def test_an_interface_that_all_pods_have_left_for_another_attachment_is_taken_of
     assert list(_on_uplink(new, [made, left, gone])) == []
     # An attachment that is made beside the old one moves nobody before the interface goes.
     assert len(list(_on_uplink(new, [made, gone]))) == 1
+
+
+def ovs(mode: str, members: tuple[str, ...] = ("eth1", "eth2"), **port: Any) -> Stack:
+    bond = {"name": "ovs-bond", "linkAggregation": {"mode": mode, "ports": list(members)}}
+    return stack(LOCALNET, {"ovsBridge": {"name": "br-phy", "ports": [bond | port]}, "localnet": {"localnet": "mig"}})
+
+
+def test_another_mode_of_a_bond_inside_a_bridge_or_other_nics_in_it_are_told() -> None:
+    assert said(ovs("balance-slb"), ovs("balance-tcp")) == [
+        "changes the mode of ovs-bond from balance-slb to balance-tcp: its link is away for a moment, and stays away"
+        " where the switch's ports are not set up for that"
+    ]
+    (line,) = said(ovs("balance-slb"), ovs("balance-slb", ("eth1", "eth3")))
+    assert line.startswith("changes the ports of br-phy from ovs-bond, eth1, eth2 to ovs-bond, eth1, eth3: ")
+    before, after = ({"bond": BOND | {"mode": mode}} for mode in ("active-backup", "802.3ad"))
+    (line,) = said(stack(MACVLAN, before), stack(MACVLAN, after))
+    assert line.startswith("changes the mode of mig0 from active-backup to 802.3ad: ")
+
+
+def test_what_a_port_lets_through_from_now_on_is_told() -> None:
+    lets = "lets other VLANs pass port ovs-bond of br-phy"
+    dropped = "frames of any other are dropped from then on, and migrations that run in such a VLAN hang"
+    ranges = [7, {"minID": 2000, "maxID": 2001}]
+    assert said(ovs("balance-slb"), ovs("balance-slb", trunk=ranges)) == [
+        f"{lets} (7, 2000-2001 instead of all): {dropped}"
+    ]
+    assert said(ovs("balance-slb", trunk=ranges), ovs("balance-slb", access=2001)) == [
+        f"{lets} (2001 alone instead of 7, 2000-2001): {dropped}"
+    ]
+    assert said(ovs("balance-slb", access=2001), ovs("balance-slb", access=2001)) == []
