@@ -14,9 +14,9 @@ from config.files.stack_schema import FILE, MODELINE
 from config.files.yaml_text import load_yaml
 from config.finding import ConfigError, Finding
 from config.hyperconverged import NAME
-from config.loading import load_stack
+from config.loading import load_stack, parse_segment, read_segment
 from config.planning.demand import SYNC_CONTROLLERS, demand_of
-from config.segment import Segment
+from config.sites import RoutedSegment
 from config.types.model import parse
 from mignet.fleet import stack_files
 from mignet.kube.client import Cluster, ClusterError
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
 
     from config.files.project_files import Project
+    from config.segment import Segment
     from mignet.kube.kinds import Kind, Object
     from mignet.kube.network.localnets import Mapped
     from mignet.kube.network.nic_choice import Layer
@@ -58,6 +59,8 @@ class Wanted:
     namespace: str = "openshift-cnv"
     links: Links = field(default_factory=Links)
     nodes: int | None = None
+    site: str | None = None
+    """The site of the segment that the cluster is in, where it has sites."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,8 @@ class Seen:
     networks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sync_controllers: int | None = None
     uid: str | None = None
+    site: str | None = None
+    """The one site whose addresses, or VLAN, the nodes or the network in use have."""
     kept: Kept | None = None
     in_use: str | None = None
     not_kept: str | None = None
@@ -93,7 +98,9 @@ def look(project: Project, stack: str, wanted: Wanted) -> Seen:
     config = parse(cluster_config.Cluster, sections, stack=stack, key="cluster")
     if isinstance(config, tuple):
         raise ConfigError(config)
-    segment = segment_of(project, stack)
+    routed = _routed(project, stack)
+    if routed is None or wanted.site is not None:
+        segment_of(project, stack, wanted.site)
 
     async def read() -> tuple[Any, ...]:
         async with Cluster(config, base=project.directory) as cluster:
@@ -112,6 +119,10 @@ def look(project: Project, stack: str, wanted: Wanted) -> Seen:
             return nodes, states, network, kubevirts, policies, await _identity(cluster), in_use
 
     nodes, states, network, kubevirts, policies, uid, (hyperconverged, attachment) = asyncio.run(read())
+    site = wanted.site
+    if site is None and routed is not None:
+        site = site_seen(routed, nodes, states, attachment)
+    segment = segment_of(project, stack, site)
     count = wanted.nodes or sum(Node.read(node, None).schedulable for node in nodes)
     keeps: Kept | None = None
     not_kept = None
@@ -123,7 +134,7 @@ def look(project: Project, stack: str, wanted: Wanted) -> Seen:
         except NotKeptError as error:
             not_kept = f"the cluster migrates over {name} now, which {error}: up switches it to another network"
     if keeps is not None:
-        own = _parsed(stack, keeps.values["segment"]) if "segment" in keeps.values else segment
+        own = _parsed(stack, {"segment": keeps.values["segment"]}) if "segment" in keeps.values else segment
         if wanted.links.keeps(keeps.values["attachment"], own):
             segment = own
         else:
@@ -135,7 +146,7 @@ def look(project: Project, stack: str, wanted: Wanted) -> Seen:
     found = seen(nodes, states, network, segment, kubevirt=next(iter(kubevirts), None), policies=policies, under=under)
     if keeps is None:
         new_links.against_nodes(wanted.links, found.nics, found.localnets)
-    return replace(found, uid=uid, kept=keeps, in_use=name, not_kept=not_kept)
+    return replace(found, uid=uid, site=site, kept=keeps, in_use=name, not_kept=not_kept)
 
 
 async def _in_use(cluster: Cluster, namespace: str) -> tuple[Object | None, Object | None]:
@@ -225,19 +236,52 @@ def _within(one: IPv4Network | IPv6Network, other: IPv4Network | IPv6Network) ->
     return one.version == other.version and one.subnet_of(other)  # type: ignore[arg-type]
 
 
-def segment_of(project: Project, stack: str) -> Segment:
-    """Read the project's segment. Raises ConfigError."""
+def segment_of(project: Project, stack: str, site: str | None = None) -> Segment:
+    """Read the project's segment, that of the site where it has sites. Raises ConfigError."""
     if "segment" not in project.defaults:
         remedy = "Set it in Pulumi.yaml under config.segment.default, so that all stacks share it"
         raise ConfigError([Finding("segment", None, "is required", remedy, code="key-missing", stack=stack)])
-    return _parsed(stack, project.defaults["segment"])
+    return _parsed(stack, {"segment": project.defaults["segment"]} | ({} if site is None else {"site": site}))
 
 
-def _parsed(stack: str, raw: object) -> Segment:
-    segment = parse(Segment, raw, stack=stack, key="segment")
+def _parsed(stack: str, values: Mapping[str, object]) -> Segment:
+    segment = read_segment(stack, values)
+    if isinstance(segment, tuple):
+        raise ConfigError([_with_flag(finding) for finding in segment])
+    return segment
+
+
+def _with_flag(finding: Finding) -> Finding:
+    if finding.code != "site-missing":
+        return finding
+    return replace(finding, key="--site", remedy=finding.remedy.replace("Write", "Name", 1), code="usage")
+
+
+def _routed(project: Project, stack: str) -> RoutedSegment | None:
+    """Return the project's segment where it has sites. Raises ConfigError when it cannot be read."""
+    segment = parse_segment(stack, project.defaults.get("segment", {}))
     if isinstance(segment, tuple):
         raise ConfigError(segment)
-    return segment
+    return segment if isinstance(segment, RoutedSegment) else None
+
+
+def site_seen(
+    routed: RoutedSegment, nodes: list[Object], states: list[Object], attachment: Object | None
+) -> str | None:
+    """Return the site that the cluster is in: the only one that its network in use, or else its nodes, have part in."""
+    text = str((attachment or {}).get("spec", {}).get("config", ""))
+    by_name = {state["metadata"]["name"]: state for state in states}
+    interfaces = [
+        interface
+        for node in nodes
+        for interface in Node.read(node, by_name.get(node["metadata"]["name"])).interfaces.values()
+    ]
+    tags = {interface.get("vlan", {}).get("id") for interface in interfaces}
+    networks = [address.network for interface in interfaces for address in addresses_of(interface)]
+    in_use = [name for name, site in routed.sites.items() if any(f'"{subnet}"' in text for subnet in site.subnets)]
+    addressed = [name for name, site in routed.sites.items() if any(_meets(each, site) for each in networks)]
+    tagged = [name for name, site in routed.sites.items() if site.vlan is not None and site.vlan in tags]
+    return next((found[0] for found in (in_use, addressed, tagged) if len(found) == 1), None)
 
 
 def choose(stack: str, wanted: Wanted, seen_: Seen) -> Nic | Mapped | None:
@@ -303,11 +347,15 @@ def write(
         values["otherNetworks"] = {
             name: cidrs[0] if len(cidrs) == 1 else list(cidrs) for name, cidrs in seen_.networks.items()
         }
+    site = wanted.site or seen_.site
     if seen_.kept is not None:
         values |= seen_.kept.values
+        # A segment of the stack's own has no sites.
+        values |= {"site": site} if site is not None and "segment" not in values else {}
         values |= waivers_of(stack, project.defaults | {key: values[key] for key in values if key != "waivers"})
     else:
-        segment = segment_of(project, stack)
+        segment = segment_of(project, stack, site)
+        values |= {} if site is None else {"site": site}
         new_links.against_segment(wanted.links, segment)
         # The one that is not kept stays until the last virt-handler has left it.
         name = "migration" if seen_.in_use != "migration" else "live-migration"
@@ -357,6 +405,7 @@ def _values(project: Project, text: str) -> dict[str, object]:
 
 _ABOUT = {
     "cluster": "How the cluster is reached. The kubeconfig is named, never copied in here.",
+    "site": "Where the cluster is: one of segment.sites in Pulumi.yaml, whose subnet it has its part of.",
     "attachment": "How pods attach to the segment, which stands in Pulumi.yaml.",
     "uplink": "What kubernetes-nmstate makes on the nodes, on which the attachment stands.",
     "slice": "This cluster's own part of the segment, both ends inclusive. mignet allocate lets it grow.",
@@ -385,10 +434,23 @@ def _text(project: Project, stack: str, values: Mapping[str, Any], chosen: Nic |
         notes[key] = "; ".join(chosen.against or chosen.speaks_for)
     elif chosen is not None:
         notes["physicalNetworkName"] = str(chosen)
-    order = ("cluster", "segment", "attachment", "uplink", "slice", "otherNetworks", "hyperConverged", "waivers")
+    order = (
+        "cluster",
+        "segment",
+        "site",
+        "attachment",
+        "uplink",
+        "slice",
+        "otherNetworks",
+        "hyperConverged",
+        "waivers",
+    )
     for key in order:
         if key in values:
             lines.append(f"  # {_ABOUT[key]}")
+            if isinstance(values[key], str):
+                lines.append(f"  {project.name}:{key}: {yaml.safe_dump(values[key]).splitlines()[0]}")
+                continue
             lines.append(f"  {project.name}:{key}:")
             lines.extend(_lines(values[key], notes))
     return "\n".join(lines) + "\n" + ("" if "hyperConverged" in values else _LIMITS.format(project=project.name))
