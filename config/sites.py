@@ -171,14 +171,5 @@ def values_of(segment: Segment) -> dict[str, Any]:
     return {"segment": around | between, "site": segment.site}
 
 
-def path_mtu(one: Segment, other: Segment) -> int | None:
-    """Return the most bytes that a packet between two segments may have: the least MTU on the path, None if unknown."""
-    if one == other:
-        return one.mtu
-    between = {segment.path_mtu for segment in (one, other) if isinstance(segment, SiteSegment)} - {None}
-    known = [mtu for mtu in (one.mtu, other.mtu, *between) if mtu is not None]
-    return min(known) if known and (between or None not in {one.mtu, other.mtu}) else None
-
-
 def _contains(supernet: Network, subnet: Network) -> bool:
     return supernet.version == subnet.version and subnet.subnet_of(supernet)  # type: ignore[arg-type]

@@ -5,12 +5,15 @@ What a schema cannot say (rules between keys, and between stacks) is checked by 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import models_json_schema
 
 from config.loading import SECTIONS
 from config.sites import RoutedSegment
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 FILE = "stack.schema.json"
 """Its name, in the folder of Pulumi.yaml, beside the stack files that refer to it."""
@@ -34,7 +37,7 @@ def stack_schema(project: str) -> dict[str, Any]:
 
     Descriptions of keys are there when the environment has MIGNET_FIELD_DOCS since before the models were imported.
     """
-    models = (*SECTIONS.values(), RoutedSegment)
+    models: tuple[type[BaseModel], ...] = (*SECTIONS.values(), RoutedSegment)
     by_model, definitions = models_json_schema([(model, "validation") for model in models])
     references: dict[str, Any] = {key: by_model[model, "validation"] for key, model in SECTIONS.items()}
     references["segment"] = {"anyOf": [references["segment"], by_model[RoutedSegment, "validation"]]}

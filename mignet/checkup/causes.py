@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from config.finding import Finding, Subject, few, rule
@@ -160,11 +161,37 @@ def group_apart(found: Measured) -> Iterator[Finding]:
             f"All nodes of {' and '.join(stacks)}" if whole else _nodes(ends, with_stack=len(stacks) > 1),
             None,
             f"reach only each other, and none of {len(found.groups[0])} others"
-            f"{' (' + ', '.join(others) + ')' if others else ''}: another VLAN, or no path between two switches",
-            "Compare the VLANs of the switches' ports, and of the trunk between them",
+            f"{' (' + ', '.join(others) + ')' if others else ''}: {_apart(found, stacks, others)}",
+            _NO_ROUTE
+            if _sites(found, stacks).isdisjoint(_sites(found, others or stacks))
+            else "Compare the VLANs of the switches' ports, and of the trunk between them",
             stack=stacks[0],
             peer=others[0] if others else stacks[1] if len(stacks) > 1 else None,
         )
+
+
+_NO_ROUTE = "See whether each pod reaches its own gateway, and whether the gateways have routes to each other's subnets"
+
+
+def _sites(found: Measured, stacks: Iterable[str]) -> set[str | None]:
+    return {found.stacks[name].segment.site for name in stacks}
+
+
+def _apart(found: Measured, stacks: Collection[str], others: Collection[str]) -> str:
+    """Say what is likely between nodes that reach only each other and the others."""
+    if not others or not _sites(found, stacks).isdisjoint(_sites(found, others)):
+        return "another VLAN, or no path between two switches"
+    return f"no route between site {few(_named_sites(found, stacks))} and site {few(_named_sites(found, others))}"
+
+
+def _named_sites(found: Measured, stacks: Iterable[str]) -> list[str]:
+    return sorted(map(str, _sites(found, stacks)))
+
+
+def _is_routed(found: Measured, each: Blame) -> bool:
+    """Tell whether all its paths lead from one site to another."""
+    stacks = found.stacks
+    return all(stacks[w.source.stack].segment.site != stacks[w.target.stack].segment.site for w in each.ways)
 
 
 @rule("checkup-nobody")
@@ -188,12 +215,15 @@ def nobody(found: Measured) -> Iterator[Finding]:
 def way_silent(found: Measured) -> Iterator[Finding]:
     """Two nodes that do not reach each other, while others reach both, cannot migrate to each other."""
     for each in _told(*found.inside("silent")):
+        routed = _is_routed(found, each)
         yield _finding(
             "checkup-way-silent",
             each,
             "gets no answer",
-            "no path between two switches, a filter, or an address that somebody else has",
-            "Follow the path between the two on the switches",
+            "no route between the two sites, or a filter on a router"
+            if routed
+            else "no path between two switches, a filter, or an address that somebody else has",
+            _NO_ROUTE if routed else "Follow the path between the two on the switches",
         )
 
 
@@ -218,6 +248,9 @@ def ports_blocked(found: Measured) -> Iterator[Finding]:
 def path_mtu(found: Measured) -> Iterator[Finding]:
     """Larger packets than the way carries are dropped without a word: a migration begins, and then hangs."""
     for each in _told(*found.inside("mtu")):
+        if _is_routed(found, each):
+            yield _between_sites(each)
+            continue
         sizes = sorted({way.entry.path_mtu or 0 for way in each.ways})
         declared = max(way.declared or 0 for way in each.ways)
         own = next((probe.report.mtu for end in each.ends if (probe := found.probes[end]).report), None)
@@ -230,6 +263,26 @@ def path_mtu(found: Measured) -> Iterator[Finding]:
             where,
             "Raise the MTU there, or lower segment.mtu for all clusters",
         )
+
+
+def _between_sites(each: Blame) -> Finding:
+    """Between sites larger packets may be lost, and TCP gets along as long as the routers may say so."""
+    sizes = sorted({way.entry.path_mtu or way.declared or 0 for way in each.ways})
+    declared = max(way.declared or 0 for way in each.ways)
+    size = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+    hangs = any(way.entry.hangs for way in each.ways)
+    carries = f"carries {size} bytes in one piece" + (f", not {declared}" if sizes[0] < declared else "")
+    if not hangs:
+        text = "TCP gets along, as routers say what is too large, and only slower"
+        remedy = f"Raise the MTU between the sites, or write segment.mtu: {sizes[0]}"
+        return replace(_finding("checkup-path-mtu", each, carries, text, remedy), severity="warning")
+    return _finding(
+        "checkup-path-mtu",
+        each,
+        f"{carries}, and what is larger is lost without a word",
+        "a black hole: a link between the sites has a smaller MTU, and the router's word of it (ICMP) is dropped",
+        f"Let ICMP through (mignet export firewall), or write mtu: {sizes[0]} for each site",
+    )
 
 
 RULES = (

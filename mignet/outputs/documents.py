@@ -313,6 +313,10 @@ class PeerPath(_Part):
     """Code of the first finding against it; null when it is ready."""
     reason: Word | None
     """The same as a sentence."""
+    via: tuple[Text, ...] = ()
+    """The gateways that packets pass, the source's first; empty where both are in one subnet."""
+    mtu: int | None = None
+    """Bytes that a packet may have, the least on the path; null when that is not known."""
 
 
 class PeersResult(Document):
