@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from config.finding import Finding, Subject, few, rule
@@ -10,7 +9,7 @@ from mignet.checkup.measurements import blame
 from mignet.kube.kubevirt.pods import INTERFACE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from mignet.checkup.measurements import Blame, Measured, Way
     from mignet.checkup.result import End
@@ -247,11 +246,13 @@ def ports_blocked(found: Measured) -> Iterator[Finding]:
 @rule("checkup-path-mtu")
 def path_mtu(found: Measured) -> Iterator[Finding]:
     """Larger packets than the way carries are dropped without a word: a migration begins, and then hangs."""
-    for each in _told(*found.inside("mtu")):
-        if _is_routed(found, each):
-            yield _between_sites(each)
-            continue
-        sizes = sorted({way.entry.path_mtu or 0 for way in each.ways})
+    failing, judged = found.inside("mtu")
+    for sites, ways in _whole_between_sites(found, failing, judged):
+        yield _between_sites(sites, ways)
+        told = set(map(id, ways))
+        failing = [way for way in failing if id(way) not in told]
+    for each in _told(failing, judged):
+        sizes = sorted({way.entry.path_mtu or way.declared or 0 for way in each.ways})
         declared = max(way.declared or 0 for way in each.ways)
         own = next((probe.report.mtu for end in each.ends if (probe := found.probes[end]).report), None)
         where = f"its {INTERFACE} has MTU {own}" if own and own < declared else "a NIC, a bond or a switch on the way"
@@ -265,23 +266,45 @@ def path_mtu(found: Measured) -> Iterator[Finding]:
         )
 
 
-def _between_sites(each: Blame) -> Finding:
+def _whole_between_sites(
+    found: Measured, failing: Collection[Way], judged: Iterable[Way]
+) -> Iterator[tuple[tuple[str, str], list[Way]]]:
+    """Yield the pairs of sites between which every path fails, in one direction at least, with those paths."""
+    by_sites: dict[tuple[str, str], list[Way]] = {}
+    for way in judged:
+        source, target = (found.stacks[end.stack].segment.site for end in (way.source, way.target))
+        if source is not None and target is not None and source != target:
+            by_sites.setdefault((source, target), []).append(way)
+    told = {id(way) for way in failing}
+    whole = {sites: ways for sites, ways in by_sites.items() if all(id(way) in told for way in ways)}
+    for (source, target), ways in whole.items():
+        back = whole.get((target, source))
+        if back is None or source < target:
+            yield (source, target), [*ways, *(back or ())]
+
+
+def _between_sites(sites: tuple[str, str], ways: Sequence[Way]) -> Finding:
     """Between sites larger packets may be lost, and TCP gets along as long as the routers may say so."""
-    sizes = sorted({way.entry.path_mtu or way.declared or 0 for way in each.ways})
-    declared = max(way.declared or 0 for way in each.ways)
+    sizes = sorted({way.entry.path_mtu or way.declared or 0 for way in ways})
+    declared = max(way.declared or 0 for way in ways)
     size = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
-    hangs = any(way.entry.hangs for way in each.ways)
     carries = f"carries {size} bytes in one piece" + (f", not {declared}" if sizes[0] < declared else "")
-    if not hangs:
-        text = "TCP gets along, as routers say what is too large, and only slower"
-        remedy = f"Raise the MTU between the sites, or write segment.mtu: {sizes[0]}"
-        return replace(_finding("checkup-path-mtu", each, carries, text, remedy), severity="warning")
-    return _finding(
-        "checkup-path-mtu",
-        each,
-        f"{carries}, and what is larger is lost without a word",
-        "a black hole: a link between the sites has a smaller MTU, and the router's word of it (ICMP) is dropped",
-        f"Let ICMP through (mignet export firewall), or write mtu: {sizes[0]} for each site",
+    first = ways[0]
+    arrow = "↔" if any(way.source.stack == first.target.stack for way in ways) else "→"
+    hole = any(way.entry.hangs for way in ways)
+    return Finding(
+        f"Every path site {sites[0]} {arrow} site {sites[1]}",
+        None,
+        f"{carries}, and what is larger is lost without a word (first: {first.source} → {first.target}): a black hole,"
+        " as a link between the sites has a smaller MTU, and the router's word of it (ICMP) is dropped"
+        if hole
+        else f"{carries}; TCP gets along, as routers say what is too large (first: {first.source} → {first.target})",
+        f"Let ICMP through (mignet export firewall), or write mtu: {sizes[0]} for each site"
+        if hole
+        else f"Raise the MTU between the sites, or write segment.mtu: {sizes[0]}",
+        severity="error" if hole else "warning",
+        stack=first.source.stack,
+        peer=first.target.stack,
     )
 
 

@@ -249,6 +249,7 @@ def report(found: Any, headline: str, project: Project) -> str:
         "headline": headline,
         "seen": found.seen,
         "subnets": found.books,
+        "sites": found.sites,
         "paths": found.paths,
         "limits": _effective(found.limits),
         "drains": [
