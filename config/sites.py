@@ -47,6 +47,7 @@ class RoutedSegment(Model):
         yield from broken or (*self._each_family(), *self._inside(), *self._apart(), *self._mtus())
 
     def _families(self) -> Iterator[Finding]:
+        """There is one route for each family, and so one supernet."""
         seen: dict[int, Network] = {}
         for index, supernet in enumerate(self.supernets):
             if supernet.version in seen:
