@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from itertools import combinations
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
@@ -100,18 +99,25 @@ class RoutedSegment(Model):
 
     def _apart(self) -> Iterator[Finding]:
         """Of two sites with common addresses, each takes the other's for its own neighbours, and asks no router."""
-        for (one, site), (other, another) in combinations(self.sites.items(), 2):
-            for mine in site.subnets:
-                for index, theirs in enumerate(another.subnets):
-                    if mine.version == theirs.version and mine.overlaps(theirs):
-                        yield Finding(
-                            keys_of(f"sites.{other}.subnet", another.subnets)[index],
-                            str(theirs),
-                            f"overlaps {mine} of site {one}; each takes the other's addresses for near, and no router"
-                            " is asked",
-                            "Give each site a subnet of its own",
-                            code="site-overlap",
-                        )
+        places = [
+            (subnet, name, key)
+            for name, site in self.sites.items()
+            for key, subnet in zip(keys_of(f"sites.{name}.subnet", site.subnets), site.subnets, strict=True)
+        ]
+        # In order, a subnet overlaps one before it or none: of two CIDR blocks, one contains the other.
+        around: tuple[Network, str] | None = None
+        for subnet, name, key in sorted(places, key=_in_order):
+            if around is not None and around[1] != name and _contains(around[0], subnet):
+                yield Finding(
+                    key,
+                    str(subnet),
+                    f"overlaps {around[0]} of site {around[1]}; each takes the other's addresses for near, and no"
+                    " router is asked",
+                    "Give each site a subnet of its own",
+                    code="site-overlap",
+                )
+            if around is None or not _contains(around[0], subnet):
+                around = (subnet, name)
 
     def _mtus(self) -> Iterator[Finding]:
         """What passes between sites passes within each."""
@@ -174,3 +180,8 @@ def values_of(segment: Segment) -> dict[str, Any]:
 
 def _contains(supernet: Network, subnet: Network) -> bool:
     return supernet.version == subnet.version and subnet.subnet_of(supernet)  # type: ignore[arg-type]
+
+
+def _in_order(place: tuple[Network, str, str]) -> tuple[int, int, int]:
+    subnet = place[0]
+    return subnet.version, int(subnet.network_address), subnet.prefixlen

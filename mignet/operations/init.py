@@ -259,7 +259,9 @@ def _with_flag(finding: Finding) -> Finding:
 
 def _routed(project: Project, stack: str) -> RoutedSegment | None:
     """Return the project's segment where it has sites. Raises ConfigError when it cannot be read."""
-    segment = parse_segment(stack, project.defaults.get("segment", {}))
+    if "segment" not in project.defaults:
+        return None
+    segment = parse_segment(stack, project.defaults["segment"])
     if isinstance(segment, tuple):
         raise ConfigError(segment)
     return segment if isinstance(segment, RoutedSegment) else None
