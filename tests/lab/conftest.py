@@ -24,6 +24,13 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         lab.down()
 
 
+@pytest.fixture
+def fit(own: Lab) -> Lab:
+    """The same, fit again after what the test before did to its HyperConverged: no operator is at work in it."""
+    make_fit(own)
+    return own
+
+
 def make_fit(lab: Lab) -> None:
     """Give the cluster dev what an operator at work would have made there."""
     kube = Kube(lab.kubeconfig, "dev")

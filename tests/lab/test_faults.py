@@ -421,7 +421,13 @@ def test_policies_are_followed_and_taken_back_and_a_node_can_refuse_one(operated
     assert "mig0" not in interfaces()
 
 
-def test_every_fault_is_tried_here_among_peers_or_on_the_fabric() -> None:
-    files = ("lab/test_faults.py", "lab/test_peers_lab.py", "dataplane/test_lab_dataplane.py")
+def test_every_fault_is_tried_here_between_clusters_or_on_the_fabric() -> None:
+    files = (
+        "lab/test_faults.py",
+        "lab/test_peers_lab.py",
+        "lab/test_crossing.py",
+        "lab/test_migrations.py",
+        "dataplane/test_lab_dataplane.py",
+    )
     text = "".join((Path(__file__).parents[1] / each).read_text() for each in files)
     assert [name for name in ALL if name not in text] == []

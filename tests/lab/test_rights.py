@@ -61,8 +61,8 @@ class Account:
 
 
 @pytest.fixture
-def account(own: Lab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Account]:
-    kube = Kube(own.kubeconfig, "dev")
+def account(fit: Lab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Account]:
+    kube = Kube(fit.kubeconfig, "dev")
     folder = tmp_path / "project"
     folder.mkdir()
     for name in ("Pulumi.yaml", "__main__.py"):
@@ -75,10 +75,10 @@ def account(own: Lab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterato
     kube.call("POST", accounts, json={"metadata": {"name": one.name}})
     wanted = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
     token = kube.call("POST", f"{accounts}/{one.name}/token", json=wanted)["status"]["token"]
-    content = yaml.safe_load(own.kubeconfig.read_text())
+    content = yaml.safe_load(fit.kubeconfig.read_text())
     for entry in content["clusters"]:
         if (authority := entry["cluster"].get("certificate-authority")) is not None:
-            entry["cluster"]["certificate-authority"] = str(own.kubeconfig.parent / authority)
+            entry["cluster"]["certificate-authority"] = str(fit.kubeconfig.parent / authority)
     for entry in content["users"]:
         entry["user"] = {"token": token}
     (folder / "kubeconfig").write_text(yaml.safe_dump(content))

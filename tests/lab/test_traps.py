@@ -154,6 +154,9 @@ BY_UP = {
     "A changed attachment rolls nothing": (
         "tests/lab/test_rollout.py::test_a_change_in_place_warns_that_running_virt_handlers_keep_the_old_network",
     ),
+    "A MigrationPolicy changes some virtual machines' limits without a word in the HyperConverged": (
+        "tests/lab/test_limits.py::test_the_closest_policy_wins_and_the_others_keep_what_the_stack_says",
+    ),
     "With a new name, the old attachment goes while handlers still roll": (
         "tests/lab/test_moving_handlers.py::test_the_old_attachment_outlives_every_pod_that_asks_for_it",
     ),

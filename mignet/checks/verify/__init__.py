@@ -164,7 +164,7 @@ async def _holders(cluster: Cluster, sight: Sight) -> dict[str, tuple[Object, ..
 def _unjudged(sight: Sight) -> dict[str, ClusterError]:
     """Return the namespaces whose pods may not be read: whether a lease that names one is leaked stays open.
 
-    To read the pods of all namespaces is in no role: it is a large right for a small question.
+    The observing role may read all pods, which `mignet migrations` asks for; an administrator may have taken that out.
     """
     refused = {
         each.partition("/")[0]: found for each, found in sight.holders.items() if isinstance(found, ClusterError)
