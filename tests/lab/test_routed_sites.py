@@ -101,6 +101,13 @@ def test_every_verb_works_on_two_stacks_of_different_sites(sites: Operated) -> N
     assert "Sites, and what connects them" in ran(sites, "report", "--all", "-o", "markdown")
     assert "migrations, site east to west" in ran(sites, "export", "firewall", "--all")
 
+    # The network in use tells the site.
+    kubeconfig = ("--kubeconfig", str(sites.lab.kubeconfig))
+    ran(sites, "init", "again", "--context", "dev-peer", *kubeconfig, "--from-cluster", "--master", "eth1")
+    again = sites.folder / "Pulumi.again.yaml"
+    assert yaml.safe_load(again.read_text())["config"]["migration-network:site"] == "west"
+    again.unlink()
+
     # A new site changes no attachment that exists.
     north = {"north": {"subnet": "10.200.7.0/24", "gateway": "10.200.7.1"}}
     write(sites, SEGMENT | {"sites": {**SEGMENT["sites"], **north}})  # type: ignore[dict-item]
