@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from config.segment import Segment
+    from config.sites import RoutedSegment
     from config.stack import Stack
+    from config.types.addressing import Network
 
 Owner = TypeVar("Owner")
 
@@ -28,12 +30,23 @@ class Fleet:
     """
 
     stacks: tuple[Stack, ...]
-    shared: Segment | None = None
+    shared: Segment | RoutedSegment | None = None
     overriding: frozenset[str] = frozenset()
 
     @cached_property
     def segments(self) -> tuple[tuple[Stack, ...], ...]:
-        """The stacks by segment. Two stacks are on one segment when their subnets share an address."""
+        """The stacks by segment: between those of one, migrations run.
+
+        Two stacks are on one segment when their subnets share an address, or the supernets of their sites do.
+        """
+        return self._joined(lambda segment: segment.supernets or segment.subnets)
+
+    @cached_property
+    def links(self) -> tuple[tuple[Stack, ...], ...]:
+        """The stacks by subnet: those of one are neighbours on one L2 network. Of sites, each has a subnet."""
+        return self._joined(lambda segment: segment.subnets)
+
+    def _joined(self, networks: Callable[[Segment], Sequence[Network]]) -> tuple[tuple[Stack, ...], ...]:
         members: dict[Segment, list[Stack]] = {}
         for stack in self.stacks:
             members.setdefault(stack.segment, []).append(stack)
@@ -45,7 +58,7 @@ class Fleet:
                 segment = roots[segment]
             return segment
 
-        subnets = [(AddressRange(net[0], net[-1]), segment) for segment in members for net in segment.subnets]
+        subnets = [(AddressRange(net[0], net[-1]), segment) for segment in members for net in networks(segment)]
         for _, one, _, other in _sweep(subnets):
             roots[root(other)] = root(one)
         groups: dict[Segment, list[Stack]] = {}

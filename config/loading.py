@@ -18,13 +18,15 @@ from config.rules.draft import Draft
 from config.rules.fleet_rules import CODES as FLEET_CODES
 from config.rules.stack_rules import CODES, RULES
 from config.rules.waivable_codes import WAIVABLE_LIVE
-from config.segment import Segment
+from config.segment import Segment, at_site
 from config.selection import Labels, Waves
+from config.sites import RoutedSegment
 from config.slice import Slice
 from config.stack import Stack
 from config.types.addressing import Subnet
 from config.types.json_text import parse_json
 from config.types.model import OneOrMore, parse, refuse
+from config.types.names import DnsLabel
 from config.uplink import Uplink
 
 if TYPE_CHECKING:
@@ -39,6 +41,10 @@ class _Attachment(RootModel[AnyAttachment]):
     """The attachment, of whichever type."""
 
     refusals: ClassVar[tuple[Finding, ...]] = UNFIT_TYPES
+
+
+class _Site(RootModel[DnsLabel]):
+    """The site that the cluster is in: one of `segment.sites`."""
 
 
 class _OtherNetworks(RootModel[dict[str, Annotated[tuple[Subnet, ...], OneOrMore()]]]):
@@ -60,6 +66,7 @@ class _Waivers(RootModel[dict[str, _Reason]]):
 
 _SECTIONS: dict[str, type[BaseModel]] = {
     "segment": Segment,
+    "site": _Site,
     "cluster": Cluster,
     "attachment": _Attachment,
     "slice": Slices,
@@ -119,7 +126,8 @@ def read_stack(name: str, values: Mapping[str, object]) -> tuple[Stack | None, t
                 )
             )
             continue
-        result = parse(section, _decoded(raw), stack=name, key=key)
+        decoded = _decoded(raw)
+        result = parse(_form(section, decoded), decoded, stack=name, key=key)
         if isinstance(result, tuple):
             findings.extend(result)
         else:
@@ -129,18 +137,76 @@ def read_stack(name: str, values: Mapping[str, object]) -> tuple[Stack | None, t
         for key in _REQUIRED
         if key not in values
     )
+    site = parts.pop("site", None)
+    if "segment" in parts:
+        segment = _of_site(parts.pop("segment"), site, stack=name)
+        if isinstance(segment, Finding):
+            # A site that could not be read is a mistake of its own.
+            findings += [segment] if site is not None or "site" not in values else []
+        else:
+            parts["segment"] = segment
     readable = not findings
     waivers = parts.pop("waivers", {})
     # No rule is about how a stack is chosen.
     choice = {key: parts.pop(key) for key in ("labels", "waves") if key in parts}
     fields = {_FIELDS.get(key, key): value for key, value in parts.items()}
     draft = Draft(name, **fields)
-    broken = [finding for rule in RULES for finding in rule(draft)]
+    broken = [at_site(finding, draft.segment) for rule in RULES for finding in rule(draft)]
     findings.extend(apply_waivers(name, broken, waivers, known=WAIVABLE))
     if not readable:
         return None, tuple(findings)
     remarks = tuple(finding for finding in findings if not finding.blocks)
     return Stack(name, **fields, **choice, waivers=waivers, findings=remarks), tuple(findings)
+
+
+def read_segment(stack: str, values: Mapping[str, object]) -> Segment | tuple[Finding, ...]:
+    """Read the segment that a stack is on, that of its site where there are sites, and nothing else of its values."""
+    found = parse_segment(stack, values.get("segment"))
+    if isinstance(found, tuple):
+        return found
+    site = None
+    if "site" in values:
+        read = parse(_Site, _decoded(values["site"]), stack=stack, key="site")
+        if isinstance(read, tuple):
+            return read
+        site = read.root
+    segment = _of_site(found, site, stack=stack)
+    return (segment,) if isinstance(segment, Finding) else segment
+
+
+def parse_segment(stack: str, raw: object) -> Segment | RoutedSegment | tuple[Finding, ...]:
+    """Read the segment in either form: one subnet of each family, or sites."""
+    decoded = _decoded(raw)
+    if _is_routed(decoded):
+        return parse(RoutedSegment, decoded, stack=stack, key="segment")
+    return parse(Segment, decoded, stack=stack, key="segment")
+
+
+def _form(section: type[BaseModel], decoded: object) -> type[BaseModel]:
+    return RoutedSegment if section is Segment and _is_routed(decoded) else section
+
+
+def _is_routed(decoded: object) -> bool:
+    return isinstance(decoded, dict) and not {"sites", "supernet"}.isdisjoint(decoded)
+
+
+def _of_site(segment: Segment | RoutedSegment, site: str | None, *, stack: str) -> Segment | Finding:
+    """Return the segment of a stack in a site; what is wrong when there is none."""
+    if isinstance(segment, Segment):
+        if site is None:
+            return segment
+        rule, remedy = "is named, and the segment has no sites", "Remove it, or write segment.sites into Pulumi.yaml"
+        return Finding("site", site, rule, remedy, code="site-unknown", stack=stack)
+    names = ", ".join(segment.sites)
+    if site is None:
+        rule, remedy = "is required: the segment has sites", f"Write the one that this cluster is in: {names}"
+        return Finding("site", None, rule, remedy, code="site-missing", stack=stack)
+    if site not in segment.by_name:
+        near = difflib.get_close_matches(site, segment.sites, n=1)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        rule, remedy = "is no site of the segment", f"{hint}Sites: {names}"
+        return Finding("site", site, rule, remedy, code="site-unknown", stack=stack)
+    return segment.by_name[site]
 
 
 def _place(item: tuple[str, object]) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from config.finding import Finding
+from config.finding import Finding, Subject
 from config.types.addressing import AddressRange, InclusiveRange, IPAddress, Subnet
 from config.types.model import NULL_IS_NONE_AT_ALL, Model, OneOrMore, keys_of
 from config.types.names import Mtu, VlanId
@@ -15,6 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from config.types.addressing import Address, Network
+
+
+@dataclass(frozen=True, slots=True)
+class SiteRoute:
+    """The route to all other sites of one address family."""
+
+    to: Network
+    """The supernet."""
+    via: Address
+    """The site's own gateway."""
 
 
 class Segment(Model):
@@ -49,6 +61,26 @@ class Segment(Model):
     def gateway_of(self, subnet: Network) -> Address | None:
         """Return the gateway of the subnet's family, or None when there is none."""
         return next((gateway for gateway in self.gateways if gateway.version == subnet.version), None)
+
+    @property
+    def site(self) -> str | None:
+        """The name of the site that it is, or None where all clusters are on one L2 network."""
+        return None
+
+    @property
+    def supernets(self) -> tuple[Network, ...]:
+        """What holds the subnets of all sites; none where there are no sites."""
+        return ()
+
+    @property
+    def routes(self) -> tuple[SiteRoute, ...]:
+        """The routes to the other sites, one for each address family; none where there are no sites."""
+        return ()
+
+    @property
+    def key(self) -> str:
+        """Where a user writes it: `segment`, or `segment.sites.` and the site's name."""
+        return "segment" if self.site is None else f"segment.sites.{self.site}"
 
     @property
     def usable(self) -> AddressRange:
@@ -134,3 +166,11 @@ class Segment(Model):
     @property
     def _subnets_text(self) -> str:
         return " or ".join(map(str, self.subnets))
+
+
+def at_site(finding: Finding, segment: Segment | None) -> Finding:
+    """Return a finding with the key that its user wrote: what is said of the segment of a site stands in that site."""
+    if segment is None or segment.site is None or isinstance(finding.key, Subject):
+        return finding
+    own = re.match(r"segment\.((?:subnet|vlan|mtu|gateway|reserved)\b.*)", finding.key)
+    return replace(finding, key=f"{segment.key}.{own[1]}") if own else finding

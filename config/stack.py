@@ -12,6 +12,7 @@ from config.attachment.localnet import OvnIpam
 from config.attachment.tags import attachment_tags
 from config.hyperconverged import HyperConverged
 from config.planning.demand import Demand, demand_of
+from config.sites import SiteSegment
 from config.uplink.rendering import Policy, policies
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from config.migration_policy import MigrationPolicy
     from config.segment import Segment
     from config.slice import Slice
-    from config.types.addressing import AddressRange, Network
+    from config.types.addressing import Address, AddressRange, Network
     from config.uplink import Uplink
 
 
@@ -123,3 +124,29 @@ class Stack:
         """Pods that can get an address of each family, or None when the IPAM keeps no count of its own here."""
         ipam = self.attachment.ipam
         return ipam.hands_out(self.segment, self.slices) if isinstance(ipam, Whereabouts | OvnIpam) else None
+
+
+def path_mtu(one: Stack, other: Stack) -> int | None:
+    """Return the most bytes that a packet between the pods of two stacks may have: the least MTU on the path.
+
+    None when it is not known of an end, and the segment does not say what passes between its sites.
+    """
+    known = [stack.mtu for stack in (one, other) if stack.mtu is not None]
+    segments = (one.segment, other.segment)
+    if one.segment.site != other.segment.site:
+        between = [each.path_mtu for each in segments if isinstance(each, SiteSegment) and each.path_mtu is not None]
+        if between:
+            return min(known + between)
+    return min(known) if len(known) == 2 else None
+
+
+def gateways_between(one: Stack, other: Stack) -> tuple[Address, ...]:
+    """Return the routers that a migration between two stacks passes, the first one's first; none within a site.
+
+    Those of IPv4 where both have it, which is what migrations use then.
+    """
+    if one.segment.site == other.segment.site:
+        return ()
+    mine, theirs = ({route.via.version: route.via for route in each.segment.routes} for each in (one, other))
+    family = min(mine.keys() & theirs.keys(), default=None)
+    return () if family is None else (mine[family], theirs[family])

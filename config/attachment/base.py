@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from config.attachment.content import HASH_DIGITS, fingerprint
 from config.attachment.ipam import Ipam, Whereabouts
@@ -27,6 +27,9 @@ class Attachment(Model):
     with a hash behind it of what pods keep of its content, so that a change of that is a new network, to which the
     operator moves virt-handler.
     """
+
+    gives_routes: ClassVar[bool] = False
+    """Whether pods can get routes with their addresses: without them, no pod of a routed site reaches another site."""
 
     name: DnsLabel
     """The NetworkAttachmentDefinition's name, and the HyperConverged's `network`; with `rollout: rename` a hash of the
@@ -90,6 +93,8 @@ class CniAttachment(Attachment):
 
 class DelegatingAttachment(CniAttachment):
     """An attachment whose plugin asks an IPAM plugin for the addresses."""
+
+    gives_routes: ClassVar[bool] = True
 
     ipam: Ipam = Whereabouts(type="whereabouts")
     """How pods get their addresses."""

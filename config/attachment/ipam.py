@@ -81,7 +81,7 @@ class Whereabouts(Model):
             ipam["network_name"] = self.network_name
         if self.enable_overlapping_ranges is not None:
             ipam["enable_overlapping_ranges"] = self.enable_overlapping_ranges
-        return ipam
+        return ipam | _with_routes((), segment)
 
     def _range(self, part: Part) -> dict[str, Any]:
         one: dict[str, Any] = {"range": str(part.subnet)}
@@ -140,6 +140,18 @@ class Route(Model):
     """The next hop; the gateway of the address when left out."""
 
 
+def _with_routes(own: Sequence[Route], segment: Segment) -> dict[str, Any]:
+    """Return `routes`, which an IPAM plugin returns with the address, so that CNI puts them on the pod's interface.
+
+    Those to the other sites come behind the attachment's own, unless one of these leads there. Source: the CNI
+    specification, and whereabouts' source.
+    """
+    routes = [route.model_dump(exclude_none=True, mode="json") for route in own]
+    known = {route.dst for route in own}
+    routes += [{"dst": str(route.to), "gw": str(route.via)} for route in segment.routes if route.to not in known]
+    return {"routes": routes} if routes else {}
+
+
 class StaticAddress(Model):
     """One fixed address with its prefix length."""
 
@@ -160,9 +172,8 @@ class Static(Model):
 
     def render(self, segment: Segment, slices: Sequence[Slice]) -> dict[str, Any]:  # noqa: ARG002
         """Return the `ipam` object of the CNI configuration."""
-        return self.model_dump(by_alias=True, exclude_none=True, exclude_defaults=True, mode="json") | {
-            "type": self.type
-        }
+        rest = self.model_dump(by_alias=True, exclude_none=True, exclude_defaults=True, mode="json")
+        return rest | {"type": self.type} | _with_routes(self.routes, segment)
 
 
 class HostLocal(Model):
@@ -179,7 +190,8 @@ class HostLocal(Model):
     def render(self, segment: Segment, slices: Sequence[Slice]) -> dict[str, Any]:
         """Return the `ipam` object: one range set for each family, without gateway and reserved addresses."""
         rest = self.model_dump(by_alias=True, exclude_none=True, exclude_defaults=True, mode="json")
-        return rest | {"type": self.type, "ranges": [self._range_set(part) for part in parts_of(segment, slices)]}
+        ranges = [self._range_set(part) for part in parts_of(segment, slices)]
+        return rest | {"type": self.type, "ranges": ranges} | _with_routes(self.routes, segment)
 
     def free(self, part: Part) -> Iterator[AddressRange]:
         """Yield the addresses of one subnet that pods can get, in order."""

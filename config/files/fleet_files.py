@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 
 from config.finding import ConfigError
 from config.fleet import Fleet
-from config.loading import read_stack
+from config.loading import parse_segment, read_stack
 from config.rules.fleet_rules import check_fleet
-from config.segment import Segment
-from config.types.model import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,6 +70,6 @@ def read_fleet(project: Project, *, known: Iterable[Stack] = (), also: Iterable[
         stacks.append(stack)
         if "segment" in own:
             overriding.add(name)
-    shared = parse(Segment, project.defaults.get("segment"), stack="Pulumi.yaml", key="segment")
-    fleet = Fleet(tuple(stacks), shared if isinstance(shared, Segment) else None, frozenset(overriding))
+    shared = parse_segment("Pulumi.yaml", project.defaults.get("segment"))
+    fleet = Fleet(tuple(stacks), None if isinstance(shared, tuple) else shared, frozenset(overriding))
     return FleetFiles(fleet, tuple(findings), tuple(unread))

@@ -5,11 +5,15 @@ What a schema cannot say (rules between keys, and between stacks) is checked by 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import models_json_schema
 
 from config.loading import SECTIONS
+from config.sites import RoutedSegment
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 FILE = "stack.schema.json"
 """Its name, in the folder of Pulumi.yaml, beside the stack files that refer to it."""
@@ -33,8 +37,10 @@ def stack_schema(project: str) -> dict[str, Any]:
 
     Descriptions of keys are there when the environment has MIGNET_FIELD_DOCS since before the models were imported.
     """
-    by_model, definitions = models_json_schema([(model, "validation") for model in SECTIONS.values()])
-    references = {key: by_model[model, "validation"] for key, model in SECTIONS.items()}
+    models: tuple[type[BaseModel], ...] = (*SECTIONS.values(), RoutedSegment)
+    by_model, definitions = models_json_schema([(model, "validation") for model in models])
+    references: dict[str, Any] = {key: by_model[model, "validation"] for key, model in SECTIONS.items()}
+    references["segment"] = {"anyOf": [references["segment"], by_model[RoutedSegment, "validation"]]}
     properties = {name: reference for key, reference in references.items() for name in (f"{project}:{key}", key)}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

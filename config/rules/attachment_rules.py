@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from config.address_share import parts_of
 from config.attachment import Bridge, ClusterUserDefinedNetwork, Ipvlan, Localnet, Macvlan
+from config.attachment.ipam import Dhcp
 from config.attachment.localnet import OvnLocalnet
 from config.attachment.user_network import MOST_EXCLUDES
 from config.finding import Finding, Rule, few, rule
+from config.sites import SiteSegment
 from config.types.addressing import AddressRange
 
 if TYPE_CHECKING:
@@ -200,6 +202,53 @@ def _excludes_leave_the_slice(draft: Draft) -> Iterator[Finding]:
             )
 
 
+@rule("site-no-routes")
+def _attachment_gives_routes(draft: Draft) -> Iterator[Finding]:
+    """Pods reach other sites by a route that comes with the address; OVN's own address management gives none."""
+    segment, attachment = draft.segment, draft.attachment
+    if segment is not None and segment.routes and attachment is not None and not attachment.gives_routes:
+        yield Finding(
+            "attachment.type",
+            attachment.type,
+            f"gives pods no routes, so that none of site {segment.site} reaches another site",
+            "Use macvlan, ipvlan or bridge, or a segment of one subnet for these clusters",
+        )
+
+
+@rule("site-dhcp", severity="warning")
+def _dhcp_server_gives_routes(draft: Draft) -> Iterator[Finding]:
+    """With DHCP the routes are the server's, and nothing here sees what it gives."""
+    segment, attachment = draft.segment, draft.attachment
+    if segment is not None and segment.routes and attachment is not None and isinstance(attachment.ipam, Dhcp):
+        routes = " and ".join(f"{route.to} via {route.via}" for route in segment.routes)
+        yield Finding(
+            "attachment.ipam.type",
+            "dhcp",
+            f"leaves the routes to the server: without {routes}, no pod of site {segment.site} reaches another site",
+            "Have the server give that route (option 121), or use ipam type whereabouts",
+        )
+
+
+@rule("site-path-mtu", severity="warning")
+def _larger_packets_need_icmp(draft: Draft) -> Iterator[Finding]:
+    """Between sites, a packet that is too large is lost unless the router may tell the sender so (ICMP).
+
+    Where ICMP is filtered, a migration begins and then hangs: a black hole.
+    """
+    segment, attachment = draft.segment, draft.attachment
+    if segment is None or attachment is None or not isinstance(segment, SiteSegment) or segment.path_mtu is None:
+        return
+    own = attachment.mtu or segment.mtu
+    if own is not None and own > segment.path_mtu:
+        yield Finding(
+            "segment.mtu" if attachment.mtu is None else "attachment.mtu",
+            own,
+            f"is above the {segment.path_mtu} bytes that pass between sites: larger packets to another site are lost"
+            " where routers may not say so",
+            f"Write {segment.path_mtu}, or let ICMP through (mignet export firewall) and waive this with the reason",
+        )
+
+
 ATTACHMENT_RULES: tuple[Rule[Draft], ...] = (
     _ipvlan_is_reachable,
     _macvlan_pods_see_each_other,
@@ -211,4 +260,7 @@ ATTACHMENT_RULES: tuple[Rule[Draft], ...] = (
     _localnet_keeps_its_books,
     _excludes_find_room,
     _excludes_leave_the_slice,
+    _attachment_gives_routes,
+    _dhcp_server_gives_routes,
+    _larger_packets_need_icmp,
 )

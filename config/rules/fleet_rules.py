@@ -16,6 +16,8 @@ from config.attachment.ipam import Dhcp, HostLocal, Static
 from config.finding import Finding, Rule, rule, shown
 from config.fleet import collisions, takes_whole_subnet
 from config.hyperconverged import LiveMigration
+from config.segment import at_site
+from config.sites import RoutedSegment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -32,11 +34,16 @@ def _segment_stands_once(fleet: Fleet) -> Iterator[Finding]:
     for stack in fleet.stacks:
         if fleet.shared is None or stack.name not in fleet.overriding:
             continue
-        same = stack.segment == fleet.shared
+        shared = fleet.shared
+        if isinstance(shared, RoutedSegment):
+            same = stack.segment == shared.by_name.get(stack.segment.site or "")
+            whole = _subnets(shared.supernets)
+        else:
+            same, whole = stack.segment == shared, _subnets(shared.subnets)
         effect = (
             "repeats the segment of Pulumi.yaml, and misses every later change of it"
             if same
-            else f"takes the place of the whole segment of Pulumi.yaml ({_subnets(fleet.shared.subnets)})"
+            else f"takes the place of the whole segment of Pulumi.yaml ({whole})"
         )
         remedy = "" if same else ", unless this cluster has a migration network of its own"
         yield Finding(
@@ -160,7 +167,7 @@ def _one_reservation(fleet: Fleet) -> Iterator[Finding]:
 @rule("slice-missing")
 def _slice_where_shared(fleet: Fleet) -> Iterator[Finding]:
     """Where two clusters hand out addresses of one segment, each has a slice: whereabouts knows of one cluster only."""
-    for stacks in fleet.segments:
+    for stacks in fleet.links:
         handing_out = [stack for stack in stacks if not isinstance(stack.attachment.ipam, Dhcp | Static)]
         for stack in handing_out:
             if len(handing_out) > 1 and takes_whole_subnet(stack):
@@ -202,7 +209,7 @@ def _slices_apart(fleet: Fleet) -> Iterator[Finding]:
 @rule("ipam-not-cluster-wide")
 def _ipam_knows_the_cluster(fleet: Fleet) -> Iterator[Finding]:
     """On a shared segment every cluster's IPAM knows all of its nodes, else a slice is handed out once a node."""
-    for stacks in fleet.segments:
+    for stacks in fleet.links:
         for stack in stacks:
             ipam = stack.attachment.ipam
             if len(stacks) > 1 and isinstance(ipam, Static | HostLocal):
@@ -221,7 +228,7 @@ def _ipam_knows_the_cluster(fleet: Fleet) -> Iterator[Finding]:
 @rule("ipam-mixed", severity="warning")
 def _one_kind_of_ipam(fleet: Fleet) -> Iterator[Finding]:
     """DHCP and slices on one segment need a DHCP server that spares the slices; nothing here can see its pool."""
-    for stacks in fleet.segments:
+    for stacks in fleet.links:
         dhcp = [stack for stack in stacks if isinstance(stack.attachment.ipam, Dhcp)]
         rest = [stack for stack in stacks if not isinstance(stack.attachment.ipam, Dhcp)]
         for stack in dhcp if rest else ():
@@ -277,8 +284,8 @@ def _apart_from_networks_of_others(fleet: Fleet) -> Iterator[Finding]:
     for stack in fleet.stacks:
         for name, networks in stack.other_networks.items():
             for network in networks:
-                # Its own segment is the matter of the stack's own rule, subnet-overlap.
-                found = next((net for net in index.overlapping(network) if net not in stack.segment.subnets), None)
+                # Its own segment, other sites of it among them, is the matter of the stack's own rule, subnet-overlap.
+                found = next((net for net in index.overlapping(network) if not _is_own(stack, net)), None)
                 if found is not None:
                     yield Finding(
                         f"otherNetworks.{name}",
@@ -288,6 +295,13 @@ def _apart_from_networks_of_others(fleet: Fleet) -> Iterator[Finding]:
                         stack=stack.name,
                         peer=segments[found].name,
                     )
+
+
+def _is_own(stack: Stack, subnet: Network) -> bool:
+    return subnet in stack.segment.subnets or any(
+        each.version == subnet.version and subnet.subnet_of(each)  # type: ignore[arg-type]
+        for each in stack.segment.supernets
+    )
 
 
 @rule("limits-differ")
@@ -303,6 +317,7 @@ def _limits_are_equal(fleet: Fleet) -> Iterator[Finding]:
             of=lambda stack, name=name: getattr(stack.hyper_converged.live_migration, name),  # type: ignore[misc]
             effect="each cluster goes by its own limit, so that a migration between the two runs under both",
             severity="warning",
+            across_sites=True,
         )
 
 
@@ -317,6 +332,7 @@ def _one_api(fleet: Fleet) -> Iterator[Finding]:
         effect="the same settings stand at another path there",
         remedy="Use v1beta1 everywhere until all clusters serve v1",
         severity="info",
+        across_sites=True,
     )
 
 
@@ -349,7 +365,8 @@ def check_fleet(fleet: Fleet) -> Iterator[Finding]:
         for finding in each(fleet):
             names = (finding.stack,) if finding.peer is None else (finding.stack, finding.peer)
             reasons = (fleet.by_name[name].waivers.get(finding.code) for name in names)
-            yield replace(finding, waived=next((reason for reason in reasons if reason is not None), None))
+            placed = at_site(finding, fleet.by_name[finding.stack].segment)
+            yield replace(placed, waived=next((reason for reason in reasons if reason is not None), None))
 
 
 class _Subnets:
@@ -397,9 +414,10 @@ def _differing(
     text: Callable[[Stack], object] | None = None,
     remedy: str = "Make them equal",
     severity: Severity = "error",
+    across_sites: bool = False,
 ) -> Iterator[Finding]:
-    """Yield a finding for each stack whose value is not what most stacks of its segment have."""
-    for stacks in fleet.segments:
+    """Yield a finding for each stack whose value is not what most stacks of its segment have, or of its site."""
+    for stacks in fleet.segments if across_sites else fleet.links:
         values = [of(stack) for stack in stacks]
         counts = Counter(values)
         if len(counts) == 1:

@@ -69,15 +69,22 @@ def _apart_from_other_networks(draft: Draft) -> Iterator[Finding]:
     segment = draft.segment
     if segment is None:
         return
-    for key, subnet in zip(keys_of("segment.subnet", segment.subnets), segment.subnets, strict=True):
+    places = [*zip(keys_of("segment.subnet", segment.subnets), segment.subnets, strict=True)]
+    # All that pods send to a supernet leaves through migration0.
+    places += zip(keys_of("segment.supernet", segment.supernets), segment.supernets, strict=True)
+    told: set[tuple[str, Network]] = set()
+    for key, subnet in places:
         for network, cidrs in draft.other_networks.items():
             for cidr in cidrs:
-                if _overlap(subnet, cidr):
+                if (network, cidr) not in told and _overlap(subnet, cidr):
+                    told.add((network, cidr))
                     yield Finding(
                         key,
                         str(subnet),
                         f"overlaps otherNetworks.{network} {cidr}",
-                        "Choose a subnet that no network of this cluster uses",
+                        "Choose a subnet that no network of this cluster uses"
+                        if key.startswith("segment.subnet")
+                        else "Choose a supernet that holds the sites, and no network of a cluster",
                     )
 
 

@@ -9,7 +9,7 @@ from mignet.checkup.measurements import blame
 from mignet.kube.kubevirt.pods import INTERFACE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from mignet.checkup.measurements import Blame, Measured, Way
     from mignet.checkup.result import End
@@ -160,11 +160,37 @@ def group_apart(found: Measured) -> Iterator[Finding]:
             f"All nodes of {' and '.join(stacks)}" if whole else _nodes(ends, with_stack=len(stacks) > 1),
             None,
             f"reach only each other, and none of {len(found.groups[0])} others"
-            f"{' (' + ', '.join(others) + ')' if others else ''}: another VLAN, or no path between two switches",
-            "Compare the VLANs of the switches' ports, and of the trunk between them",
+            f"{' (' + ', '.join(others) + ')' if others else ''}: {_apart(found, stacks, others)}",
+            _NO_ROUTE
+            if _sites(found, stacks).isdisjoint(_sites(found, others or stacks))
+            else "Compare the VLANs of the switches' ports, and of the trunk between them",
             stack=stacks[0],
             peer=others[0] if others else stacks[1] if len(stacks) > 1 else None,
         )
+
+
+_NO_ROUTE = "See whether each pod reaches its own gateway, and whether the gateways have routes to each other's subnets"
+
+
+def _sites(found: Measured, stacks: Iterable[str]) -> set[str | None]:
+    return {found.stacks[name].segment.site for name in stacks}
+
+
+def _apart(found: Measured, stacks: Collection[str], others: Collection[str]) -> str:
+    """Say what is likely between nodes that reach only each other and the others."""
+    if not others or not _sites(found, stacks).isdisjoint(_sites(found, others)):
+        return "another VLAN, or no path between two switches"
+    return f"no route between site {few(_named_sites(found, stacks))} and site {few(_named_sites(found, others))}"
+
+
+def _named_sites(found: Measured, stacks: Iterable[str]) -> list[str]:
+    return sorted(map(str, _sites(found, stacks)))
+
+
+def _is_routed(found: Measured, each: Blame) -> bool:
+    """Tell whether all its paths lead from one site to another."""
+    stacks = found.stacks
+    return all(stacks[w.source.stack].segment.site != stacks[w.target.stack].segment.site for w in each.ways)
 
 
 @rule("checkup-nobody")
@@ -188,12 +214,15 @@ def nobody(found: Measured) -> Iterator[Finding]:
 def way_silent(found: Measured) -> Iterator[Finding]:
     """Two nodes that do not reach each other, while others reach both, cannot migrate to each other."""
     for each in _told(*found.inside("silent")):
+        routed = _is_routed(found, each)
         yield _finding(
             "checkup-way-silent",
             each,
             "gets no answer",
-            "no path between two switches, a filter, or an address that somebody else has",
-            "Follow the path between the two on the switches",
+            "no route between the two sites, or a filter on a router"
+            if routed
+            else "no path between two switches, a filter, or an address that somebody else has",
+            _NO_ROUTE if routed else "Follow the path between the two on the switches",
         )
 
 
@@ -217,8 +246,13 @@ def ports_blocked(found: Measured) -> Iterator[Finding]:
 @rule("checkup-path-mtu")
 def path_mtu(found: Measured) -> Iterator[Finding]:
     """Larger packets than the way carries are dropped without a word: a migration begins, and then hangs."""
-    for each in _told(*found.inside("mtu")):
-        sizes = sorted({way.entry.path_mtu or 0 for way in each.ways})
+    failing, judged = found.inside("mtu")
+    for sites, ways in _whole_between_sites(found, failing, judged):
+        yield _between_sites(sites, ways)
+        told = set(map(id, ways))
+        failing = [way for way in failing if id(way) not in told]
+    for each in _told(failing, judged):
+        sizes = sorted({way.entry.path_mtu or way.declared or 0 for way in each.ways})
         declared = max(way.declared or 0 for way in each.ways)
         own = next((probe.report.mtu for end in each.ends if (probe := found.probes[end]).report), None)
         where = f"its {INTERFACE} has MTU {own}" if own and own < declared else "a NIC, a bond or a switch on the way"
@@ -230,6 +264,48 @@ def path_mtu(found: Measured) -> Iterator[Finding]:
             where,
             "Raise the MTU there, or lower segment.mtu for all clusters",
         )
+
+
+def _whole_between_sites(
+    found: Measured, failing: Collection[Way], judged: Iterable[Way]
+) -> Iterator[tuple[tuple[str, str], list[Way]]]:
+    """Yield the pairs of sites between which every path fails, in one direction at least, with those paths."""
+    by_sites: dict[tuple[str, str], list[Way]] = {}
+    for way in judged:
+        source, target = (found.stacks[end.stack].segment.site for end in (way.source, way.target))
+        if source is not None and target is not None and source != target:
+            by_sites.setdefault((source, target), []).append(way)
+    told = {id(way) for way in failing}
+    whole = {sites: ways for sites, ways in by_sites.items() if all(id(way) in told for way in ways)}
+    for (source, target), ways in whole.items():
+        back = whole.get((target, source))
+        if back is None or source < target:
+            yield (source, target), [*ways, *(back or ())]
+
+
+def _between_sites(sites: tuple[str, str], ways: Sequence[Way]) -> Finding:
+    """Between sites larger packets may be lost, and TCP gets along as long as the routers may say so."""
+    sizes = sorted({way.entry.path_mtu or way.declared or 0 for way in ways})
+    declared = max(way.declared or 0 for way in ways)
+    size = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+    carries = f"carries {size} bytes in one piece" + (f", not {declared}" if sizes[0] < declared else "")
+    first = ways[0]
+    arrow = "↔" if any(way.source.stack == first.target.stack for way in ways) else "→"
+    hole = any(way.entry.hangs for way in ways)
+    return Finding(
+        f"Every path site {sites[0]} {arrow} site {sites[1]}",
+        None,
+        f"{carries}, and what is larger is lost without a word (first: {first.source} → {first.target}): a black hole,"
+        " as a link between the sites has a smaller MTU, and the router's word of it (ICMP) is dropped"
+        if hole
+        else f"{carries}; TCP gets along, as routers say what is too large (first: {first.source} → {first.target})",
+        f"Let ICMP through (mignet export firewall), or write mtu: {sizes[0]} for each site"
+        if hole
+        else f"Raise the MTU between the sites, or write segment.mtu: {sizes[0]}",
+        severity="error" if hole else "warning",
+        stack=first.source.stack,
+        peer=first.target.stack,
+    )
 
 
 RULES = (

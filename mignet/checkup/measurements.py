@@ -60,7 +60,7 @@ class Way:
             return "silent"
         if found.blocked:
             return "ports"
-        return "mtu" if found.path_mtu is not None else "sound"
+        return "mtu" if found.path_mtu is not None or found.hangs else "sound"
 
     @property
     def reason(self) -> str | None:
@@ -75,7 +75,8 @@ class Way:
                 every = len(self.entry.blocked) == self.ports
                 return "all ports blocked" if every else f"ports {', '.join(map(str, self.entry.blocked))} blocked"
             case "mtu":
-                return f"path MTU {self.entry.path_mtu}"
+                size = self.entry.path_mtu or self.declared
+                return f"path MTU {size}, larger packets lost" if self.entry.hangs else f"path MTU {size}"
             case _:
                 return None
 

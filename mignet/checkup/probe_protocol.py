@@ -25,6 +25,8 @@ class Entry:
     """The MAC that its address has here, when that is not its own."""
     path_mtu: int | None = None
     """Bytes that pass unfragmented, when that is less than declared."""
+    hangs: bool = False
+    """Whether nothing arrived that was sent in large packets over TCP; asked of routed paths only."""
     no_udp: bool = False
     """Whether no packet of UDP came back, so that nothing is known of the path MTU."""
     throughput: float | None = None
@@ -47,6 +49,7 @@ class Entry:
             other=_of(str, found.get("w")),
             mac=_of(str, found.get("a")),
             path_mtu=_of(int, found.get("m")),
+            hangs=bool(found.get("b")),
             no_udp=bool(found.get("u")),
             throughput=_of(int | float, found.get("s")),
         )

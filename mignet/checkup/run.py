@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from config.finding import Finding, Remark
+from config.stack import path_mtu
 from mignet.checkup import causes, preconditions
 from mignet.checkup import manifests as objects
 from mignet.checkup.measurements import Measured, Probed, Way
@@ -268,10 +269,14 @@ def _contents(turn: Round, crews: Mapping[str, Crew], asked: Asked) -> dict[str,
                 {
                     "address": str(ready[each].address),
                     "token": ready[each].token,
-                    "mac": ready[each].mac,
-                    "mtu": _mtu(crews[end.stack].stack, crews[each.stack].stack),
+                    # Behind a router, it is the router's.
+                    "mac": None if _is_routed(crews[end.stack].stack, crews[each.stack].stack) else ready[each].mac,
+                    "mtu": path_mtu(crews[end.stack].stack, crews[each.stack].stack),
+                    "routed": _is_routed(crews[end.stack].stack, crews[each.stack].stack),
                     "ports": asked.ports,
-                    "first": end not in turn.targets[each] or _is_first(ranks[end], ranks[each], len(ranks)),
+                    "first": end not in turn.targets[each]
+                    or _is_routed(crews[end.stack].stack, crews[each.stack].stack)
+                    or _is_first(ranks[end], ranks[each], len(ranks)),
                 }
                 for each in others
             ],
@@ -288,10 +293,8 @@ def _is_first(one: int, other: int, count: int) -> bool:
     return ahead < count - ahead or (ahead * 2 == count and one < other)
 
 
-def _mtu(one: Stack, other: Stack) -> int | None:
-    """Return what must pass between two clusters: the lesser one, as TCP settles on that."""
-    found = [mtu for stack in (one, other) if (mtu := stack.mtu) is not None]
-    return min(found) if len(found) == 2 or one is other else None
+def _is_routed(one: Stack, other: Stack) -> bool:
+    return one.segment.site != other.segment.site
 
 
 def _ways(handed: Mapping[End, Sequence[End]], found: Mapping[End, Probed], plan: Plan, asked: Asked) -> Iterator[Way]:
@@ -301,7 +304,7 @@ def _ways(handed: Mapping[End, Sequence[End]], found: Mapping[End, Probed], plan
         for target, entry in zip(targets, report.entries if report else (), strict=False):
             # Of a probe that said nothing nobody knows whether it listened.
             if entry is not None and target in found and found[target].report is not None:
-                mtu = _mtu(plan.sites[end.stack].stack, plan.sites[target.stack].stack)
+                mtu = path_mtu(plan.sites[end.stack].stack, plan.sites[target.stack].stack)
                 yield Way(end, target, entry, mtu, len(asked.ports))
 
 

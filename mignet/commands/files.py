@@ -232,6 +232,10 @@ def init(
     bond: BondOf = None,
     localnet: LocalnetName = None,
     uplink_from: UplinkFrom = None,
+    site: Annotated[
+        str | None,
+        typer.Option("--site", metavar="NAME", help="The site that it is in, of segment.sites in Pulumi.yaml."),
+    ] = None,
     from_cluster: Annotated[
         bool, typer.Option("--from-cluster", help="Look at the live cluster for its NICs, nodes and networks.")
     ] = False,
@@ -253,7 +257,7 @@ def init(
     if not from_cluster and (master, bond, localnet) == (None, None, None):
         remedy = "Name the NIC (or --bond, or --localnet), or say --from-cluster to see which ones there are"
         mistake("--master", "is required", remedy)
-    _init(project, stack, Wanted(context, kubeconfig, namespace, links, nodes), look=from_cluster)
+    _init(project, stack, Wanted(context, kubeconfig, namespace, links, nodes, site), look=from_cluster)
 
 
 def _init(project: Project, stack: str, wanted: Wanted, *, look: bool) -> None:

@@ -57,13 +57,20 @@ def openings(stacks: Sequence[Stack], *, sync_port: int, handler_ports: tuple[in
             for sends, takes in product(one.spans, other.spans):
                 if sends.first.version != takes.first.version:
                     continue
+                routed = _routed(one, other)
                 if one is not other:
-                    yield Opening(one.name, sends, other.name, takes, "tcp", (sync_port, sync_port), SYNC)
-                yield Opening(one.name, sends, other.name, takes, "tcp", handler_ports, HANDLERS)
+                    yield Opening(one.name, sends, other.name, takes, "tcp", (sync_port, sync_port), SYNC + routed)
+                yield Opening(one.name, sends, other.name, takes, "tcp", handler_ports, HANDLERS + routed)
         for stack in group:
             for span in stack.spans:
                 protocol = "icmp" if span.first.version == 4 else "icmpv6"
                 yield Opening("any", None, stack.name, span, protocol, None, SIZE)
+
+
+def _routed(one: Stack, other: Stack) -> str:
+    """Say from which site to which it goes: only that passes the routers between them."""
+    source, target = one.segment.site, other.segment.site
+    return "" if source == target else f", site {source} to {target}"
 
 
 HEAD = ("from", "addresses", "to", "their addresses", "protocol", "ports", "for")

@@ -10,6 +10,7 @@ from config.attachment.localnet import OvnIpam
 from config.finding import ConfigError, shown
 from config.hyperconverged import LiveMigration
 from config.loading import WAIVABLE, load_stack
+from config.sites import values_of
 from config.types.addressing import AddressRange
 from config.types.json_text import parse_json
 from mignet.kube.diff import differences
@@ -102,14 +103,15 @@ def kept(
     # v1beta1, which every release serves, is the default.
     operator = {"apiVersion": "v1"} if hyperconverged["apiVersion"].endswith("/v1") else {}
     more = {"hyperConverged": operator | ({"liveMigration": limits} if limits else {})} if operator or limits else {}
-    shared = {"segment": segment.model_dump(by_alias=True, exclude_none=True, exclude_defaults=True, mode="json")}
+    shared = values_of(segment)
     found: list[Kept] = []
     refused: list[ConfigError] = []
     unchanged: list[str] = []
     config = _config(text)
     for values in _written(config, name, segment) if made is None else _of_user_network(made, config, name, segment):
         try:
-            whole = shared | values | more | {"cluster": dict(cluster)}
+            # A segment of the stack's own has no sites.
+            whole = ({} if "segment" in values else shared) | values | more | {"cluster": dict(cluster)}
             waivers = waivers_of(stack, whole)
             loaded = load_stack(stack, whole | waivers)
         except ConfigError as error:

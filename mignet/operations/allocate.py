@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from config.attachment.ipam import Dhcp, Static, Whereabouts
 from config.files.yaml_edit import NotEditableError, with_key, without_key
 from config.finding import ConfigError, Finding
-from config.loading import Slices, load_stack
+from config.loading import Slices, load_stack, read_segment
 from config.planning import address_map, allocation
 from config.planning.demand import demand_of
 from config.segment import Segment
@@ -77,7 +77,7 @@ def read(project: Project) -> list[Holding]:
     findings: list[Finding] = []
     holdings = []
     shared = project.defaults.get("segment")
-    segments: dict[str, Segment | tuple[Finding, ...]] = {}
+    segments: dict[tuple[str, str], Segment | tuple[Finding, ...]] = {}
     for name in project.stack_names():
         try:
             values = project.stack_values(name)
@@ -85,9 +85,9 @@ def read(project: Project) -> list[Holding]:
             findings.extend(error.findings)
             continue
         raw = values.get("segment")
-        key = "" if raw is shared else repr(raw)
+        key = ("" if raw is shared else repr(raw), repr(values.get("site")))
         if key not in segments:
-            segments[key] = parse(Segment, raw, stack=name, key="segment")
+            segments[key] = read_segment(name, values)
         segment = segments[key]
         given = values.get("slice")
         slices = () if given is None else parse(Slices, given, stack=name, key="slice")
@@ -196,7 +196,7 @@ def place(holdings: Iterable[Holding], wanted: Mapping[str, tuple[Stack, int]]) 
             slices=[span for holding in held for span in holding.spans if span.first.version == subnet.version],
             wishes=[_wish(stack, size, subnet) for stack, size in here],
         )
-        findings.extend(_no_room(each, subnet) for each in refused)
+        findings.extend(_no_room(each, subnet, wanted[each.wish.stack][0].segment) for each in refused)
         for name, span in granted.items():
             given[name] += (span,)
     if findings:
@@ -270,14 +270,17 @@ def _not_editable(stack: str, error: NotEditableError) -> ConfigError:
     return ConfigError([Finding("slice", None, str(error), remedy, code="slice-not-editable", stack=stack)])
 
 
-def _no_room(refusal: NoRoom, subnet: Network) -> Finding:
+def _no_room(refusal: NoRoom, subnet: Network, segment: Segment) -> Finding:
     wish = refusal.wish
     wider = None
-    if refusal.smallest is not None:
+    # A site has its neighbours in the supernet: one around it may be theirs, or more than the supernet holds.
+    if refusal.smallest is not None and segment.site is None:
         wider = f"Widen segment.subnet to {refusal.smallest}, the smallest that would do"
     if wish.current is None:
         rule = f"has no room for {wish.size} addresses in subnet {subnet}; its largest free part has {refusal.largest}"
-        remedy = wider or "Choose another segment.subnet: no wider one around this would do"
+        remedy = wider or f"Choose another {segment.key}.subnet: no wider one around this would do"
+        if segment.site is not None:
+            remedy = f"Widen {segment.key}.subnet where no other site is, or put this cluster in another site"
         return Finding("slice", None, rule, remedy, code="segment-full", stack=wish.stack)
     rule = (
         f"cannot grow by {wish.missing} to {wish.size} addresses in place; {refusal.before} before it and"

@@ -14,9 +14,9 @@ from config.files.stack_schema import FILE, MODELINE
 from config.files.yaml_text import load_yaml
 from config.finding import ConfigError, Finding
 from config.hyperconverged import NAME
-from config.loading import load_stack
+from config.loading import load_stack, parse_segment, read_segment
 from config.planning.demand import SYNC_CONTROLLERS, demand_of
-from config.segment import Segment
+from config.sites import RoutedSegment
 from config.types.model import parse
 from mignet.fleet import stack_files
 from mignet.kube.client import Cluster, ClusterError
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
 
     from config.files.project_files import Project
+    from config.segment import Segment
     from mignet.kube.kinds import Kind, Object
     from mignet.kube.network.localnets import Mapped
     from mignet.kube.network.nic_choice import Layer
@@ -61,6 +62,8 @@ class Wanted:
     namespace: str = "openshift-cnv"
     links: Links = field(default_factory=Links)
     nodes: int | None = None
+    site: str | None = None
+    """The site of the segment that the cluster is in, where it has sites."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,8 @@ class Seen:
     networks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sync_controllers: int | None = None
     uid: str | None = None
+    site: str | None = None
+    """The one site whose addresses, or VLAN, the nodes or the network in use have."""
     kept: Kept | None = None
     in_use: str | None = None
     not_kept: str | None = None
@@ -98,26 +103,17 @@ def look(project: Project, stack: str, wanted: Wanted) -> Seen:
     config = parse(cluster_config.Cluster, sections, stack=stack, key="cluster")
     if isinstance(config, tuple):
         raise ConfigError(config)
-    segment = segment_of(project, stack)
+    routed = _routed(project, stack)
+    if routed is None or wanted.site is not None:
+        segment_of(project, stack, wanted.site)
 
-    async def read() -> tuple[Any, ...]:
-        async with Cluster(config, base=project.directory) as cluster:
-            nodes, states = await asyncio.gather(cluster.list(NODE), cluster.list(NODE_NETWORK_STATE))
-            try:
-                network = await cluster.get(OPENSHIFT_NETWORK, "cluster")
-            except ClusterError as error:
-                # Kubernetes without OpenShift has no such object, and says nowhere what its ranges are.
-                if error.reason != "not-served":
-                    raise
-                network = None
-            # What these would say has a default, and preflight looks again.
-            kubevirts = await _listed(cluster, KUBEVIRT, namespace=wanted.namespace)
-            policies = await _listed(cluster, NODE_POLICY)
-            in_use = await _in_use(cluster, wanted.namespace)
-            made_of = await _made_of(cluster, in_use[1])
-            return nodes, states, network, kubevirts, policies, await _identity(cluster), in_use, made_of
-
-    nodes, states, network, kubevirts, policies, uid, (hyperconverged, attachment), made_of = asyncio.run(read())
+    nodes, states, network, kubevirts, policies, uid, (hyperconverged, attachment), made_of = asyncio.run(
+        _read(project, config)
+    )
+    site = wanted.site
+    if site is None and routed is not None:
+        site = site_seen(routed, nodes, states, attachment)
+    segment = segment_of(project, stack, site)
     count = wanted.nodes or sum(Node.read(node, None).schedulable for node in nodes)
     keeps: Kept | None = None
     not_kept = None
@@ -129,7 +125,7 @@ def look(project: Project, stack: str, wanted: Wanted) -> Seen:
         except NotKeptError as error:
             not_kept = f"the cluster migrates over {name} now, which {error}: up switches it to another network"
     if keeps is not None:
-        own = _parsed(stack, keeps.values["segment"]) if "segment" in keeps.values else segment
+        own = _parsed(stack, {"segment": keeps.values["segment"]}) if "segment" in keeps.values else segment
         if wanted.links.keeps(keeps.values["attachment"], own):
             segment = own
         else:
@@ -151,7 +147,26 @@ def look(project: Project, stack: str, wanted: Wanted) -> Seen:
             name=_new_name(name),
             kept=None if keeps is None else keeps.values["attachment"],
         )
-    return replace(found, uid=uid, kept=keeps, in_use=name, not_kept=not_kept, uplink=uplink)
+    return replace(found, uid=uid, site=site, kept=keeps, in_use=name, not_kept=not_kept, uplink=uplink)
+
+
+async def _read(project: Project, config: cluster_config.Cluster) -> tuple[Any, ...]:
+    """Read what a stack file is written from. Raises ClusterError."""
+    async with Cluster(config, base=project.directory) as cluster:
+        nodes, states = await asyncio.gather(cluster.list(NODE), cluster.list(NODE_NETWORK_STATE))
+        try:
+            network = await cluster.get(OPENSHIFT_NETWORK, "cluster")
+        except ClusterError as error:
+            # Kubernetes without OpenShift has no such object, and says nowhere what its ranges are.
+            if error.reason != "not-served":
+                raise
+            network = None
+        # What these would say has a default, and preflight looks again.
+        kubevirts = await _listed(cluster, KUBEVIRT, namespace=config.namespace)
+        policies = await _listed(cluster, NODE_POLICY)
+        in_use = await _in_use(cluster, config.namespace)
+        made_of = await _made_of(cluster, in_use[1])
+        return nodes, states, network, kubevirts, policies, await _identity(cluster), in_use, made_of
 
 
 def _new_name(in_use: str | None) -> str:
@@ -258,19 +273,54 @@ def _within(one: IPv4Network | IPv6Network, other: IPv4Network | IPv6Network) ->
     return one.version == other.version and one.subnet_of(other)  # type: ignore[arg-type]
 
 
-def segment_of(project: Project, stack: str) -> Segment:
-    """Read the project's segment. Raises ConfigError."""
+def segment_of(project: Project, stack: str, site: str | None = None) -> Segment:
+    """Read the project's segment, that of the site where it has sites. Raises ConfigError."""
     if "segment" not in project.defaults:
         remedy = "Set it in Pulumi.yaml under config.segment.default, so that all stacks share it"
         raise ConfigError([Finding("segment", None, "is required", remedy, code="key-missing", stack=stack)])
-    return _parsed(stack, project.defaults["segment"])
+    return _parsed(stack, {"segment": project.defaults["segment"]} | ({} if site is None else {"site": site}))
 
 
-def _parsed(stack: str, raw: object) -> Segment:
-    segment = parse(Segment, raw, stack=stack, key="segment")
+def _parsed(stack: str, values: Mapping[str, object]) -> Segment:
+    segment = read_segment(stack, values)
+    if isinstance(segment, tuple):
+        raise ConfigError([_with_flag(finding) for finding in segment])
+    return segment
+
+
+def _with_flag(finding: Finding) -> Finding:
+    if finding.code != "site-missing":
+        return finding
+    return replace(finding, key="--site", remedy=finding.remedy.replace("Write", "Name", 1), code="usage")
+
+
+def _routed(project: Project, stack: str) -> RoutedSegment | None:
+    """Return the project's segment where it has sites. Raises ConfigError when it cannot be read."""
+    if "segment" not in project.defaults:
+        return None
+    segment = parse_segment(stack, project.defaults["segment"])
     if isinstance(segment, tuple):
         raise ConfigError(segment)
-    return segment
+    return segment if isinstance(segment, RoutedSegment) else None
+
+
+def site_seen(
+    routed: RoutedSegment, nodes: list[Object], states: list[Object], attachment: Object | None
+) -> str | None:
+    """Return the site that the cluster is in: the only one that its network in use, or else its nodes, have part in."""
+    text = str((attachment or {}).get("spec", {}).get("config", ""))
+    by_name = {state["metadata"]["name"]: state for state in states}
+    interfaces = [
+        interface
+        for node in nodes
+        for interface in Node.read(node, by_name.get(node["metadata"]["name"])).interfaces.values()
+    ]
+    tags = {interface.get("vlan", {}).get("id") for interface in interfaces}
+    networks = [address.network for interface in interfaces for address in addresses_of(interface)]
+    in_use = [name for name, site in routed.sites.items() if any(f'"{subnet}"' in text for subnet in site.subnets)]
+    addressed = [name for name, site in routed.sites.items() if any(_meets(each, site) for each in networks)]
+    tagged = [name for name, site in routed.sites.items() if site.vlan is not None and site.vlan in tags]
+    return next((found[0] for found in (in_use, addressed, tagged) if len(found) == 1), None)
 
 
 def choose(stack: str, wanted: Wanted, seen_: Seen) -> Nic | Mapped | None:
@@ -337,12 +387,16 @@ def write(
         values["otherNetworks"] = {
             name: cidrs[0] if len(cidrs) == 1 else list(cidrs) for name, cidrs in seen_.networks.items()
         }
+    site = wanted.site or seen_.site
     if seen_.kept is not None:
         values |= seen_.kept.values
+        # A segment of the stack's own has no sites.
+        values |= {"site": site} if site is not None and "segment" not in values else {}
         values |= {} if seen_.uplink is None else {"uplink": dict(seen_.uplink.uplink)}
         values |= waivers_of(stack, project.defaults | {key: values[key] for key in values if key != "waivers"})
     else:
-        values |= _new_path(wanted.links, segment_of(project, stack), seen_, chosen)
+        values |= {} if site is None else {"site": site}
+        values |= _new_path(wanted.links, segment_of(project, stack, site), seen_, chosen)
     with stack_files.locked(project, on_wait=on_wait):
         of_pulumi = stack_files.unset(project, stack)
         if of_pulumi is None and project.stack_file(stack).exists():
@@ -408,6 +462,7 @@ def _values(project: Project, text: str) -> dict[str, object]:
 
 _ABOUT = {
     "cluster": "How the cluster is reached. The kubeconfig is named, never copied in here.",
+    "site": "Where the cluster is: one of segment.sites in Pulumi.yaml, whose subnet it has its part of.",
     "attachment": "How pods attach to the segment, which stands in Pulumi.yaml.",
     "uplink": "What kubernetes-nmstate makes on the nodes, on which the attachment stands.",
     "slice": "This cluster's own part of the segment, both ends inclusive. mignet allocate lets it grow.",
@@ -436,10 +491,23 @@ def _text(project: Project, stack: str, values: Mapping[str, Any], chosen: Nic |
         notes[key] = "; ".join(chosen.against or chosen.speaks_for)
     elif chosen is not None:
         notes["physicalNetworkName"] = str(chosen)
-    order = ("cluster", "segment", "attachment", "uplink", "slice", "otherNetworks", "hyperConverged", "waivers")
+    order = (
+        "cluster",
+        "segment",
+        "site",
+        "attachment",
+        "uplink",
+        "slice",
+        "otherNetworks",
+        "hyperConverged",
+        "waivers",
+    )
     for key in order:
         if key in values:
             lines.append(f"  # {_ABOUT[key]}")
+            if isinstance(values[key], str):
+                lines.append(f"  {project.name}:{key}: {yaml.safe_dump(values[key]).splitlines()[0]}")
+                continue
             lines.append(f"  {project.name}:{key}:")
             lines.extend(_lines(values[key], notes))
     return "\n".join(lines) + "\n" + ("" if "hyperConverged" in values else _LIMITS.format(project=project.name))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from config.files.source_location import place_of
 from config.finding import ConfigError, Finding, Remark, folded
+from config.stack import gateways_between, path_mtu
 from mignet.outputs.placed import relative
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def reports(project: Project, verb: str, found: Sequence[Report]) -> str:
 
 def peers(found: Peers, checked: Checked) -> str:
     """Write which clusters can take virtual machines from which, and what was found."""
+    stacks = {stack.name: stack for stack in found.stacks}
     source = {
         "stacks": checked.stacks,
         "left_out": checked.left_out,
@@ -78,6 +80,8 @@ def peers(found: Peers, checked: Checked) -> str:
                 "ready": reason is None,
                 "code": reason and reason.code,
                 "reason": reason and str(reason),
+                "via": [str(each) for each in gateways_between(stacks[source], stacks[target])],
+                "mtu": path_mtu(stacks[source], stacks[target]),
             }
             for (source, target), reason in found.matrix.items()
         ],
@@ -245,6 +249,7 @@ def report(found: Any, headline: str, project: Project) -> str:
         "headline": headline,
         "seen": found.seen,
         "subnets": found.books,
+        "sites": found.sites,
         "paths": found.paths,
         "limits": _effective(found.limits),
         "drains": [

@@ -313,6 +313,10 @@ class PeerPath(_Part):
     """Code of the first finding against it; null when it is ready."""
     reason: Word | None
     """The same as a sentence."""
+    via: tuple[Text, ...] = ()
+    """The gateways that packets pass, the source's first; empty where both are in one subnet."""
+    mtu: int | None = None
+    """Bytes that a packet may have, the least on the path; null when that is not known."""
 
 
 class PeersResult(Document):
@@ -701,6 +705,25 @@ class ReportSubnet(_Part):
     uses: tuple[ReportUse, ...]
 
 
+class ReportSite(_Part):
+    """A site of a routed segment."""
+
+    name: Word
+    stacks: tuple[Word, ...]
+    """Those that the report is about."""
+    subnets: tuple[Text, ...]
+    gateways: tuple[Text, ...]
+    vlan: int | None
+    mtu: int | None
+    """Bytes, within the site."""
+    path_mtu: int | None
+    """Bytes that pass to other sites, where the segment says so."""
+    tone: Literal["good", "warn", "bad", "idle"]
+    """How the paths to other sites stand, as they were measured."""
+    measured: Word
+    """The same in words."""
+
+
 class ReportDrain(CapacityDrain):
     """How a node of one stack's cluster is drained."""
 
@@ -718,6 +741,8 @@ class ReportResult(Document):
     seen: tuple[Word, ...] = ()
     """The stacks whose clusters were looked at."""
     subnets: tuple[ReportSubnet, ...] = ()
+    sites: tuple[ReportSite, ...] = ()
+    """The sites of a routed segment; none where all clusters are in one subnet."""
     paths: tuple[ReportPath, ...] = ()
     """One for each stack."""
     limits: tuple[EffectiveLimits, ...] = ()

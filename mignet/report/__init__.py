@@ -21,6 +21,7 @@ from mignet.report import collect, history
 from mignet.report.address_usage import SubnetBooks, books
 from mignet.report.grouping import Told, told
 from mignet.report.reachability import Ways, ways
+from mignet.report.sites import Site, sites_of
 from mignet.report.topology import Path, path_of
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Report:
     asked: bool
     seen: tuple[str, ...]
     books: tuple[SubnetBooks, ...]
+    sites: tuple[Site, ...]
+    """The routed sites that the stacks are in; none where all are in one subnet."""
     paths: tuple[Path, ...]
     ways: Ways
     checkup: Checkup | None
@@ -113,6 +116,7 @@ def assemble(
 ) -> Report:
     """Put a report together out of what was seen. `names` are the stacks that it is about."""
     about = set(names)
+    stacks = [each.stack for each in sightings]
     own = [
         finding
         for finding in (*files.findings, *(each for stack in files.fleet.stacks for each in stack.findings))
@@ -146,6 +150,7 @@ def assemble(
         asked=asked,
         seen=tuple(each.name for each in sightings if each.fitness or each.verdict or each.side.seen),
         books=books(files.fleet.stacks, sightings),
+        sites=tuple(sites_of(stacks, measured)),
         paths=tuple(path_of(each, measured) for each in sightings),
         ways=ways(between),
         checkup=measured,

@@ -78,7 +78,7 @@ def addressed(
             for handler in handlers:
                 given = books[cluster].give(handler.name, configs[cluster])
                 held.append((books[cluster], handler, configs[cluster]))
-                handler.config = cni.stand_in(configs[cluster], cni.static([given]))
+                handler.config = cni.stand_in(configs[cluster], cni.static([given], configs[cluster]["ipam"]))
                 handler.attach()
         return fleet
 

@@ -23,6 +23,7 @@ from config.hyperconverged import HyperConverged, LiveMigration
 from config.loading import load_stack
 from config.migration_policy import MigrationPolicy, PolicyLimits
 from config.segment import Segment
+from config.sites import RoutedSegment
 from config.slice import Slice
 from config.uplink import Bond, LinuxBridge, NodeGroup, OvsBridge, Uplink, Vlan
 from config.uplink import Localnet as BridgeMapping
@@ -46,6 +47,8 @@ What a stack file may say, generated from the models (`python tools/docs/generat
 the project's name before them: `migration-network:cluster`. Unknown keys are refused. `segment` stands in
 `Pulumi.yaml`, so that all stacks share it.
 
+`migration-network:site` is the site that the cluster is in, where the segment has sites ([sites.md](sites.md)).
+
 `migration-network:otherNetworks` is a mapping of names to subnets (or lists of them) that the segment must not overlap,
 such as `machine: 10.0.0.0/16`: the cluster's machine, pod and service networks.
 
@@ -59,6 +62,7 @@ patterns (`prod-*`) and labels (`tier=canary,region!=eu`), the order in which a 
 
 _SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("segment", Segment),
+    ("segment, of routed sites", RoutedSegment),
     ("cluster", Cluster),
     ("attachment, type: macvlan", Macvlan),
     ("attachment, type: ipvlan", Ipvlan),

@@ -83,6 +83,15 @@ class Peers:
     """Whether any cluster was."""
 
     @property
+    def routed(self) -> Iterator[tuple[Stack, Stack]]:
+        """One path between each two sites, in the order of the stacks: the others between them are routed alike."""
+        first: dict[str, Stack] = {}
+        for stack in self.stacks:
+            if stack.segment.site is not None:
+                first.setdefault(stack.segment.site, stack)
+        yield from combinations(first.values(), 2)
+
+    @property
     def blocks(self) -> bool:
         """Whether there is a reason against one of the ways, more than that nobody could judge it."""
         kept = (*self.matrix.own.values(), *self.matrix.between.values())
@@ -185,7 +194,7 @@ def _worth_a_look(sides: Sequence[Side]) -> Iterator[tuple[Side, Side]]:
     Of a side that nobody could look at there are its files only: what they say goes wrong where segments differ, or
     ranges of addresses meet. In order, a range meets those before it that have not ended.
     """
-    if len({frozenset(side.stack.segment.subnets) for side in sides}) > 1:
+    if len({frozenset(side.stack.segment.supernets or side.stack.segment.subnets) for side in sides}) > 1:
         return combinations(sides, 2)
     found = {*combinations([index for index, side in enumerate(sides) if side.seen is not None], 2)}
     ranges = sorted(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from config.finding import few
+from config.stack import gateways_between, path_mtu
 from mignet.fleet.last_checkup import outcome
 
 if TYPE_CHECKING:
@@ -35,10 +36,23 @@ def lines(peers: Peers) -> Iterator[str]:
     else:
         for source in names:
             yield f"{source:<{wide}}  ready for {peers.matrix.ready_from(source)} of {len(names) - 1} targets"
+    yield from _sites(peers)
     for code, (some, count) in _reasons(peers.matrix).items():
         yield f"{few(some, most=_SHOWN, of=count)}: {code}"
     basis = f", as the clusters' objects say; {outcome(peers.checkup)}" if peers.asked else ""
     yield f"{peers.ready} of {len(peers.matrix)} paths are ready{basis}"
+
+
+def _sites(peers: Peers) -> Iterator[str]:
+    """Yield how sites reach each other; of many, how many paths there are."""
+    routed = list(peers.routed)
+    for one, other in routed[:MOST]:
+        via = " and ".join(map(str, gateways_between(one, other)))
+        mtu = path_mtu(one, other)
+        size = "MTU not known" if mtu is None else f"at most {mtu} bytes a packet"
+        yield f"site {one.segment.site} ↔ site {other.segment.site}: routed by {via}, {size}"
+    if len(routed) > MOST:
+        yield f"and {len(routed) - MOST} more pairs of sites (--json has them)"
 
 
 def _reasons(matrix: Matrix) -> dict[str, tuple[list[str], int]]:

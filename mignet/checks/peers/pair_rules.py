@@ -40,8 +40,10 @@ def apart(pair: Pair) -> Iterator[Finding]:
 
 @rule("peer-segment")
 def segment(pair: Pair) -> Iterator[Finding]:
-    """Handlers reach each other on one segment only."""
+    """Handlers reach each other on one segment only: in one subnet, or from site to site of one supernet."""
     one, other = pair.one.stack.segment, pair.other.stack.segment
+    if one.site != other.site and one.supernets and set(one.supernets) == set(other.supernets):
+        return
     if set(one.subnets) != set(other.subnets):
         yield _between(
             pair,

@@ -177,10 +177,16 @@ def _overlapping(
     remedy: str = "Choose a subnet that no network of this cluster uses",
 ) -> Iterator[Finding]:
     networks = [each for each in networks if not _is_declared(seen, each)]
-    for subnet in seen.stack.segment.subnets:
-        if met := [each for each in networks if overlap(subnet, each)]:
+    segment = seen.stack.segment
+    told: set[Network] = set()
+    places = [(f"{segment.key}.subnet", subnet) for subnet in segment.subnets]
+    # All that pods send to a supernet leaves through migration0.
+    places += [("segment.supernet", supernet) for supernet in segment.supernets]
+    for key, subnet in places:
+        if met := [each for each in networks if each not in told and overlap(subnet, each)]:
+            told.update(met)
             yield Finding(
-                "segment.subnet",
+                key,
                 str(subnet),
                 f"overlaps {what} {few(met)}{so}",
                 remedy,

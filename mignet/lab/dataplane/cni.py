@@ -66,16 +66,21 @@ def stand_in(config: Config, ipam: Config) -> Config:
 def host_local(ipam: Config, books: Path) -> Config:
     """Return the configuration of `host-local` that gives addresses of the same slice as that of whereabouts.
 
-    They are booked in the folder `books`. Of one range without `exclude`: `range`, `range_start`, `range_end`.
+    They are booked in the folder `books`. Of ranges without `exclude`: `range`, `range_start`, `range_end`; and its
+    `routes`.
     """
-    one = {"subnet": ipam["range"]}
-    one |= {new: ipam[old] for old, new in (("range_start", "rangeStart"), ("range_end", "rangeEnd")) if old in ipam}
-    return {"type": "host-local", "dataDir": str(books), "ranges": [[one]]}
+    keys = (("range", "subnet"), ("range_start", "rangeStart"), ("range_end", "rangeEnd"))
+    ranges = [[{new: one[old] for old, new in keys if old in one}] for one in ipam.get("ipRanges", [ipam])]
+    return {"type": "host-local", "dataDir": str(books), "ranges": ranges} | _routes(ipam)
 
 
-def static(addresses: list[str]) -> Config:
-    """Return the configuration of `static` for addresses with their prefix lengths."""
-    return {"type": "static", "addresses": [{"address": address} for address in addresses]}
+def static(addresses: list[str], ipam: Config) -> Config:
+    """Return the configuration of `static` for addresses with their prefix lengths, with the routes of whereabouts'."""
+    return {"type": "static", "addresses": [{"address": address} for address in addresses]} | _routes(ipam)
+
+
+def _routes(ipam: Config) -> Config:
+    return {"routes": ipam["routes"]} if ipam.get("routes") else {}
 
 
 def _message(error: CommandError) -> str:

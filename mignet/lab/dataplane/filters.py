@@ -20,7 +20,7 @@ ETHERNET = 14
 Line = tuple[str, int, int, str, str]
 """Its name, the instruction, the operand, and where to go when true and when false; "" is the next line."""
 
-TCP = 6
+ICMP, TCP, ICMPV6 = 1, 6, 58
 SYN, SYN_OR_ACK = 0x02, 0x12
 
 
@@ -60,9 +60,27 @@ def without_claims(address: IPv4Address) -> str:
     )
 
 
+def without_sizes() -> str:
+    """Return the filter that drops every ICMP message that a packet was too large: a firewall that lets no ICMP in."""
+    return _written(
+        ("", LOAD_HALF, 12, "", ""),
+        ("", EQUAL, 0x0800, "", "ipv6"),
+        ("", LOAD_BYTE, ETHERNET + 9, "", ""),
+        ("", EQUAL, ICMP, "", "pass"),
+        # Type 3, code 4; and packet too big, type 2, of ICMPv6.
+        ("", LOAD_HALF, ETHERNET + 20, "", ""),
+        ("", EQUAL, 0x0304, "drop", "pass"),
+        ("ipv6", EQUAL, 0x86DD, "", "pass"),
+        ("", LOAD_BYTE, ETHERNET + 6, "", ""),
+        ("", EQUAL, ICMPV6, "", "pass"),
+        ("", LOAD_BYTE, ETHERNET + 40, "", ""),
+        ("", EQUAL, 2, "drop", "pass"),
+    )
+
+
 def _written(*rules: Line) -> str:
     """Write a program that drops what comes to the end of the rules."""
-    lines: list[Line] = [*rules, ("", RETURN, DROP, "", ""), ("pass", RETURN, PASS, "", "")]
+    lines: list[Line] = [*rules, ("drop", RETURN, DROP, "", ""), ("pass", RETURN, PASS, "", "")]
     places = {name: number for number, (name, *_) in enumerate(lines) if name}
     written = []
     for number, (_, instruction, operand, yes, no) in enumerate(lines):

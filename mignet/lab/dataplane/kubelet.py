@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from ipaddress import IPv4Interface, ip_interface
+from ipaddress import IPv4Interface, ip_address, ip_interface
 from typing import TYPE_CHECKING
 
 from mignet.kube.kinds import CONFIG_MAP, NETWORK_ATTACHMENT, POD
@@ -156,7 +156,9 @@ class Kubelet:
                 for each in given:
                     if isinstance(each, IPv4Interface):
                         self._plane.impersonate(sandbox.uid, node, each, vlan)
-            ipam = cni.static(list(map(str, given)))
+            for route in ipam.get("routes", ()):
+                self._plane.have_gateway(ip_address(route["gw"]), given, vlan)
+            ipam = cni.static(list(map(str, given)), ipam)
         elif ipam.get("type") == "host-local":
             ipam |= {"dataDir": str(self._folder / "host-local" / pod["spec"]["nodeName"])}
         runnable = cni.stand_in(config, ipam)

@@ -9,8 +9,8 @@ from mignet.kube.kinds import NODE, NODE_NETWORK_STATE, NODE_POLICY
 from mignet.lab.dataplane.fabric import Fabric, Host, Port, Vlan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from ipaddress import IPv4Address, IPv4Interface
+    from collections.abc import Iterable, Iterator
+    from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
     from pathlib import Path
 
     from mignet.kube.kinds import Object
@@ -60,6 +60,8 @@ class Plane:
         self.fabric = Fabric()
         self._nodes: dict[tuple[str, str], Node] = {}
         self._strangers: dict[str, Stranger] = {}
+        self._router: Host | None = None
+        self._gateways: dict[tuple[IPv4Address | IPv6Address, Vlan], str] = {}
 
     def close(self) -> None:
         """Let go of all of it."""
@@ -67,6 +69,8 @@ class Plane:
             self.leave(owner)
         for node in self._nodes.values():
             node.host.close()
+        if self._router:
+            self._router.close()
         self.fabric.close()
 
     def follow(self, world: World, cluster: str) -> None:
@@ -114,6 +118,25 @@ class Plane:
             node.host.plug(nic, dataclasses.replace(node.host.nics[nic], vlan=tag))
             return tag
         return node.host.nics[name].vlan if name in node.host.nics else tag
+
+    def have_gateway(
+        self, gateway: IPv4Address | IPv6Address, pod: Iterable[IPv4Interface | IPv6Interface], vlan: Vlan
+    ) -> None:
+        """Have the one router of the lab at a site's gateway: where pods with these addresses have their routes to."""
+        network = next((each.network for each in pod if gateway in each.network), None)
+        if network is None or (gateway, vlan) in self._gateways:
+            return
+        if self._router is None:
+            self._router = Host(self.fabric)
+            self._router.space.setting("ipv4.ip_forward", 1)
+            self._router.space.setting("ipv6.conf.all.forwarding", 1)
+            # Sites may share a VLAN here: each NIC answers for its own address alone.
+            self._router.space.setting("ipv4.conf.all.arp_ignore", 1)
+        nic = f"site{len(self._gateways)}"
+        self._router.plug(nic, Port(vlan=vlan))
+        nodad = " nodad" if gateway.version == 6 else ""
+        self._router.space.ip(f"address add {gateway}/{network.prefixlen} dev {nic}{nodad}")
+        self._gateways[gateway, vlan] = nic
 
     def impersonate(self, owner: str, node: Node, given: IPv4Interface, vlan: Vlan) -> None:
         """Have a foreign machine with the address of the pod `owner` on a node, until that is gone.

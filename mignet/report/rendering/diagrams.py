@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from config.finding import shown
+from config.finding import few, shown
 from mignet.report import checkups
 from mignet.report.status import RANK, SIGNS, WORDS
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mignet.report import Report
     from mignet.report.address_usage import SubnetBooks, Use
     from mignet.report.reachability import Ways
+    from mignet.report.sites import Site
     from mignet.report.status import Tone
     from mignet.report.topology import Lane, Path, Step
 
@@ -305,9 +306,32 @@ def _measured(found: Checkup, source: str, target: str, ways: Sequence[Way]) -> 
     return GridCell(text, words, "bad" if len(broken) == len(ways) else "warn", broken[0].reason)
 
 
+def sites(found: Sequence[Site]) -> Chains:
+    """Draw the sites: a row for each, from its clusters over its gateway to what connects it with the others."""
+    rows = []
+    for site in found:
+        via = ", ".join(map(str, site.gateways))
+        around = ", ".join(map(str, site.supernets))
+        boxes = (
+            Box("site", site.name, site.clusters, "idle" if site.tone == "idle" else "good"),
+            Box("subnet", ", ".join(map(str, site.subnets)), site.link, "idle" if site.tone == "idle" else "good"),
+            Box("gateway", via, f"to {around}", site.tone),
+            Box("other sites", few(each.name for each in found if each is not site) or "none", site.between, site.tone),
+        )
+        why = site.measured if site.tone in {"bad", "warn"} else ""
+        rows.append(Chain(boxes, site.tone, f"site {site.name}: {why}" if why else ""))
+    tone: Tone = max((row.tone for row in rows), key=lambda each: RANK[each], default="idle")
+    words = "; ".join(row.why for row in rows if row.why) or "; ".join(
+        f"site {site.name}: {site.clusters} in {', '.join(map(str, site.subnets))}; {site.measured}" for site in found
+    )
+    return Chains("sites", "Sites, and what connects them", words, tone, tuple(rows))
+
+
 def of(report: Report) -> list[Drawing]:
     """Draw all of a report."""
     drawn: list[Drawing] = [strip(number, each) for number, each in enumerate(report.books, 1)]
+    if report.sites:
+        drawn.append(sites(report.sites))
     drawn += chains(report.paths)
     if len(report.stacks) > 1:
         drawn.append(grid(report.ways))

@@ -43,6 +43,9 @@ def _lines(report: Report) -> Iterator[str]:
     yield ""
     yield from _findings(report)
     yield from _addresses(report)
+    if report.sites:
+        picture = diagrams.sites(report.sites)
+        yield from (f"### {picture.title}", "", plain(picture.words), "", mermaid.draw(picture), "")
     yield "### From the nodes to virt-handler"
     yield ""
     drawn = diagrams.chains(report.paths)

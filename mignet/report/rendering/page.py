@@ -106,6 +106,7 @@ def render(report: Report, *, site: str | None = None) -> str:
         page_of=lambda code: page_address(code, site) if site else None,
         rows=list(rows(report)),
         strips=[(strip, [_drawn(strip, width) for width in (svg.WIDE, svg.NARROW)]) for strip in strips],
+        sites=diagrams.sites(report.sites) if report.sites else None,
         chains=diagrams.chains(report.paths),
         grid=ways,
         measured=diagrams.measured(report.checkup) if report.checkup and report.checkup.ways else None,

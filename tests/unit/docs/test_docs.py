@@ -67,7 +67,11 @@ OTHERS = {
 def test_a_stack_file_that_is_shown_is_valid(name: str, text: str) -> None:
     config = yaml.safe_load(text)["config"]
     values = {key.removeprefix("migration-network:"): value for key, value in config.items()}
-    rest = {"segment": {"subnet": "10.200.5.0/24"}, "cluster": {"context": "prod-1"}}
+    segment: dict[str, object] = {"subnet": "10.200.5.0/24"}
+    if "site" in values:
+        east = {"subnet": "10.200.5.0/24", "gateway": "10.200.5.1"}
+        segment = {"supernet": "10.200.0.0/16", "sites": {"east": east}}
+    rest = {"segment": segment, "cluster": {"context": "prod-1"}}
     if "type" not in values.get("attachment", {}):
         # A part of a file: a guide shows what is new.
         values["attachment"] = {"type": "macvlan", "name": "m", "master": "eth1"} | values.get("attachment", {})

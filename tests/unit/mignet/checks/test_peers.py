@@ -664,3 +664,36 @@ def test_what_is_left_out_between_sides_that_nobody_looked_at_says_nothing(
     assert (short.ready, len(short.matrix)) == (sum(counts), len(counts))
     assert short.blocks == any(each and each.code != "peer-not-judged" for each in short.matrix.values())
     assert list(lines(short)) == list(lines(whole))
+
+
+ROUTED = {
+    "supernet": "10.200.0.0/16",
+    "mtu": 1500,
+    "sites": {
+        "east": {"subnet": "10.200.5.0/24", "gateway": "10.200.5.1"},
+        "west": {"subnet": "10.200.6.0/24", "gateway": "10.200.6.1"},
+    },
+}
+
+
+def test_clusters_of_two_sites_are_ready_for_each_other_and_those_of_other_segments_are_not() -> None:
+    def at(name: str, site: str, net: str) -> Side:
+        slice_ = {"rangeStart": f"{net}.10", "rangeEnd": f"{net}.20"}
+        return Side(stack(name, 10, segment=ROUTED, site=site, slice=slice_))
+
+    alone = {"rangeStart": "192.0.2.10", "rangeEnd": "192.0.2.20"}
+    apart = stack("c", 10, segment={"subnet": "192.0.2.0/24"}, slice=alone)
+    sides = [at("a", "east", "10.200.5"), at("b", "west", "10.200.6"), Side(apart)]
+    peers = compare(sides)
+    ready = {way for way, reason in peers.matrix.items() if reason is None}
+    assert ready == {("a", "b"), ("b", "a")}
+    assert {each.code for each in peers.findings} == {"peer-segment"}
+    assert [(one.name, other.name) for one, other in peers.routed] == [("a", "b")]
+    line = "site east ↔ site west: routed by 10.200.5.1 and 10.200.6.1, at most 1500 bytes a packet"
+    assert line in list(lines(peers))
+
+
+def test_two_clusters_of_one_site_still_need_slices_of_their_own() -> None:
+    slice_ = {"rangeStart": "10.200.5.10", "rangeEnd": "10.200.5.20"}
+    sides = [Side(stack(name, 10, segment=ROUTED, site="east", slice=slice_)) for name in "ab"]
+    assert [each.code for each in compare(sides).findings] == ["peer-slices"]

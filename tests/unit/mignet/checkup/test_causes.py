@@ -268,3 +268,60 @@ def test_of_many_nodes_that_a_finding_is_about_each_is_known_not_only_those_that
     (finding,) = found(run)
     assert "and 3 more" in finding.key
     assert causes.problems(run) == dict.fromkeys(broken, "checkup-link-down")
+
+
+def routed(name: str, number: int) -> Stack:
+    sites = {
+        site: {"subnet": f"10.200.{at}.0/24", "gateway": f"10.200.{at}.254", "mtu": 9000}
+        for at, site in enumerate(("east", "west"))
+    }
+    values: dict[str, Any] = {
+        "segment": {"supernet": "10.200.0.0/16", "sites": sites},
+        "site": ("east", "west")[number],
+        "cluster": {"context": name},
+        "attachment": {"type": "macvlan", "name": "m", "master": "eth1"},
+        "slice": {"rangeStart": f"10.200.{number}.1", "rangeEnd": f"10.200.{number}.250"},
+    }
+    return load_stack(name, values)
+
+
+def between_sites(entry: Entry, *, one_way: bool = False) -> list[Finding]:
+    """Return what is found in two sites of one cluster each, where every path between them is like this."""
+    across = lambda source, target: entry if source.stack != target.stack else None  # noqa: E731
+    way = lambda source, target: across(source, target) if not one_way or source.stack == "a" else None  # noqa: E731
+    run = measured({"a": 3, "b": 3}, way)
+    return found(replace(run, stacks={name: routed(name, number) for number, name in enumerate("ab")}))
+
+
+@pytest.mark.parametrize("arrow", ["→", "↔"])
+def test_a_black_hole_between_sites_is_one_finding_about_the_two(arrow: str) -> None:
+    (one,) = between_sites(Entry(rtt=0.1, path_mtu=1500, hangs=True), one_way=arrow == "→")
+    assert (one.code, one.severity, one.stack, one.peer) == ("checkup-path-mtu", "error", "a", "b")
+    assert one.key == f"Every path site east {arrow} site west"
+    assert "carries 1500 bytes in one piece, not 9000, and what is larger is lost without a word" in one.rule
+
+
+def test_between_sites_a_smaller_mtu_that_routers_tell_of_is_a_warning() -> None:
+    (one,) = between_sites(Entry(rtt=0.1, path_mtu=1500))
+    assert (one.code, one.severity, "segment.mtu: 1500" in one.remedy) == ("checkup-path-mtu", "warning", True)
+
+
+def test_larger_packets_that_hang_are_found_where_the_declared_mtu_passes() -> None:
+    (one,) = between_sites(Entry(rtt=0.1, hangs=True))
+    assert (one.code, one.severity) == ("checkup-path-mtu", "error")
+    assert "carries 9000 bytes in one piece, and what is larger is lost" in one.rule
+
+
+def test_sites_that_do_not_reach_each_other_lack_a_route() -> None:
+    (one,) = between_sites(SILENT)
+    assert one.code == "checkup-group-apart"
+    assert "no route between site " in one.rule
+    assert "gateway" in one.remedy
+    assert "VLAN" not in one.rule + one.remedy
+
+
+def test_a_single_silent_path_between_sites_is_a_route_or_a_filter() -> None:
+    ends = {End("a", "a-0"), End("b", "b-0")}
+    run = measured({"a": 3, "b": 3}, lambda source, target: SILENT if {source, target} == ends else None)
+    (one,) = found(replace(run, stacks={name: routed(name, number) for number, name in enumerate("ab")}))
+    assert (one.code, "no route between the two sites" in one.rule) == ("checkup-way-silent", True)

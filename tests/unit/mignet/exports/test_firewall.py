@@ -102,3 +102,22 @@ def test_ports_that_are_none_are_a_mistake_in_one_line(tmp_path: Path, ports: st
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert done.stdout == ""
+
+
+def test_what_passes_routers_names_the_sites_from_which_to_which() -> None:
+    sites = {
+        site: {"subnet": f"10.200.{at}.0/24", "gateway": f"10.200.{at}.1"} for at, site in ((5, "east"), (6, "west"))
+    }
+    values = {
+        "segment": {"supernet": "10.200.0.0/16", "sites": sites},
+        "attachment": {"type": "macvlan", "name": "migration", "master": "eth1"},
+    }
+    one, other = (
+        load_stack(name, values | {"site": site, "cluster": {"context": name}})
+        for name, site in (("a", "east"), ("b", "west"))
+    )
+    openings = found(one, other)
+    assert ways(openings, "migrations") == {("a", "a"), ("b", "b")}
+    assert ways(openings, "migrations, site east to west") == {("a", "b")}
+    assert ways(openings, "synchronization, site west to east") == {("b", "a")}
+    assert 'comment "migrations, site east to west: a to b"' in firewall.as_nftables(openings, hook="forward")

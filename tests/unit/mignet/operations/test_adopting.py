@@ -319,3 +319,24 @@ def test_the_file_is_valid_and_renders_what_stands_there(tmp_path: Path) -> None
     assert stack.network == "cnv-mig"
     assert meaning_changes(json.dumps(UNNAMED), stack.cni_json, name="cnv-mig") == []
     assert stack.hyper_converged.live_migration.completion_timeout_per_gib == 800
+
+
+def test_a_network_of_a_site_is_kept_with_its_route_and_one_without_it_gets_it(tmp_path: Path) -> None:
+    sites = {"east": {"subnet": "10.88.31.0/24", "gateway": "10.88.31.1"}}
+    project = made(tmp_path, {"supernet": "10.88.0.0/16", "sites": sites})
+    segment = init.segment_of(project, "dev", "east")
+    ipam = {"type": "whereabouts", "range": "10.88.31.0/24", "exclude": ["10.88.31.1/32"]}
+    ipam |= {"range_start": "10.88.31.10", "range_end": "10.88.31.20"}
+    route = {"routes": [{"dst": "10.88.0.0/16", "gw": "10.88.31.1"}]}
+    cluster = {"context": "dev", "nodes": 3}
+    with_route, without = (
+        kept("dev", cluster, segment, hyperconverged(), attachment(UNNAMED | {"ipam": ipam | more}))
+        for more in (route, {})
+    )
+    assert "segment" not in with_route.values
+    assert "ipam.routes" not in str(with_route.changes)
+    # As it is, it is a network of its own: no other site is reached over it.
+    assert "segment" in without.values or "routes" in str(without.changes)
+    init.write(project, "dev", Wanted("dev"), init.Seen(kept=with_route, site="east"), None, on_wait=pytest.fail)
+    assert project.stack_values("dev")["site"] == "east"
+    assert load_stack("dev", project.stack_values("dev")).segment.site == "east"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -350,3 +351,71 @@ def test_a_network_of_hosts_in_the_segment_is_no_other_network() -> None:
     nodes = [{"metadata": {"name": "a"}, "status": {"addresses": addresses}}]
     states = [{"metadata": {"name": "a"}, "status": {"currentState": {"interfaces": interfaces}}}]
     assert init.seen(nodes, states, None, segment).networks == {}
+
+
+ROUTED = (
+    "{supernet: 10.200.0.0/16, sites: {east: {subnet: 10.200.5.0/24, gateway: 10.200.5.1, vlan: 5},"
+    " west: {subnet: 10.200.6.0/26, gateway: 10.200.6.1, vlan: 6}}}"
+)
+
+
+def test_a_stack_in_a_site_names_it_and_has_a_slice_of_its_subnet(tmp_path: Path) -> None:
+    one = project(tmp_path, ROUTED)
+    remark = write(one, "prod-1", Wanted("prod-1", links=ETH1, nodes=3, site="west"))
+    assert "prod-1 has slice 10.200.6.2-10.200.6.15" in remark
+    assert "\n  migration-network:site: west\n" in one.stack_file("prod-1").read_text()
+    write(one, "prod-2", Wanted("prod-2", links=ETH1, nodes=3, site="east"))
+    assert one.stack_values("prod-2")["slice"] == {"rangeStart": "10.200.5.2", "rangeEnd": "10.200.5.15"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "prod-1: --site is required: the segment has sites. Name the one that this cluster is in: east, west"),
+        (["--site", "esat"], "prod-1: site esat is no site of the segment."),
+    ],
+)
+def test_a_site_is_asked_for(tmp_path: Path, arguments: list[str], expected: str) -> None:
+    project(tmp_path, ROUTED)
+    result = mignet(tmp_path, "init", "prod-1", "--context", "c", "--master", "eth1", *arguments)
+    assert (result.returncode, result.stderr.startswith(expected)) == (2, True), result.stderr
+    assert not (tmp_path / "Pulumi.prod-1.yaml").exists()
+
+
+def test_a_site_has_no_room_where_its_own_subnet_is_full(tmp_path: Path) -> None:
+    one = project(tmp_path, ROUTED)
+    write(one, "prod-1", Wanted("prod-1", links=ETH1, nodes=30, site="west"))
+    with pytest.raises(ConfigError) as caught:
+        write(one, "prod-2", Wanted("prod-2", links=ETH1, nodes=30, site="west"))
+    assert "Widen segment.sites.west.subnet where no other site is, or put this cluster in another site" in str(
+        caught.value
+    )
+
+
+@pytest.mark.parametrize(
+    ("interface", "range_", "expected"),
+    [
+        ({"ipv4": {"address": [{"ip": "10.200.6.9", "prefix-length": 26}]}}, None, "west"),
+        ({"type": "vlan", "vlan": {"id": 5, "base-iface": "eth1"}}, None, "east"),
+        ({"ipv4": {"address": [{"ip": "10.200.6.9", "prefix-length": 26}]}}, "10.200.5.0/24", "east"),
+        ({}, None, None),
+        ({"ipv4": {"address": [{"ip": "10.200.0.9", "prefix-length": 16}]}}, None, None),
+    ],
+)
+def test_the_site_of_a_cluster_is_seen_where_only_one_fits(
+    interface: dict[str, Any], range_: str | None, expected: str | None
+) -> None:
+    from config.loading import parse_segment
+    from config.sites import RoutedSegment
+
+    routed = parse_segment("s", yaml.safe_load(ROUTED))
+    assert isinstance(routed, RoutedSegment)
+    nodes = [{"metadata": {"name": "n", "labels": {}}, "status": {}}]
+    states = [
+        {
+            "metadata": {"name": "n"},
+            "status": {"currentState": {"interfaces": [{"name": "mig0", "type": "ethernet"} | interface]}},
+        }
+    ]
+    attachment = {"spec": {"config": json.dumps({"ipam": {"range": range_}})}} if range_ else None
+    assert init.site_seen(routed, nodes, states, attachment) == expected

@@ -18,6 +18,7 @@ from support import ROOT, document
 
 from config.files.project_files import Project
 from config.finding import Finding, Subject
+from config.loading import load_stack
 from mignet.checks import peers
 from mignet.cli import app
 from mignet.commands.files import Kind
@@ -172,13 +173,19 @@ def test_a_drift_has_the_plan_and_the_findings_in_one_document() -> None:
 def test_a_path_between_peers_that_is_not_ready_names_its_reason() -> None:
     fine = dict.fromkeys(("a", "b"))
     matrix = peers.Matrix(("a", "b"), fine, dict.fromkeys(fine, False), {("a", "b"): BETWEEN, ("b", "a"): None})
-    found = peers.Peers((), (BETWEEN,), (), matrix)
+    values = {
+        "segment": {"subnet": "10.200.5.0/24", "mtu": 9000},
+        "attachment": {"type": "macvlan", "name": "m", "master": "eth1"},
+    }
+    stacks = tuple(load_stack(name, values | {"cluster": {"context": name}}) for name in "ab")
+    found = peers.Peers(stacks, (BETWEEN,), (), matrix)
     read = document(as_json.peers(found, Checked(PROJECT, ("a", "b"), found.findings, ())))
     assert read["ready"] == 1
     assert [(path["source"], path["ready"], path["code"]) for path in read["paths"]] == [
         ("a", False, "slice-overlap"),
         ("b", True, None),
     ]
+    assert [(path["via"], path["mtu"]) for path in read["paths"]] == [([], 9000)] * 2
 
 
 Values = st.recursive(
