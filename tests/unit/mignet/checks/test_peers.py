@@ -31,8 +31,10 @@ from mignet.kube.kinds import (
     IP_POOL,
     KUBEVIRT,
     MIGRATION,
+    MULTI_NETWORK_POLICY,
     NAMESPACE,
     NODE,
+    OPENSHIFT_OPERATOR_NETWORK,
     POD,
     Object,
 )
@@ -123,6 +125,8 @@ def cluster(of: Stack, *, leased: int) -> dict[str, Any]:
         "sync": [sync_pod("a", f"10.200.5.{leased}"), sync_pod("b", f"10.200.5.{leased + 1}")],
         "machines": [machine("web", f"{of.name}-web"), machine("db", f"{of.name}-db")],
         "migrations": [],
+        "policies": [],
+        "operator-network": {"metadata": {"name": "cluster"}, "spec": {"useMultiNetworkPolicy": True}},
         "toolkit": {
             "metadata": {"name": "forklift", "namespace": "openshift-mtv"},
             "spec": {"feature_ocp_live_migration": "true"},
@@ -141,6 +145,8 @@ def seen(of: Stack, objects: dict[str, Any]) -> Side:
         MIGRATION: "migrations",
         NODE: "nodes",
         POD: "sync",
+        MULTI_NETWORK_POLICY: "policies",
+        OPENSHIFT_OPERATOR_NETWORK: "operator-network",
     }
     found: dict[Read, tuple[Object, ...] | ClusterError] = {}
     for read in reads(of):
@@ -389,6 +395,23 @@ def stays_behind(one: dict[str, Any], other: dict[str, Any]) -> None:
     other["machines"][0]["status"]["conditions"] = [condition | {"status": "False"}]
 
 
+def denied(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """One policy of the west cuts both directions of handlers, and what sync controllers say."""
+    metadata = {"name": "deny", "namespace": "openshift-cnv"}
+    metadata |= {"annotations": {"k8s.v1.cni.cncf.io/policy-for": "migration"}}  # type: ignore[dict-item]
+    other["policies"] = [{"metadata": metadata, "spec": {"podSelector": {}}}]
+
+
+def denied_by_nobody(one: dict[str, Any], other: dict[str, Any]) -> None:
+    denied(one, other)
+    other["operator-network"]["spec"] = {}
+
+
+def denied_without_openshift(one: dict[str, Any], other: dict[str, Any]) -> None:
+    denied(one, other)
+    other["operator-network"] = None
+
+
 def toolkit_off(one: dict[str, Any], other: dict[str, Any]) -> None:
     one["toolkit"]["spec"]["feature_ocp_live_migration"] = "false"
 
@@ -425,6 +448,9 @@ def toolkit_off(one: dict[str, Any], other: dict[str, Any]) -> None:
         (newer, ["peer-version-differs"], 2),
         (patched, [], 2),
         (limits, ["peer-limits-differ"], 2),
+        (denied, ["peer-policy-cuts", "peer-policy-cuts"], 0),
+        (denied_by_nobody, [], 2),
+        (denied_without_openshift, ["peer-policy-cuts", "peer-policy-cuts"], 0),
         (toolkit_off, ["peer-toolkit-flag"], 2),
         (toolkit_on, [], 2),
         (toolkit_unset, ["peer-toolkit-flag"], 2),
@@ -468,6 +494,7 @@ def test_every_code_has_been_seen() -> None:
         lease_twice,
         newer,
         limits,
+        denied,
         toolkit_off,
         one_cluster,
         in_two_places,
