@@ -166,7 +166,7 @@ def test_a_policy_that_keeps_two_clusters_apart_comes_out_alone_and_the_one_that
         pair.dev.merge(NETWORK, {"spec": {"useMultiNetworkPolicy": None}})
 
 
-ELSEWHERE = {"cluster-shared", "peer-cpu", "peer-version-apart"}
+ELSEWHERE = {"cluster-shared", "peer-cpu", "peer-proxied", "peer-version-apart"}
 """The first in tests/lab/test_aim.py: two stacks of one cluster are no pair. The others in
 tests/unit/mignet/checks/test_peers.py alone: the lab's nodes have no CPU models, and its KubeVirt no such version."""
 

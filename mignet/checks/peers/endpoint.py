@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mignet.kube.kinds import Object
 
 AUTHORITIES = "kubevirt-ca"
+_PEERS_NETWORK = "crossClusterNetwork"
 _TRUE = {"true", "yes", "y", "on", "1", "t"}
 """What the toolkit's operator takes for true, as text or not (Ansible's filter `bool`)."""
 FAILURE = "DecentralizedLiveMigrationFailure"
@@ -75,7 +76,14 @@ class Side:
     @property
     def limits(self) -> dict[str, Any]:
         """The migration settings of the KubeVirt CR that both sides of a migration go by."""
-        return {key: value for key, value in (self._configuration.get("migrations") or {}).items() if key != "network"}
+        return {key: value for key, value in self._migrations.items() if key not in {"network", _PEERS_NETWORK}}
+
+    @property
+    def proxy(self) -> str | None:
+        """Over which network its sync controllers carry migrations for the virt-handlers; None where they do not."""
+        if self._migrations.get("decentralizedLiveMigrationDatapath") != "Proxy":
+            return None
+        return str(self._migrations.get(_PEERS_NETWORK) or "the pod network")
 
     @property
     def version(self) -> str | None:
@@ -116,6 +124,10 @@ class Side:
     @property
     def _configuration(self) -> dict[str, Any]:
         return (self.kubevirt or {}).get("spec", {}).get("configuration", {}) or {}
+
+    @property
+    def _migrations(self) -> dict[str, Any]:
+        return self._configuration.get("migrations") or {}
 
 
 def reads(stack: Stack) -> list[Read]:
@@ -187,11 +199,29 @@ def upgrading(side: Side) -> Iterator[Finding]:
         yield _error(side, "peer-upgrading", _key(side), value=now, what=what, remedy="See its conditions, and wait")
 
 
+@rule("peer-proxied", severity="warning")
+def proxied(side: Side) -> Iterator[Finding]:
+    """KubeVirt's proxy carries migrations to other clusters from sync controller to sync controller.
+
+    Source: kubevirt/enhancements, VEP 191, of which KubeVirt 1.10 is to have a first form (docs/adr/0016).
+    """
+    if side.proxy is not None:
+        yield Finding(
+            f"{_key(side)} spec.configuration.migrations.decentralizedLiveMigrationDatapath",
+            "Proxy",
+            f"sends what goes to other clusters through the sync controllers, over {side.proxy}: their addresses there,"
+            " and whether peers reach them, is not judged",
+            "Let all clusters that migrate to each other have the same, and prove a path:"
+            f" mignet verify {side.name} --migrate --to STACK",
+            stack=side.name,
+        )
+
+
 @rule("peer-sync-missing", "peer-sync-outside", "peer-sync-stale")
 def sync(side: Side) -> Iterator[Finding]:
     """Peers reach the leading sync controller at the addresses that KubeVirt publishes: of the slice, and its own."""
-    if side.kubevirt is None or not migrates_between_clusters(side.kubevirt):
-        # Without the gate there is no sync controller, which is said already.
+    if side.kubevirt is None or not migrates_between_clusters(side.kubevirt) or side.proxy is not None:
+        # Without the gate there is no sync controller, and a proxy publishes another address: that is said already.
         return
     key = f"{_key(side)} status.synchronizationAddresses"
     if not side.sync_addresses:
@@ -286,7 +316,7 @@ def stays_behind(side: Side) -> Iterator[Finding]:
         )
 
 
-RULES = (stays, kubevirt_there, upgrading, gate, sync, authority, toolkit, stays_behind)
+RULES = (stays, kubevirt_there, upgrading, gate, proxied, sync, authority, toolkit, stays_behind)
 
 
 def _key(side: Side) -> Subject:

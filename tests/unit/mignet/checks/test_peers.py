@@ -412,6 +412,16 @@ def denied_without_openshift(one: dict[str, Any], other: dict[str, Any]) -> None
     other["operator-network"] = None
 
 
+def through_a_proxy(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """As VEP 191 has it: what stands there is the address of another network, or of an ingress."""
+    for each, network in ((one, "peers"), (other, None)):
+        settings = each["kubevirt"]["spec"]["configuration"]["migrations"]
+        settings |= {"decentralizedLiveMigrationDatapath": "Proxy"} | (
+            {"crossClusterNetwork": network} if network else {}
+        )
+        each["kubevirt"]["status"]["synchronizationAddresses"] = ["sync.apps.example:443"]
+
+
 def toolkit_off(one: dict[str, Any], other: dict[str, Any]) -> None:
     one["toolkit"]["spec"]["feature_ocp_live_migration"] = "false"
 
@@ -451,6 +461,7 @@ def toolkit_off(one: dict[str, Any], other: dict[str, Any]) -> None:
         (denied, ["peer-policy-cuts", "peer-policy-cuts"], 0),
         (denied_by_nobody, [], 2),
         (denied_without_openshift, ["peer-policy-cuts", "peer-policy-cuts"], 0),
+        (through_a_proxy, ["peer-proxied", "peer-proxied"], 2),
         (toolkit_off, ["peer-toolkit-flag"], 2),
         (toolkit_on, [], 2),
         (toolkit_unset, ["peer-toolkit-flag"], 2),
@@ -495,6 +506,7 @@ def test_every_code_has_been_seen() -> None:
         newer,
         limits,
         denied,
+        through_a_proxy,
         toolkit_off,
         one_cluster,
         in_two_places,
