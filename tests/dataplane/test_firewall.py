@@ -13,6 +13,7 @@ import pytest
 from config.types.addressing import AddressRange
 from mignet.exports import firewall
 from mignet.exports.firewall import Opening
+from mignet.kube.kubevirt.pods import HANDLER_PORTS
 from mignet.lab.dataplane.namespaces import Namespace
 from mignet.lab.errors import LabError
 
@@ -69,7 +70,7 @@ def rules() -> str:
         for other, takes in SLICES.items():
             if one != other:
                 openings.append(Opening(one, sends, other, takes, "tcp", (9185, 9185), firewall.SYNC))
-            openings.append(Opening(one, sends, other, takes, "tcp", firewall.HANDLER_PORTS, firewall.HANDLERS))
+            openings.append(Opening(one, sends, other, takes, "tcp", HANDLER_PORTS, firewall.HANDLERS))
         openings.append(Opening("any", None, one, sends, "icmp", None, firewall.SIZE))
     return firewall.as_nftables(openings, hook="forward")
 
