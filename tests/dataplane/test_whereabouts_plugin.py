@@ -3,6 +3,7 @@
 The plugins macvlan and bridge get its addresses through `static`.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from real_whereabouts import Whereabouts
 from support import Kube
 from wired import EXAMPLE, SYNC, Handler, Wired, reaches
 
+from config.loading import load_stack
 from mignet.kube.network.whereabouts import leases
 from mignet.lab.dataplane import cni
 from mignet.lab.lab import Lab
@@ -142,3 +144,30 @@ def test_pods_that_come_up_at_once_wait_for_their_own_clusters_allocator_and_for
         assert book.allocator["leaseTransitions"] >= count + 3
         # Other tests may be at it on this cluster.
         until(lambda book=book: book.allocator["holderIdentity"] == "", "the lease is given back")
+
+
+@pytest.mark.parametrize("dual", [False, True], ids=["IPv4", "dual stack"])
+def test_the_route_of_a_site_is_in_the_plugins_result_for_cni_to_put_on_the_pod(
+    books: dict[str, Book],
+    dual: bool,  # noqa: FBT001
+) -> None:
+    families = [("10.200.0.0/16", "10.200.5.0/24", "10.200.5.1"), ("fd00:200::/32", "fd00:200:5::/64", "fd00:200:5::1")]
+    supernet, subnet, gateway = map(list, zip(*families[: 2 if dual else 1], strict=True))
+    slices = [
+        {"rangeStart": f"{start}10", "rangeEnd": f"{start}60"} for start in ("10.200.5.", "fd00:200:5::")[: len(subnet)]
+    ]
+    values: dict[str, Any] = {
+        "segment": {"supernet": supernet, "sites": {"east": {"subnet": subnet, "gateway": gateway}}},
+        "site": "east",
+        "cluster": {"context": "dev"},
+        "attachment": {"type": "macvlan", "name": "migration", "master": "eth1"},
+        "slice": slices,
+    }
+    config = json.loads(load_stack("dev", values).cni_json)
+
+    result = books["dev"].plugin.call("ADD", "pod", config)
+
+    assert [each["address"] for each in result["ips"]] == ["10.200.5.10/24", "fd00:200:5::10/64"][: len(subnet)]
+    assert result["routes"] == [{"dst": to, "gw": via} for to, via in zip(supernet, gateway, strict=True)]
+    books["dev"].plugin.call("DEL", "pod", config)
+    assert books["dev"].held() == {}

@@ -91,7 +91,7 @@ def found(example: Any, folder: Path) -> list[tuple[str, str, str]]:
     return [(each.stack, each.code, str(each.key)) for each in example.findings(folder)]
 
 
-@pytest.mark.parametrize(("example", "moved"), examples())
+@pytest.mark.parametrize(("example", "moved"), list(examples()))
 def test_a_rule_holds_in_ipv6_as_in_ipv4(example: Any, moved: Any, tmp_path: Path) -> None:
     four, six_ = found(example, tmp_path / "four"), found(moved, tmp_path / "six")
     assert (six_ == four) is (example.code not in OTHERWISE), six_
