@@ -167,7 +167,7 @@ def multinetworkpolicy(
     cwd: Cwd = Path(),
 ) -> None:
     """Write the MultiNetworkPolicy that lets migrations of a stack through, where others deny all else."""
-    from mignet.checks.rules.network_policies import UNFILTERED
+    from mignet.checks.rules.network_policies import filters
     from mignet.exports import firewall as export
     from mignet.exports.multi_network_policy import policy
     from mignet.fleet.loading import load
@@ -175,9 +175,9 @@ def multinetworkpolicy(
     ports = _ports(handler_ports)
     project = project_in(cwd)
     stack = _one(project, stacks, "a policy is for its cluster")
-    if stack.attachment.type == UNFILTERED:
+    if not filters(stack):
         mistake(
-            f"{stack.name}: attachment.type {UNFILTERED}",
+            f"{stack.name}: attachment.type {stack.attachment.type}",
             "is an attachment to which no MultiNetworkPolicy applies",
             "Use macvlan, ipvlan or localnet, or filter on the switch (mignet export firewall)",
         )

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from support import Workspace
 
-from config.attachment import AnyAttachment, Bridge, Ipvlan, Localnet, Macvlan
+from config.attachment import AnyAttachment, Bridge, ClusterUserDefinedNetwork, Ipvlan, Localnet, Macvlan
 from config.attachment.ipam import Dhcp, HostLocal, Static, Whereabouts
 from config.hyperconverged import LiveMigration
 from config.types.model import Model
@@ -73,6 +73,21 @@ ATTACHMENTS: dict[type[Model], dict[str, Any]] = {
         "ipam": WHEREABOUTS,
     },
     Localnet: COMMON | {"type": "localnet", "physicalNetworkName": "physnet", "vlanID": 2001},
+    ClusterUserDefinedNetwork: {key: COMMON[key] for key in ("name", "mtu", "adopt", "rollout")}
+    | {
+        "type": "clusterUserDefinedNetwork",
+        "physicalNetworkName": "physnet",
+        "vlanID": 2001,
+        "namespaceSelector": {
+            "matchLabels": {"team": "virtualization"},
+            "matchExpressions": [{"key": "env", "operator": "NotIn", "values": ["test"]}],
+        },
+        # All but the slice, 10.200.5.10 to 60.
+        "excludeSubnets": [
+            *("10.200.5.0/29", "10.200.5.8/31", "10.200.5.61/32", "10.200.5.62/31", "10.200.5.64/26"),
+            "10.200.5.128/25",
+        ],
+    },
 }
 LIMITS = {
     "parallelMigrationsPerCluster": 5,
@@ -115,8 +130,11 @@ def test_every_object_is_accepted_unchanged(workspace: Workspace, attachment: di
     assert rendered.code == 0, rendered.err
     for manifest in yaml.safe_load_all(rendered.out):
         site.accepts(manifest)
-    (definition,) = site.live()["attachments"].values()
-    assert json.loads(definition["spec"]["config"])["cniVersion"] == "1.0.0"
+        if manifest["kind"] == "ClusterUserDefinedNetwork":
+            site.kube.call("DELETE", f"/apis/k8s.ovn.org/v1/clusteruserdefinednetworks/{manifest['metadata']['name']}")
+    for definition in site.live()["attachments"].values():
+        assert json.loads(definition["spec"]["config"])["cniVersion"] == "1.0.0"
+    assert len(site.live()["attachments"]) == (attachment["type"] != "clusterUserDefinedNetwork")
 
 
 def test_what_the_schema_does_not_know_is_refused_there(workspace: Workspace) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from config.attachment import Bridge
 from config.finding import Finding, Subject, few, rule
 from mignet.kube.kinds import MULTI_NETWORK_POLICY, OPENSHIFT_OPERATOR_NETWORK
 from mignet.kube.kubevirt.pods import HANDLER, HANDLER_PORTS, LABEL, Role
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from mignet.kube.network.pod_policies import Direction, Ports
     from mignet.kube.snapshot import Snapshot
 
-UNFILTERED = "bridge"
-"""The type of attachment on which no controller of MultiNetworkPolicies works."""
+
+def filters(stack: Stack) -> bool:
+    """Tell whether controllers of MultiNetworkPolicies work on its type of attachment: on a bridge none does."""
+    return not isinstance(stack.attachment, Bridge)
 
 
 def reads(stack: Stack) -> list[Read]:
@@ -41,7 +44,7 @@ def network_policy_cuts(look: Look) -> Iterator[Finding]:
 
 def in_force(look: Look | Snapshot) -> tuple[Object, ...]:
     """Return the policies in KubeVirt's namespace, where somebody enforces them. Raises UnreadError."""
-    if look.stack.attachment.type == UNFILTERED:
+    if not filters(look.stack):
         return ()
     try:
         found = look.all(MULTI_NETWORK_POLICY, look.stack.cluster.namespace)

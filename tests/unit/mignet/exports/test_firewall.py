@@ -121,3 +121,28 @@ def test_what_passes_routers_names_the_sites_from_which_to_which() -> None:
     assert ways(openings, "migrations, site east to west") == {("a", "b")}
     assert ways(openings, "synchronization, site west to east") == {("b", "a")}
     assert 'comment "migrations, site east to west: a to b"' in firewall.as_nftables(openings, hook="forward")
+
+
+@pytest.mark.parametrize(
+    ("attachment", "code"),
+    [
+        ({"type": "macvlan", "master": "eth1"}, 0),
+        ({"type": "localnet", "physicalNetworkName": "physnet"}, 0),
+        ({"type": "bridge", "bridge": "br-mig"}, 2),
+        ({"type": "cnv-bridge", "bridge": "br-mig"}, 2),
+    ],
+)
+def test_a_policy_is_written_where_one_works(tmp_path: Path, attachment: dict[str, Any], code: int) -> None:
+    (tmp_path / "Pulumi.yaml").write_text("name: network\nruntime: python\n")
+    content = {"cluster": {"context": "a"}, "segment": {"subnet": "10.200.5.0/24"}}
+    content["attachment"] = attachment | {"name": "migration"}
+    config = {f"network:{key}": value for key, value in content.items()}
+    (tmp_path / "Pulumi.a.yaml").write_text(yaml.safe_dump({"config": config}))
+    command = [str(BIN / "mignet"), "export", "multinetworkpolicy"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == code
+    assert len(done.stderr.splitlines()) == bool(code), done.stderr
+    if code:
+        assert f"attachment.type {attachment['type']} is an attachment to which no MultiNetworkPolicy" in done.stderr
+    else:
+        assert yaml.safe_load(done.stdout)["kind"] == "MultiNetworkPolicy"
