@@ -17,6 +17,7 @@ from config.attachment.content import fingerprint_of_all
 from config.attachment.localnet import Localnet, OvnLocalnet
 from config.finding import Finding
 from config.types.addressing import Subnet
+from config.types.label_selector import matches
 from config.types.model import Model
 from config.types.names import CniName
 
@@ -50,18 +51,6 @@ class MatchExpression(Model):
     values: tuple[str, ...] = ()
     """The values that In and NotIn compare with."""
 
-    def holds(self, labels: Mapping[str, str]) -> bool:
-        """Tell whether it holds of a namespace with these labels."""
-        match self.operator:
-            case "In":
-                return labels.get(self.key) in self.values
-            case "NotIn":
-                return labels.get(self.key) not in self.values
-            case "Exists":
-                return self.key in labels
-            case "DoesNotExist":
-                return self.key not in labels
-
     def rules(self) -> Iterator[Finding]:
         """In and NotIn take values, the others none (Kubernetes' own rule)."""
         if (self.operator in {"In", "NotIn"}) is not bool(self.values):
@@ -79,8 +68,7 @@ class NamespaceSelector(Model):
 
     def selects(self, labels: Mapping[str, str]) -> bool:
         """Tell whether a namespace with these labels gets the attachment."""
-        wanted = (self.match_labels or {}).items()
-        return wanted <= labels.items() and all(each.holds(labels) for each in self.match_expressions)
+        return matches(self.written(), labels)
 
     def written(self) -> dict[str, Any]:
         """Return it as the API has it."""

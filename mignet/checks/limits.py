@@ -21,7 +21,7 @@ from mignet.kube.kinds import INSTANCE, KUBEVIRT, MIGRATION_POLICY, NAMESPACE
 from mignet.kube.kubevirt import feature_gates, json_patches, migration_policies
 from mignet.kube.managed_fields import writer_of
 from mignet.kube.objects import full_name, made_by, stack_of, value_at
-from mignet.kube.snapshot import Read, Snapshot, UnreadError
+from mignet.kube.snapshot import Read, Snapshot, where_served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -98,12 +98,7 @@ class Seen(Snapshot):
     @property
     def policies(self) -> tuple[Object, ...]:
         """The MigrationPolicies; none where there is no API for them. Raises UnreadError."""
-        try:
-            return self.all(MIGRATION_POLICY)
-        except UnreadError as unread:
-            if unread.error.reason == "not-served":
-                return ()
-            raise
+        return where_served(lambda: self.all(MIGRATION_POLICY), ())
 
     @property
     def kubevirt(self) -> Object | None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Subject = TypeVar("Subject")
 T = TypeVar("T")
+Other = TypeVar("Other")
 
 STOPS = {"kubeconfig", "unreachable", "unauthorized"}
 """Reasons for which nothing at all can be read of a cluster."""
@@ -192,6 +193,16 @@ def known(value: Callable[[], T]) -> T | None:
         return value()
     except (UnreadError, *_ODD):
         return None
+
+
+def where_served(read: Callable[[], T], otherwise: Other) -> T | Other:
+    """Return what was read; `otherwise` where its API is not there, as no operator installed it. Raises UnreadError."""
+    try:
+        return read()
+    except UnreadError as unread:
+        if unread.error.reason == "not-served":
+            return otherwise
+        raise
 
 
 def judge(rules: Iterable[Rule[Subject]], subject: Subject) -> Judged:

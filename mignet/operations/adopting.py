@@ -15,6 +15,7 @@ from config.types.addressing import AddressRange
 from config.types.json_text import parse_json
 from mignet.kube.diff import differences
 from mignet.kube.hyperconverged_versions import limits_path
+from mignet.kube.kubevirt.take_over import network_named
 from mignet.kube.network.cni_configuration import OVN, PATH, meaning_changes, ovn_parts, whereabouts_range
 from mignet.kube.network.user_network import made_of_a_network
 from mignet.kube.objects import controller_of, kept_by, stack_of, value_at
@@ -66,14 +67,6 @@ class Kept:
         )
 
 
-def named(hyperconverged: Object | None) -> str | None:
-    """Return the network that a HyperConverged names, None when it names none."""
-    if hyperconverged is None:
-        return None
-    found = value_at(hyperconverged, f"{limits_path(hyperconverged['apiVersion'])}.network")
-    return found if isinstance(found, str) and found else None
-
-
 def kept(
     stack: str,
     cluster: Mapping[str, Any],
@@ -88,7 +81,7 @@ def kept(
     `segment` is the project's; the stack gets one of its own where only that says what is there. `user_network` is the
     ClusterUserDefinedNetwork of that name, whose controller keeps the attachment. Raises NotKeptError.
     """
-    name = named(hyperconverged)
+    name = network_named(hyperconverged)
     if attachment is None or name is None:
         msg = "has no NetworkAttachmentDefinition"
         raise NotKeptError(msg)

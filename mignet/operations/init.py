@@ -32,13 +32,14 @@ from mignet.kube.kinds import (
     OPENSHIFT_NETWORK,
 )
 from mignet.kube.kubevirt.sync_controllers import sync_controllers
+from mignet.kube.kubevirt.take_over import network_named
 from mignet.kube.network import nic_choice as nics
 from mignet.kube.network.localnets import localnets
 from mignet.kube.network.nic_choice import Nic
 from mignet.kube.network.node_network import Node, addresses_of, machine_networks
 from mignet.kube.network.user_network import made_of_a_network
 from mignet.operations import allocate, new_links
-from mignet.operations.adopting import Kept, NotKeptError, kept, named, waivers_of
+from mignet.operations.adopting import Kept, NotKeptError, kept, waivers_of
 from mignet.operations.new_links import Links
 from mignet.operations.read_uplinks import ReadUplink, read_uplinks
 
@@ -117,7 +118,7 @@ def look(project: Project, stack: str, wanted: Wanted) -> Seen:
     count = wanted.nodes or sum(Node.read(node, None).schedulable for node in nodes)
     keeps: Kept | None = None
     not_kept = None
-    name = named(hyperconverged)
+    name = network_named(hyperconverged)
     if hyperconverged is not None and name:
         try:
             cluster = {"context": wanted.context, "namespace": wanted.namespace} | ({"nodes": count} if count else {})
@@ -179,7 +180,7 @@ async def _in_use(cluster: Cluster, namespace: str) -> tuple[Object | None, Obje
     for kind in (HYPERCONVERGED_V1BETA1, HYPERCONVERGED_V1):
         try:
             hyperconverged = await cluster.get(kind, NAME, namespace)
-            name = named(hyperconverged)
+            name = network_named(hyperconverged)
             return hyperconverged, await cluster.get(NETWORK_ATTACHMENT, name, namespace) if name else None
         except ClusterError as error:
             if error.reason not in {"not-served", "forbidden"}:

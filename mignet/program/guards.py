@@ -13,7 +13,7 @@ from config.finding import UserError, shown, waived
 from config.hyperconverged import NAME
 from mignet.kube.client import Cluster, ClusterError
 from mignet.kube.diff import declared_differences
-from mignet.kube.hyperconverged_versions import hyperconverged_kind, limits_path
+from mignet.kube.hyperconverged_versions import hyperconverged_kind
 from mignet.kube.kinds import (
     CLUSTER_USER_NETWORK,
     MIGRATION_POLICY,
@@ -27,11 +27,11 @@ from mignet.kube.kinds import (
 )
 from mignet.kube.kubevirt import field_writers, json_patches, migrations, ovn_books
 from mignet.kube.kubevirt.pods import HANDLER, LABEL, NETWORKS, SYNC
-from mignet.kube.kubevirt.take_over import conflicts, switches
+from mignet.kube.kubevirt.take_over import conflicts, network_named, switches
 from mignet.kube.network import cni_configuration, uplink_conflicts, user_network
 from mignet.kube.network.nmstate import rollout
 from mignet.kube.network.node_network import Node
-from mignet.kube.objects import controller_of, kept_by, made_by, name_of, stack_of, value_at
+from mignet.kube.objects import controller_of, kept_by, made_by, name_of, stack_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -133,9 +133,8 @@ async def _given_twice(stack: Stack, cluster: Cluster, hyperconverged: Object) -
         cluster.list(NETWORK_ATTACHMENT, namespace=namespace),
         *(cluster.list(POD, namespace=namespace, labels={LABEL: role}) for role in (HANDLER, SYNC)),
     )
-    named = value_at(hyperconverged, f"{limits_path(hyperconverged['apiVersion'])}.network")
     asked = [(pod["metadata"].get("annotations") or {}).get(NETWORKS, "") for listed in pods for pod in listed]
-    found = ovn_books.given_twice(stack, attachments, networks=asked, named=named)
+    found = ovn_books.given_twice(stack, attachments, networks=asked, named=network_named(hyperconverged))
     return [each.sentence for each in found]
 
 

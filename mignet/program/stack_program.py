@@ -19,8 +19,8 @@ from config.finding import ConfigError, shown
 from config.loading import load_stack
 from mignet.kube.client import Cluster, ClusterError
 from mignet.kube.diff import declared_differences, differences
-from mignet.kube.hyperconverged_versions import limits_path
 from mignet.kube.kinds import NETWORK_ATTACHMENT
+from mignet.kube.kubevirt.take_over import network_named
 from mignet.kube.network import attachment_history, cni_configuration
 from mignet.kube.network.uplink_changes import effects
 from mignet.kube.objects import name_of, value_at
@@ -159,7 +159,7 @@ async def _check(stack: Stack, folder: Path, *, refuses: bool) -> tuple[list[str
         guards.settled(stack, policies)
         of_machines = await guards.migration_policies(stack, cluster)
         taken = await guards.take_overs(stack, cluster, live)
-        named = value_at(live, f"{limits_path(live['apiVersion'])}.network")
+        named = network_named(live)
         in_flight = None if named == stack.network else await guards.in_flight(cluster)
     if in_flight and refuses:
         remedy = "wait until they have ended, or set hyperConverged.whileMigrating: proceed"

@@ -6,7 +6,6 @@ overlaps, or has no room there, is and has so here.
 
 from __future__ import annotations
 
-import importlib.util
 import ipaddress
 import re
 import sys
@@ -19,12 +18,9 @@ import pytest
 import yaml
 from support import ROOT
 
-_spec = importlib.util.spec_from_file_location("catalogue", ROOT / "tools" / "docs" / "catalogue.py")
-assert _spec is not None
-assert _spec.loader is not None
-catalogue = sys.modules.get("catalogue") or importlib.util.module_from_spec(_spec)
-sys.modules["catalogue"] = catalogue
-_spec.loader.exec_module(catalogue)
+sys.path.insert(0, str(ROOT / "tools" / "docs"))
+
+import catalogue
 
 BASE = int(ipaddress.ip_address("fd00::"))
 ADDRESS = re.compile(r"(?<![\d.])(\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3})(?:/(\d{1,2}))?(?![\d.])")

@@ -21,7 +21,7 @@ from mignet.kube.kinds import (
     NODE_POLICY,
     Kind,
 )
-from mignet.kube.snapshot import Read, UnreadError
+from mignet.kube.snapshot import Read, UnreadError, where_served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,13 +98,7 @@ def kubevirt_missing(seen: Seen) -> Iterator[Finding]:
     namespace = seen.stack.cluster.namespace
     if seen.one(NAMESPACE, namespace) is None:
         return
-    try:
-        present = bool(seen.all(KUBEVIRT, namespace))
-    except UnreadError as unread:
-        if unread.error.reason != "not-served":
-            raise
-        present = False
-    if not present and _hyperconverged_is_there(seen):
+    if not where_served(lambda: seen.all(KUBEVIRT, namespace), ()) and _hyperconverged_is_there(seen):
         yield Finding(
             Subject.of("KubeVirt", f"{namespace}/kubevirt-{NAME}"),
             None,

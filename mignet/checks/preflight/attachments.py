@@ -10,12 +10,12 @@ from config.attachment.localnet import OvnLocalnet
 from config.finding import Finding, few, rule
 from config.fleet import handed_out
 from mignet.checks.preflight import other_pools
-from mignet.kube.hyperconverged_versions import limits_path
 from mignet.kube.kinds import CLUSTER_USER_NETWORK, MIGRATION_POLICY, NAMESPACE, NETWORK_ATTACHMENT, NODE_POLICY, POD
 from mignet.kube.kubevirt import ovn_books
 from mignet.kube.kubevirt.pods import read_pod
+from mignet.kube.kubevirt.take_over import network_named
 from mignet.kube.network import user_network
-from mignet.kube.objects import controller_of, kept_by, made_by, name_of, stack_of, value_at
+from mignet.kube.objects import controller_of, kept_by, made_by, name_of, stack_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -103,9 +103,7 @@ def ovn_books_shared(seen: Seen) -> Iterator[Finding]:
     own = (each for each in seen.all(NETWORK_ATTACHMENT) if stack_of(each) == stack.name)
     pods = (read_pod(each) for each in seen.all(POD, stack.cluster.namespace))
     asked = (pod.networks for pod in pods if pod is not None)
-    live = seen.hyperconverged
-    named = None if live is None else value_at(live, f"{limits_path(live['apiVersion'])}.network")
-    yield from ovn_books.given_twice(stack, own, networks=asked, named=named)
+    yield from ovn_books.given_twice(stack, own, networks=asked, named=network_named(seen.hyperconverged))
 
 
 @rule("policy-foreign")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from config.attachment.ipam import Whereabouts
 from config.finding import Finding, rule
 from mignet.kube.kinds import CRON_JOB, DAEMON_SET, DEPLOYMENT, OPENSHIFT_OPERATOR_NETWORK
-from mignet.kube.snapshot import Read, UnreadError
+from mignet.kube.snapshot import Read, where_served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,12 +65,7 @@ def _reconciles(live: Object) -> bool:
 
 def _shim(seen: Seen) -> bool:
     """Tell whether the network operator of OpenShift has been told of whereabouts: then it runs the reconciler."""
-    try:
-        network = seen.one(OPENSHIFT_OPERATOR_NETWORK, "cluster") or {}
-    except UnreadError as unread:
-        if unread.error.reason == "not-served":
-            return False
-        raise
+    network = where_served(lambda: seen.one(OPENSHIFT_OPERATOR_NETWORK, "cluster"), None) or {}
     networks = network.get("spec", {}).get("additionalNetworks") or ()
     return any('"whereabouts"' in str(each.get("rawCNIConfig", "")).replace(" ", "") for each in networks)
 

@@ -18,7 +18,7 @@ from config.types.json_text import parse_json
 from mignet.kube.kinds import CLUSTER_USER_NETWORK, NETWORK_ATTACHMENT, Object
 from mignet.kube.network.cni_configuration import address, excluded, whereabouts_range
 from mignet.kube.objects import name_of, value_at
-from mignet.kube.snapshot import UnreadError
+from mignet.kube.snapshot import where_served
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -72,7 +72,7 @@ def plugins(live: Object) -> list[Mapping[str, Any]]:
 
 def pools(seen: Seen) -> Iterator[Pool]:
     """Yield what others hand out, attachments first. Raises UnreadError."""
-    networks = _user_networks(seen)
+    networks = where_served(lambda: seen.all(CLUSTER_USER_NETWORK), ())
     known = {each["metadata"]["name"] for each in networks}
     for live, plugin in other_attachments(seen):
         # What the controller of a user-defined network writes is said of that network.
@@ -82,15 +82,6 @@ def pools(seen: Seen) -> Iterator[Pool]:
         if network["metadata"]["name"] == seen.stack.network or _is_own(seen, network):
             continue
         yield from _of_user_network(network)
-
-
-def _user_networks(seen: Seen) -> tuple[Object, ...]:
-    try:
-        return seen.all(CLUSTER_USER_NETWORK)
-    except UnreadError as unread:
-        if unread.error.reason == "not-served":
-            return ()
-        raise
 
 
 def _owners(live: Object) -> set[str]:

@@ -10,7 +10,7 @@ from config.finding import Finding, few, rule
 from config.fleet import handed_out
 from mignet.kube.kinds import NODE, OPENSHIFT_NETWORK, OPENSHIFT_OPERATOR_NETWORK, Object
 from mignet.kube.network.node_network import Node, addresses_of, machine_networks
-from mignet.kube.snapshot import UnreadError
+from mignet.kube.snapshot import where_served
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -67,22 +67,12 @@ def range_ovn_internal(seen: Seen) -> Iterator[Finding]:
 
 
 def _openshift(seen: Seen) -> Object:
-    try:
-        return seen.one(OPENSHIFT_NETWORK, _CLUSTER) or {}
-    except UnreadError as unread:
-        # Kubernetes without OpenShift says nowhere what its networks are.
-        if unread.error.reason == "not-served":
-            return {}
-        raise
+    # Kubernetes without OpenShift says nowhere what its networks are.
+    return where_served(lambda: seen.one(OPENSHIFT_NETWORK, _CLUSTER), None) or {}
 
 
 def _ovn_settings(seen: Seen) -> dict[str, object]:
-    try:
-        found = seen.one(OPENSHIFT_OPERATOR_NETWORK, _CLUSTER) or {}
-    except UnreadError as unread:
-        if unread.error.reason == "not-served":
-            return {}
-        raise
+    found = where_served(lambda: seen.one(OPENSHIFT_OPERATOR_NETWORK, _CLUSTER), None) or {}
     settings: dict[str, object] = found.get("spec", {}).get("defaultNetwork", {}).get("ovnKubernetesConfig", {})
     return settings
 
@@ -90,7 +80,7 @@ def _ovn_settings(seen: Seen) -> dict[str, object]:
 @rule("range-machine-network")
 def range_machine_network(seen: Seen) -> Iterator[Finding]:
     """The nodes' own network: what virt-handler answers to a node leaves through migration0, and may not arrive."""
-    known = _machine_networks(seen)
+    known = where_served(lambda: machine_networks(seen.nodes), [])
     addresses = [address for node in seen.all(NODE) for address in Node.read(node, None).addresses]
     # Without nmstate, the addresses alone tell.
     alone = [ipaddress.ip_network(each) for each in addresses if not any(each in network for network in known)]
@@ -103,15 +93,6 @@ def range_machine_network(seen: Seen) -> Iterator[Finding]:
         so=": virt-handler's answers to the nodes, such as those to probes, leave through migration0",
         remedy="Choose a subnet that no network of this cluster uses, or waive this where migration0 reaches the nodes",
     )
-
-
-def _machine_networks(seen: Seen) -> list[Network]:
-    try:
-        return machine_networks(seen.nodes)
-    except UnreadError as unread:
-        if unread.error.reason == "not-served":
-            return []
-        raise
 
 
 @rule("range-node-address")

@@ -14,7 +14,7 @@ from mignet.kube.kinds import ACCESS_REVIEW, DEFINITION, KUBEVIRT, NODE, NODE_NE
 from mignet.kube.kubevirt.feature_gates import migrates_between_clusters
 from mignet.kube.kubevirt.sync_controllers import SyncControllers, sync_controllers
 from mignet.kube.network.node_network import Node
-from mignet.kube.snapshot import Snapshot, UnreadError
+from mignet.kube.snapshot import Snapshot, UnreadError, where_served
 
 if TYPE_CHECKING:
     from mignet.kube.client import ClusterError
@@ -60,12 +60,7 @@ class Seen(Snapshot):
     @property
     def policies(self) -> tuple[Object, ...]:
         """Every policy of kubernetes-nmstate; none where it is not installed. Raises UnreadError."""
-        try:
-            return self.all(NODE_POLICY)
-        except UnreadError as unread:
-            if unread.error.reason == "not-served":
-                return ()
-            raise
+        return where_served(lambda: self.all(NODE_POLICY), ())
 
     @property
     def migrates_between_clusters(self) -> bool:
@@ -76,12 +71,7 @@ class Seen(Snapshot):
         said = self.stack.cluster.cross_cluster
         if said is not None:
             return said
-        try:
-            found = self.all(KUBEVIRT, self.stack.cluster.namespace)
-        except UnreadError as unread:
-            if unread.error.reason == "not-served":
-                return False
-            raise
+        found = where_served(lambda: self.all(KUBEVIRT, self.stack.cluster.namespace), ())
         return any(map(migrates_between_clusters, found))
 
     @property

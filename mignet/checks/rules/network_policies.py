@@ -10,7 +10,7 @@ from mignet.kube.kinds import MULTI_NETWORK_POLICY, OPENSHIFT_OPERATOR_NETWORK
 from mignet.kube.kubevirt.pods import HANDLER, HANDLER_PORTS, LABEL, Role
 from mignet.kube.network.pod_policies import Endpoint, about, cut
 from mignet.kube.objects import full_name, value_at
-from mignet.kube.snapshot import Read, UnreadError
+from mignet.kube.snapshot import Read, where_served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,15 +46,10 @@ def in_force(look: Look | Snapshot) -> tuple[Object, ...]:
     """Return the policies in KubeVirt's namespace, where somebody enforces them. Raises UnreadError."""
     if not filters(look.stack):
         return ()
-    try:
-        found = look.all(MULTI_NETWORK_POLICY, look.stack.cluster.namespace)
-        network = next(iter(look.all(OPENSHIFT_OPERATOR_NETWORK)), None) if found else None
-    except UnreadError as unread:
-        if unread.error.reason != "not-served":
-            raise
-        # Without OpenShift's operator, whoever installed the API installed its controller.
-        found, network = (() if unread.kind == MULTI_NETWORK_POLICY else found), None
-    return found if network is None or value_at(network, "spec.useMultiNetworkPolicy") is True else ()
+    found = where_served(lambda: look.all(MULTI_NETWORK_POLICY, look.stack.cluster.namespace), ())
+    # Without OpenShift's operator, whoever installed the API installed its controller.
+    networks = where_served(lambda: look.all(OPENSHIFT_OPERATOR_NETWORK), ()) if found else ()
+    return found if all(value_at(each, "spec.useMultiNetworkPolicy") is True for each in networks) else ()
 
 
 def endpoint(stack: Stack, role: Role) -> Endpoint:

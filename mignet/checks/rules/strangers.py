@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from config.finding import Finding, few, rule
 from mignet.kube.kinds import INSTANCE
 from mignet.kube.objects import full_name, value_at
-from mignet.kube.snapshot import Read, UnreadError
+from mignet.kube.snapshot import Read, where_served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,8 @@ class Look(Protocol):
 def vm_attached(look: Look) -> Iterator[Finding]:
     """A virtual machine on the migration network sees where memory is copied, and takes an address of the slice."""
     network = look.stack.network
-    found = [each for each in _instances(look) if _is_attached(each, network, look.stack.cluster.namespace)]
+    machines = where_served(lambda: look.all(INSTANCE), ())
+    found = [each for each in machines if _is_attached(each, network, look.stack.cluster.namespace)]
     if found:
         named = few(full_name(each) for each in found)
         yield Finding(
@@ -43,15 +44,6 @@ def vm_attached(look: Look) -> Iterator[Finding]:
             " migrations: there it can listen and send, and it takes addresses that virt-handler needs",
             "Give the virtual machine a network of its own",
         )
-
-
-def _instances(look: Look) -> tuple[Object, ...]:
-    try:
-        return look.all(INSTANCE)
-    except UnreadError as unread:
-        if unread.error.reason == "not-served":
-            return ()
-        raise
 
 
 def _is_attached(instance: Object, network: str, namespace: str) -> bool:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def given_twice(
-    stack: Stack, attachments: Iterable[Object], *, networks: Iterable[str], named: object
+    stack: Stack, attachments: Iterable[Object], *, networks: Iterable[str], named: str | None
 ) -> Iterator[Finding]:
     """Yield each other network of OVN that pods which migrate are on, and that gives addresses of the stack's, too.
 

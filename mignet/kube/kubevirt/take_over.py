@@ -8,7 +8,7 @@ from components.ownership import FIELD_MANAGER
 from config.hyperconverged import NAME
 from mignet.kube.client import ConflictError
 from mignet.kube.diff import FieldChange
-from mignet.kube.hyperconverged_versions import hyperconverged_kind
+from mignet.kube.hyperconverged_versions import hyperconverged_kind, limits_path
 from mignet.kube.objects import value_at
 
 if TYPE_CHECKING:
@@ -37,6 +37,14 @@ async def conflicts(stack: Stack, cluster: Cluster, live: Object) -> tuple[Field
             for each in error.conflicts
         )
     return ()
+
+
+def network_named(hyperconverged: Object | None) -> str | None:
+    """Return the migration network that a HyperConverged names, in whatever version it is; None when it names none."""
+    if hyperconverged is None:
+        return None
+    found = value_at(hyperconverged, f"{limits_path(hyperconverged['apiVersion'])}.network")
+    return found if isinstance(found, str) and found else None
 
 
 def switches(stack: Stack, old: object) -> str:

@@ -8,11 +8,12 @@ may do anything. NetworkPolicies and AdminNetworkPolicies are about the pod netw
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from config.types.addressing import AddressRange
+from config.types.label_selector import matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -37,8 +38,6 @@ class Endpoint:
     namespace: str
     labels: Mapping[str, str]
     spans: Sequence[AddressRange]
-    namespace_labels: Mapping[str, str] = field(default_factory=dict)
-    """As far as they are known, besides its name."""
 
 
 def about(policies: Iterable[Object], network: str, pods: Endpoint, direction: Direction) -> list[Object]:
@@ -60,16 +59,11 @@ def cut(
         for first, last in _ports(rule):
             edges |= {edge for edge in (first, last + 1) if ports[0] < edge <= ports[1]}
     left: list[AddressRange] = []
-    starts = sorted(edges)
-    for first, following in pairwise(starts):
+    for first, following in pairwise(sorted(edges)):
         open_ = [rule for rule in rules if any(low <= first and following - 1 <= high for low, high in _ports(rule))]
         allowed = [span for rule in open_ for span in _allowed(rule.get(_PEERS[direction]), other, same=same_cluster)]
-        left += [gap for span in other.spans for gap in span.without(_of_family(allowed, span)) if gap not in left]
+        left += [gap for span in other.spans for gap in span.without(allowed) if gap not in left]
     return left
-
-
-def _of_family(spans: Iterable[AddressRange], like: AddressRange) -> Iterator[AddressRange]:
-    return (span for span in spans if span.first.version == like.first.version)
 
 
 def _types(spec: Mapping[str, Any]) -> Sequence[str]:
@@ -84,29 +78,8 @@ def _selects(policy: Object, network: str, pods: Endpoint) -> bool:
     return (
         namespace == pods.namespace
         and f"{pods.namespace}/{network}" in of
-        and _matches(policy["spec"].get("podSelector") or {}, pods.labels, unknown=False)
+        and matches(policy["spec"].get("podSelector") or {}, pods.labels)
     )
-
-
-def _matches(selector: Mapping[str, Any], labels: Mapping[str, str], *, unknown: bool) -> bool:
-    """Tell whether a label selector matches; `unknown` is what holds of a label that is not there."""
-    for key, value in (selector.get("matchLabels") or {}).items():
-        if not (labels[key] == value if key in labels else unknown):
-            return False
-    for each in selector.get("matchExpressions") or ():
-        key, operator, values = each["key"], each["operator"], each.get("values") or ()
-        if key not in labels:
-            holds = unknown or operator in {"NotIn", "DoesNotExist"}
-        else:
-            holds = {
-                "In": labels[key] in values,
-                "NotIn": labels[key] not in values,
-                "Exists": True,
-                "DoesNotExist": False,
-            }[operator]
-        if not holds:
-            return False
-    return True
 
 
 def _ports(rule: Mapping[str, Any]) -> Iterator[Ports]:
@@ -139,5 +112,5 @@ def _is_peer(peer: Mapping[str, Any], other: Endpoint) -> bool:
     pods, namespaces = peer.get("podSelector"), peer.get("namespaceSelector")
     if pods is None and namespaces is None:
         return False
-    known = {**other.namespace_labels, NAMESPACE_NAME: other.namespace}
-    return _matches(pods or {}, other.labels, unknown=True) and _matches(namespaces or {}, known, unknown=True)
+    namespace = {NAMESPACE_NAME: other.namespace}
+    return matches(pods or {}, other.labels, unknown=True) and matches(namespaces or {}, namespace, unknown=True)

@@ -1,7 +1,6 @@
 """The catalogue of rules: no code without an example, and every example gives its code and no other."""
 
 import fnmatch
-import importlib.util
 import re
 import sys
 from pathlib import Path
@@ -9,12 +8,9 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
-_spec = importlib.util.spec_from_file_location("catalogue", ROOT / "tools" / "docs" / "catalogue.py")
-assert _spec is not None
-assert _spec.loader is not None
-catalogue = importlib.util.module_from_spec(_spec)
-sys.modules["catalogue"] = catalogue
-_spec.loader.exec_module(catalogue)
+sys.path.insert(0, str(ROOT / "tools" / "docs"))
+
+import catalogue
 
 EXAMPLES = catalogue.examples()
 

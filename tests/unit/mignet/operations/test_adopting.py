@@ -20,9 +20,10 @@ from config.files.stack_schema import stack_schema
 from config.loading import load_stack
 from config.segment import Segment
 from mignet.kube.hyperconverged_versions import limits_path
+from mignet.kube.kubevirt.take_over import network_named
 from mignet.kube.network.cni_configuration import meaning_changes
 from mignet.operations import init
-from mignet.operations.adopting import Kept, NotKeptError, kept, named
+from mignet.operations.adopting import Kept, NotKeptError, kept
 from mignet.operations.init import Wanted
 
 SEGMENT = {"subnet": "10.200.5.0/24", "mtu": 9000, "gateway": "10.200.5.1"}
@@ -105,10 +106,10 @@ def test_on_the_projects_segment_a_slice_is_what_is_given() -> None:
 @pytest.mark.parametrize("version", ["v1beta1", "v1"])
 def test_the_network_is_read_at_the_path_of_each_version(version: str) -> None:
     above = hyperconverged(version)
-    assert named(above) == "cnv-mig"
+    assert network_named(above) == "cnv-mig"
     written = keep(OURS, above).values.get("hyperConverged")
     assert written == ({"apiVersion": "v1"} if version == "v1" else None)
-    assert named(None) is None
+    assert network_named(None) is None
 
 
 SAME = {
