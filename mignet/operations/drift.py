@@ -11,9 +11,10 @@ from config.finding import ConfigError, Finding, sentences, waived
 from mignet.checks.drift_rules import RULES, Seen, reads
 from mignet.engines import direct_engine
 from mignet.fleet.survey import trouble, unseen
-from mignet.kube.client import Cluster, ClusterError
+from mignet.kube.client import ClusterError
 from mignet.kube.diff import Report
 from mignet.kube.snapshot import judge, look
+from mignet.kube.source import opened
 from mignet.operations.apply import Engine, declared
 from mignet.operations.versus_pulumi import apart
 from mignet.program.guards import GuardError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mignet.engines.evaluation import Declaration
     from mignet.fleet.concurrency import Ended
     from mignet.fleet.run_context import Course
+    from mignet.kube.client import Cluster
     from mignet.kube.diff import PulumiView
 
 
@@ -37,7 +39,7 @@ async def drift(project: Project, stacks: Sequence[Stack], engine: Engine, cours
 
     async def one(stack: Stack) -> Report:
         try:
-            async with Cluster(stack.cluster, base=project.directory) as cluster:
+            async with opened(stack.cluster, base=project.directory) as cluster:
                 return await look_at(project, stack, cluster)
         except ClusterError as error:
             return replace(_report(stack), error=str(error), findings=(trouble(stack, error),))

@@ -12,9 +12,10 @@ from mignet.checks.verify import RULES, Verdict, migration, peers, verify
 from mignet.fleet import survey
 from mignet.fleet.concurrency import PARALLEL
 from mignet.fleet.results import Checked
-from mignet.kube.client import Cluster, ClusterError
+from mignet.kube.client import ClusterError
 from mignet.kube.kinds import INSTANCE
 from mignet.kube.snapshot import judge
+from mignet.kube.source import opened
 from mignet.operations import apply
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ async def prove(
 
     async def one(stack: Stack) -> Verdict | Finding:
         try:
-            async with Cluster(stack.cluster, base=project.directory) as cluster:
+            async with opened(stack.cluster, base=project.directory) as cluster:
                 return await verify(
                     stack,
                     cluster,
@@ -99,13 +100,13 @@ async def prove_machine(
 
     async def ask(peer: Stack, machine: str) -> tuple[Object, ...]:
         try:
-            async with asyncio.timeout(PEER_SECONDS), Cluster(peer.cluster, base=project.directory) as cluster:
+            async with asyncio.timeout(PEER_SECONDS), opened(peer.cluster, base=project.directory) as cluster:
                 return tuple(await cluster.list(INSTANCE, fields={"metadata.name": machine}))
         except TimeoutError as error:
             raise ClusterError("unreachable", f"no answer in {PEER_SECONDS:.0f} s") from error
 
     try:
-        async with Cluster(stack.cluster, base=project.directory) as cluster:
+        async with opened(stack.cluster, base=project.directory) as cluster:
             move = await migration.look_at(cluster, stack, namespace, name, others, ask=ask)
             judged = judge(rules if migrate_within is None else migration.BEFORE, move)
             if migrate_within is not None and not judged.findings:
@@ -164,7 +165,7 @@ async def _segments(
 
     async def pods_of(stack: Stack) -> tuple[Pod, ...] | ClusterError:
         try:
-            async with limit, asyncio.timeout(PEER_SECONDS), Cluster(stack.cluster, base=project.directory) as cluster:
+            async with limit, asyncio.timeout(PEER_SECONDS), opened(stack.cluster, base=project.directory) as cluster:
                 return await peers.attached(stack, cluster)
         except TimeoutError:
             return ClusterError("unreachable", f"no answer in {PEER_SECONDS:.0f} s")

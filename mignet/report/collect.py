@@ -16,7 +16,8 @@ from mignet.checks.verify import Patience, Verdict, verify
 from mignet.checks.verify import peers as doubles
 from mignet.fleet import survey
 from mignet.kube.client import ClusterError
-from mignet.kube.snapshot import OneLook, Snapshot, judge, known, look
+from mignet.kube.snapshot import Snapshot, judge, known, look
+from mignet.kube.source import opened
 from mignet.operations import apply
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ async def _one(project: Project, stack: Stack) -> Sighting:
         return tuple(each.manifest for each in (await apply.declared(project, stack)).objects)
 
     try:
-        async with OneLook(stack.cluster, base=project.directory) as cluster:
+        async with opened(stack.cluster, base=project.directory, once=True) as cluster:
             fitness, verdict, side, machines = await asyncio.gather(
                 look(cluster, stack, preflight.reads(stack)),
                 verify(stack, cluster, declared=manifests, patience=Patience(0, 0)),
