@@ -70,9 +70,17 @@ ATTEMPTS = 8
 
 
 Reason = Literal[
-    "kubeconfig", "other-cluster", "unreachable", "unauthorized", "forbidden", "not-served", "conflict", "refused"
+    "kubeconfig",
+    "other-cluster",
+    "unreachable",
+    "unauthorized",
+    "forbidden",
+    "not-served",
+    "conflict",
+    "refused",
+    "not-gathered",
 ]
-"""Why a cluster did not do what was asked of it."""
+"""Why a cluster did not do what was asked of it; the last one is of what stands for a cluster, and lacks something."""
 
 
 class ClusterError(UserError):
