@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mignet.commands.arguments import CONFIGURATION, FAILED, LOOK, Many, mistake, over_many, project_in
+from mignet.commands.arguments import CONFIGURATION, FAILED, LOOK, Many, machine_of, mistake, over_many, project_in
 
 app = typer.Typer()
 
@@ -27,6 +27,10 @@ def gather(
             "--output", "-o", metavar="FILE", help="The archive; ./mignet-TIME.tar.gz when left out. Never overwritten."
         ),
     ] = None,
+    vm: Annotated[
+        str | None,
+        typer.Option(metavar="NAMESPACE/NAME", help="Keep also what verify --vm reads of this virtual machine."),
+    ] = None,
 ) -> None:
     """Keep in one file what every verb reads of clusters; no Secrets are read, and no secrets kept.
 
@@ -45,9 +49,10 @@ def gather(
     project = project_in(many.cwd)
     picked = pick(project, "gather", many)
     readable = load_readable(project, picked.names)
+    machine = None if vm is None else machine_of("--vm", vm, stacks=len(picked.names))
     with picked.under_way() as course:
         readable.tell(course)
-        archive, silent = asyncio.run(look(project, readable.stacks, course))
+        archive, silent = asyncio.run(look(project, readable.stacks, course, machine=machine))
     path = output or Path(f"mignet-{archive.at:%Y%m%dT%H%M%SZ}.tar.gz")
     write(path, archive)
     size = path.stat().st_size

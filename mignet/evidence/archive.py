@@ -20,7 +20,8 @@ from config.finding import ConfigError, Finding
 from mignet.evidence.asked import OPEN, Asked, as_json, from_json, given
 from mignet.evidence.recording import name_of
 from mignet.evidence.scrub import scrubbed, scrubbed_text
-from mignet.kube.client import ClusterError
+from mignet.kube.client import ClusterError, in_form
+from mignet.kube.kinds import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -35,7 +36,18 @@ FORM: Final = "migration-network/archive/v1"
 MOST_BYTES = 4 << 30
 """Of all that an archive holds, unpacked: a cluster of 5,000 nodes has a twentieth."""
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
-_ENDS = (EOFError, OSError, tarfile.TarError, zlib.error, ValueError, KeyError, TypeError, AttributeError)
+_ENDS = (
+    EOFError,
+    IndexError,
+    OSError,
+    RecursionError,
+    tarfile.TarError,
+    zlib.error,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+)
 """What a file that is no archive leads to."""
 
 
@@ -168,7 +180,7 @@ def _read(tar: tarfile.TarFile) -> Archive:
             raise ValueError
         files.setdefault(folder, {})[name] = content.read()
     head = json.loads(files[""]["archive.json"])
-    if head["apiVersion"] != FORM:
+    if head["apiVersion"] != FORM or not isinstance(head["clusters"], list):
         raise ValueError
     answers = files.get("clusters", {})
     return Archive(
@@ -177,14 +189,25 @@ def _read(tar: tarfile.TarFile) -> Archive:
         {str(name): str(version) for name, version in head["versions"].items()},
         {
             str(name): {
-                question: from_json(outcome) for question, outcome in json.loads(answers[f"{number}.json"]).items()
+                question: from_json(question, outcome)
+                for question, outcome in json.loads(answers[f"{number}.json"]).items()
             }
             for number, name in enumerate(head["clusters"])
         },
-        {name.removesuffix(".json"): json.loads(text) for name, text in files.get("declared", {}).items()},
+        {name.removesuffix(".json"): _declared(json.loads(text)) for name, text in files.get("declared", {}).items()},
         {name: text.decode() for name, text in files["project"].items()},
         {name: text.decode() for name, text in files.get("runs", {}).items()},
     )
+
+
+def _declared(content: Any) -> Any:
+    """Return what the program declared. Raises KeyError or TypeError for what is no such thing."""
+    if "refused" not in content:
+        for each in content["objects"]:
+            kind_of(in_form(each["manifest"]))
+            if each.keys() != {"manifest", "patch"} or not isinstance(content["outputs"], dict):
+                raise TypeError
+    return content
 
 
 def _mistake(path: Path, rule: str) -> Finding:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
-from mignet.kube.client import Cluster, ClusterError, Conflict, ConflictError
+from mignet.kube.client import Cluster, ClusterError, Conflict, ConflictError, Reason, in_form
 from mignet.kube.kinds import ACCESS_REVIEW, Kind, Object
 
 if TYPE_CHECKING:
@@ -101,13 +101,29 @@ def as_json(outcome: Outcome) -> Any:
     return {"answer": outcome}
 
 
-def from_json(content: Any) -> Outcome:
-    """Return an outcome. Raises KeyError, TypeError or ValueError for what is none."""
+def from_json(question: str, content: Any) -> Outcome:
+    """Return an outcome of a question. Raises KeyError, TypeError or ValueError for what is none."""
     if "error" in content:
+        if content["error"] not in get_args(Reason):
+            raise ValueError(content["error"])
         return ClusterError(content["error"], str(content["message"]))
     if "conflicts" in content:
         return ConflictError(tuple(Conflict(str(path), str(owner)) for path, owner in content["conflicts"]))
-    return content["answer"]
+    answer = content["answer"]
+    verb = json.loads(question)[0] if question.startswith("[") else question
+    if verb == "list":
+        return [_object(each) for each in answer]
+    if verb in {"get", "apply", "review"}:
+        return None if answer is None and verb == "get" else _object(answer, named=verb != "review")
+    if not isinstance(answer, bool if verb == "serves" else str):
+        raise TypeError(verb)
+    return answer
+
+
+def _object(answer: Any, *, named: bool = True) -> Object:
+    if not isinstance(answer, dict) or (named and not isinstance(in_form(answer)["metadata"].get("name"), str)):
+        raise TypeError(answer)
+    return answer
 
 
 def given(outcome: Outcome) -> Any:

@@ -23,7 +23,7 @@ from config.finding import ConfigError, Finding, few
 from mignet.evidence.asked import Asked
 from mignet.evidence.recording import name_of
 from mignet.kube import kinds
-from mignet.kube.client import SYSTEM_NAMESPACE, ClusterError
+from mignet.kube.client import SYSTEM_NAMESPACE, ClusterError, in_form
 from mignet.kube.kinds import DEFINITION, NAMESPACE, Kind, Object
 from mignet.kube.objects import value_at
 
@@ -77,8 +77,11 @@ class Folder:
         found = {}
         for path in paths:
             for each in self._objects(path):
-                metadata = each.get("metadata")
-                if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
+                try:
+                    metadata = in_form(each)["metadata"]
+                except (KeyError, TypeError):
+                    continue
+                if not isinstance(metadata.get("name"), str):
                     continue
                 if each.get("apiVersion") == kind.api_version and each.get("kind") == kind.kind:
                     found[metadata["name"]] = each

@@ -29,11 +29,14 @@ if TYPE_CHECKING:
     from config.stack import Stack
 
 
-async def gather(project: Project, stacks: Sequence[Stack], course: Course) -> tuple[Archive, list[str]]:
+async def gather(
+    project: Project, stacks: Sequence[Stack], course: Course, *, machine: str | None = None
+) -> tuple[Archive, list[str]]:
     """Have every verb look at the clusters of the stacks, and keep what these answered.
 
     Returns it with the stacks whose clusters did not answer, which are kept as such. What lies in the project's folder
-    and what earlier runs left is kept as well.
+    and what earlier runs left is kept as well. `machine` is a virtual machine of the only stack (`namespace/name`),
+    whose last migration is looked at, too.
     """
     recording = Recording()
     looks: dict[str, Callable[[Course], Awaitable[Any]]] = {
@@ -44,7 +47,7 @@ async def gather(project: Project, stacks: Sequence[Stack], course: Course) -> t
         "limits": partial(limits.effective, project, stacks),
         "capacity": lambda quiet: capacity.estimate(project, stacks, quiet, WhatIf()),
         "migrations": partial(migrations.migrating, project, stacks),
-        "diagnose": lambda quiet: diagnose.diagnose(project, Readable(tuple(stacks)), quiet),
+        "diagnose": lambda quiet: diagnose.diagnose(project, Readable(tuple(stacks)), quiet, machine=machine),
     }
     for stack in stacks:
         course.watch(stack.name, "running", "")
