@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 SYMPTOMS = Path(__file__).parent / "symptoms.yaml"
-CLUSTER_CODES = tuple(f"cluster-{reason}" for reason in get_args(Reason))
+# What an archive or a folder lacks is not judged, and no finding.
+CLUSTER_CODES = tuple(f"cluster-{reason}" for reason in get_args(Reason) if reason != "not-gathered")
 
 _OF_FILES = {
     "checks/stack_files.py",
