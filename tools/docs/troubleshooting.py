@@ -28,6 +28,8 @@ _OF_FILES = {
     "commands/arguments.py",
     "commands/files.py",
     "commands/help.py",
+    "evidence/archive.py",
+    "evidence/must_gather.py",
     "fleet/stack_files.py",
     "operations/allocate.py",
     "operations/apply/__init__.py",
