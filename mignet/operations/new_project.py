@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TEMPLATE = Path(__file__).parents[1] / "templates" / "migration-network"
+COMPONENT = TEMPLATE.with_name("component")
 DESCRIPTION = "A dedicated live-migration network for OpenShift Virtualization clusters"
 NAME = "migration-network"
 """What a project is called unless its user says otherwise: keys of stack files begin with it."""
