@@ -4,6 +4,7 @@ Pulumi reads the schema off the annotations here, so they stand as types, not as
 models of `config`: a schema of Pulumi has no word for an attachment that is one of several types (docs/adr/0017).
 """
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
@@ -18,6 +19,7 @@ from components.migration_network import MigrationNetwork as Component
 from config.finding import ConfigError, Finding
 from config.loading import load_stack
 from config.stack import Stack
+from config.types.json_text import whole_numbers
 from mignet.program import stack_program
 
 PACKAGE = "migration-network"
@@ -52,6 +54,7 @@ class MigrationNetworkArgs(TypedDict):
     """Rules that are accepted as broken: the rule's code, and the reason."""
 
 
+_PYTHON = "PULUMI_PYTHON_CMD"
 _KEYS = {
     "hyper_converged": "hyperConverged",
     "migration_policies": "migrationPolicies",
@@ -91,20 +94,7 @@ class MigrationNetwork(Component):
 
 def sections(args: Mapping[str, Any]) -> dict[str, object]:
     """Return the sections by the keys of a stack file."""
-    return {_KEYS.get(key, key): _whole(value) for key, value in args.items()}
-
-
-def _whole(value: object) -> object:
-    """Return a value as a file holds it: Pulumi has one kind of number, and hands 9000 over as 9000.0."""
-    match value:
-        case dict():
-            return {key: _whole(each) for key, each in value.items()}
-        case list():
-            return [_whole(each) for each in value]
-        case float() if value.is_integer():
-            return int(value)
-        case _:
-            return value
+    return {_KEYS.get(key, key): whole_numbers(value) for key, value in args.items()}
 
 
 class Components(ComponentProvider):
@@ -117,9 +107,11 @@ class Components(ComponentProvider):
         if late := list(_late(inputs)):
             raise _refused(late)
         try:
-            load_stack(pulumi.get_stack(), sections(inputs))
+            stack = load_stack(pulumi.get_stack(), sections(inputs))
         except ConfigError as error:
             raise _refused(error.findings) from None
+        if untold := list(_without_python(stack)):
+            raise _refused(untold)
         try:
             return super().construct(name, resource_type, inputs, options)
         except Exception as error:
@@ -127,6 +119,17 @@ class Components(ComponentProvider):
             if isinstance(inner := getattr(error, "inner", error), stack_program.UnfitError):
                 raise InputPropertiesError(str(inner), []) from None
             raise
+
+
+def _without_python(stack: Stack) -> Iterator[Finding]:
+    """Yield what waits in a process that Pulumi starts by itself: only programs in Python tell it which Python has us."""
+    if _PYTHON in os.environ:
+        return
+    remedy = f"Set {_PYTHON}={sys.executable}"
+    if stack.policies:
+        yield Finding("uplink", None, "waits for nodes, and Pulumi does not know in which Python", remedy)
+    elif stack.attachment.rollout == "rename" or stack.user_network:
+        yield Finding("attachment", None, "waits for pods, and Pulumi does not know in which Python", remedy)
 
 
 def _late(inputs: pulumi.Inputs) -> Iterator[Finding]:

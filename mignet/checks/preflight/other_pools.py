@@ -84,6 +84,15 @@ def pools(seen: Seen) -> Iterator[Pool]:
         yield from _of_user_network(network)
 
 
+def declared_pools(manifest: Object) -> Iterator[Pool]:
+    """Yield what one attachment, or one user-defined network, hands out; nothing of any other object."""
+    if manifest["kind"] == CLUSTER_USER_NETWORK.kind:
+        yield from _of_user_network(manifest)
+    elif manifest["kind"] == NETWORK_ATTACHMENT.kind:
+        for plugin in plugins(manifest):
+            yield from _of_plugin(name_of(manifest), plugin)
+
+
 def _owners(live: Object) -> set[str]:
     references = live["metadata"].get("ownerReferences") or ()
     return {each["name"] for each in references if each.get("kind") == CLUSTER_USER_NETWORK.kind and each.get("name")}
