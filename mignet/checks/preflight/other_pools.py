@@ -64,7 +64,7 @@ def _is_own(seen: Seen, live: Object) -> bool:
 def plugins(live: Object) -> list[Mapping[str, Any]]:
     """Return the plugins of an attachment: one, or those of a chain; none when it is not readable."""
     try:
-        config = parse_json(live.get("spec", {}).get("config") or "{}")
+        config = parse_json((live.get("spec") or {}).get("config") or "{}")
     except ValueError:
         return []
     return _dicts(config.get("plugins", [config]) if isinstance(config, dict) else None)
