@@ -235,9 +235,7 @@ def _ports(text: str) -> tuple[int, int]:
     return ports
 
 
-def _source(
-    repository: str | None, flux: str | None, component: str | None, *, branch: str, directory: str
-) -> Source:
+def _source(repository: str | None, flux: str | None, component: str | None, *, branch: str, directory: str) -> Source:
     """Return where the operator has the program from: one of three."""
     if sum(each is not None for each in (repository, flux, component)) != 1:
         rule = "say where the program is from, and one of them has to"

@@ -1,6 +1,6 @@
 """The fleet as Stack objects of the Pulumi Kubernetes Operator, which applies them and looks for drift on a schedule.
 
-Source: pulumi/pulumi-kubernetes-operator v2.9, docs/stacks.md, docs/programs.md, docs/workspaces.md, and its definitions.
+Source: pulumi/pulumi-kubernetes-operator v2.9: docs/stacks.md, docs/programs.md, docs/workspaces.md, deploy/crds.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pulumi_policy import (
@@ -24,6 +23,7 @@ from mignet.policies.rules import RULES, Declared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from config.files.fleet_files import FleetFiles
     from config.stack import Stack
@@ -62,9 +62,7 @@ def _policy(rule: Rule, stacks: Sequence[Stack]) -> ResourceValidationPolicy:
 def _files_policy(files: FleetFiles) -> StackValidationPolicy:
     def validate(_args: StackValidationArgs, report: ReportViolation) -> None:
         if files.unread:
-            report(
-                f"{', '.join(files.unread)} cannot be read: no policy knows what these stacks own. Run mignet check"
-            )
+            report(f"{', '.join(files.unread)} cannot be read: no policy knows what these stacks own. Run mignet check")
 
     return StackValidationPolicy("stack-files", "A stack file that cannot be read is held against nothing.", validate)
 

@@ -131,10 +131,12 @@ def migration_limits(stacks: Iterable[Stack], declared: Declared) -> Iterator[st
         own = stack.hyper_converged.limits(stack.network)
         for settings in _settings(stack, declared).values():
             # The network is a rule of its own.
-            if said := [f"{key} to {shown(value)}" for key, value in settings.items() if key in own.keys() - {"network"}]:
+            if said := [
+                f"{key} to {shown(value)}" for key, value in settings.items() if key in own.keys() - {"network"}
+            ]:
                 yield (
-                    f"{declared.label} sets {', '.join(said)}, which stack {stack.name} owns: each of the two undoes the"
-                    f" other. Set it in Pulumi.{stack.name}.yaml (hyperConverged.liveMigration), and nowhere else"
+                    f"{declared.label} sets {', '.join(said)}, which stack {stack.name} owns: each of the two undoes"
+                    f" the other. Set it in Pulumi.{stack.name}.yaml (hyperConverged.liveMigration), and nowhere else"
                 )
         if _is_hyperconverged(stack, declared):
             for override in json_patches.overrides(stack, declared.manifest):
@@ -154,11 +156,13 @@ def migration_policies(stacks: Iterable[Stack], declared: Declared) -> Iterator[
             continue
         own = stack.hyper_converged.limits(stack.network)
         spec = _mapping(declared.manifest.get("spec"))
-        if said := [f"{key} {shown(spec[key])} (not {shown(own[key])})" for key in own if spec.get(key, own[key]) != own[key]]:
+        if said := [
+            f"{key} {shown(spec[key])} (not {shown(own[key])})" for key in own if spec.get(key, own[key]) != own[key]
+        ]:
             yield (
                 f"{declared.label} overrides limits of stack {stack.name} for the machines that it selects:"
-                f" {', '.join(said)}. Declare it in Pulumi.{stack.name}.yaml (migrationPolicies), where it is judged with"
-                " them"
+                f" {', '.join(said)}. Declare it in Pulumi.{stack.name}.yaml (migrationPolicies), where it is judged"
+                " with them"
             )
 
 
@@ -178,8 +182,8 @@ def uplink(stacks: Iterable[Stack], declared: Declared) -> Iterator[str]:
         )
         if both:
             yield (
-                f"{declared.label} declares {', '.join(both)}, as the uplink of stack {stack.name} does: nmstate applies"
-                " both, in an order that nobody controls. Take it out of one of the two"
+                f"{declared.label} declares {', '.join(both)}, as the uplink of stack {stack.name} does: nmstate"
+                " applies both, in an order that nobody controls. Take it out of one of the two"
             )
         if gone:
             yield (

@@ -122,7 +122,7 @@ class Components(ComponentProvider):
 
 
 def _without_python(stack: Stack) -> Iterator[Finding]:
-    """Yield what waits in a process that Pulumi starts by itself: only programs in Python tell it which Python has us."""
+    """Yield what waits in a process that Pulumi starts by itself: only programs in Python tell it of theirs."""
     if _PYTHON in os.environ:
         return
     remedy = f"Set {_PYTHON}={sys.executable}"

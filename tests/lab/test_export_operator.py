@@ -71,7 +71,16 @@ REPOSITORY = ("--repo", "https://git.example/fleet.git")
     "more",
     [
         REPOSITORY,
-        (*REPOSITORY, "--detect-only", "--image", "mirror/pulumi:3", "--backend", "s3://state/fleet", "--dir", "network"),
+        (
+            *REPOSITORY,
+            "--detect-only",
+            "--image",
+            "mirror/pulumi:3",
+            "--backend",
+            "s3://state/fleet",
+            "--dir",
+            "network",
+        ),
         (*REPOSITORY, "--secret", "PULUMI_CONFIG_PASSPHRASE=fleet:passphrase", "--every", "300", "--branch", "live"),
         ("--flux-source", "OCIRepository/fleet", "--dir", "network", "--environment", "fleet/prod"),
         ("--component", "https://git.example/component@v1.0.0", "--secrets-provider", "awskms://alias/fleet"),

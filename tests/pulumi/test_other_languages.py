@@ -1,4 +1,4 @@
-"""The component from a program in YAML, with the real engine: what it declares is what the program in Python declares."""
+"""The component from a program in YAML, with the real engine: it declares what the program in Python does."""
 
 from __future__ import annotations
 

@@ -137,7 +137,9 @@ def _streamed(process: subprocess.Popen[bytes]) -> Iterator[Any]:
 
     def read(stream: IO[bytes] | None, name: str) -> None:
         while stream is not None and (part := os.read(stream.fileno(), 1 << 16)):
-            written.put(language_pb2.RunPluginResponse(**{name: part}))
+            response = language_pb2.RunPluginResponse()
+            setattr(response, name, part)
+            written.put(response)
         written.put(None)
 
     readers = [Thread(target=read, args=each) for each in ((process.stdout, "stdout"), (process.stderr, "stderr"))]

@@ -21,7 +21,9 @@ STACK = healthy.stack(
     attachment={"type": "macvlan", "name": "migration", "master": "eth1.2001"},
     hyperConverged=LIMITS,
     segment=healthy.VALUES["segment"] | {"vlan": 2001},
-    migrationPolicies=[{"name": "slow", "namespaceSelector": {"slow": "yes"}, "limits": {"bandwidthPerMigration": "64Mi"}}],
+    migrationPolicies=[
+        {"name": "slow", "namespaceSelector": {"slow": "yes"}, "limits": {"bandwidthPerMigration": "64Mi"}}
+    ],
 )
 
 
@@ -97,7 +99,11 @@ BROKEN = [
         migration_policy("other", bandwidthPerMigration="64Mi"),
         "overrides limits of stack dev for the machines that it selects: bandwidthPerMigration 64Mi (not 2048Mi)",
     ),
-    ("uplink", policy("vlans", {"name": "eth1.2001", "type": "vlan"}), "declares eth1.2001, as the uplink of stack dev"),
+    (
+        "uplink",
+        policy("vlans", {"name": "eth1.2001", "type": "vlan"}),
+        "declares eth1.2001, as the uplink of stack dev",
+    ),
     (
         "protect",
         hyperconverged({"liveMigrationConfig": {"network": "migration"}}, urn=OURS),
@@ -125,7 +131,9 @@ def said(declared: Declared) -> dict[str, list[str]]:
     return {each.name: found for each in rules.RULES if (found := list(each.find([STACK], declared)))}
 
 
-@pytest.mark.parametrize(("name", "declared", "sentence"), BROKEN, ids=[f"{each[0]}: {each[2][:40]}" for each in BROKEN])
+@pytest.mark.parametrize(
+    ("name", "declared", "sentence"), BROKEN, ids=[f"{each[0]}: {each[2][:40]}" for each in BROKEN]
+)
 def test_a_rule_says_what_is_wrong_and_no_other_speaks(name: str, declared: Declared, sentence: str) -> None:
     found = said(declared)
     assert list(found) == [name]
