@@ -28,7 +28,7 @@ CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 """Of the text, where it is served."""
 Verb = Literal["preflight", "verify", "drift", "peers"]
 """What looked: the same code may be found by several."""
-_NO_ANSWER = frozenset(f"cluster-{reason}" for reason in (*get_args(Reason), "failed", "timed-out"))
+NO_ANSWER = frozenset(f"cluster-{reason}" for reason in (*get_args(Reason), "failed", "timed-out"))
 _NO_LOOK = frozenset({"cluster-stopped", "cluster-not-started"})
 """Codes of the findings that a look came to no end, and that it was broken off or had not begun."""
 
@@ -159,7 +159,7 @@ def look_of(
     """Return what a verb knows of a stack by its findings, among them why it could not be looked at."""
     found = list(findings)
     codes = {each.code for each in found}
-    reachable = not codes & _NO_ANSWER
+    reachable = not codes & NO_ANSWER
     look = Look(
         stack,
         verb,
