@@ -68,7 +68,6 @@ _STACK = {
     "type": "query",
     "datasource": _SOURCE,
     "query": f"label_values({series(openmetrics.LOOKED)}, stack)",
-    "definition": f"label_values({series(openmetrics.LOOKED)}, stack)",
     "refresh": 2,
     "sort": 7,
     "multi": True,
