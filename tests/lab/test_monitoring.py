@@ -19,6 +19,8 @@ from typing import Any
 import httpx2
 import pytest
 import yaml
+from operated import HCO, Operated, until
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from mignet.exports.monitoring import alerts, manifests
 from mignet.outputs.openmetrics import CONTENT_TYPE, Look, render
@@ -39,15 +41,6 @@ def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
-
-
-def until(what: Callable[[], Any], *, within: float = SECONDS) -> Any:
-    """Wait for a condition, and return it."""
-    end = time.monotonic() + within
-    while not (found := what()):
-        assert time.monotonic() < end, f"not within {within:.0f} s"
-        time.sleep(0.1)
-    return found
 
 
 @contextlib.contextmanager
@@ -183,9 +176,9 @@ def test_each_alert_of_ours_fires_in_a_real_prometheus_alone_and_ends(tmp_path: 
         until(lambda: firing() == {("MigrationNetworkNotWatched", "")})
         for name, fleet, fires in FIRING:
             served.text = render(fleet())
-            assert until(lambda fires=fires: firing() == fires), name
+            until(lambda fires=fires: firing() == fires, name)
             served.text = render(looks())
-            assert until(lambda: firing() == silent), name
+            until(lambda: firing() == silent, name)
 
 
 def test_what_the_cronjob_runs_reaches_prometheus_through_a_pushgateway(tmp_path: Path) -> None:
@@ -226,3 +219,38 @@ def test_what_the_cronjob_runs_reaches_prometheus_through_a_pushgateway(tmp_path
         assert (done.returncode, "told no metrics" in done.stderr) == (1, True)
     done = run(url, args[0])
     assert (done.returncode, f"not delivered to {url}" in done.stderr) == (1, True)
+
+
+def samples(text: str) -> dict[str, float]:
+    """Return what is known of dev, by metric; of one with more labels, the sum."""
+    found: dict[str, float] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.labels.get("stack") == "dev":
+                found[sample.name] = found.get(sample.name, 0) + sample.value
+    return found
+
+
+def test_verbs_tell_metrics_of_real_clusters_and_end_as_they_do_otherwise(operated: Operated) -> None:
+    begun = time.time()
+    operated.up("dev", "dev-peer")
+    for verb in ("preflight", "verify", "drift", "peers"):
+        extra = {"verify": ("--timeout", "60"), "drift": ("--engine", "direct")}.get(verb, ())
+        outcome = operated.run(verb, "--all", *extra, "-o", "openmetrics")
+        table = operated.run(verb, "--all", *extra)
+        assert outcome.code == table.code, outcome.err
+        told = samples(outcome.out)
+        assert told["mignet_cluster_reachable"] == 1
+        assert begun < told["mignet_last_look_timestamp_seconds"] <= time.time()
+        assert 0 < told["mignet_last_look_duration_seconds"] < 120
+        if verb == "drift":
+            assert (told["mignet_drifted"], told["mignet_drift_changed_objects"]) == (0, 0)
+        if verb == "peers":
+            assert told["mignet_peer_paths"] == 1
+    patch = {"spec": {"liveMigrationConfig": {"completionTimeoutPerGiB": 7}}}
+    operated.dev.kube.merge(HCO, patch, "kubectl-edit")
+    outcome = operated.run("drift", "dev", "--engine", "direct", "-o", "openmetrics")
+    told = samples(outcome.out)
+    assert outcome.code == 7, outcome.err
+    assert (told["mignet_drifted"], told["mignet_drift_changed_objects"]) == (1, 1)
+    assert told["mignet_findings"] >= 1

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import forked
 import jsonschema
 import pytest
 import yaml
@@ -416,3 +417,37 @@ def _strict(schema: Any) -> Any:
     if read.get("x-kubernetes-int-or-string"):
         read.pop("type", None)
     return read
+
+
+def written_by(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return forked.mignet("export", "monitoring", *arguments, cwd=ROOT)
+
+
+def test_the_verb_writes_all_parts_or_one_and_demands_where_runbooks_are() -> None:
+    done = written_by("--all", "--runbooks", RUNBOOKS, "--label", "release=prometheus", "--every", "1800")
+    made = list(yaml.safe_load_all(done.stdout))
+    assert done.returncode == 0, done.stderr
+    assert [each["kind"] for each in made[:3]] == ["PrometheusRule", "AlertingRule", "ConfigMap"]
+    assert {each["kind"] for each in made[3:]} >= {"CronJob", "Deployment", "ServiceMonitor", "NetworkPolicy"}
+    assert made[0]["metadata"]["labels"]["release"] == "prometheus"
+    assert not [rule for rule in made[0]["spec"]["groups"][0]["rules"] if "stack=~" in rule["expr"]]
+    made = list(yaml.safe_load_all(written_by("dev", "--only", "watch", "--port", "9000").stdout))
+    assert [each["kind"] for each in made] == ["Service", "ServiceMonitor"]
+    assert made[0]["spec"]["ports"] == [{"name": "metrics", "port": 9000, "targetPort": "metrics"}]
+    assert json.loads(written_by("--all", "--only", "dashboard").stdout) == dashboard.dashboard()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ([], "mignet: --runbooks is missing"),
+        (["--runbooks", RUNBOOKS, "--every", "420"], "mignet: --every 420 is nothing that a CronJob keeps"),
+        (["--only", "watch", "--label", "release"], "mignet: --label release is no label"),
+        (["--only", "watch", "--namespace", "a/b"], "mignet: --namespace a/b is no name of an object"),
+    ],
+)
+def test_a_mistake_is_one_line(arguments: list[str], line: str) -> None:
+    done = written_by("--all", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    (only,) = done.stderr.splitlines()
+    assert only.startswith(line)
