@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,6 +30,7 @@ from mignet.commands.arguments import (
     project_in,
     say_once,
 )
+from mignet.commands.evidence import looks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +50,7 @@ app = typer.Typer()
 
 @app.command(rich_help_panel=LOOK, epilog="As pulumi preview --expect-no-changes. Example: mignet drift --all --fix")
 @over_many
+@looks
 def drift(
     many: Many,
     *,
@@ -93,9 +94,12 @@ def drift(
         reports, declined = _fix(picked, loaded, reports, engine=taken, yes=yes, wait=wait)
     reports += [readable.report(name, "drift", taken) for name in readable.refused]
     if form == "openmetrics":
+        from mignet.kube.source import current_time
         from mignet.outputs import openmetrics
 
-        found = openmetrics.of_reports(reports, when=time.time(), seconds=course.spent, refused=readable.refused)
+        found = openmetrics.of_reports(
+            reports, when=current_time().timestamp(), seconds=course.spent, refused=readable.refused
+        )
         sys.stdout.write(openmetrics.render(found))
     else:
         _write(project, reports, form, verbose=verbose)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -26,6 +25,7 @@ from mignet.commands.arguments import (
     over_many,
     project_in,
 )
+from mignet.commands.evidence import looks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,6 +44,7 @@ app = typer.Typer()
     epilog="As kubectl auth can-i and oc get, over all that a network needs. Example: mignet preflight prod-1",
 )
 @over_many
+@looks
 def preflight(many: Many, *, output: LookChoice = "table", allow_not_judged: AllowNotJudged = False) -> None:
     """Look whether clusters are fit for what their stacks declare, and change nothing; exit 1 if one is not."""
     import asyncio
@@ -82,6 +83,7 @@ class _Verify(TyperCommand):
     " mignet verify prod-1 --migrate --to prod-2",
 )
 @over_many
+@looks
 def verify(
     many: Many,
     *,
@@ -202,10 +204,13 @@ class _Show:
     def __call__(self, checked: Checked) -> Checked:
         checked = self.readable.added_to(checked)
         if self.output == "openmetrics":
+            from mignet.kube.source import current_time
             from mignet.outputs import openmetrics
 
             refused = self.readable.refused
-            found = openmetrics.of_checked(checked, self.verb, when=time.time(), seconds=self.seconds, refused=refused)
+            found = openmetrics.of_checked(
+                checked, self.verb, when=current_time().timestamp(), seconds=self.seconds, refused=refused
+            )
             text = openmetrics.render(found)
         else:
             from mignet.outputs import RENDER

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +25,7 @@ from mignet.commands.arguments import (
     mistake,
     project_in,
 )
+from mignet.commands.evidence import looks
 from mignet.fleet.results import HOURS
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ app = typer.Typer()
 
 @app.command(rich_help_panel=LOOK, epilog="Nothing else compares clusters. Example: mignet peers prod-1 prod-2")
 @answers_mistakes
+@looks
 def peers(
     stacks: Stacks = None,
     *,
@@ -97,10 +98,16 @@ def peers(
     if as_json or output == "json":
         sys.stdout.write(json_.peers(found, checked))
     elif output == "openmetrics":
+        from mignet.kube.source import current_time
         from mignet.outputs import openmetrics
 
         looks = openmetrics.of_checked(
-            checked, "peers", when=time.time(), seconds=spent, refused=readable.refused, matrix=found.matrix
+            checked,
+            "peers",
+            when=current_time().timestamp(),
+            seconds=spent,
+            refused=readable.refused,
+            matrix=found.matrix,
         )
         sys.stdout.write(openmetrics.render(looks))
     else:

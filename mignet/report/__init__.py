@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from config.files.fleet_files import read_fleet
@@ -17,6 +16,7 @@ from config.finding import folded
 from mignet.checks import peers
 from mignet.fleet import last_checkup
 from mignet.fleet.results import HOURS
+from mignet.kube.source import current_time
 from mignet.report import collect, history
 from mignet.report.address_usage import SubnetBooks, books
 from mignet.report.grouping import Told, told
@@ -26,6 +26,7 @@ from mignet.report.topology import Path, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path as File
 
     from config.files.fleet_files import FleetFiles
@@ -145,7 +146,7 @@ def assemble(
         left_out.append("no checkup was found, which measures the paths between the nodes")
     return Report(
         project=project.name,
-        made=datetime.now(UTC),
+        made=current_time(),
         stacks=tuple(names),
         asked=asked,
         seen=tuple(each.name for each in sightings if each.fitness or each.verdict or each.side.seen),

@@ -254,3 +254,11 @@ def test_verbs_tell_metrics_of_real_clusters_and_end_as_they_do_otherwise(operat
     assert outcome.code == 7, outcome.err
     assert (told["mignet_drifted"], told["mignet_drift_changed_objects"]) == (1, 1)
     assert told["mignet_findings"] >= 1
+    gathered = operated.run("gather", "dev", "-o", "kept.tar.gz")
+    assert gathered.code == 0, gathered.err
+    end = time.time()
+    until(lambda: time.time() > end + 1, "a second has passed")
+    kept = operated.run("drift", "dev", "--from", "kept.tar.gz", "-o", "openmetrics")
+    again = samples(kept.out)
+    assert (kept.code, again["mignet_drifted"]) == (7, 1), kept.err
+    assert told["mignet_last_look_timestamp_seconds"] - 1 <= again["mignet_last_look_timestamp_seconds"] <= end
