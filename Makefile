@@ -15,7 +15,7 @@ else
 APPLY = $(BIN)/mignet preview --all --engine $(ENGINE) && $(BIN)/mignet up --all --yes --engine $(ENGINE)
 endif
 
-.PHONY: help up down test coverage browser qemu check format bench bench-qemu campaign mutations faults lock
+.PHONY: help up down test coverage browser qemu monitoring check format bench bench-qemu campaign mutations faults lock
 .DEFAULT_GOAL := help
 
 help:  ## List the targets.
@@ -37,7 +37,7 @@ down:  ## End what `make up` started.
 	$(BIN)/mignet lab down
 
 # Pulumi is built beside the tests that do not need it; whoever needs it waits.
-test: check browser qemu  ## Everything that CI runs.
+test: check browser qemu monitoring  ## Everything that CI runs.
 	$(BIN)/mignet lab pulumi > /dev/null & $(BIN)/pytest -n 2 --dist worksteal
 
 # Not in `make test`: on Python 3.11, following each line more than doubles what the tests take.
@@ -53,6 +53,12 @@ qemu:  ## QEMU and nftables for the tests against them: from Debian's packages w
 	@{ command -v qemu-system-x86_64 && command -v nasm && command -v nft; } > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get update -qq \
 	  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends qemu-system-x86 seabios nasm nftables \
 	  > /dev/null; } || echo 'no QEMU or nftables here: the tests against them are skipped'
+
+# The runlevel keeps Debian from starting what it installs, as far as it asks for one; the tests start their own.
+monitoring:  ## Prometheus and its Pushgateway for the tests of alerts: from Debian's packages where they can be installed.
+	@{ command -v prometheus && command -v promtool && command -v prometheus-pushgateway; } > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get update -qq \
+	  && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends prometheus prometheus-pushgateway \
+	  > /dev/null; } || echo 'no Prometheus here: the tests of alerts are skipped'
 
 check: .venv/.dev  ## Format, lint, types, import contracts, the site of the documents and its code blocks.
 	$(BIN)/ruff format --check .

@@ -18,8 +18,8 @@ from mignet.commands.arguments import (
     AllowNotJudged,
     AsJson,
     EngineChoice,
+    LookChoice,
     Many,
-    OutputChoice,
     Verbose,
     Yes,
     agrees,
@@ -55,7 +55,7 @@ def drift(
     many: Many,
     *,
     engine: EngineChoice = "auto",
-    output: OutputChoice = "table",
+    output: LookChoice = "table",
     as_json: AsJson = False,
     verbose: Verbose = False,
     fix: Annotated[bool, typer.Option("--fix", help="Run up where there is drift, after showing it.")] = False,
@@ -93,7 +93,16 @@ def drift(
     if fix and any(report.drifted for report in reports):
         reports, declined = _fix(picked, loaded, reports, engine=taken, yes=yes, wait=wait)
     reports += [readable.report(name, "drift", taken) for name in readable.refused]
-    _write(project, reports, form, verbose=verbose)
+    if form == "openmetrics":
+        from mignet.kube.source import current_time
+        from mignet.outputs import openmetrics
+
+        found = openmetrics.of_reports(
+            reports, when=current_time().timestamp(), seconds=course.spent, refused=readable.refused
+        )
+        sys.stdout.write(openmetrics.render(found))
+    else:
+        _write(project, reports, form, verbose=verbose)
     if declined:
         typer.echo(UNCHANGED, err=form != "table")
     if readable.refused:

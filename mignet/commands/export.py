@@ -213,6 +213,87 @@ def multinetworkpolicy(
     sys.stdout.write(as_yaml([policy(stack, found)], comment=comment))
 
 
+@app.command(epilog="Example: mignet export monitoring --all --runbooks https://git.example/net/docs/runbooks.md")
+def monitoring(
+    stacks: Stacks = None,
+    *,
+    all_: All = False,
+    only: Annotated[
+        Literal["rules", "cluster-rules", "dashboard", "watch", "cronjob"] | None,
+        typer.Option("--only", help="One part; the dashboard by itself is JSON, for Grafana's import."),
+    ] = None,
+    source: Annotated[
+        Literal["cronjob", "watch"], typer.Option("--from", help="What looks: a CronJob, or a running mignet watch.")
+    ] = "cronjob",
+    runbooks: Annotated[
+        str | None, typer.Option("--runbooks", metavar="URL", help="Where your people read docs/runbooks.md.")
+    ] = None,
+    platform: Annotated[
+        Literal["openshift", "kubernetes"], typer.Option("--platform", help="Whose monitoring it is for.")
+    ] = "openshift",
+    namespace: Annotated[str, typer.Option("--namespace", help="Where the objects live.")] = "migration-network",
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--label", metavar="KEY=VALUE", help="A label by which your Prometheus selects rules and targets."
+        ),
+    ] = None,
+    every: Annotated[int, typer.Option("--every", min=60, help="Seconds between two looks.")] = 900,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Where mignet watch serves.")] = 9464,
+    image: Annotated[str | None, typer.Option("--image", help="The CronJob's image (docs/container.md).")] = None,
+    gateway: Annotated[
+        str | None, typer.Option("--pushgateway-image", help="That of the Pushgateway beside it, of a mirror.")
+    ] = None,
+    kubeconfig: Annotated[
+        str,
+        typer.Option("--kubeconfig-secret", metavar="NAME", help="The Secret whose key kubeconfig has all contexts."),
+    ] = "migration-network-kubeconfig",
+    files: Annotated[
+        str, typer.Option("--project-config-map", metavar="NAME", help="The ConfigMap with the project's files.")
+    ] = "migration-network-project",
+    cwd: Cwd = Path(),
+) -> None:
+    """Write alerts with runbooks, a dashboard, and what is scraped, for Prometheus and Grafana.
+
+    Credentials are named, and never written.
+    """
+    import json
+
+    from mignet.exports.monitoring import dashboard, manifests
+    from mignet.fleet.loading import load
+
+    project = project_in(cwd)
+    known = project.stack_names()
+    names = [stack.name for stack in load(project, chosen(project, stacks, all_=all_))]
+    if only == "dashboard":
+        sys.stdout.write(json.dumps(dashboard.dashboard(), indent=2) + "\n")
+        return
+    parts: list[manifests.Part] = [only] if only else ["rules", "cluster-rules", "dashboard", source]
+    if runbooks is None and {"rules", "cluster-rules"} & set(parts):
+        mistake(
+            "--runbooks",
+            "is missing: every alert names a page that says what to do",
+            "Say where docs/runbooks.md is read",
+        )
+    wanted = manifests.Wanted(
+        # A stack to come is one of all.
+        stacks=names if stacks else (),
+        runbooks=runbooks or "",
+        namespace=_name("--namespace", namespace),
+        openshift=platform == "openshift",
+        labels=dict(_label(each) for each in labels or ()),
+        every=every,
+        port=port,
+        image=image or manifests.IMAGE,
+        gateway=gateway or manifests.GATEWAY,
+        kubeconfig=_name("--kubeconfig-secret", kubeconfig),
+        project=_name("--project-config-map", files),
+        single=len(known) < 2,
+    )
+    comment = "Written by `mignet export monitoring`: docs/monitoring.md says where each part goes."
+    sys.stdout.write(as_yaml(manifests.objects(parts, wanted), comment=comment))
+
+
 def _one(project: Project, stacks: list[str] | None, why: str) -> Stack:
     """Return the one stack that is named, or the only one there is."""
     from mignet.fleet.loading import load
@@ -263,3 +344,20 @@ def _variable(text: str) -> tuple[str, SecretKey]:
     if not (variable and equals):
         mistake("--secret", "names no variable", "Write VARIABLE=NAME:KEY")
     return variable, _secret("--secret", secret)
+
+
+def _label(text: str) -> tuple[str, str]:
+    import re
+
+    key, equals, value = text.partition("=")
+    if not (equals and re.fullmatch(r"([A-Za-z0-9.-]+/)?[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?", key)):
+        mistake(f"--label {text}", "is no label", "Write KEY=VALUE, such as release=kube-prometheus-stack")
+    return key, value
+
+
+def _name(option: str, text: str) -> str:
+    import re
+
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", text):
+        mistake(f"{option} {text}", "is no name of an object", "Write lower-case letters, digits and dashes")
+    return text

@@ -99,6 +99,7 @@ def test_the_installed_script_takes_a_stack_from_init_to_the_release_of_its_slic
 
 _MORE = {
     "export operator": ["--repo", "https://example.org/x.git", "--kubeconfig-secret", "a:b"],
+    "export monitoring": ["--runbooks", "https://example.org/runbooks.md"],
     "allocate": ["dev"],
     "release": ["dev"],
     "export role": ["observe"],
