@@ -44,6 +44,7 @@ Kind = Literal[
     "LimitsResult",
     "CapacityResult",
     "MigrationsResult",
+    "HistoryResult",
     "RunRecord",
 ]
 """What verbs print as JSON."""

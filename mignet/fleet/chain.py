@@ -30,7 +30,7 @@ MOST_BYTES = 16 << 20
 MOST_DAYS = 731
 """How long a line is kept at least, unless the chain gets too long."""
 FILES = 4
-"""Files that a full chain has: the oldest goes when another one begins."""
+"""Parts in which what is too long or too old is dropped."""
 LINE_BYTES = 64 << 10
 """The most that a line has; longer ones are refused."""
 LOCK_SECONDS = 5.0
@@ -89,6 +89,8 @@ class _End:
     torn: bytes = b""
     open: bool = False
     """Whether no line's end is behind that."""
+    time: object = None
+    """Of the last line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,13 +267,14 @@ class Chain:
         full = files[-1].stat().st_size > bounds.bytes // bounds.files or (begun is not None and now - begun > age)
         if not full or end.torn or following in files:
             return files[-1], ()
-        dropped = list(files[: max(0, len(files) + 1 - bounds.files)])
-        for path in files[len(dropped) :]:
-            # The first line of the next file is not older than the last of this one.
-            last = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-            if now - last <= timedelta(days=bounds.days):
+        dropped, room = [], bounds.bytes - bounds.bytes // bounds.files
+        size = sum(path.stat().st_size for path in files)
+        for path in files:
+            last = _time(self._end(path)[0].time)
+            if size <= room and (last is None or now - last <= timedelta(days=bounds.days)):
                 break
             dropped.append(path)
+            size -= path.stat().st_size
         return following, dropped
 
     def _end(self, path: Path) -> tuple[_End, object]:
@@ -289,7 +292,9 @@ class Chain:
             raw = parts.pop()
             line = _parsed(raw)
             if line is not None and _is_whole(line, raw):
-                return _End(line["number"], line["hash"], _torn(torn), unended), (first or {}).get("time")
+                return _End(line["number"], line["hash"], _torn(torn), unended, line.get("time")), (first or {}).get(
+                    "time"
+                )
             torn.insert(0, raw)
         return _End(torn=_torn(torn), open=unended), (first or {}).get("time")
 
@@ -322,8 +327,8 @@ def _misfit(number: int, before: int) -> str:
 
 
 def stamp(moment: datetime) -> str:
-    """Write a time as lines have it: in UTC, to the second."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Write a time as lines have it: in UTC, to the millisecond."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _time(text: object) -> datetime | None:

@@ -306,6 +306,16 @@ class Entry:
     number: int | None = None
     """Of its line in the chain."""
 
+    @property
+    def is_look(self) -> bool:
+        """Whether this is a look at drift, which changed nothing."""
+        return self.source == "mignet" and self.verb == "drift"
+
+    @property
+    def changes_clusters(self) -> bool:
+        """Whether it is of a verb that changes what is declared on a cluster."""
+        return self.verb in {"up", "destroy", "drift --fix"}
+
 
 NO_END = "no end was written: it still runs, or was killed; mignet drift shows what it left"
 
