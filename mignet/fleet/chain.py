@@ -206,6 +206,8 @@ class Chain:
         if begin is None:
             return
         if begin not in begins:
+            if found.problem and (found.problem.file, found.problem.place) == (files[0].name, 1):
+                return
             meaning = f"it is number {begin[0]}, and no line says that those before were dropped: they were removed"
             found.problem = Problem(files[0].name, 1, meaning)
         elif begin[0] > 1:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from config.files.project_files import Project
     from config.stack import Stack
+    from mignet.fleet.chain import Read
     from mignet.kube.diff import Report
 
 Outcome = Literal[
@@ -315,6 +316,14 @@ class Entry:
     def changes_clusters(self) -> bool:
         """Whether it is of a verb that changes what is declared on a cluster."""
         return self.verb in {"up", "destroy", "drift --fix"}
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One chain as it was read."""
+
+    chain: Chain
+    read: Read
 
 
 NO_END = "no end was written: it still runs, or was killed; mignet drift shows what it left"

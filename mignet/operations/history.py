@@ -11,26 +11,18 @@ from config.finding import ConfigError, Finding, Remark
 from config.loading import load_stack
 from mignet.fleet import history
 from mignet.fleet.chain import Read
+from mignet.fleet.history import Kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from config.files.project_files import Project
-    from mignet.fleet.chain import Chain
     from mignet.fleet.history import Entry
 
 PARALLEL = 4
 """Stacks whose updates Pulumi is asked for at a time."""
 SLACK = timedelta(seconds=2)
 """Between the clocks and the whole seconds of two who tell of one thing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """One chain as it was read."""
-
-    chain: Chain
-    read: Read
 
 
 @dataclass(frozen=True, slots=True)

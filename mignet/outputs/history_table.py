@@ -10,8 +10,7 @@ from mignet.kube.objects import lasting
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from mignet.fleet.history import Entry
-    from mignet.operations.history import Kept
+    from mignet.fleet.history import Entry, Kept
 
 MOST_FIELDS = 5
 """Of one object, where nobody asks for more."""

@@ -1,11 +1,11 @@
-"""Drift over time, as the looks at it tell: for each stack, from when until when it had drifted, and what mignet did."""
+"""Drift over time, as the looks at it tell: of each stack, from when until when it had drifted, and what mignet did."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mignet.fleet import history
 
@@ -91,7 +91,7 @@ class Drifts:
 def drifts(project: Project, names: Sequence[str], now: datetime) -> tuple[Drifts, list[str]]:
     """Return what the history of this machine tells of stacks, and a sentence for what of it cannot be believed."""
     unread = []
-    lines = []
+    lines: list[list[dict[str, Any]]] = []
     for chain in (history.looks_of(project), history.changes_of(project)):
         try:
             read = chain.read()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +17,7 @@ def told(workspace: Workspace, *more: str) -> list[dict[str, Any]]:
 
 
 def test_from_up_to_destroy_the_history_has_who_did_what_with_plan_and_outcome(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
@@ -63,10 +63,22 @@ def test_from_up_to_destroy_the_history_has_who_did_what_with_plan_and_outcome(
     assert {each["operation"] for each in gone["changes"]} == {"delete", "relinquish"}
     assert all(each["seconds"] > 0 for each in (up, fixed, gone))
 
+    _shown(workspace)
+    (path,) = (tmp_path / "state").rglob("changes-*.jsonl")
+    _checked(workspace, path)
+    _unwritable(workspace, path.parent)
+
+
+def _shown(workspace: Workspace) -> None:
     shown = workspace.run("mignet", "history", workspace.stack)
+    limit = "spec.liveMigrationConfig.completionTimeoutPerGiB"
     assert f"{limit}: 99 → 800" in shown.out
     assert "by octocat (GITHUB_ACTOR; account " in shown.out
     assert "drift: 1 change; field-changed, by kubectl-edit" in shown.out
+
+
+def _checked(workspace: Workspace, path: Path) -> None:
+    """Put what was edited back, which is the way out."""
     checked = workspace.run("mignet", "history", "--check")
     assert checked.code == 0, checked.err
     assert "changes: 6 lines fit together" in checked.out
@@ -74,7 +86,6 @@ def test_from_up_to_destroy_the_history_has_who_did_what_with_plan_and_outcome(
     head = checked.out.split("head: ")[1].split()[0]
     assert workspace.run("mignet", "history", "--head", head).code == 0
 
-    (path,) = (tmp_path / "state").rglob("changes-*.jsonl")
     text = path.read_text()
     path.write_text(text.replace('"new":800', '"new":801'))
     edited = workspace.run("mignet", "history", "--check")
@@ -85,12 +96,12 @@ def test_from_up_to_destroy_the_history_has_who_did_what_with_plan_and_outcome(
     path.write_text(text)
     assert workspace.run("mignet", "history", "--check").code == 0
     assert workspace.run("mignet", "history", "--head", "0123456789abcdef").code == 1
-    # What cannot be written down stops nothing, and is told in one line.
-    path.parent.chmod(0)
-    folder = path.parent.rename(path.parent.with_name("away"))
-    path.parent.write_text("no folder")
-    with contextlib.ExitStack() as after_all:
-        after_all.callback(folder.chmod, 0o700)
-        outcome = workspace.mignet("up", "direct")
+
+
+def _unwritable(workspace: Workspace, folder: Path) -> None:
+    """What cannot be written down stops nothing, and is told in one line."""
+    folder.rename(folder.with_name("away"))
+    folder.write_text("no folder")
+    outcome = workspace.mignet("up", "direct")
     assert outcome.code == 0, outcome.err
     assert outcome.err.count("the history of this run could not be written (") == 1
