@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from config.finding import few, shown, visible
 from mignet.kube.objects import lasting
+from mignet.outputs import plan_form
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -61,11 +62,12 @@ def by(entry: Entry) -> str:
 def _more(entry: Entry, *, verbose: bool) -> Iterator[str]:
     for change in entry.changes:
         yield f"{_SIGNS.get(change.operation, '~')} {change.key}"
-        most = len(change.fields) if verbose else MOST_FIELDS
-        for each in change.fields[:most]:
+        fields = [each for each in change.fields if verbose or plan_form.is_said(change, each)]
+        most = len(fields) if verbose else MOST_FIELDS
+        for each in fields[:most]:
             yield f"    {each.path}: {shown(each.old)} → {shown(each.new)}"
-        if len(change.fields) > most:
-            yield f"    and {len(change.fields) - most} more fields (--verbose)"
+        if len(fields) > most:
+            yield f"    and {len(fields) - most} more fields (--verbose)"
     if entry.cut:
         yield f"and {entry.cut} more, which were too many to be kept"
     if entry.said:
