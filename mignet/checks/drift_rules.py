@@ -6,7 +6,7 @@ Rules judge the changes that an apply would make, each with its writer, and one 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from components.ownership import FIELD_MANAGER, labels
@@ -31,6 +31,7 @@ from mignet.kube.managed_fields import meet, owners, writer_of
 from mignet.kube.network.user_network import PROTECTION
 from mignet.kube.objects import controller_of, kept_by, made_by, name_of, stack_of, value_at
 from mignet.kube.snapshot import Read, Snapshot
+from mignet.kube.source import current_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -82,7 +83,7 @@ class Seen:
 
     snapshot: Snapshot
     changes: Sequence[ObjectChange]
-    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    now: datetime = field(default_factory=current_time)
 
     @property
     def stack(self) -> Stack:

@@ -23,6 +23,7 @@ from mignet.fleet.chain import Chain
 from mignet.fleet.journal import place
 from mignet.fleet.origin import actor, commit
 from mignet.kube.diff import FieldChange, ObjectChange, differences
+from mignet.kube.source import state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -136,7 +137,9 @@ class Book:
         self._append(changes_of(self.project), bodies)
 
     async def look(self, reports: Sequence[Report]) -> None:
-        """Write what a look at drift found, some stacks a line."""
+        """Write what a look at drift found, some stacks a line; a look at an archive says nothing of now."""
+        if state_folder() is not None:
+            return
         bodies = []
         for start in range(0, len(reports), STACKS_A_LINE):
             part = reports[start : start + STACKS_A_LINE]

@@ -16,6 +16,7 @@ from config.finding import Finding, Remark
 from config.types.json_text import parse_json
 from mignet.fleet.journal import MOST_BYTES, place
 from mignet.fleet.results import HOURS
+from mignet.kube.source import current_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -60,7 +61,7 @@ class Checkup:
     """The nodes with which something is wrong, by stack and name, and the code of what."""
     hours: float = HOURS
     """How long it counts."""
-    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    now: datetime = field(default_factory=current_time)
 
     @property
     def counts(self) -> bool:

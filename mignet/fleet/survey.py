@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from config.finding import Finding, Remark, folded, waived
 from mignet.fleet.results import Checked
-from mignet.kube.client import Cluster, ClusterError
+from mignet.kube.client import ClusterError
 from mignet.kube.snapshot import Judged
+from mignet.kube.source import opened
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from config.stack import Stack
     from mignet.fleet.concurrency import Ended
     from mignet.fleet.run_context import Course
+    from mignet.kube.client import Cluster
 
 _REMEDIES = {
     "unreachable": "See that its API server runs, and that this machine may reach it",
@@ -38,10 +40,10 @@ async def look_at(
 
     async def one(stack: Stack) -> Judged:
         try:
-            async with Cluster(stack.cluster, base=project.directory) as cluster:
+            async with opened(stack.cluster, base=project.directory) as cluster:
                 judged = await look(stack, cluster)
         except ClusterError as error:
-            return Judged((trouble(stack, error),))
+            return dark(stack, error)
         return replace(judged, findings=tuple(waived(stack.name, judged.findings, stack.waivers)))
 
     work = {stack.name: partial(one, stack) for stack in stacks}
@@ -86,6 +88,16 @@ def one_cluster(stacks: Iterable[Stack], identity: Callable[[Stack], str | None]
                 )
             )
     return found
+
+
+def dark(stack: Stack, error: ClusterError, *, codes: Iterable[str] = ("this cluster",)) -> Judged:
+    """Return what a look came to that could not read what it needs: a finding.
+
+    Where what stands for the cluster lacks it, that is no fault of the cluster: the rules are not judged.
+    """
+    if error.reason == "not-gathered":
+        return Judged((), dict.fromkeys(codes, error.kept()))
+    return Judged((trouble(stack, error),))
 
 
 def trouble(stack: Stack, error: ClusterError) -> Finding:

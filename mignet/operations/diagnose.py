@@ -29,7 +29,8 @@ from mignet.kube.hyperconverged_versions import hyperconverged_kind
 from mignet.kube.kinds import EVENT, MIGRATION_POLICY, NETWORK_ATTACHMENT, NODE_POLICY
 from mignet.kube.network.sandbox_errors import reason, when
 from mignet.kube.objects import made_by
-from mignet.kube.snapshot import Judged, OneLook, Read, Snapshot, judge, look
+from mignet.kube.snapshot import Judged, Read, Snapshot, judge, look
+from mignet.kube.source import opened
 from mignet.operations import apply, drift, roles
 from mignet.operations.verify_fleet import PEER_SECONDS, prove_machine
 
@@ -140,7 +141,7 @@ async def _look_at(project: Project, stack: Stack) -> _Seen:
         *(Read(MIGRATION_POLICY, name=policy.name) for policy in stack.migration_policies),
     ]
     try:
-        async with OneLook(stack.cluster, base=project.directory) as cluster:
+        async with opened(stack.cluster, base=project.directory, once=True) as cluster:
             fitness, verdict, drifted, side, around = await asyncio.gather(
                 _or_trouble(preflight.preflight(stack, cluster, needed=roles.to_observe(stack))),
                 _or_trouble(verify(stack, cluster, declared=manifests, patience=Patience(0, 0), thorough=True)),
@@ -150,17 +151,22 @@ async def _look_at(project: Project, stack: Stack) -> _Seen:
             )
             moving = await _or_trouble(migrations.look_closer(cluster, side))
     except ClusterError as error:
-        return _Seen((survey.trouble(stack, error),), Side(stack, error.kept()))
+        judged = survey.dark(stack, error)
+        return _Seen(judged.findings, Side(stack, error.kept()), None, tuple(judged.sentences()), judged.not_judged)
     if isinstance(around, ClusterError | ConfigError):
         return _Seen(drifted.findings, side)
     findings, left_out, not_judged = list(drifted.findings), list(drifted.left_out), drifted.not_judged
-    for outcome in (fitness, verdict):
+    for outcome, codes in ((fitness, preflight.CODES), (verdict, verifying.CODES)):
         if isinstance(outcome, ConfigError):
             findings += outcome.findings
-        elif isinstance(outcome, ClusterError):
-            findings.append(survey.trouble(stack, outcome))
         else:
-            judged = outcome.judged if isinstance(outcome, Verdict) else outcome
+            judged = (
+                survey.dark(stack, outcome, codes=sorted(codes))
+                if isinstance(outcome, ClusterError)
+                else outcome.judged
+                if isinstance(outcome, Verdict)
+                else outcome
+            )
             findings += judged.findings
             left_out += judged.sentences()
             not_judged += judged.not_judged
@@ -216,7 +222,7 @@ async def _look_at_peers(project: Project, others: Sequence[Stack]) -> dict[str,
             async with (
                 limit,
                 asyncio.timeout(PEER_SECONDS),
-                OneLook(stack.cluster, base=project.directory) as cluster,
+                opened(stack.cluster, base=project.directory, once=True) as cluster,
             ):
                 side, pods = await asyncio.gather(
                     peers.look_through(cluster, stack), _or_trouble(doubles.attached(stack, cluster))

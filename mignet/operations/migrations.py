@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,18 +14,21 @@ from mignet.checks.migrations.flights import Seen, open_on
 from mignet.checks.peers.endpoint import Side
 from mignet.fleet import survey
 from mignet.fleet.results import Checked
-from mignet.kube.client import Cluster, ClusterError
+from mignet.kube.client import ClusterError
 from mignet.kube.kinds import FORKLIFT_PLAN
 from mignet.kube.kubevirt.migrations import running_plans
 from mignet.kube.snapshot import Snapshot, UnreadError, known, look
+from mignet.kube.source import current_time, opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from config.files.project_files import Project
     from config.stack import Stack
     from mignet.capacity.estimate import Outlook
     from mignet.fleet.run_context import Course
+    from mignet.kube.client import Cluster
     from mignet.kube.kubevirt.migrations import Plan
 
 
@@ -51,7 +53,7 @@ async def migrating(project: Project, stacks: Sequence[Stack], course: Course) -
         or (Side(stack, ClusterError("unreachable", outcomes[stack.name].why)), Snapshot(stack, {}), {})
         for stack in stacks
     }
-    now = datetime.now(UTC)
+    now = current_time()
     clusters = [
         Seen(side, more, tuple(other for other, *_ in looked.values() if other is not side), now)
         for side, more, _ in looked.values()
@@ -71,7 +73,7 @@ async def migrating(project: Project, stacks: Sequence[Stack], course: Course) -
 
 async def _look_at(project: Project, stack: Stack) -> tuple[Side, Snapshot, Mapping[str, Outlook]]:
     try:
-        async with Cluster(stack.cluster, base=project.directory) as cluster:
+        async with opened(stack.cluster, base=project.directory) as cluster:
             side = await peers.look_through(cluster, stack, [migrations.PLANS])
             closer = await migrations.look_closer(cluster, side)
             return side, closer, await _forecast(cluster, side)
@@ -91,12 +93,10 @@ async def _forecast(cluster: Cluster, side: Side) -> Mapping[str, Outlook]:
 def _checked(project: Project, clusters: Sequence[Seen]) -> Checked:
     found = migrations.judged([each for each in clusters if each.side.seen])
     stacks = [each.stack for each in clusters]
-    findings = [
-        survey.trouble(each.stack, each.side.outcome)
-        for each in clusters
-        if isinstance(each.side.outcome, ClusterError)
-    ]
-    findings += [finding for judged in found.values() for one in judged for finding in one.findings]
+    for each in clusters:
+        if isinstance(each.side.outcome, ClusterError):
+            found[each.side.name] = [survey.dark(each.stack, each.side.outcome), *found.get(each.side.name, ())]
+    findings = [finding for judged in found.values() for one in judged for finding in one.findings]
     for stack in stacks:
         findings = list(waived(stack.name, findings, stack.waivers))
     not_judged = Counter({name: sum(one.not_judged for one in judged) for name, judged in found.items()})

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from config.files.fleet_files import read_fleet
@@ -17,6 +16,7 @@ from config.finding import folded
 from mignet.checks import peers
 from mignet.fleet import last_checkup
 from mignet.fleet.results import HOURS
+from mignet.kube.source import current_time
 from mignet.report import collect, history
 from mignet.report.address_usage import SubnetBooks, books
 from mignet.report.drift_spans import Drifts, drifts
@@ -27,6 +27,7 @@ from mignet.report.topology import Path, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path as File
 
     from config.files.fleet_files import FleetFiles
@@ -128,7 +129,7 @@ def assemble(
     fleet = [each for each in files.between() if not about.isdisjoint({each.stack, each.peer})]
     live = [finding for each in sightings for finding in each.findings]
     runs, unread = history.runs(project)
-    made = datetime.now(UTC)
+    made = current_time()
     drift, doubtful = drifts(project, names, made)
     unread += doubtful
     try:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,9 +18,11 @@ from mignet.kube.kubevirt.pods import moment
 from mignet.kube.network.sandbox_errors import reason, when
 from mignet.kube.objects import value_at
 from mignet.kube.snapshot import Read, Snapshot
+from mignet.kube.source import current_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import datetime
 
     from config.stack import Stack
     from config.types.addressing import Address
@@ -170,7 +171,7 @@ class Seen:
     side: Side
     details: Snapshot
     others: tuple[Side, ...] = ()
-    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    now: datetime = field(default_factory=current_time)
 
     @property
     def stack(self) -> Stack:

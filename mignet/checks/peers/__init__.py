@@ -14,8 +14,9 @@ from mignet.checks.peers import endpoint, machines, pair_rules
 from mignet.checks.peers.endpoint import Side
 from mignet.checks.peers.pair_rules import Pair
 from mignet.fleet import survey
-from mignet.kube.client import Cluster, ClusterError
+from mignet.kube.client import ClusterError
 from mignet.kube.snapshot import Judged, Snapshot, judge, look
+from mignet.kube.source import opened
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from config.stack import Stack
     from mignet.fleet.last_checkup import Checkup
     from mignet.fleet.run_context import Course
+    from mignet.kube.client import Cluster
     from mignet.kube.snapshot import Read
 
 BETWEEN = (pair_rules.apart, *machines.RULES, *pair_rules.RULES)
@@ -121,7 +123,7 @@ async def look_at_all(project: Project, stacks: Sequence[Stack], course: Course)
 async def look_at(project: Project, stack: Stack) -> Side:
     """Look at a stack's cluster; one that does not answer is a side that says why."""
     try:
-        async with Cluster(stack.cluster, base=project.directory) as cluster:
+        async with opened(stack.cluster, base=project.directory) as cluster:
             return await look_through(cluster, stack)
     except ClusterError as error:
         return Side(stack, error.kept())
@@ -242,5 +244,6 @@ def _unknown(source: str, target: str) -> Finding:
 
 def _of_side(one: Side) -> Judged:
     if isinstance(one.outcome, ClusterError):
-        return Judged((survey.trouble(one.stack, one.outcome),))
+        codes = sorted(code for each in endpoint.RULES for code in each.codes)
+        return survey.dark(one.stack, one.outcome, codes=codes)
     return judge(endpoint.RULES, one)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from mignet.kube.source import current_time
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +23,7 @@ class Certificate:
     @property
     def expired(self) -> bool:
         """Whether it counts no more."""
-        return self.expires <= datetime.now(UTC)
+        return self.expires <= current_time()
 
 
 def certificates(bundle: str) -> tuple[Certificate, ...]:

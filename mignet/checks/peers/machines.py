@@ -10,7 +10,6 @@ Succeeded. A target whose migration failed is WaitingForSync again.
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from config.finding import Finding, rule
@@ -19,6 +18,7 @@ from mignet.kube.kinds import INSTANCE, MIGRATION
 from mignet.kube.kubevirt.pods import moment
 from mignet.kube.objects import full_name, name_of, value_at
 from mignet.kube.snapshot import UnreadError
+from mignet.kube.source import current_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,7 +120,7 @@ def _handing_over(one: Object, other: Object) -> bool:
     states = [_state(each) for each in (one, other)]
     ends = [moment(str(each["endTimestamp"])) for each in states if each.get("endTimestamp")]
     if ends:
-        return (datetime.now(UTC) - max(ends)).total_seconds() < HAND_OVER
+        return (current_time() - max(ends)).total_seconds() < HAND_OVER
     return not any(each.get("completed") or each.get("failed") for each in states)
 
 

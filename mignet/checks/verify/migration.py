@@ -10,7 +10,6 @@ import asyncio
 import ipaddress
 import time
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from components.ownership import labels
@@ -20,9 +19,11 @@ from mignet.kube.kinds import EVENT, INSTANCE, MIGRATION, POD
 from mignet.kube.kubevirt.pods import HANDLER, LABEL, moment, read_pod
 from mignet.kube.network.sandbox_errors import reason
 from mignet.kube.snapshot import Judged, Read, judge, look
+from mignet.kube.source import current_time
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from config.stack import Stack
     from config.types.addressing import Address
@@ -60,7 +61,7 @@ class Move:
     refusal: ClusterError | None = None
     """Why the API server did not let us make one."""
     elsewhere: Mapping[str, Object | ClusterError | None] = field(default_factory=dict)
-    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    now: datetime = field(default_factory=current_time)
 
     @property
     def stack(self) -> Stack:

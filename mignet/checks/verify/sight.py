@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -29,9 +28,11 @@ from mignet.kube.kinds import (
 from mignet.kube.kubevirt.pods import HANDLER, LABEL, SCHEDULABLE, SYNC, Pod, Role, from_before, read_pod, workload_kind
 from mignet.kube.network.whereabouts import leases_of
 from mignet.kube.snapshot import Read, Snapshot
+from mignet.kube.source import current_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from config.stack import Stack
     from mignet.kube.client import ClusterError
@@ -76,7 +77,7 @@ class Sight:
     declared: tuple[Object, ...] = ()
     holders: Mapping[str, tuple[Object, ...] | ClusterError] = field(default_factory=dict)
     """Pods by `namespace/name` that hold leases and are none of those that migrate: nothing when there is none."""
-    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    now: datetime = field(default_factory=current_time)
     stuck_after: float = 0
     """Seconds that a pod may try to start before its error counts."""
 
