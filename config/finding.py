@@ -376,7 +376,7 @@ def shown(value: object, *, limit: int = 80) -> str:
     """Write a value on one line, at most `limit` characters long."""
     # Text that would read as a number or a truth value keeps its quotes: "5" was refused because it is not 5.
     plain = isinstance(value, str) and not re.fullmatch(r"[-+]?\d+(\.\d+)?|true|false|null|", value)
-    text = str(value) if plain else json.dumps(_without_secrets(value), default=str, ensure_ascii=False)
+    text = str(value) if plain else json.dumps(without_secrets(value), default=str, ensure_ascii=False)
     text = text.replace(f'"{_SECRET}"', _SECRET)
     text = visible(" ".join(text.split()))
     return text if len(text) <= limit else text[: limit - 1] + "…"
@@ -385,10 +385,10 @@ def shown(value: object, *, limit: int = 80) -> str:
 _SECRET = "{secure: …}"  # noqa: S105 (what stands for one)
 
 
-def _without_secrets(value: object) -> object:
+def without_secrets(value: object) -> object:
     """Return a value whose secrets, as Pulumi writes them into a stack file, are told without what they hold."""
     if isinstance(value, dict):
         if value.keys() == {"secure"}:
             return _SECRET
-        return {key: _without_secrets(each) for key, each in value.items()}
-    return [_without_secrets(each) for each in value] if isinstance(value, list) else value
+        return {key: without_secrets(each) for key, each in value.items()}
+    return [without_secrets(each) for each in value] if isinstance(value, list) else value

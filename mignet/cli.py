@@ -30,6 +30,7 @@ from mignet.commands.files import app as files
 from mignet.commands.gather import app as gathers
 from mignet.commands.help import app as helps
 from mignet.commands.help import show_version
+from mignet.commands.history import app as histories
 from mignet.commands.limits import app as limits
 from mignet.commands.look import app as looks
 from mignet.commands.migrations import app as migrations
@@ -65,6 +66,7 @@ app.add_typer(gathers)
 app.add_typer(peers)
 app.add_typer(checkups)
 app.add_typer(drifts)
+app.add_typer(histories)
 app.add_typer(reports)
 app.add_typer(lab, name="lab", rich_help_panel="Try, and hand over")
 app.add_typer(export, name="export", rich_help_panel="Try, and hand over")

@@ -74,6 +74,14 @@ def operated(operated_lab: tuple[Lab, list[Objects]], tmp_path: Path) -> Operate
     return renewed(*operated_lab, tmp_path / "project")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _state_of_no_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what runs record out of the state folder of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 # Shared machines are slow at times; a property is not false for that.
 _COMMON = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
 # The same draws in each run: what fails today failed yesterday. `make campaign` draws anew, and more.

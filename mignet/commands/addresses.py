@@ -37,10 +37,14 @@ def allocate(
     A slice that is large enough stays; one that is too small grows in place; none is ever moved.
     """
     from mignet.fleet import stack_files
+    from mignet.fleet.history import writing
     from mignet.operations import allocate as addresses
 
     project = project_in(cwd)
-    with stack_files.locked(project, on_wait=_waiting):
+    with (
+        stack_files.locked(project, on_wait=_waiting),
+        writing(project, "allocate", list(dict.fromkeys(stacks)), _tell),
+    ):
         results = addresses.allocate(project, list(dict.fromkeys(stacks)), nodes=nodes, headroom=headroom)
     for result in results:
         typer.echo(str(result))
@@ -55,6 +59,7 @@ def release(
 ) -> None:
     """Take the slice out of the stack files; what was applied to a cluster stays there until the next up."""
     from mignet.fleet import stack_files
+    from mignet.fleet.history import writing
     from mignet.operations import allocate as addresses
 
     project = project_in(cwd)
@@ -71,7 +76,7 @@ def release(
         if not agrees("release?"):
             typer.echo(UNCHANGED)
             raise typer.Exit(DECLINED)
-    with stack_files.locked(project, on_wait=_waiting):
+    with stack_files.locked(project, on_wait=_waiting), writing(project, "release", names, _tell):
         addresses.release(project, names)
     for name in names:
         if held[name] is not None:
@@ -102,6 +107,10 @@ def plan_addresses(
         for plan in plans:
             for line in address_map.as_text(plan):
                 typer.echo(line)
+
+
+def _tell(line: str) -> None:
+    typer.secho(line, fg="yellow", err=True)
 
 
 def _waiting() -> None:

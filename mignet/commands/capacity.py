@@ -138,6 +138,7 @@ def capacity(
 
 def _write(project: Project, found: Capacity, *, yes: bool) -> None:
     from mignet.fleet import stack_files
+    from mignet.fleet.history import writing
     from mignet.operations.capacity import write
 
     names = ", ".join(found.proposals)
@@ -147,7 +148,10 @@ def _write(project: Project, found: Capacity, *, yes: bool) -> None:
         if not agrees(f"write the proposed limits into the files of {names}?"):
             typer.echo(UNCHANGED, err=True)
             raise typer.Exit(DECLINED)
-    with stack_files.locked(project, on_wait=lambda: typer.echo("another mignet is writing stack files", err=True)):
+    with (
+        stack_files.locked(project, on_wait=lambda: typer.echo("another mignet is writing stack files", err=True)),
+        writing(project, "capacity --write", found.proposals, lambda line: typer.secho(line, fg="yellow", err=True)),
+    ):
         write(project, found.proposals)
     typer.echo(f"wrote the limits of {names}; mignet preview shows what they change", err=True)
 

@@ -26,7 +26,7 @@ from mignet.commands.arguments import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Sequence
 
     from config.files.project_files import Project
     from config.stack import Stack
@@ -128,7 +128,26 @@ async def _run(
 
     plan = await run.prepare(project, stacks, asked, course, last=dry_run)
     asked = run.with_sync_ports(asked, plan)
-    return plan, asked, None if dry_run else await run.carry_out(project, plan, asked, course)
+    if dry_run:
+        return plan, asked, None
+    return plan, asked, await _recorded(project, stacks, run.carry_out(project, plan, asked, course), course)
+
+
+async def _recorded(project: Project, stacks: Sequence[Stack], work: Awaitable[Result], course: Course) -> Result:
+    """Write into the history that pods are created and removed, and what came of it."""
+    from mignet.fleet.history import Book, End
+
+    book = Book(project, "checkup", "", course.tell)
+    await book.begin(stacks, {})
+    try:
+        result = await work
+    except BaseException:
+        book.end_now(stacks, {stack.name: End("broken off", "the cluster itself ends the pods") for stack in stacks})
+        raise
+    errors = {stack.name: sum(each.blocks and each.stack == stack.name for each in result.findings) for stack in stacks}
+    ends = {name: End("done", f"{count} error{'' if count == 1 else 's'} found") for name, count in errors.items()}
+    await book.end(stacks, ends)
+    return result
 
 
 def _print(plan: Plan, asked: Asked) -> None:

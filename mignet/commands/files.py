@@ -44,6 +44,7 @@ Kind = Literal[
     "LimitsResult",
     "CapacityResult",
     "MigrationsResult",
+    "HistoryResult",
     "RunRecord",
 ]
 """What verbs print as JSON."""
@@ -280,6 +281,7 @@ def init(
 
 def _init(project: Project, stack: str, wanted: Wanted, *, look: bool) -> None:
     """Write the file of a new stack; with `look`, ask the cluster first."""
+    from mignet.fleet.history import writing
     from mignet.kube.client import ClusterError
     from mignet.operations import init as work
 
@@ -293,7 +295,8 @@ def _init(project: Project, stack: str, wanted: Wanted, *, look: bool) -> None:
         for line in seen.lines:
             typer.echo(line)
         chosen = work.choose(stack, wanted, seen)
-    remark = work.write(project, stack, wanted, seen, chosen, on_wait=_waiting)
+    with writing(project, "init", [stack], lambda line: typer.secho(line, fg="yellow", err=True)):
+        remark = work.write(project, stack, wanted, seen, chosen, on_wait=_waiting)
     typer.echo(f"wrote {project.stack_file(stack).name}: {remark}")
 
 

@@ -28,11 +28,12 @@ from mignet.commands.arguments import (
 from mignet.commands.evidence import looks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Mapping, Sequence
 
     from config.files.project_files import Project
     from mignet.fleet.loading import Readable
     from mignet.fleet.results import Checked
+    from mignet.fleet.run_context import Course
     from mignet.outputs import Output
     from mignet.outputs.openmetrics import Verb
 
@@ -146,6 +147,8 @@ def verify(
             else:
                 stack = readable.stacks[0]
                 way = verify_fleet.prove_machine(project, stack, machine, migrate_within=within, course=course)
+            if migrate is not None:
+                way = _recorded(project, readable, machine, way, course)
             checked = checked.with_(asyncio.run(way))
     show.finish(checked, allow_not_judged=allow_not_judged)
 
@@ -190,6 +193,25 @@ def _agreed(machine: str) -> bool:
     if not sys.stdin.isatty():
         mistake("--migrate", "asks before it changes anything", "Add --yes to run without the question")
     return agrees(f"Migrate {machine} now?")
+
+
+async def _recorded(
+    project: Project, readable: Readable, machine: str, way: Awaitable[Checked], course: Course
+) -> Checked:
+    """Write into the history that a virtual machine is migrated, and whether it was proven to go as it should."""
+    from mignet.fleet.history import Book, End
+
+    book, stacks = Book(project, "verify --migrate", "", course.tell), readable.stacks
+    await book.begin(stacks, {})
+    try:
+        found = await way
+    except BaseException:
+        book.end_now(stacks, {stack.name: End("broken off", f"{machine} may still migrate") for stack in stacks})
+        raise
+    wrong = next((each.sentence for each in found.findings if each.blocks), "")
+    end = End("failed", wrong) if wrong else End("done", f"migrated {machine}")
+    await book.end(stacks, {stack.name: end for stack in stacks})
+    return found
 
 
 @dataclass(frozen=True, slots=True)

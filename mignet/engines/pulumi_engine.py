@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from mignet.engines import state_folder
 from mignet.engines.inline_stack import REFUSED, InlineStack
 from mignet.engines.temporary_folder import temporary_folder
 from mignet.fleet.concurrency import CTRL_C, StoppedError
+from mignet.fleet.history import Entry
 from mignet.fleet.progress import TELL_SECONDS
 from mignet.fleet.survey import trouble
 from mignet.kube.client import Cluster, ClusterError
@@ -47,6 +49,10 @@ if TYPE_CHECKING:
 
 MEMORY_BYTES = 250 * 2**20
 """What a run of Pulumi on one stack takes, its plugins included."""
+HISTORY_SECONDS = 20.0
+"""How long Pulumi may take to list a stack's updates."""
+UPDATES = 100
+"""The most of them that are asked for."""
 GRACE_SECONDS = 10.0
 """What Pulumi has to end in order, before it is told again."""
 HASTE_SECONDS = 1.0
@@ -292,6 +298,67 @@ class Holder:
 
     def __str__(self) -> str:
         return f" ({self.user}@{self.host} (pid {self.pid}), since {self.since})"
+
+
+async def updates(project: Project, stack: Stack) -> list[Entry]:
+    """Return the updates that Pulumi's backend tells of a stack, the latest UPDATES at most, the oldest first.
+
+    Who ran them, Pulumi does not say here. Raises OSError when it does not answer within HISTORY_SECONDS, and
+    ValueError when it says why not, or what is no list of updates.
+    """
+    command = ["pulumi", "stack", "history", "--json", "--non-interactive", "--page-size", str(UPDATES)]
+    process = await asyncio.create_subprocess_exec(
+        *command, "--stack", stack.name,
+        cwd=project.directory,
+        env=os.environ | environment(project, stack),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(HISTORY_SECONDS):
+            out, err = await process.communicate()
+    except TimeoutError:
+        msg = f"Pulumi did not answer within {HISTORY_SECONDS:g} s"
+        raise TimeoutError(msg) from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        said = [line for line in err.decode(errors="replace").splitlines() if line.strip()]
+        raise ValueError(_plain(said[-1]) if said else "Pulumi failed")
+    told = parse_json(out.decode(errors="replace")) if out.strip() else []
+    if not isinstance(told, list):
+        msg = "Pulumi printed no list of updates"
+        raise ValueError(msg)  # noqa: TRY004 (of what it printed, not of our own values)
+    return [_update(stack.name, each) for each in reversed(told) if isinstance(each, dict)]
+
+
+def _update(stack: str, told: Mapping[str, Any]) -> Entry:
+    """Return one update of Pulumi's history; nothing of its config is read."""
+    around = told.get("environment")
+    around = around if isinstance(around, dict) else {}
+    counts = told.get("resourceChanges")
+    counts = counts if isinstance(counts, dict) else {}
+    begun, ended = (str(told.get(key, "")) for key in ("startTime", "endTime"))
+    seconds = None
+    with contextlib.suppress(ValueError):
+        seconds = (datetime.fromisoformat(ended) - datetime.fromisoformat(begun)).total_seconds()
+    dirty = around.get("git.dirty")
+    return Entry(
+        begun,
+        str(told.get("kind", "")),
+        stack,
+        {"succeeded": "done", "in-progress": "begun"}.get(str(told.get("result")), str(told.get("result", ""))),
+        known="Pulumi",
+        engine="pulumi",
+        commit=str(around["git.head"]) if "git.head" in around else None,
+        dirty=None if dirty is None else dirty == "true",
+        said=", ".join(f"{count} {operation}" for operation, count in counts.items()),
+        seconds=seconds,
+        source="pulumi",
+    )
 
 
 def holder_of(message: str) -> Holder | None:

@@ -36,6 +36,8 @@ class Course:
     """Shows a line about the run as a whole."""
     pause: Callable[[], None] = lambda: None
     """Takes live lines away, before something else is shown, or asked."""
+    ended: dict[str, State] = field(default_factory=dict)
+    """How each stack's work ended in the last phase that it was in."""
     _spent: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -66,9 +68,11 @@ class Course:
         pace = self.pace if self.pace.at_a_time or at_a_time is None else replace(self.pace, at_a_time=at_a_time)
         if not timed:
             pace = replace(pace, seconds=None)
-        return await side_by_side(
+        ends = await side_by_side(
             work, pace=pace, stop=self.stop, error=error, watch=watch, changing=changing, spent=self._spent
         )
+        self.ended |= {name: end.state for name, end in ends.items()}
+        return ends
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from config.finding import ConfigError, Finding, sentences, waived
 from mignet.checks.drift_rules import RULES, Seen, reads
 from mignet.engines import direct_engine
+from mignet.fleet.history import Book
 from mignet.fleet.survey import dark, unseen
 from mignet.kube.client import ClusterError
 from mignet.kube.diff import Report
@@ -48,12 +49,15 @@ async def drift(project: Project, stacks: Sequence[Stack], engine: Engine, cours
     ends = await course.through(work, error=lambda report: report.error, last=engine == "direct")
     ours = [ended.result or _without_end(name, ended) for name, ended in ends.items()]
     if engine == "direct":
+        await Book(project, "drift", engine, course.tell).look(ours)
         return ours
     from mignet.engines import pulumi_engine
 
     reached = [stack for stack, report in zip(stacks, ours, strict=True) if not report.error]
     views = await pulumi_engine.views(project, reached, course)
-    return [_side_by_side(report, views.get(report.stack)) for report in ours]
+    both = [_side_by_side(report, views.get(report.stack)) for report in ours]
+    await Book(project, "drift", engine, course.tell).look(both)
+    return both
 
 
 async def look_at(project: Project, stack: Stack, cluster: Cluster) -> Report:

@@ -106,7 +106,9 @@ def _up(repair: Repair, stacks: Sequence[Stack]) -> dict[str, Report]:
         repair.warn(line)
 
     async def up(course: Course) -> dict[str, Report]:
-        plan = await apply.plan(repair.project, stacks, "up", repair.engine, course, asked=False)
+        plan = await apply.plan(
+            repair.project, stacks, "up", repair.engine, course, asked=False, known_as="drift --fix"
+        )
         sound = [stack for stack in stacks if not plan.reports[stack.name].error]
         return plan.reports | await plan.act(sound, last=True)
 

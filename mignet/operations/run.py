@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from mignet.fleet.history import Book
 from mignet.operations import apply
+from mignet.operations.apply.recorded import unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,9 +58,13 @@ async def carry_out(job: Job, stacks: Sequence[Stack]) -> dict[str, Report]:
     reports |= plan.reports
     if job.verb == "preview":
         return reports
+    book = Book(job.project, job.verb, job.engine, course.tell)
     if not course.stop.asked and not _agreed(job, [reports[stack.name] for stack in fit]):
         course.stop.ask("it was not agreed to")
-        return {name: replace(report, declined=not report.error) for name, report in reports.items()}
+        reports = {name: replace(report, declined=not report.error) for name, report in reports.items()}
+        await unchanged(book, stacks, reports)
+        return reports
+    await unchanged(book, stacks, reports)
     sound = [stack for stack in fit if not reports[stack.name].error]
     if not job.waves:
         return reports | await plan.act(sound, last=True)

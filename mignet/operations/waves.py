@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from config.finding import folded
+from mignet.fleet.history import Book, End
 from mignet.fleet.results import not_judged
 from mignet.operations.verify_fleet import prove
 
@@ -45,10 +46,17 @@ async def roll_out(
             course.tell(f"wave {number} of {len(waves)}: verifying {', '.join(stack.name for stack in applied)}")
             checked = await prove(project, applied, patience, with_peers=True, course=course)
             reports |= _verified(applied, reports, checked, course, allow_not_judged=allow_not_judged)
+            await Book(project, "verify", "", course.tell).end(
+                applied, {each.name: _end(reports[each.name]) for each in applied}
+            )
         proven = {name for name, report in reports.items() if not report.error}
         if not proven.issuperset(wave):
             course.stop.ask(f"wave {number} ({', '.join(wave)}) is not verified")
     return reports
+
+
+def _end(report: Report) -> End:
+    return End("failed", report.error) if report.error else End("done")
 
 
 def _verified(

@@ -42,6 +42,7 @@ _KINDS = {
     "limits": "LimitsResult",
     "capacity": "CapacityResult",
     "migrations": "MigrationsResult",
+    "history": "HistoryResult",
 }
 """What each verb answers with."""
 
@@ -207,6 +208,28 @@ def _migrating(stack: str, row: Any) -> dict[str, Any]:
     }
 
 
+def history(found: Any, entries: Sequence[Any], project: Project) -> str:
+    """Write what happened (`mignet.fleet.history.Entry`), and how it is kept (`mignet.operations.history.History`)."""
+    source = {
+        "stacks": list(dict.fromkeys(each.stack for each in entries)),
+        "left_out": found.left_out,
+        "entries": entries,
+        "chains": [
+            {
+                "name": each.chain.name,
+                "folder": str(each.chain.folder),
+                "lines": len(each.read.hashes),
+                "head": each.read.head if each.read.number else None,
+                "number": each.read.number or None,
+                "problem": each.read.problem and str(each.read.problem),
+                "remarks": each.read.remarks,
+            }
+            for each in found.chains
+        ],
+    }
+    return _written("HistoryResult", source, found.findings, project)
+
+
 def diagnosis(found: Diagnosis) -> str:
     """Write what was found, and by which causes."""
     checked, project, base = found.checked, found.checked.project, Path.cwd()
@@ -257,6 +280,7 @@ def report(found: Any, headline: str, project: Project) -> str:
             for stack, nodes in found.drains.items()
             for node, each in nodes.items()
         ],
+        "drift": [{"stack": each.stack, "spans": each.spans, "marks": each.marks} for each in found.drift.rows],
         "ready": found.ways.ready,
         "of": found.ways.of,
     }

@@ -44,6 +44,7 @@ def whole(value: object) -> object:
 
 Plain = Annotated[Any, BeforeValidator(_plain)]
 Text = Annotated[str, BeforeValidator(whole), BeforeValidator(str)]
+Moment = Annotated[str, BeforeValidator(lambda at: at.strftime("%Y-%m-%dT%H:%M:%SZ"))]
 Word = Annotated[str, BeforeValidator(whole)]
 
 
@@ -730,6 +731,39 @@ class ReportDrain(CapacityDrain):
     stack: Word
 
 
+class DriftSpan(_Part):
+    """Looks at drift in a row that found the same."""
+
+    begin: Moment
+    """When the first one was, in UTC, or where the 30 days begin that are shown."""
+    end: Moment
+    """When another one found something else; else when the report was made."""
+    state: Word
+    """`none`, `drifted`, or `not seen`."""
+    looks: int
+    changes: int
+    """The most changes that a look found."""
+    by: tuple[Word, ...]
+    """The field managers that made them."""
+
+
+class DriftMark(_Part):
+    """Something that mignet did to the cluster."""
+
+    time: Moment
+    verb: Word
+    outcome: Word
+    who: Word
+
+
+class DriftOverTime(_Part):
+    """Drift of one stack over time, as the history of the machine tells that made the report."""
+
+    stack: Word
+    spans: tuple[DriftSpan, ...]
+    marks: tuple[DriftMark, ...]
+
+
 class ReportResult(Document):
     """What `report` shows of a fleet."""
 
@@ -749,10 +783,113 @@ class ReportResult(Document):
     """What the virtual machines of each cluster get, most of them first."""
     drains: tuple[ReportDrain, ...] = ()
     """How each node is drained, where that can be told."""
+    drift: tuple[DriftOverTime, ...] = ()
+    """What looks at drift found in the last 30 days; none where there were none from this machine."""
     ready: int = 0
     """How many of the paths from one cluster to another are ready."""
     of: int = 0
     """How many there are."""
+
+
+class KeptField(_Part):
+    """One field of a plan as it was written down; long values are cut."""
+
+    path: Word
+    old: Plain
+    new: Plain
+
+
+class KeptChange(_Part):
+    """What happened to one object, or to a stack's file (`kind` is `file` then)."""
+
+    operation: Operation
+    kind: Word
+    namespace: Word
+    name: Word
+    fields: tuple[KeptField, ...]
+
+
+class DriftSeen(_Part):
+    """What a look at drift found."""
+
+    changes: int
+    """How many changes would undo it; 0 and no codes where there was none."""
+    by: tuple[Word, ...]
+    """The field managers that made them."""
+    codes: tuple[Word, ...]
+    """Codes of the findings."""
+
+
+class HistoryEntry(_Part):
+    """One thing that happened to a stack."""
+
+    time: Word
+    """When it began, in UTC."""
+    source: Literal["mignet", "pulumi"]
+    """Who tells of it: mignet, which did it, or the state backend of a Pulumi that ran without it."""
+    verb: Word
+    """`up`, `destroy`, `drift --fix`, `verify`, `checkup`, `drift` (a look) ...; of Pulumi, its own word."""
+    stack: Word
+    outcome: Word
+    """`done`, `failed`, `stopped`, `timed out`, `not started`, `refused` (before anything was done), `declined`,
+    `broken off`, `looked`; `begun` when no end was written."""
+    said: Word
+    """Why, in sentences."""
+    seconds: float | None
+    """How long it took."""
+    who: Word
+    known: Word
+    """How that is known: `system` (the account), a variable of the environment, or `Pulumi`, which does not say who."""
+    account: Word
+    """The account on the machine."""
+    host: Word
+    engine: Word
+    version: Word
+    """Of mignet."""
+    context: Word | None
+    """Of the kubeconfig; null where no cluster was changed."""
+    uid: Word | None
+    """The cluster's UID, where the stack file says it."""
+    commit: Word | None
+    """The commit that the project was at; null when it is in no git repository."""
+    dirty: bool | None
+    """Whether files differed from it; null where git did not tell."""
+    changes: tuple[KeptChange, ...]
+    """The plan: what was done, or would have been."""
+    cut: int
+    """Fields and objects of it that were too many to be kept."""
+    drift: DriftSeen | None
+    """What a look at drift found; null for everything else, and where the cluster could not be looked at."""
+    run: Word
+    """The same for all that one run did."""
+    number: int | None
+    """Of its line; null when Pulumi tells of it."""
+
+
+class HistoryChain(_Part):
+    """How one chain of lines is kept."""
+
+    name: Word
+    """`changes`, or `looks` (at drift)."""
+    folder: Word
+    lines: int
+    """Lines that are as they were written."""
+    head: Word | None
+    """Hash of the last line, to be kept elsewhere and given to `--head`; null without lines."""
+    number: int | None
+    """Of the last line, counted from the first that ever was; null without lines."""
+    problem: Word | None
+    """The first line that does not fit, and what that means; null when all do."""
+    remarks: tuple[Word, ...]
+    """What is no problem: torn lines of killed processes, and old ones that were dropped."""
+
+
+class HistoryResult(Document):
+    """What `history` shows, the latest first."""
+
+    kind: Literal["HistoryResult"] = "HistoryResult"
+    entries: tuple[HistoryEntry, ...] = ()
+    chains: tuple[HistoryChain, ...] = ()
 
 
 class StackRun(_Part):
@@ -794,6 +931,7 @@ KINDS: dict[Word, type[_Part]] = {
         LimitsResult,
         CapacityResult,
         MigrationsResult,
+        HistoryResult,
         RunRecord,
     )
 }

@@ -103,7 +103,7 @@ def lines(report: Report, *, planned: bool, verbose: bool = False, means: bool =
 def _object(change: ObjectChange, *, drift: bool, planned: bool, verbose: bool) -> Iterator[Line]:
     sign, tone = _SIGNS[change.operation]
     yield Line(f"{change.key} {_fate(change, drift=drift, planned=planned)}", 1, sign, tone)
-    fields = [each for each in change.fields if verbose or _is_said(change, each)]
+    fields = [each for each in change.fields if verbose or is_said(change, each)]
     if len(fields) < len(change.fields) and not fields and change.operation == "update":
         yield Line("only annotations and labels of this tool's own (--verbose shows them)", 3)
     parent = ""
@@ -127,7 +127,7 @@ def _fate(change: ObjectChange, *, drift: bool, planned: bool) -> str:
     return f"{'will be' if planned else 'was'} {word}{more}"
 
 
-def _is_said(change: ObjectChange, each: FieldChange) -> bool:
+def is_said(change: ObjectChange, each: FieldChange) -> bool:
     """Whether a field is anything to a reader: how Pulumi goes about it, and the labels of a whole object, are not."""
     if change.operation in {"create", "delete"}:
         return not each.field.startswith("metadata.")

@@ -19,6 +19,7 @@ from mignet.fleet.results import HOURS
 from mignet.kube.source import current_time
 from mignet.report import collect, history
 from mignet.report.address_usage import SubnetBooks, books
+from mignet.report.drift_spans import Drifts, drifts
 from mignet.report.grouping import Told, told
 from mignet.report.reachability import Ways, ways
 from mignet.report.sites import Site, sites_of
@@ -61,6 +62,8 @@ class Report:
     drains: Mapping[str, Mapping[str, Evacuation]]
     """How each node of a cluster is drained, where that can be told."""
     findings: tuple[Told, ...]
+    drift: Drifts
+    """What the looks at drift found over time, as this machine's history has it."""
     runs: tuple[Run, ...]
     writes: tuple[Write, ...]
     left_out: tuple[str, ...]
@@ -126,6 +129,9 @@ def assemble(
     fleet = [each for each in files.between() if not about.isdisjoint({each.stack, each.peer})]
     live = [finding for each in sightings for finding in each.findings]
     runs, unread = history.runs(project)
+    made = current_time()
+    drift, doubtful = drifts(project, names, made)
+    unread += doubtful
     try:
         measured = last_checkup.last(project, checkup, hours=hours)
     except ValueError as error:
@@ -146,7 +152,7 @@ def assemble(
         left_out.append("no checkup was found, which measures the paths between the nodes")
     return Report(
         project=project.name,
-        made=current_time(),
+        made=made,
         stacks=tuple(names),
         asked=asked,
         seen=tuple(each.name for each in sightings if each.fitness or each.verdict or each.side.seen),
@@ -158,6 +164,7 @@ def assemble(
         limits={each.name: each.limits for each in sightings if each.limits is not None},
         drains={each.name: each.drains for each in sightings if each.drains},
         findings=told(findings),
+        drift=drift,
         runs=tuple(runs),
         writes=tuple(history.writes(sightings)),
         left_out=tuple(dict.fromkeys(left_out)),

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from config.files.project_files import Project
 from mignet.checks.limits import Outcome, Value
+from mignet.fleet.history import Drifted, Entry
 from mignet.report import assemble, files_of
 from mignet.report.collect import from_files
+from mignet.report.drift_spans import Drifts, of
 from mignet.report.rendering import page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -44,9 +47,25 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(folder / "state"))
         three, many = pictured.measured(folder / "three"), pictured.many(folder / "many")
-    (folder / "three.html").write_text(page.render(replace(three, limits=limits(three.stacks))))
+    (folder / "three.html").write_text(
+        page.render(replace(three, limits=limits(three.stacks), drift=drift(three.stacks, three.made)))
+    )
     (folder / "many.html").write_text(page.render(many))
     return folder
+
+
+def drift(stacks: tuple[str, ...], now: datetime) -> Drifts:
+    """A cluster that drifts, one that was repaired, and one that could not be looked at."""
+
+    def look(stack: str, days: int, found: Drifted | None) -> Entry:
+        return Entry((now - timedelta(days=days)).isoformat(), "drift", stack, "looked", drift=found)
+
+    clean, drifted = Drifted(0), Drifted(2, ("kubectl-edit",))
+    looks = [look(stack, 20, clean) for stack in stacks]
+    looks += [look(stacks[0], 9, drifted), look(stacks[1], 12, drifted), look(stacks[1], 7, clean)]
+    looks.append(look(stacks[2], 3, None))
+    up = Entry((now - timedelta(days=7, hours=1)).isoformat(), "drift --fix", stacks[1], "done", who="alice")
+    return of(looks, [up], stacks, now)
 
 
 def limits(stacks: tuple[str, ...]) -> dict[str, tuple[Outcome, ...]]:

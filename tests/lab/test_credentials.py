@@ -49,6 +49,7 @@ VERBS: dict[str, list[list[str]]] = {
     "capacity": [["--all", "--propose"], ["--all", "--json"]],
     "migrations": [["--all"], ["--all", "--json"]],
     "checkup": [["--all", "--timeout", "10", "-o", "json"], ["--all", "--dry-run"]],
+    "history": [[], ["--last", "0", "-o", "json"], ["--check"]],
     "report": [[], ["--output", "markdown"]],
     "render": [["--all"], ["--all", "--output", "manifests"]],
     "export operator": [["--all", "--repo", "https://git.example/fleet.git", "--kubeconfig-secret", "clusters:config"]],

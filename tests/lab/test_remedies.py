@@ -396,6 +396,9 @@ TRIED = {
         code: f"{HERE}test_the_way_out_of_a_cluster_that_is_not_reached_clears_it[{code}-"
         for code in ("cluster-unreachable", "cluster-unauthorized", "cluster-kubeconfig")
     },
+    "history-broken": (
+        "tests/lab/test_history.py::test_from_up_to_destroy_the_history_has_who_did_what_with_plan_and_outcome"
+    ),
     "cluster-other-cluster": f"{HERE}test_the_way_out_of_a_context_that_points_elsewhere_clears_it",
     "vm-missing": f"{HERE}test_the_way_out_of_what_is_wrong_with_a_machine_clears_it",
     "address-duplicate-peer": f"{HERE}test_the_way_out_of_an_address_of_a_peer_clears_it",

@@ -28,6 +28,7 @@ from mignet.kube.network.nmstate import UplinkError
 from mignet.kube.network.uplink_changes import effects
 from mignet.operations.apply.consequences import consequences, migrations_ended, restarts
 from mignet.operations.apply.in_the_way import in_the_way
+from mignet.operations.apply.recorded import recorded
 from mignet.operations.apply.shown_plan import not_applied
 from mignet.program.guards import GuardError, stale_handlers, switch, will_be_written_back
 
@@ -201,20 +202,24 @@ async def plan(
     asked: bool,
     force: bool = False,
     wait_for_migrations: float = WAIT_FOR_MIGRATIONS,
+    known_as: str | None = None,
 ) -> Plan:
     """Plan a verb on all stacks, side by side. One stack's failure is an error in its report, and stops no other.
 
     With the Pulumi engine, Pulumi itself is asked when somebody is `asked` who will look at it. What they have agreed
     to is all that is carried out: a stack whose plan is another one by then is left as it is. With `force`, what is in
     the way of a destroy is only warned of. A change that restarts virt-handlers waits until no migration runs, for at
-    most `wait_for_migrations` seconds, after which it is an error; not with `force`.
+    most `wait_for_migrations` seconds, after which it is an error; not with `force`. The history has what is carried
+    out as `known_as`, else as the verb.
     """
     foresee = partial(_planned, project, verb=verb, force=force)
     quiet: Quiet = partial(_quiet, project, course, seconds=None if force or verb != "up" else wait_for_migrations)
     if engine == "direct":
         last = verb == "preview"
-        return await _direct(project, stacks, verb, course, last=last, asked=asked, foresee=foresee, quiet=quiet)
-    return await _with_pulumi(project, stacks, verb, course, asked=asked, foresee=foresee, quiet=quiet)
+        made = await _direct(project, stacks, verb, course, last=last, asked=asked, foresee=foresee, quiet=quiet)
+    else:
+        made = await _with_pulumi(project, stacks, verb, course, asked=asked, foresee=foresee, quiet=quiet)
+    return recorded(made, project, known_as or verb, engine, course)
 
 
 async def _quiet(

@@ -22,6 +22,8 @@ MOST = 10
 """Findings of one code, and pictures of paths."""
 MOST_ROWS = 40
 MOST_LEFT_OUT = 20
+MOST_SPANS = 3
+"""Of one cluster's drift."""
 
 
 def render(report: Report) -> str:
@@ -74,6 +76,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield ""
     yield from _limits(report)
     yield from _drains(report)
+    yield from _drift(report)
     if report.left_out:
         yield from ("### What was not seen", "")
         yield from (f"- {plain(sentence)}" for sentence in report.left_out[:MOST_LEFT_OUT])
@@ -146,6 +149,19 @@ def _drains(report: Report) -> Iterator[str]:
             yield f"| {plain(plan.stack)} | and {plan.more} more, which take no longer | | | |"
     if plans:
         yield ""
+
+
+def _drift(report: Report) -> Iterator[str]:
+    found = report.drift.rows
+    if not found:
+        return
+    yield from ("### Drift over time", "", "| cluster | now | last found |", "|---|---|---|")
+    for row in found[:MOST_ROWS]:
+        spans = "; ".join(each.words for each in row.spans[-MOST_SPANS:])
+        yield f"| {plain(row.stack)} | {SIGNS[row.tone]} {row.spans[-1].state} | {plain(spans)} |"
+    if more := _more(found, MOST_ROWS):
+        yield f"|{more} | | |"
+    yield ""
 
 
 def _addresses(report: Report) -> Iterator[str]:

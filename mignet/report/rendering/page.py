@@ -17,7 +17,7 @@ from mignet.fleet.results import not_judged
 from mignet.outputs.topics import page_address, topics
 from mignet.report import checkups, drain_plans, limit_groups
 from mignet.report import status as tones
-from mignet.report.rendering import diagrams, palette, svg, timeline
+from mignet.report.rendering import diagrams, drift_strip, palette, svg, timeline
 from mignet.report.status import RANK, SIGNS, WORDS, Tone
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from mignet.report import Report
     from mignet.report.address_usage import Use
+    from mignet.report.drift_spans import Drifts
     from mignet.report.grouping import Told
     from mignet.report.topology import Path
 
@@ -88,7 +89,7 @@ def render(report: Report, *, site: str | None = None) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style = f"{palette.variables(':root')}\n{_read('page.css')}\n{svg.style()}\n{timeline.STYLE}"
+    style = f"{palette.variables(':root')}\n{_read('page.css')}\n{svg.style()}\n{timeline.STYLE}\n{drift_strip.STYLE}"
     script = _read("page.js")
     strips = [diagrams.strip(number, each) for number, each in enumerate(report.books, 1)]
     ways = diagrams.grid(report.ways) if len(report.stacks) > 1 else None
@@ -116,6 +117,8 @@ def render(report: Report, *, site: str | None = None) -> str:
             (plan, [_timeline(plan, width) for width in (svg.WIDE, svg.NARROW)])
             for plan in drain_plans.plans(report.drains)
         ],
+        drift=[_strip(report.drift, width) for width in (svg.WIDE, svg.NARROW)] if report.drift.rows else [],
+        more_drift=max(len(report.drift.rows) - drift_strip.MOST_ROWS, 0),
         few=few,
         outcome=outcome(report.checkup),
         signs=SIGNS,
@@ -140,6 +143,10 @@ def _drawn(strip: diagrams.Strip, width: int) -> Markup:
 
 def _timeline(plan: drain_plans.Plan, width: int) -> Markup:
     return Markup(timeline.drawn(plan, width=width))  # noqa: S704 (every text in it is escaped there)
+
+
+def _strip(drift: Drifts, width: int) -> Markup:
+    return Markup(drift_strip.drawn(drift, width=width))  # noqa: S704 (every text in it is escaped there)
 
 
 def _read(name: str) -> str:
