@@ -76,6 +76,12 @@ OutputChoice = Annotated[
     Literal["table", "json", "sarif", "github", "markdown"],
     typer.Option("--output", "-o", help="For people, tools, code hosts, GitHub Actions, or a pull request."),
 ]
+LookChoice = Annotated[
+    Literal["table", "json", "sarif", "github", "markdown", "openmetrics"],
+    typer.Option(
+        "--output", "-o", help="For people, tools, code hosts, GitHub Actions, a pull request, or Prometheus."
+    ),
+]
 PlanChoice = Annotated[
     Literal["table", "json", "markdown"],
     typer.Option("--output", "-o", help="For people, tools, or a pull request."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,8 +19,8 @@ from mignet.commands.arguments import (
     AllowNotJudged,
     AsJson,
     EngineChoice,
+    LookChoice,
     Many,
-    OutputChoice,
     Verbose,
     Yes,
     agrees,
@@ -53,7 +54,7 @@ def drift(
     many: Many,
     *,
     engine: EngineChoice = "auto",
-    output: OutputChoice = "table",
+    output: LookChoice = "table",
     as_json: AsJson = False,
     verbose: Verbose = False,
     fix: Annotated[bool, typer.Option("--fix", help="Run up where there is drift, after showing it.")] = False,
@@ -91,7 +92,13 @@ def drift(
     if fix and any(report.drifted for report in reports):
         reports, declined = _fix(picked, loaded, reports, engine=taken, yes=yes, wait=wait)
     reports += [readable.report(name, "drift", taken) for name in readable.refused]
-    _write(project, reports, form, verbose=verbose)
+    if form == "openmetrics":
+        from mignet.outputs import openmetrics
+
+        found = openmetrics.of_reports(reports, when=time.time(), seconds=course.spent, refused=readable.refused)
+        sys.stdout.write(openmetrics.render(found))
+    else:
+        _write(project, reports, form, verbose=verbose)
     if declined:
         typer.echo(UNCHANGED, err=form != "table")
     if readable.refused:

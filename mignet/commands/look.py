@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -15,8 +16,8 @@ from mignet.commands.arguments import (
     LOOK,
     UNCHANGED,
     AllowNotJudged,
+    LookChoice,
     Many,
-    OutputChoice,
     Yes,
     agrees,
     conclude,
@@ -27,12 +28,13 @@ from mignet.commands.arguments import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from config.files.project_files import Project
     from mignet.fleet.loading import Readable
     from mignet.fleet.results import Checked
     from mignet.outputs import Output
+    from mignet.outputs.openmetrics import Verb
 
 app = typer.Typer()
 
@@ -42,7 +44,7 @@ app = typer.Typer()
     epilog="As kubectl auth can-i and oc get, over all that a network needs. Example: mignet preflight prod-1",
 )
 @over_many
-def preflight(many: Many, *, output: OutputChoice = "table", allow_not_judged: AllowNotJudged = False) -> None:
+def preflight(many: Many, *, output: LookChoice = "table", allow_not_judged: AllowNotJudged = False) -> None:
     """Look whether clusters are fit for what their stacks declare, and change nothing; exit 1 if one is not."""
     import asyncio
 
@@ -56,7 +58,8 @@ def preflight(many: Many, *, output: OutputChoice = "table", allow_not_judged: A
     with picked.under_way() as course:
         readable.tell(course)
         checked = asyncio.run(apply.preflight(project, readable.stacks, course))
-    _finish(readable, checked, output, allow_not_judged=allow_not_judged)
+    show = _Show("preflight", readable, output, course.spent)
+    show.finish(checked, allow_not_judged=allow_not_judged)
 
 
 class _Verify(TyperCommand):
@@ -82,7 +85,7 @@ class _Verify(TyperCommand):
 def verify(
     many: Many,
     *,
-    output: OutputChoice = "table",
+    output: LookChoice = "table",
     stuck_after: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="Patience with a pod whose start fails.")
     ] = 30.0,
@@ -128,9 +131,10 @@ def verify(
         checked = asyncio.run(
             verify_fleet.prove(project, readable.stacks, patience, with_peers=with_peers, course=course)
         )
+    show = _Show("verify", readable, output, course.spent)
     if machine and not checked.blocks and not readable.refused:
         if migrate is not None and not yes and not _agreed(machine):
-            _show(readable, checked, output)
+            show(checked)
             typer.echo(UNCHANGED, err=output != "table")
             raise typer.Exit(DECLINED)
         within = timeout if migrate else None
@@ -141,7 +145,7 @@ def verify(
                 stack = readable.stacks[0]
                 way = verify_fleet.prove_machine(project, stack, machine, migrate_within=within, course=course)
             checked = checked.with_(asyncio.run(way))
-    _finish(readable, checked, output, allow_not_judged=allow_not_judged)
+    show.finish(checked, allow_not_judged=allow_not_judged)
 
 
 def _two(
@@ -186,14 +190,30 @@ def _agreed(machine: str) -> bool:
     return agrees(f"Migrate {machine} now?")
 
 
-def _finish(readable: Readable, checked: Checked, output: Output, *, allow_not_judged: bool) -> None:
-    checked = _show(readable, checked, output)
-    conclude(checked, refused=bool(readable.refused), allow_not_judged=allow_not_judged)
+@dataclass(frozen=True, slots=True)
+class _Show:
+    """Prints what a verb found, in the form that is wanted; `seconds` are how long each stack took."""
 
+    verb: Verb
+    readable: Readable
+    output: Output | Literal["openmetrics"]
+    seconds: Mapping[str, float]
 
-def _show(readable: Readable, checked: Checked, output: Output) -> Checked:
-    from mignet.outputs import RENDER
+    def __call__(self, checked: Checked) -> Checked:
+        checked = self.readable.added_to(checked)
+        if self.output == "openmetrics":
+            from mignet.outputs import openmetrics
 
-    checked = readable.added_to(checked)
-    typer.echo(RENDER[output](checked, Path.cwd()), nl=False)
-    return checked
+            refused = self.readable.refused
+            found = openmetrics.of_checked(checked, self.verb, when=time.time(), seconds=self.seconds, refused=refused)
+            text = openmetrics.render(found)
+        else:
+            from mignet.outputs import RENDER
+
+            text = RENDER[self.output](checked, Path.cwd())
+        typer.echo(text, nl=False)
+        return checked
+
+    def finish(self, checked: Checked, *, allow_not_judged: bool) -> None:
+        """Print it, and end with the exit code."""
+        conclude(self(checked), refused=bool(self.readable.refused), allow_not_judged=allow_not_judged)

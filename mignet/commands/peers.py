@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,7 @@ from mignet.commands.arguments import (
     AllowNotJudged,
     CheckupAge,
     Cwd,
-    OutputChoice,
+    LookChoice,
     Select,
     Stacks,
     answers_mistakes,
@@ -28,6 +29,8 @@ from mignet.commands.arguments import (
 from mignet.fleet.results import HOURS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from config.files.project_files import Project
     from mignet.fleet.last_checkup import Checkup
 
@@ -43,7 +46,7 @@ def peers(
     select: Select = None,
     files: Annotated[bool, typer.Option("--files", help="Ask no cluster; say what the stack files tell.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the matrix and the findings as JSON.")] = False,
-    output: OutputChoice = "table",
+    output: LookChoice = "table",
     timeout: Annotated[
         float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="How long each cluster may take.")
     ] = 30.0,
@@ -68,14 +71,18 @@ def peers(
     names = chosen(project, stacks, all_=all_ or not (stacks or select), select=select)
     if len(names) < 2:
         mistake("STACK", "are two or more", "Name them, or leave them out for all that have a file")
+    if files and output == "openmetrics":
+        mistake("--output openmetrics", "tells of clusters, and --files asks none", "Leave one of them out")
     readable = load_readable(project, names)
     loaded = readable.stacks
+    spent: Mapping[str, float] = {}
     if files:
         sides = [Side(stack) for stack in loaded]
     else:
         with under_way("peers", "direct", names, pace=Pace(seconds=timeout)) as course:
             readable.tell(course)
             sides = asyncio.run(between.look_at_all(project, loaded, course))
+        spent = course.spent
     measured, unread = (None, "") if files else _measured(project, checkup_age)
     found = between.compare(sides, measured)
     left_out = (*found.left_out, *(Remark("", each) for each in (unread,) if each))
@@ -89,6 +96,13 @@ def peers(
     checked = readable.added_to(checked)
     if as_json or output == "json":
         sys.stdout.write(json_.peers(found, checked))
+    elif output == "openmetrics":
+        from mignet.outputs import openmetrics
+
+        looks = openmetrics.of_checked(
+            checked, "peers", when=time.time(), seconds=spent, refused=readable.refused, matrix=found.matrix
+        )
+        sys.stdout.write(openmetrics.render(looks))
     else:
         if output == "table":
             for line in matrix.lines(found):

@@ -38,6 +38,11 @@ class Course:
     """Takes live lines away, before something else is shown, or asked."""
     _spent: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def spent(self) -> Mapping[str, float]:
+        """The seconds that each stack has taken up to now."""
+        return self._spent
+
     async def through(
         self,
         work: Mapping[str, Callable[[], Awaitable[Result]]],
