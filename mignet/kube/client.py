@@ -16,10 +16,10 @@ import httpx2
 import msgspec
 from lightkube import ApiError, AsyncClient
 from lightkube.core.exceptions import ConfigError as KubeConfigError
-from lightkube.core.internal_models import meta_v1
 from lightkube.core.resource import GlobalResource, NamespacedResourceG
 from lightkube.core.selector import build_selector
 from lightkube.generic_resource import create_global_resource, create_namespaced_resource
+from lightkube.models.meta_v1 import Status
 from lightkube.types import CascadeType
 
 from components.ownership import FIELD_MANAGER
@@ -108,6 +108,10 @@ class ConflictError(UserError):
     def __init__(self, conflicts: tuple[Conflict, ...]) -> None:
         self.conflicts = conflicts
         super().__init__(", ".join(f"{conflict.path} ({conflict.owner})" for conflict in conflicts))
+
+
+Listed = tuple[list[Object], str]
+"""The objects of a list, and its version."""
 
 
 class ExpiredError(Exception):
@@ -236,10 +240,10 @@ class Cluster:
         namespace: str | None = None,
         labels: Mapping[str, str | tuple[str, ...]] | None = None,
         fields: Mapping[str, str] | None = None,
-    ) -> tuple[list[Object], str]:
+    ) -> Listed:
         """Read the same, and the version from which on `watch` tells what happens; a label may have one of several."""
 
-        async def read() -> tuple[list[Object], str]:
+        async def read() -> Listed:
             where = (namespace or "*") if kind.namespaced else None
             narrowed: Any = {"labels": dict(labels or {}), "fields": dict(fields or {})}
             pages = self._client.list(_listed(kind), namespace=where, chunk_size=PAGE, **narrowed)
@@ -252,7 +256,7 @@ class Cluster:
                     raise _NoObjectError(f"a list of more than {MOST_OBJECTS:,} objects")
             return found, str(pages._resourceVersion or "")
 
-        async def read_anew() -> tuple[list[Object], str]:
+        async def read_anew() -> Listed:
             for left in reversed(range(RESTARTS)):
                 try:
                     return await read()
@@ -287,7 +291,7 @@ class Cluster:
             "labelSelector": build_selector(dict(labels)) if labels else None,
             "fieldSelector": build_selector(dict(fields), for_fields=True) if fields else None,
         }
-        core = self._client._client
+        core: Any = self._client._client
         about: Any = core.prepare_request("list", res=_resource(kind), namespace=where, watch=True, params=params)
         limit = _limit()
         patience = httpx2.Timeout(min(WATCH_SILENCE, limit), connect=min(CONNECT_SECONDS, limit))
@@ -295,7 +299,7 @@ class Cluster:
         async def begin() -> httpx2.Response:
             # Not lightkube's watch: it asks for no bookmarks, and decodes what nobody reads.
             request = core._client.build_request(about.method, about.url, params=about.params, timeout=patience)
-            response = await core.send(request, stream=True)
+            response: httpx2.Response = await core.send(request, stream=True)
             try:
                 if response.is_error:
                     await response.aread()
@@ -654,7 +658,7 @@ def _event(line: bytes, kind: Kind) -> Event:
     if told.type in {"BOOKMARK", "ERROR"}:
         marked = _MARKED.decode(told.object)
         if told.type == "ERROR":
-            raise ApiError(status=meta_v1.Status(code=marked.code, message=marked.message))
+            raise ApiError(status=Status(code=marked.code, message=marked.message))
         version = marked.metadata.resourceVersion if marked.metadata else None
         return Event(told.type, {}, _version(version))
     if told.type not in {"ADDED", "MODIFIED", "DELETED"}:

@@ -55,7 +55,7 @@ class Backoff:
 
     def next(self) -> float:
         """Return the next pause: between half and all of what it may be."""
-        longest = min(self.most, self.first * 2 ** min(self._attempts, 30))
+        longest: float = min(self.most, self.first * 2 ** min(self._attempts, 30))
         self._attempts += 1
         return longest * random.uniform(0.5, 1.0)  # noqa: S311 (no secret)
 
@@ -337,7 +337,6 @@ class Kept:
             raise kept.kept()
         return msgspec.json.decode(zlib.decompress(kept))
 
-
     def _forget(self) -> None:
         """Let go of what nobody asked for in a long time."""
         now = time.monotonic()
@@ -401,15 +400,15 @@ class Watched(Cluster):
         if self._kept_of.lost is not None:
             raise self._kept_of.lost.kept()
 
-    async def apply(self, manifest: Object, *, manager: str, force: bool, dry_run: bool) -> Object:
+    async def apply(self, manifest: Object, *, manager: str, force: bool, dry_run: bool) -> Object:  # noqa: ARG002
         """Refuse to. Raises ClusterError."""
         raise _writes_nothing()
 
-    async def create(self, kind: Kind, manifest: Object, namespace: str | None = None) -> Object:
+    async def create(self, kind: Kind, manifest: Object, namespace: str | None = None) -> Object:  # noqa: ARG002
         """Refuse to. Raises ClusterError."""
         raise _writes_nothing()
 
-    async def delete(self, kind: Kind, name: str, namespace: str | None = None) -> None:
+    async def delete(self, kind: Kind, name: str, namespace: str | None = None) -> None:  # noqa: ARG002
         """Refuse to. Raises ClusterError."""
         raise _writes_nothing()
 
@@ -458,4 +457,3 @@ def _told(live: Object) -> Object:
         ]
         live = live | {"status": status | {"conditions": quiet}}
     return live
-

@@ -14,10 +14,10 @@ from config.finding import ConfigError, Finding, UserError, sentences, unforesee
 from config.loading import load_stack
 from mignet.checks.drift_rules import watches
 from mignet.checks.verify import Patience, verify
+from mignet.fleet.survey import trouble
 from mignet.kube.client import ClusterError
 from mignet.kube.watched import RARELY, Kept, Watched
 from mignet.operations import apply, drift
-from mignet.outputs.openmetrics import NO_LOOK
 from mignet.watch.changes import Change, between, told
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ FILES_SECONDS = 2.0
 STUCK_SECONDS = 120.0
 """That a judgement may wait for its turn; after that the watch itself is not healthy."""
 
-State = str
+NO_LOOK = frozenset(f"cluster-{reason}" for reason in ("kubeconfig", "other-cluster", "unreachable", "unauthorized"))
+"""Codes of the findings that a cluster did not answer, or not as the one that is meant."""
 
 
 @dataclass(slots=True)
@@ -287,7 +288,9 @@ class Fleet:
         )
         if report.error is None and report.drifted is not bool(one.drifted):
             differs = [str(change.key) for change in report.changes if change.operation != "same"]
-            sentence = f"differs from what is declared: {', '.join(differs)}" if differs else "differs from what is declared"
+            sentence = (
+                f"differs from what is declared: {', '.join(differs)}" if differs else "differs from what is declared"
+            )
             what = Change("drift-began", one.stack.name, sentence, "drift")
             self._tell(what if report.drifted else Change("drift-ended", one.stack.name, "is as declared", "drift"))
         if report.error is None:
@@ -312,7 +315,7 @@ class Fleet:
             return
         except ClusterError as error:
             # Verify needs more rights, and more APIs, than a comparison.
-            found = drift.trouble(one.stack, error)
+            found = trouble(one.stack, error)
             if found.code in NO_LOOK:
                 self._lose(one, error.kept())
                 return

@@ -10,7 +10,7 @@ from mignet.outputs import openmetrics
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from mignet.outputs.openmetrics import Look
+    from mignet.outputs.openmetrics import Look, Verb
     from mignet.watch.fleet import Fleet, Watching
     from mignet.watch.webhook import Webhook
 
@@ -27,15 +27,17 @@ def render(fleet: Fleet, webhook: Webhook | None) -> str:
 
 
 def _looks(one: Watching) -> Iterator[Look]:
-    for verb in ("drift", "verify"):
+    verbs: tuple[Verb, ...] = ("drift", "verify")
+    for verb in verbs:
         judged = one.drift if verb == "drift" else one.verify
         if one.lost is not None:
             yield openmetrics.Look(one.stack.name, verb, not_judged=None, reachable=False, when=judged.when)
             continue
         if judged.when is None:
             continue
-        known = verb == "drift" and one.report is not None and one.report.error is None
-        changes = one.report.changes if known and one.report else ()
+        if verb == "drift" and one.report is not None:
+            yield openmetrics.of_report(one.report, when=judged.when, seconds=judged.seconds)
+            continue
         yield openmetrics.look_of(
             one.stack.name,
             verb,
@@ -43,8 +45,6 @@ def _looks(one: Watching) -> Iterator[Look]:
             not_judged=judged.not_judged,
             when=judged.when,
             seconds=judged.seconds,
-            drifted=one.drifted if known else None,
-            changes=sum(each.operation != "same" for each in changes) if known else None,
         )
 
 
@@ -71,7 +71,12 @@ def _own(fleet: Fleet, webhook: Webhook | None) -> Iterator[Family]:
     errors = each((name, float(tally.errors)) for name, tally in tallies)
     yield "mignet_watch_errors", "counter", "Requests of the watches that failed.", errors
     yield "mignet_watch_judgements", "counter", "Judgements of stacks.", [("", float(fleet.judgements))]
-    yield "mignet_watch_failures", "counter", "Judgements that a fault of mignet itself ended.", [("", float(fleet.failures))]
+    yield (
+        "mignet_watch_failures",
+        "counter",
+        "Judgements that a fault of mignet itself ended.",
+        [("", float(fleet.failures))],
+    )
     if webhook is not None:
         for name, value, what in (
             ("sent", webhook.sent, "Changes that the webhook took."),

@@ -33,8 +33,9 @@ class Webhook:
         self._url, self._token, self._tell = url, token, tell
         self._waiting: deque[Change] = deque()
         self._more = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self.sent = self.failures = self.dropped = 0
-        self._unsaid = 0
 
     def put(self, change: Change) -> None:
         """Have a change sent. Returns at once."""
@@ -45,6 +46,7 @@ class Webhook:
             self._drop(f"more than {MOST_WAITING} changes wait to be sent")
         self._waiting.append(change)
         self._more.set()
+        self._idle.clear()
 
     @property
     def waiting(self) -> int:
@@ -59,14 +61,14 @@ class Webhook:
                     change = self._waiting.popleft()
                     await self._send(client, change)
                 self._more.clear()
+                self._idle.set()
                 await self._more.wait()
 
     async def drained(self, seconds: float) -> None:
         """Wait until all is sent, for at most so long."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self._waiting:
-                    await asyncio.sleep(0.05)
+                await self._idle.wait()
 
     async def _send(self, client: httpx2.AsyncClient, change: Change) -> None:
         pause = Backoff(most=MOST_PAUSE)
