@@ -27,6 +27,7 @@ from mignet.commands.diagnose import app as diagnoses
 from mignet.commands.drift import app as drifts
 from mignet.commands.export import app as export
 from mignet.commands.files import app as files
+from mignet.commands.gather import app as gathers
 from mignet.commands.help import app as helps
 from mignet.commands.help import show_version
 from mignet.commands.limits import app as limits
@@ -61,6 +62,7 @@ app.add_typer(limits)
 app.add_typer(capacity)
 app.add_typer(migrations)
 app.add_typer(diagnoses)
+app.add_typer(gathers)
 app.add_typer(peers)
 app.add_typer(checkups)
 app.add_typer(drifts)

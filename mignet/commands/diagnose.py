@@ -17,6 +17,7 @@ from mignet.commands.arguments import (
     over_many,
     project_in,
 )
+from mignet.commands.evidence import looks
 from mignet.fleet.results import HOURS
 
 app = typer.Typer()
@@ -24,6 +25,7 @@ app = typer.Typer()
 
 @app.command(rich_help_panel=LOOK, epilog="Nothing else puts them together. Example: mignet diagnose prod-1")
 @over_many
+@looks
 def diagnose(
     many: Many,
     *,

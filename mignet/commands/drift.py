@@ -31,6 +31,7 @@ from mignet.commands.arguments import (
     project_in,
     say_once,
 )
+from mignet.commands.evidence import looks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +51,7 @@ app = typer.Typer()
 
 @app.command(rich_help_panel=LOOK, epilog="As pulumi preview --expect-no-changes. Example: mignet drift --all --fix")
 @over_many
+@looks
 def drift(
     many: Many,
     *,

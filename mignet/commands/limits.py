@@ -18,6 +18,7 @@ from mignet.commands.arguments import (
     project_in,
     show,
 )
+from mignet.commands.evidence import looks
 
 app = typer.Typer()
 
@@ -27,6 +28,7 @@ app = typer.Typer()
     epilog="As oc get vmi, kubevirt and migrationpolicies, put together. Example: mignet limits prod-1 --vm shop/web-0",
 )
 @over_many
+@looks
 def limits(
     many: Many,
     *,

@@ -26,6 +26,7 @@ from mignet.commands.arguments import (
     over_many,
     project_in,
 )
+from mignet.commands.evidence import looks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,6 +45,7 @@ app = typer.Typer()
     epilog="As kubectl auth can-i and oc get, over all that a network needs. Example: mignet preflight prod-1",
 )
 @over_many
+@looks
 def preflight(many: Many, *, output: LookChoice = "table", allow_not_judged: AllowNotJudged = False) -> None:
     """Look whether clusters are fit for what their stacks declare, and change nothing; exit 1 if one is not."""
     import asyncio
@@ -82,6 +84,7 @@ class _Verify(TyperCommand):
     " mignet verify prod-1 --migrate --to prod-2",
 )
 @over_many
+@looks
 def verify(
     many: Many,
     *,

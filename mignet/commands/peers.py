@@ -26,6 +26,7 @@ from mignet.commands.arguments import (
     mistake,
     project_in,
 )
+from mignet.commands.evidence import looks
 from mignet.fleet.results import HOURS
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ app = typer.Typer()
 
 @app.command(rich_help_panel=LOOK, epilog="Nothing else compares clusters. Example: mignet peers prod-1 prod-2")
 @answers_mistakes
+@looks
 def peers(
     stacks: Stacks = None,
     *,

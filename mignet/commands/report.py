@@ -23,6 +23,7 @@ from mignet.commands.arguments import (
     failure,
     project_in,
 )
+from mignet.commands.evidence import looks
 from mignet.fleet.results import HOURS
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ PAGE = "migration-network.html"
 
 @app.command(rich_help_panel=LOOK, epilog="Example: mignet report --page fleet.html")
 @answers_mistakes
+@looks
 def report(
     stacks: Stacks = None,
     *,

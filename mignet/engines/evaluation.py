@@ -69,6 +69,16 @@ class Declaration:
     objects: tuple[Declared, ...]
     outputs: Mapping[str, Any]
 
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON-ready values, of which `kept` makes the same again."""
+        objects = [{"manifest": each.manifest, "patch": each.patch} for each in self.objects]
+        return {"objects": objects, "outputs": dict(self.outputs)}
+
+    @classmethod
+    def kept(cls, content: Mapping[str, Any]) -> Declaration:
+        """Return what was declared once."""
+        return cls(tuple(Declared(**each) for each in content["objects"]), content["outputs"])
+
 
 class _Monitor(mocks.MockMonitor):
     """Pulumi's own test monitor, keeping what each registration asks for."""

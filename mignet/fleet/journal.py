@@ -13,6 +13,7 @@ from config.files.file_text import read_text, write_whole
 from config.types.json_text import parse_json
 from mignet.fleet.concurrency import State
 from mignet.fleet.results import API_VERSION
+from mignet.kube.source import state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -125,7 +126,7 @@ def place(project: Project, verb: str) -> Path:
     from platformdirs.unix import Unix
 
     folder = hashlib.sha256(str(project.directory).encode()).hexdigest()[:12]
-    return Unix("migration-network").user_state_path / "runs" / folder / f"{verb}.json"
+    return (state_folder() or Unix("migration-network").user_state_path / "runs" / folder) / f"{verb}.json"
 
 
 def read_record(path: Path) -> RunRecord | None:

@@ -43,7 +43,7 @@ async def look_at(
             async with opened(stack.cluster, base=project.directory) as cluster:
                 judged = await look(stack, cluster)
         except ClusterError as error:
-            return Judged((trouble(stack, error),))
+            return dark(stack, error)
         return replace(judged, findings=tuple(waived(stack.name, judged.findings, stack.waivers)))
 
     work = {stack.name: partial(one, stack) for stack in stacks}
@@ -88,6 +88,16 @@ def one_cluster(stacks: Iterable[Stack], identity: Callable[[Stack], str | None]
                 )
             )
     return found
+
+
+def dark(stack: Stack, error: ClusterError, *, codes: Iterable[str] = ("this cluster",)) -> Judged:
+    """Return what a look came to that could not read what it needs: a finding.
+
+    Where what stands for the cluster lacks it, that is no fault of the cluster: the rules are not judged.
+    """
+    if error.reason == "not-gathered":
+        return Judged((), dict.fromkeys(codes, error.kept()))
+    return Judged((trouble(stack, error),))
 
 
 def trouble(stack: Stack, error: ClusterError) -> Finding:

@@ -76,9 +76,17 @@ ATTEMPTS = 8
 
 
 Reason = Literal[
-    "kubeconfig", "other-cluster", "unreachable", "unauthorized", "forbidden", "not-served", "conflict", "refused"
+    "kubeconfig",
+    "other-cluster",
+    "unreachable",
+    "unauthorized",
+    "forbidden",
+    "not-served",
+    "conflict",
+    "refused",
+    "not-gathered",
 ]
-"""Why a cluster did not do what was asked of it."""
+"""Why a cluster did not do what was asked of it; the last one is of what stands for a cluster, and lacks something."""
 
 
 class ClusterError(UserError):
@@ -739,7 +747,11 @@ def _without(bulk: Mapping[str, Any], value: Any) -> Any:
 
 def _plain(found: Any) -> Object:
     """Return what was answered as a mapping, without what is null. Raises _NoObjectError for parts of another kind."""
-    live = {key: value for key, value in found.to_dict().items() if value is not None}
+    return in_form({key: value for key, value in found.to_dict().items() if value is not None})
+
+
+def in_form(live: Object) -> Object:
+    """Return an object whose parts are of the kinds that all objects' are. Raises TypeError for any other."""
     wrong = [key for key in ("metadata", "spec", "status", "data") if not isinstance(live.get(key, {}), dict)]
     if not wrong and (metadata := live.get("metadata")):
         wrong = [key for key in _MAPPINGS if not isinstance(metadata.get(key, {}), dict)]

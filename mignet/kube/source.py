@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mignet.kube.client import Cluster
 from mignet.kube.snapshot import OneLook
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from config.cluster import Cluster as ClusterConfig
@@ -25,7 +25,14 @@ class Source(Protocol):
 
     @property
     def at(self) -> datetime | None:
-        """When what it holds was true; None where that is now."""
+        """When what it holds was true, in UTC; None where that is now."""
+
+    @property
+    def state(self) -> Path | None:
+        """Where the records of earlier runs are, and what is kept of a run goes; None for the user's own folder."""
+
+    def declaration(self, stack: str) -> Mapping[str, Any] | None:
+        """Return what the program declared for a stack, as `Declaration.as_json`; None to evaluate it."""
 
 
 _SOURCE: ContextVar[Source | None] = ContextVar("source", default=None)
@@ -55,3 +62,15 @@ def current_time() -> datetime:
     """Return the time that what is looked at is held against, in UTC."""
     source = _SOURCE.get()
     return (source.at if source else None) or datetime.now(UTC)
+
+
+def state_folder() -> Path | None:
+    """Return where records of runs are while something stands for the clusters; None for the user's own folder."""
+    source = _SOURCE.get()
+    return source.state if source else None
+
+
+def declaration(stack: str) -> Mapping[str, Any] | None:
+    """Return what the program declared for a stack when what stands for its cluster was true; None to evaluate it."""
+    source = _SOURCE.get()
+    return source.declaration(stack) if source else None

@@ -151,17 +151,22 @@ async def _look_at(project: Project, stack: Stack) -> _Seen:
             )
             moving = await _or_trouble(migrations.look_closer(cluster, side))
     except ClusterError as error:
-        return _Seen((survey.trouble(stack, error),), Side(stack, error.kept()))
+        judged = survey.dark(stack, error)
+        return _Seen(judged.findings, Side(stack, error.kept()), None, tuple(judged.sentences()), judged.not_judged)
     if isinstance(around, ClusterError | ConfigError):
         return _Seen(drifted.findings, side)
     findings, left_out, not_judged = list(drifted.findings), list(drifted.left_out), drifted.not_judged
-    for outcome in (fitness, verdict):
+    for outcome, codes in ((fitness, preflight.CODES), (verdict, verifying.CODES)):
         if isinstance(outcome, ConfigError):
             findings += outcome.findings
-        elif isinstance(outcome, ClusterError):
-            findings.append(survey.trouble(stack, outcome))
         else:
-            judged = outcome.judged if isinstance(outcome, Verdict) else outcome
+            judged = (
+                survey.dark(stack, outcome, codes=sorted(codes))
+                if isinstance(outcome, ClusterError)
+                else outcome.judged
+                if isinstance(outcome, Verdict)
+                else outcome
+            )
             findings += judged.findings
             left_out += judged.sentences()
             not_judged += judged.not_judged

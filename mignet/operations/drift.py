@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from config.finding import ConfigError, Finding, sentences, waived
 from mignet.checks.drift_rules import RULES, Seen, reads
 from mignet.engines import direct_engine
-from mignet.fleet.survey import trouble, unseen
+from mignet.fleet.survey import dark, unseen
 from mignet.kube.client import ClusterError
 from mignet.kube.diff import Report
 from mignet.kube.snapshot import judge, look
@@ -42,7 +42,7 @@ async def drift(project: Project, stacks: Sequence[Stack], engine: Engine, cours
             async with opened(stack.cluster, base=project.directory) as cluster:
                 return await look_at(project, stack, cluster)
         except ClusterError as error:
-            return replace(_report(stack), error=str(error), findings=(trouble(stack, error),))
+            return _dark(stack, error)
 
     work = {stack.name: partial(one, stack) for stack in stacks}
     ends = await course.through(work, error=lambda report: report.error, last=engine == "direct")
@@ -62,12 +62,21 @@ async def look_at(project: Project, stack: Stack, cluster: Cluster) -> Report:
     try:
         return await _look_at(stack, asyncio.ensure_future(declared(project, stack)), cluster, report)
     except ClusterError as error:
-        return replace(report, error=str(error), findings=(trouble(stack, error),))
+        return _dark(stack, error)
     except ConfigError as error:
         return replace(report, error=sentences(stack.name, error.findings), findings=error.findings)
     except GuardError as error:
+        if isinstance(cause := error.__cause__, ClusterError) and cause.reason == "not-gathered":
+            return _dark(stack, cause)
         unfit = (Finding("cluster", None, each, "", code="cluster-unfit", stack=stack.name) for each in error.sentences)
         return replace(report, error=str(error), findings=tuple(unfit))
+
+
+def _dark(stack: Stack, error: ClusterError) -> Report:
+    """Return the report of a cluster that could not be looked at."""
+    judged = dark(stack, error, codes=sorted({"changes", *(code for each in RULES for code in each.codes)}))
+    report = replace(_report(stack), findings=judged.findings, left_out=tuple(judged.sentences()))
+    return replace(report, not_judged=judged.not_judged, error=str(error) if judged.findings else None)
 
 
 def _report(stack: Stack) -> Report:

@@ -93,12 +93,10 @@ async def _forecast(cluster: Cluster, side: Side) -> Mapping[str, Outlook]:
 def _checked(project: Project, clusters: Sequence[Seen]) -> Checked:
     found = migrations.judged([each for each in clusters if each.side.seen])
     stacks = [each.stack for each in clusters]
-    findings = [
-        survey.trouble(each.stack, each.side.outcome)
-        for each in clusters
-        if isinstance(each.side.outcome, ClusterError)
-    ]
-    findings += [finding for judged in found.values() for one in judged for finding in one.findings]
+    for each in clusters:
+        if isinstance(each.side.outcome, ClusterError):
+            found[each.side.name] = [survey.dark(each.stack, each.side.outcome), *found.get(each.side.name, ())]
+    findings = [finding for judged in found.values() for one in judged for finding in one.findings]
     for stack in stacks:
         findings = list(waived(stack.name, findings, stack.waivers))
     not_judged = Counter({name: sum(one.not_judged for one in judged) for name, judged in found.items()})

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from config.files.fleet_files import read_fleet
 from config.finding import ConfigError, Remark, waived
-from mignet.checks.verify import RULES, Verdict, migration, peers, verify
+from mignet.checks.verify import CODES, RULES, Verdict, migration, peers, verify
 from mignet.fleet import survey
 from mignet.fleet.concurrency import PARALLEL
 from mignet.fleet.results import Checked
 from mignet.kube.client import ClusterError
 from mignet.kube.kinds import INSTANCE
-from mignet.kube.snapshot import judge
+from mignet.kube.snapshot import Judged, judge
 from mignet.kube.source import opened
 from mignet.operations import apply
 
@@ -48,7 +48,7 @@ async def prove(
         declaration = await apply.declared(project, stack)
         return tuple(each.manifest for each in declaration.objects)
 
-    async def one(stack: Stack) -> Verdict | Finding:
+    async def one(stack: Stack) -> Verdict | Judged:
         try:
             async with opened(stack.cluster, base=project.directory) as cluster:
                 return await verify(
@@ -59,17 +59,17 @@ async def prove(
                     progress=lambda line: course.say(stack.name, line),
                 )
         except ConfigError as refused:
-            return refused.findings[0]
+            return Judged(refused.findings[:1])
         except ClusterError as error:
-            return survey.trouble(stack, error)
+            return survey.dark(stack, error, codes=sorted(CODES))
 
-    def unproven(outcome: Verdict | Finding) -> str | None:
-        return survey.blocking(outcome.judged.findings if isinstance(outcome, Verdict) else [outcome])
+    def unproven(outcome: Verdict | Judged) -> str | None:
+        return survey.blocking(_judged(outcome).findings)
 
     work = {stack.name: partial(one, stack) for stack in stacks}
     # It waits as long as its patience says, and says then what for.
     ends = await course.through(work, error=unproven, timed=False)
-    outcomes = {name: ended.result or survey.unseen(name, ended) for name, ended in ends.items()}
+    outcomes = {name: ended.result or Judged((survey.unseen(name, ended),)) for name, ended in ends.items()}
     doubles: list[Finding] = []
     if with_peers:
         doubles = [
@@ -114,17 +114,24 @@ async def prove_machine(
                     cluster, move, within=migrate_within, progress=lambda line: course.say(stack.name, line)
                 )
     except ClusterError as error:
-        return Checked(project, (stack.name,), (survey.trouble(stack, error),), ())
+        dark = survey.dark(stack, error, codes=sorted(each for rule in rules for each in rule.codes))
+        remarks = tuple(Remark(stack.name, sentence) for sentence in dark.sentences())
+        count = survey.counted({stack.name: dark.not_judged})
+        return Checked(project, (stack.name,), dark.findings, remarks, not_judged=count)
     proven = () if judged.findings else (Remark(stack.name, move.proven),)
     left_out = tuple(Remark(stack.name, sentence) for sentence in judged.sentences())
     counted = survey.counted({stack.name: judged.not_judged})
     return Checked(project, (stack.name,), judged.findings, left_out, proven, counted)
 
 
+def _judged(outcome: Verdict | Judged) -> Judged:
+    return outcome.judged if isinstance(outcome, Verdict) else outcome
+
+
 def _gathered(
     project: Project,
     stacks: Sequence[Stack],
-    outcomes: Mapping[str, Verdict | Finding],
+    outcomes: Mapping[str, Verdict | Judged],
     doubles: Sequence[Finding],
 ) -> Checked:
     findings: list[Finding] = []
@@ -137,13 +144,14 @@ def _gathered(
     for stack in stacks:
         outcome = outcomes[stack.name]
         between = [each for each in doubles if each.stack == stack.name]
+        judged = _judged(outcome)
+        left_out += [Remark(stack.name, sentence) for sentence in judged.sentences()]
+        not_judged[stack.name] = judged.not_judged
         if not isinstance(outcome, Verdict):
-            findings.append(outcome)
+            findings += judged.findings
             continue
-        own = waived(stack.name, outcome.judged.findings, stack.waivers)
+        own = waived(stack.name, judged.findings, stack.waivers)
         findings += [*peers.without_doubles(own, between), *between]
-        left_out += [Remark(stack.name, sentence) for sentence in outcome.judged.sentences()]
-        not_judged[stack.name] = outcome.judged.not_judged
         if outcome.proven and not any(each.blocks for each in between):
             proven.append(Remark(stack.name, outcome.proven))
     names = tuple(each.name for each in stacks)
@@ -153,7 +161,7 @@ def _gathered(
 
 
 async def _segments(
-    project: Project, stacks: Sequence[Stack], outcomes: Mapping[str, Verdict | Finding]
+    project: Project, stacks: Sequence[Stack], outcomes: Mapping[str, Verdict | Judged]
 ) -> list[peers.Clusters]:
     """Return the segments of the stacks that are rolled out, with the pods of all their clusters."""
     known = {

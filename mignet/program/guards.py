@@ -66,8 +66,8 @@ async def prerequisites(stack: Stack, cluster: Cluster, *, foreign: bool = False
     sentences: list[str] = []
     for outcome in found:
         if isinstance(outcome, ClusterError):
-            if outcome.reason in {"unreachable", "unauthorized", "kubeconfig"}:
-                raise GuardError([str(outcome)])
+            if outcome.reason in {"unreachable", "unauthorized", "kubeconfig", "not-gathered"}:
+                raise GuardError([str(outcome)]) from outcome
             sentences.append(str(outcome))
         elif isinstance(outcome, BaseException):
             raise outcome

@@ -12,7 +12,7 @@ from config.fleet import Fleet
 from mignet.checks import capacity, limits, peers, preflight
 from mignet.checks.peers.endpoint import Side
 from mignet.checks.preflight.seen import Seen
-from mignet.checks.verify import Patience, Verdict, verify
+from mignet.checks.verify import CODES, Patience, Verdict, verify
 from mignet.checks.verify import peers as doubles
 from mignet.fleet import survey
 from mignet.kube.client import ClusterError
@@ -81,7 +81,10 @@ def _unseen(stack: Stack, ended: Ended[Sighting]) -> Sighting:
 
 def _dark(stack: Stack, error: ClusterError) -> Sighting:
     """Return a cluster that cannot be looked at: its ways are closed, and peers says why."""
-    return Sighting(stack, side=Side(stack, error.kept()), findings=(survey.trouble(stack, error),))
+    judged = survey.dark(stack, error)
+    left_out = tuple(Remark(stack.name, sentence) for sentence in judged.sentences())
+    side = Side(stack, error.kept())
+    return Sighting(stack, side=side, findings=judged.findings, left_out=left_out, not_judged=judged.not_judged)
 
 
 async def _one(project: Project, stack: Stack) -> Sighting:
@@ -107,11 +110,13 @@ async def _one(project: Project, stack: Stack) -> Sighting:
             raise outcome
     seen = Seen(stack, fitness.found) if isinstance(fitness, Snapshot) else None
     found = None if isinstance(verdict, BaseException) else verdict
-    findings = [survey.trouble(stack, each) for each in (fitness, verdict) if isinstance(each, ClusterError)]
+    findings: list[Finding] = []
     left_out: list[str] = []
     not_judged = 0
+    silent = ((fitness, sorted(preflight.CODES)), (verdict, sorted(CODES)))
     of_machines = capacity.Seen(stack, machines.found) if isinstance(machines, Snapshot) else None
     for judged in (
+        *(survey.dark(stack, each, codes=codes) for each, codes in silent if isinstance(each, ClusterError)),
         judge(preflight.RULES, seen) if seen else None,
         found.judged if found else None,
         judge(limits.RULES, of_machines) if of_machines else None,

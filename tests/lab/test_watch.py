@@ -171,7 +171,7 @@ def test_it_tells_of_drift_and_of_lost_clusters_and_writes_nothing(own: Lab, tmp
         path.write_text(before)
         until(lambda: watch.told_of("files-read", two.stack), seconds=10)
 
-        server = next(each for each in own.status() if "apiserver" in each.name and "two" in each.name)
+        server = next(each for each in own.status() if each.name == "two")
         psutil.Process(server.pid).kill()
         until(lambda: watch.told_of("cluster-lost", two.stack), seconds=15)
         assert watch.metrics()[f'mignet_cluster_reachable{{stack="{two.stack}",verb="drift"}}'] == 0

@@ -244,5 +244,6 @@ def _unknown(source: str, target: str) -> Finding:
 
 def _of_side(one: Side) -> Judged:
     if isinstance(one.outcome, ClusterError):
-        return Judged((survey.trouble(one.stack, one.outcome),))
+        codes = sorted(code for each in endpoint.RULES for code in each.codes)
+        return survey.dark(one.stack, one.outcome, codes=codes)
     return judge(endpoint.RULES, one)

@@ -20,7 +20,7 @@ from mignet.engines import direct_engine
 from mignet.fleet import survey
 from mignet.fleet.concurrency import CTRL_C, StoppedError
 from mignet.fleet.progress import TELL_SECONDS
-from mignet.kube import lease
+from mignet.kube import lease, source
 from mignet.kube.client import Cluster, ClusterError, ConflictError
 from mignet.kube.diff import ObjectChange, Report
 from mignet.kube.kinds import HYPERCONVERGED_V1, NETWORK_ATTACHMENT, NODE_POLICY
@@ -146,8 +146,11 @@ def declare(project: Project, stack: Stack) -> Declaration:
     try:
         return _evaluated(path, path.stat().st_mtime_ns if path.exists() else 0, project.name, stack.name, values)
     except ProgramError as error:
-        mistake = Finding("__main__.py", None, str(error), "Fix the program", code="program", stack=stack.name)
-        raise ConfigError([mistake]) from error
+        raise ConfigError([_refusing(stack, str(error))]) from error
+
+
+def _refusing(stack: Stack, why: str) -> Finding:
+    return Finding("__main__.py", None, why, "Fix the program", code="program", stack=stack.name)
 
 
 @lru_cache(maxsize=1024)
@@ -159,7 +162,13 @@ def _evaluated(program: Path, _written: int, project: str, stack: str, values: s
 
 
 async def declared(project: Project, stack: Stack) -> Declaration:
-    """Evaluate the program for one stack beside the requests that are under way. Raises as `declare` does."""
+    """Return what the program declares, evaluated beside the requests that are under way. Raises as `declare` does."""
+    if held := source.declaration(stack.name):
+        from mignet.engines.evaluation import Declaration
+
+        if "refused" in held:
+            raise ConfigError([_refusing(stack, str(held["refused"]))])
+        return Declaration.kept(held)
     # In one thread of its own: Pulumi keeps one stack at a time, and would pump this loop while it waits.
     return await asyncio.get_running_loop().run_in_executor(_EVALUATOR, declare, project, stack)
 
