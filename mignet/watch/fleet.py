@@ -278,8 +278,12 @@ class Fleet:
             return
         self.judgements += 1
         unseen = next((each for each in report.findings if each.code in NO_LOOK), None)
+        if one.kept.lost is not None:
+            # It was lost while it was looked at.
+            self._lose(one, one.kept.lost)
+            return
         if unseen is not None:
-            self._lose(one, one.kept.lost or ClusterError("unreachable", unseen.sentence))
+            self._lose(one, ClusterError("unreachable", unseen.sentence))
             return
         self._found(one)
         one.report = report

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.server
 import json
-import os
 import signal
 import subprocess
 import threading
@@ -16,7 +15,6 @@ from typing import Any
 import httpx2
 import psutil
 import pytest
-import yaml
 from forked import BIN
 from support import ROOT, Kube, Site, Workspace
 
