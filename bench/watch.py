@@ -1,4 +1,4 @@
-"""Measure `mignet watch` on 300 simulated clusters of 50 nodes: `python bench/watch.py [--seconds 600] [--clusters 300]`.
+"""Measure `mignet watch` on 300 simulated clusters: `python bench/watch.py [--seconds 600] [--clusters 300]`.
 
 Writes docs/benchmarks-watch.md when it ran for ten minutes over all of them.
 """

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import ipaddress
 import itertools
 import json
 import random
@@ -77,7 +78,7 @@ def selected(live: dict[str, Any], query: dict[str, str]) -> bool:
 
 def pod(number: int, node: int) -> dict[str, Any]:
     """Make a virt-handler's pod, as large as a real one: some 9 KB."""
-    address = f"10.{200 + number // 200}.{number % 200}.{node + 10}"
+    address = str(ipaddress.ip_network("10.0.0.0/12")[16 + 100 * number + node])
     status = [
         {
             "name": "ovn-kubernetes",
@@ -272,7 +273,7 @@ class Servers:
             writer.close()
 
     def send(self, writer: asyncio.StreamWriter, code: int, value: Any) -> None:
-        body = json.dumps(value).encode()
+        body = value.encode() if isinstance(value, str) else json.dumps(value).encode()
         writer.write(
             b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (code, len(body)) + body
         )
@@ -293,7 +294,7 @@ class Servers:
         if collection not in one.objects:
             if path.count("/") == 3:
                 return 200, {"kind": "APIResourceList", "resources": []}
-            return 404, {"kind": "Status", "code": 404, "message": "not here"}
+            return 404, "404 page not found"
         found = [
             each for each in one.objects[collection] if not namespace or each["metadata"].get("namespace") == namespace
         ]
@@ -400,7 +401,7 @@ async def main() -> None:
             }
             for n in range(count)
         ],
-        "users": [{"name": "u", "user": {"token": "t"}}],
+        "users": [{"name": "u", "user": {"token": "token-of-a-benchmark"}}],
         "contexts": [{"name": f"cluster-{n:05}", "context": {"cluster": f"c{n}", "user": "u"}} for n in range(count)],
     }
     (folder / "kubeconfig").write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Config"} | content))
