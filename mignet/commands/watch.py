@@ -37,7 +37,8 @@ def watch(
     ] = None,
     tls_key: Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="Its key (PEM).")] = None,
     webhook: Annotated[
-        str | None, typer.Option("--webhook", metavar="URL", help="Send each change there, as JSON, by POST.")
+        str | None,
+        typer.Option("--webhook", metavar="URL", envvar="MIGNET_WEBHOOK", help="Send each change there, as JSON."),
     ] = None,
     webhook_token_file: Annotated[
         Path | None, typer.Option("--webhook-token-file", metavar="FILE", help="The bearer token for the webhook.")

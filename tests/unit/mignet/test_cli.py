@@ -102,6 +102,7 @@ _MORE = {
     "allocate": ["dev"],
     "release": ["dev"],
     "export role": ["observe"],
+    "export watch": ["--image", "x"],
 }
 """What a verb demands besides stacks."""
 
