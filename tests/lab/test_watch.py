@@ -15,6 +15,7 @@ from typing import Any
 import httpx2
 import psutil
 import pytest
+import yaml
 from forked import BIN
 from support import ROOT, Kube, Site, Workspace
 
@@ -205,3 +206,38 @@ def test_what_it_would_serve_to_others_or_not_at_all_is_refused_in_one_line(
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert sentence in line
+
+
+def test_its_deployment_is_one_that_a_restricted_namespace_takes(fit: Lab, tmp_path: Path) -> None:
+    for name in ("Pulumi.yaml", "Pulumi.dev.yaml", "__main__.py"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    command = [
+        str(BIN / "mignet"),
+        "export",
+        "watch",
+        "dev",
+        "--image",
+        "registry.example/x:1",
+        "--webhook-secret",
+        "hook",
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    namespace, account, deployment, service, policy = yaml.safe_load_all(done.stdout)
+    kube = Kube(fit.kubeconfig, "dev")
+    kube.call("POST", "/api/v1/namespaces", json=namespace)
+    where = f"namespaces/{namespace['metadata']['name']}"
+    strict = {"dryRun": "All", "fieldValidation": "Strict"}
+    kube.call("POST", f"/api/v1/{where}/serviceaccounts", json=account)
+    for place, made in (
+        (f"/apis/apps/v1/{where}/deployments", deployment),
+        (f"/api/v1/{where}/services", service),
+        (f"/apis/networking.k8s.io/v1/{where}/networkpolicies", policy),
+        (f"/api/v1/{where}/pods", {"metadata": {"name": "one"}, "spec": deployment["spec"]["template"]["spec"]}),
+    ):
+        response = kube.http.post(place, json=made, params=strict)
+        assert response.status_code == 201, response.text
+        assert "Warning" not in response.headers
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["command"][:4] == ["mignet", "watch", "dev", "-o"]
+    # What is secret comes by reference.
+    assert "MIGNET_WEBHOOK" not in " ".join(container["command"])
