@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -42,7 +43,7 @@ def declarations(folder: Path) -> list[list[dict[str, object]]]:
     return asyncio.run(all_())
 
 
-def main() -> None:
+def main() -> None:  # noqa: PLR0915 (one run, in its order)
     """Run it, print the figures, and write them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clusters", type=int, default=CLUSTERS)
@@ -55,7 +56,8 @@ def main() -> None:
         (folder / "declared.json").write_text(json.dumps(declarations(folder)))
         serving = [sys.executable, str(HERE / "watched_fleet.py"), str(folder), str(arguments.clusters), str(NODES)]
         servers = subprocess.Popen(serving, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert servers.stdin and servers.stdout
+        assert servers.stdin
+        assert servers.stdout
         assert servers.stdout.readline().strip() == "ready"
         environment = os.environ | {"KUBECONFIG": str(folder / "kubeconfig"), "XDG_STATE_HOME": str(folder / "state")}
         log = folder / "log"
@@ -100,7 +102,7 @@ def main() -> None:
             )
             time.sleep(min(60, arguments.seconds / 4))
             cpu, wall = sum(process.cpu_times()[:2]), time.monotonic()
-            latencies, peak = [], 0
+            latencies, scrapes, peak = [], [], 0
             number = 0
             while time.monotonic() - wall < arguments.seconds:
                 number = (number + 7) % arguments.clusters
@@ -110,7 +112,13 @@ def main() -> None:
                 order(f"repair {number}")
                 until("drift-ended", number, seconds=30, after=after)
                 peak = max(peak, process.memory_info().rss >> 20)
+                asking = time.monotonic()
                 http.get("/metrics")
+                scrapes.append(time.monotonic() - asking)
+                lost = sum(each["what"] == "cluster-lost" for each in told())
+                print(
+                    f"{latencies[-1]:.2f} s, {peak} MB, {scrapes[-1]:.2f} s for /metrics, {lost} lost", file=sys.stderr
+                )
                 time.sleep(5)
             share = (sum(process.cpu_times()[:2]) - cpu) / (time.monotonic() - wall)
             print(
@@ -155,8 +163,9 @@ def main() -> None:
         f"share of a core over {arguments.seconds} s": f"{share:.2f}",
         "memory at most in that time, MB": f"{peak}",
         "memory at the end, after all that follows, MB": f"{peak_all}",
-        f"from a drift to its line in the log, of {len(latencies)}, median, s": f"{sorted(latencies)[len(latencies) // 2]:.2f}",
+        f"from a drift to its line in the log, of {len(latencies)}, median, s": f"{statistics.median(latencies):.2f}",
         "the same, at most, s": f"{max(latencies):.2f}",
+        "/metrics, at most, s": f"{max(scrapes):.2f}",
         f"the report page ({size >> 10} KB), s": f"{page:.1f}",
         "a cluster that ends its watches and answers 503: said to be lost after, s": f"{gone:.1f}",
         "the same, back after, s": f"{back:.1f}",

@@ -33,6 +33,8 @@ DEBOUNCE = 0.5
 """Seconds from a change to its judgement: several come together."""
 VERIFY_GAP = 30.0
 """Seconds between two looks of verify at one cluster, at least: it asks the API server for what no watch keeps."""
+LEAST_PAUSE = 1.0
+"""Seconds between two judgements of one stack that nothing but the time asks for."""
 FRESH = 20.0
 """Seconds for which what verify read through counts."""
 JUDGEMENT_SECONDS = 30.0
@@ -148,6 +150,7 @@ class Fleet:
         for name in [each for each in self.stacks if each not in names]:
             self._remove(name)
             self._tell(Change("stack-removed", name, "is watched no more: its file is gone, or is not chosen"))
+        self.refused = {name: each for name, each in self.refused.items() if name in names}
         for name in names:
             # Both are looked at: `or` would forget one of two changes.
             if self._changed(self.project.stack_file(name)) | shared or name not in self.stacks | self.refused:
@@ -231,10 +234,12 @@ class Fleet:
 
     def _until_due(self, one: Watching) -> float:
         """Return the seconds until a stack is judged again though nothing changed."""
-        if not one.verified:
-            return self._every
+        if one.lost is not None or not one.kept.ready:
+            # What brings it back is a change; a look that came to no end is made again.
+            return VERIFY_GAP
         after = VERIFY_GAP if one.unverified else self._every * random.uniform(0.8, 1.0)  # noqa: S311
-        return max(one.verified + after - time.monotonic(), 0.0)
+        # Never at once, whatever a judgement came to: nobody else would have a turn.
+        return max(one.verified + after - time.monotonic(), LEAST_PAUSE)
 
     async def _judge(self, one: Watching, *, changed: bool) -> None:
         one.unverified |= changed

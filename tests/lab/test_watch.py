@@ -89,7 +89,7 @@ class Watch:
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Iterator[Lab]:
+def pair(tmp_path: Path) -> Iterator[Lab]:
     lab = Lab(tmp_path / "lab", clusters=("one", "two"), crds=SLIM, operators=False)
     try:
         lab.up(lambda _: None)
@@ -98,8 +98,8 @@ def own(tmp_path: Path) -> Iterator[Lab]:
         lab.down()
 
 
-def test_it_tells_of_drift_and_of_lost_clusters_and_writes_nothing(own: Lab, tmp_path: Path) -> None:
-    sites = [Site(Kube(own.kubeconfig, name), own.kubeconfig, name, f"watched-{name}") for name in ("one", "two")]
+def test_it_tells_of_drift_and_of_lost_clusters_and_writes_nothing(pair: Lab, tmp_path: Path) -> None:
+    sites = [Site(Kube(pair.kubeconfig, name), pair.kubeconfig, name, f"watched-{name}") for name in ("one", "two")]
     folder = tmp_path / "project"
     workspaces = [Workspace(folder, site) for site in sites]
     for number, workspace in enumerate(workspaces):
@@ -109,7 +109,7 @@ def test_it_tells_of_drift_and_of_lost_clusters_and_writes_nothing(own: Lab, tmp
             workspace.config = workspaces[0].config | {
                 "cluster": {
                     "context": "two",
-                    "kubeconfig": str(own.kubeconfig),
+                    "kubeconfig": str(pair.kubeconfig),
                     "namespace": workspace.site.namespace,
                 },
                 "slice": {"rangeStart": "10.200.5.70", "rangeEnd": "10.200.5.120"},
@@ -170,11 +170,11 @@ def test_it_tells_of_drift_and_of_lost_clusters_and_writes_nothing(own: Lab, tmp
         path.write_text(before)
         until(lambda: watch.told_of("files-read", two.stack), seconds=10)
 
-        server = next(each for each in own.status() if each.name == "two")
+        server = next(each for each in pair.status() if each.name == "two")
         psutil.Process(server.pid).kill()
         until(lambda: watch.told_of("cluster-lost", two.stack), seconds=15)
         assert watch.metrics()[f'mignet_cluster_reachable{{stack="{two.stack}",verb="drift"}}'] == 0
-        own.up(lambda _: None)
+        pair.up(lambda _: None)
         until(lambda: watch.told_of("cluster-back", two.stack), seconds=90)
         assert not watch.told_of("cluster-lost", one.stack)
         watch.process.send_signal(signal.SIGTERM)
