@@ -180,9 +180,11 @@ def main() -> None:  # noqa: PLR0915 (one run, in its order)
     }
     lines = [
         "# Benchmarks of a watch\n",
-        f"`mignet watch --all` on {arguments.clusters} simulated clusters of {NODES} nodes with {4 * NODES} virtual machines,",
-        "whose API servers are one process on the same machine, over TLS; each HyperConverged's status, and a pod, is",
-        f"written again each minute. One run of `python bench/watch.py` on {MACHINE}; processor time is user and system.\n",
+        f"`mignet watch --all` on {arguments.clusters} simulated clusters of {NODES} nodes with {4 * NODES} virtual",
+        "machines, whose API servers are one process on the same machine, over TLS; each HyperConverged's status, and",
+        "that of a pod, is",
+        f"written again each minute. One run of `python bench/watch.py` on {MACHINE};",
+        "processor time is user and system.\n",
         "| what | |",
         "|---|---|",
         *(f"| {key.strip()} | {value} |" for key, value in rows.items()),

@@ -10,6 +10,8 @@ HyperConverged's conditions and one pod's status are written again each minute, 
 bookmark comes each minute on each watch.
 """
 
+# ruff: noqa: D102, D103, E501, PLW2901, ASYNC110, S311
+
 from __future__ import annotations
 
 import asyncio

@@ -63,7 +63,7 @@ def read_fleet(project: Project, *, known: Iterable[Stack] = (), also: Iterable[
             unread.append(name)
             continue
         stack, found = read_stack(name, project.defaults | own)
-        findings.extend(found)
+        findings.extend(project.of_environments(name, found))
         if stack is None:
             unread.append(name)
             continue

@@ -7,7 +7,7 @@ here.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import yaml
@@ -122,6 +122,17 @@ class Project:
         if findings:
             raise ConfigError(findings)
         return values
+
+    def of_environments(self, stack: str, findings: Iterable[Finding]) -> tuple[Finding, ...]:
+        """Return findings of a stack; one on a missing key says so where the file names environments of Pulumi ESC."""
+        found = tuple(findings)
+        if not any(each.code == "key-missing" for each in found):
+            return found
+        if not _read(self.stack_file(stack), stack=stack).get("environment"):
+            return found
+        rule = "is required, and not in this file; what its environment of Pulumi ESC gives is not visible offline"
+        remedy = "Write it here: what a stack declares is reviewed in git"
+        return tuple(replace(each, rule=rule, remedy=remedy) if each.code == "key-missing" else each for each in found)
 
 
 def strayed(stack: str, keys: Iterable[str], project: str) -> Iterator[Finding]:

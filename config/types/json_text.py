@@ -48,3 +48,20 @@ def _deeper(value: object, levels: int) -> bool:
                 below.extend(each)
         level = [each for each in below if isinstance(each, dict | list)]
     return bool(level)
+
+
+def whole_numbers(value: object) -> Any:
+    """Return a value as a file holds it: Pulumi hands plugins one kind of number, 9000 as 9000.0.
+
+    >>> whole_numbers({"mtu": 9000.0, "share": [0.5]})
+    {'mtu': 9000, 'share': [0.5]}
+    """
+    match value:
+        case dict():
+            return {key: whole_numbers(each) for key, each in value.items()}
+        case list():
+            return [whole_numbers(each) for each in value]
+        case float() if value.is_integer():
+            return int(value)
+        case _:
+            return value

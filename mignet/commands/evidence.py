@@ -91,7 +91,7 @@ def _archive(path: Path) -> Archive | None:
     """Return the archive in a file; None for a folder, and for what was packed of one."""
     from mignet.evidence.archive import read
 
-    if path.is_dir():
+    if not path.is_file():
         return None
     with contextlib.suppress(OSError, tarfile.TarError, EOFError), tarfile.open(path, "r:*") as tar:
         if (first := tar.next()) is not None and first.name != "archive.json":

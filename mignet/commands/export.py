@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mignet.commands.arguments import All, Cwd, Stacks, chosen, mistake, project_in
-from mignet.exports.operator_stacks import SecretKey, Wanted, objects
+from mignet.exports.operator_stacks import FLUX_KINDS, Component, Flux, Git, SecretKey, Source, Wanted, objects
 from mignet.exports.text import as_yaml
 from mignet.exports.workflow import workflow
 
@@ -31,10 +31,20 @@ app = typer.Typer(no_args_is_help=True, help="Hand the fleet over to machines th
 def operator(
     stacks: Stacks = None,
     *,
-    repository: Annotated[str, typer.Option("--repo", help="URL of the git repository with the stack files.")],
     kubeconfig: Annotated[
         str, typer.Option("--kubeconfig-secret", metavar="NAME:KEY", help="The Secret with all clusters' contexts.")
     ],
+    repository: Annotated[
+        str | None, typer.Option("--repo", help="URL of the git repository with the stack files.")
+    ] = None,
+    flux: Annotated[
+        str | None,
+        typer.Option("--flux-source", metavar="KIND/NAME", help="In its place: a source that Flux fetches."),
+    ] = None,
+    component: Annotated[
+        str | None,
+        typer.Option("--component", metavar="URL", help="In its place: values inline, over the component from there."),
+    ] = None,
     all_: All = False,
     branch: Annotated[str, typer.Option("--branch", help="The branch to apply.")] = "main",
     directory: Annotated[str, typer.Option("--dir", help="The project's folder in the repository.")] = "",
@@ -47,21 +57,31 @@ def operator(
         list[str] | None,
         typer.Option("--secret", metavar="VARIABLE=NAME:KEY", help="An environment variable from a Secret."),
     ] = None,
+    esc: Annotated[
+        list[str] | None,
+        typer.Option("--environment", metavar="PROJECT/NAME", help="An environment of Pulumi ESC; repeatable."),
+    ] = None,
+    secrets_provider: Annotated[
+        str | None, typer.Option("--secrets-provider", metavar="URL", help="The key of new stacks, such as awskms://….")
+    ] = None,
     every: Annotated[int, typer.Option("--every", min=60, help="Seconds between two looks for drift.")] = 600,
     detect_only: Annotated[bool, typer.Option("--detect-only", help="Report drift, and change nothing.")] = False,
     image: Annotated[str | None, typer.Option("--image", help="The workspace's image, of a mirror.")] = None,
     cwd: Cwd = Path(),
 ) -> None:
-    """Write Stack objects of the Pulumi Kubernetes Operator; secrets and the backend by reference only."""
+    """Write Stack objects of the Pulumi Kubernetes Operator; secrets and the backend by reference only.
+
+    With waves in Pulumi.yaml, a stack waits until those of the wave before have succeeded.
+    """
+    from mignet.commands.selection import waves_of
     from mignet.fleet.loading import load
 
+    source = _source(repository, flux, component, branch=branch, directory=directory)
     project = project_in(cwd)
     loaded = load(project, chosen(project, stacks, all_=all_))
     wanted = Wanted(
-        repository=repository,
+        source=source,
         kubeconfig=_secret("--kubeconfig-secret", kubeconfig),
-        branch=branch,
-        directory=directory,
         namespace=namespace,
         organization=organization,
         backend=backend,
@@ -69,6 +89,9 @@ def operator(
         every=every,
         detect_only=detect_only,
         image=image,
+        esc=esc or (),
+        secrets_provider=secrets_provider,
+        waves=waves_of(project, [stack.name for stack in loaded]),
     )
     comment = "Written by `mignet export operator`, for the Pulumi Kubernetes Operator 2."
     sys.stdout.write(as_yaml(objects(project.name, loaded, wanted), comment=comment))
@@ -258,6 +281,21 @@ def _ports(text: str) -> tuple[int, int]:
     if not 1 <= ports[0] <= ports[1] <= 65535:
         mistake(f"--handler-ports {text}", "is no range of ports", "Write it as 32768-60999")
     return ports
+
+
+def _source(repository: str | None, flux: str | None, component: str | None, *, branch: str, directory: str) -> Source:
+    """Return where the operator has the program from: one of three."""
+    if sum(each is not None for each in (repository, flux, component)) != 1:
+        rule = "say where the program is from, and one of them has to"
+        mistake("--repo, --flux-source and --component", rule, "Give one of the three")
+    if repository is not None:
+        return Git(repository, branch, directory)
+    if component is not None:
+        return Component(component)
+    kind, slash, name = str(flux).partition("/")
+    if not (slash and name and kind in FLUX_KINDS):
+        mistake(f"--flux-source {flux}", "names no source of Flux", f"Write {' or '.join(FLUX_KINDS)}/NAME")
+    return Flux(kind, name, directory)
 
 
 def _secret(option: str, text: str) -> SecretKey:

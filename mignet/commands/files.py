@@ -165,6 +165,12 @@ UplinkFrom = Annotated[
 ]
 
 
+_NEXT = {
+    "component": "Next: pulumi install there, and in a program of yours: pulumi package add {folder}",
+    "policy-pack": "Next: pulumi install there, and for a program of anybody: pulumi preview --policy-pack {folder}",
+}
+
+
 @app.command(rich_help_panel=IN_FILES, epilog="As pulumi new. Example: mignet new prod-net --from-cluster prod-1")
 def new(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder, or an empty one.")],
@@ -179,6 +185,10 @@ def new(
     name: Annotated[
         str | None, typer.Option("--name", help="The project's name, with which keys of stack files begin.")
     ] = None,
+    kind: Annotated[
+        Literal["project", "component", "policy-pack"],
+        typer.Option("--kind", help="A project; the component for other languages; or policies for others' programs."),
+    ] = "project",
     kubeconfig: Kubeconfig = None,
     namespace: Namespace = "openshift-cnv",
     master: Master = None,
@@ -190,6 +200,14 @@ def new(
     from mignet.operations import new_links, new_project
     from mignet.operations.init import Wanted
 
+    if kind != "project":
+        if from_cluster or stack or name:
+            rule = "are for a project, which this is not"
+            mistake("--from-cluster, --stack and --name", rule, "Leave them out, or --kind")
+        files = new_project.create(folder, kind=kind)
+        typer.echo(f"wrote {folder}: {', '.join(files)}")
+        typer.echo(_NEXT[kind].format(folder=folder))
+        return
     links = new_links.read(master=master, vlan=vlan, bond=bond, localnet=localnet)
     if from_cluster is None and links != new_links.Links():
         rule = "are for a stack file, and without --from-cluster none is written"

@@ -14,8 +14,7 @@ app = typer.Typer()
 
 @app.command(
     rich_help_panel=LOOK,
-    epilog="As oc adm must-gather, of what a migration network is. Example: mignet gather prod-1 -o prod-1.tar.gz, and"
-    " mignet diagnose --from prod-1.tar.gz",
+    epilog="As oc adm must-gather, for the migration network. Example: mignet gather prod-1 -o prod-1.tar.gz",
 )
 @over_many
 def gather(

@@ -149,7 +149,7 @@ async def _plan_one(declared: Declared, live: Object | None, cluster: Cluster, *
     except ClusterError as error:
         # What cannot be changed, the API server refuses to look at; that it differs is what one looks for.
         immutable = error.reason == "refused" and declared.manifest["kind"] == CLUSTER_USER_NETWORK.kind
-        if not only_look or not (error.reason == "forbidden" or immutable):
+        if not only_look or not (error.reason in {"forbidden", "not-gathered"} or immutable):
             raise
     fields = (
         differences({}, _content(declared.manifest))
@@ -378,7 +378,7 @@ async def _if_served(stack: Stack, kind: Kind, cluster: Cluster, *, needed: bool
     try:
         return await cluster.list(kind, labels=labels(stack.name))
     except ClusterError as error:
-        if needed or error.reason not in {"not-served", "forbidden"}:
+        if needed or error.reason not in {"not-served", "forbidden", "not-gathered"}:
             raise
     return []
 

@@ -75,7 +75,7 @@ def _read(project: Project, names: Sequence[str]) -> Readable:
         try:
             stacks.append(load_stack(name, project.stack_values(name)))
         except ConfigError as error:
-            refused[name] = error.findings
+            refused[name] = project.of_environments(name, error.findings)
     return Readable(tuple(stacks), refused)
 
 

@@ -15,7 +15,7 @@ from pulumi.runtime import config as pulumi_config
 
 from config.files.fleet_files import read_fleet
 from config.files.project_files import Project, ProjectNotFoundError, strayed
-from config.finding import ConfigError, shown
+from config.finding import ConfigError, UserError, shown
 from config.loading import load_stack
 from mignet.kube.client import Cluster, ClusterError
 from mignet.kube.diff import declared_differences, differences
@@ -86,6 +86,10 @@ def handlers() -> ResourceProvider:
     return Handlers()
 
 
+class UnfitError(UserError):
+    """The stack must not be applied as it is: what is wrong with its cluster, or beside its neighbours."""
+
+
 def guard(stack: Stack) -> None:
     """Stop the program unless stack and cluster are fit for each other; show what is taken over, and what pods miss.
 
@@ -94,6 +98,19 @@ def guard(stack: Stack) -> None:
     """
     if not _GUARDED.get():
         return
+    try:
+        note = judged(stack)
+    except UnfitError as error:
+        _refuse(str(error))
+    if note:
+        noted(note)
+
+
+def judged(stack: Stack) -> dict[str, str]:
+    """Look at a stack and its cluster as `guard` does, and return the annotations that belong on its attachment.
+
+    Raises UnfitError.
+    """
     _check_fleet(stack)
     for finding in stack.findings:
         pulumi.log.warn(str(finding))
@@ -106,15 +123,20 @@ def guard(stack: Stack) -> None:
             warnings, note = executor.submit(lambda: asyncio.run(check)).result()
     except (guards.GuardError, ClusterError) as error:
         lines = "\n".join(f"{stack.name}: {line}" for line in str(error).splitlines())
-        _refuse(f"the cluster is not fit for this stack; nothing was changed\n{lines}")
+        msg = f"the cluster is not fit for this stack; nothing was changed\n{lines}"
+        raise UnfitError(msg) from error
     for warning in warnings:
         pulumi.log.warn(f"{stack.name}: {warning}")
-    if note:
-        noted(note)
+    return note
 
 
 def noted(note: Mapping[str, str]) -> None:
     """Have annotations on the attachment that the program is going to declare, beside its own."""
+    pulumi.runtime.register_stack_transformation(with_note(note))
+
+
+def with_note(note: Mapping[str, str]) -> pulumi.ResourceTransformation:
+    """Return what adds annotations to the attachment, and leaves all else as it is."""
 
     def write(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
         if args.type_ != _ATTACHMENT:
@@ -123,7 +145,7 @@ def noted(note: Mapping[str, str]) -> None:
         more = metadata | {"annotations": metadata["annotations"] | note}
         return pulumi.ResourceTransformationResult({**args.props, "metadata": more}, args.opts)
 
-    pulumi.runtime.register_stack_transformation(write)
+    return write
 
 
 _ATTACHMENT = f"kubernetes:{NETWORK_ATTACHMENT.api_version}:{NETWORK_ATTACHMENT.kind}"
@@ -142,7 +164,8 @@ def _check_fleet(stack: Stack) -> None:
         return
     blocking = files.blocking([stack.name])
     if blocking:
-        _refuse(f"the stack does not go together with others; nothing was changed\n{ConfigError(blocking)}")
+        msg = f"the stack does not go together with others; nothing was changed\n{ConfigError(blocking)}"
+        raise UnfitError(msg)
     if files.left_out:
         pulumi.log.warn(files.left_out)
 

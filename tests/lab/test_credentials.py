@@ -44,6 +44,7 @@ VERBS: dict[str, list[list[str]]] = {
     "destroy": [["--all", "--yes"]],
     "peers": [[], ["--json"]],
     "diagnose": [["--all"], ["--all", "-o", "json"]],
+    "gather": [["--all", "-o", "gathered.tar.gz"]],
     "limits": [["--all"], ["--all", "--json"]],
     "capacity": [["--all", "--propose"], ["--all", "--json"]],
     "migrations": [["--all"], ["--all", "--json"]],

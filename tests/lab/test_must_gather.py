@@ -77,6 +77,15 @@ def test_a_folder_is_looked_at_as_the_cluster_it_is_of(operated: Operated, tmp_p
     operated.dev.merge(f"{PODS}/{pod['metadata']['name']}", patch)
     operated.dev.kube.merge(lab.HCO, {"spec": {"liveMigrationConfig": {"progressTimeout": 99}}}, "kubectl-edit")
 
+    # Of a kind of which there is nothing, nothing is written, and nobody knows that there is none.
+    policy: dict[str, Any] = {
+        "apiVersion": "migrations.kubevirt.io/v1alpha1",
+        "kind": "MigrationPolicy",
+        "metadata": {"name": "other"},
+    }
+    policy["spec"] = {"selectors": {"namespaceSelector": {"of": "nobody"}}, "allowAutoConverge": True}
+    operated.dev.kube.call("POST", "/apis/migrations.kubevirt.io/v1alpha1/migrationpolicies", json=policy)
+
     # An image of must-gather has a folder of its own.
     top = tmp_path / "must-gather.local.1"
     folder = written(operated, top / "quay-io-openshift-origin-must-gather-sha256-ab")

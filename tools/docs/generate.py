@@ -185,8 +185,12 @@ def schemas() -> dict[str, str]:
     return {f"{kind}.schema.json": documents.schema_text(kind) for kind in documents.KINDS}
 
 
+_PINNED = {"": "", "../component/": "", "../policy-pack/": "pulumi-policy==1.21.0\n"}
+"""What the requirements of each template have besides this project, by its folder beside the first."""
+
+
 def template() -> dict[str, str]:
-    """Return what the template of a user's project has from here, by the file's name: program, pin and workflow."""
+    """Return what the templates have from here, by the file's name: program, pins and workflow."""
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     comment = (
         "A plan as a comment on each pull request, and a look for drift each day. It needs the secret KUBECONFIG: a\n"
@@ -195,7 +199,7 @@ def template() -> dict[str, str]:
     )
     return {
         "__main__.py": (ROOT / "__main__.py").read_text(encoding="utf-8"),
-        "requirements.txt": f"migration-network=={version}\n",
+        **{f"{folder}requirements.txt": f"migration-network=={version}\n{more}" for folder, more in _PINNED.items()},
         ".github/workflows/migration-network.yaml": as_yaml([first_workflow()], comment=comment),
     }
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 SYMPTOMS = Path(__file__).parent / "symptoms.yaml"
-CLUSTER_CODES = tuple(f"cluster-{reason}" for reason in get_args(Reason))
+# What an archive or a folder lacks is not judged, and no finding.
+CLUSTER_CODES = tuple(f"cluster-{reason}" for reason in get_args(Reason) if reason != "not-gathered")
 
 _OF_FILES = {
     "checks/stack_files.py",
@@ -27,6 +28,8 @@ _OF_FILES = {
     "commands/arguments.py",
     "commands/files.py",
     "commands/help.py",
+    "evidence/archive.py",
+    "evidence/must_gather.py",
     "fleet/stack_files.py",
     "operations/allocate.py",
     "operations/apply/__init__.py",

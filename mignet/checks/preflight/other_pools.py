@@ -64,7 +64,7 @@ def _is_own(seen: Seen, live: Object) -> bool:
 def plugins(live: Object) -> list[Mapping[str, Any]]:
     """Return the plugins of an attachment: one, or those of a chain; none when it is not readable."""
     try:
-        config = parse_json(live.get("spec", {}).get("config") or "{}")
+        config = parse_json((live.get("spec") or {}).get("config") or "{}")
     except ValueError:
         return []
     return _dicts(config.get("plugins", [config]) if isinstance(config, dict) else None)
@@ -82,6 +82,15 @@ def pools(seen: Seen) -> Iterator[Pool]:
         if network["metadata"]["name"] == seen.stack.network or _is_own(seen, network):
             continue
         yield from _of_user_network(network)
+
+
+def declared_pools(manifest: Object) -> Iterator[Pool]:
+    """Yield what one attachment, or one user-defined network, hands out; nothing of any other object."""
+    if manifest["kind"] == CLUSTER_USER_NETWORK.kind:
+        yield from _of_user_network(manifest)
+    elif manifest["kind"] == NETWORK_ATTACHMENT.kind:
+        for plugin in plugins(manifest):
+            yield from _of_plugin(name_of(manifest), plugin)
 
 
 def _owners(live: Object) -> set[str]:

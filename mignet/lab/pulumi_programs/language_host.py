@@ -2,8 +2,8 @@
 
 Pulumi's own host comes with its installer and is in no registry, while the rest of Pulumi is built from Go modules.
 This one answers what the SDK's `LanguageServer` answers, and runs a program as Pulumi's own does: by the SDK's
-executor, in a process of its own, with the Python of the project's virtual environment. It installs nothing, and does
-not say which plugins a program requires (docs/adr/0013).
+executor, in a process of its own, with the Python of the project's virtual environment; plugins in Python, too. It
+installs nothing, and does not say which plugins a program requires (docs/adr/0013).
 
 Source: pulumi/pulumi, sdk/python/cmd/pulumi-language-python/main.go.
 """
@@ -17,11 +17,16 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from queue import SimpleQueue
+from threading import Thread
+from typing import IO, TYPE_CHECKING, Any
 
 import grpc  # type: ignore[import-untyped]
 from pulumi.automation._server import LanguageServer
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
 
 SHOWN = 32
 """The executor's exit status when it has told the user what is wrong."""
@@ -50,6 +55,35 @@ class LanguageHost(LanguageServer):
             return language_pb2.RunResponse(bail=True)
         failed = f"Program exited with non-zero exit code: {status}" if status else ""
         return language_pb2.RunResponse(error=failed)
+
+    def InstallDependencies(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: ARG002, N802
+        """Install nothing, and say so: what a plugin needs is where its Python is."""
+        told = f"{request.info.program_directory}: nothing is installed, it runs with what its Python has\n"
+        yield language_pb2.InstallDependenciesResponse(stderr=told.encode())
+
+    def RunPlugin(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802
+        """Run a plugin that is written in Python, components or a policy pack, until the engine has no use for it."""
+        try:
+            python = interpreter(request.info)
+        except FileNotFoundError as error:
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+        folder = request.info.program_directory
+        command = [python, "-u", *plugin_arguments(request.kind, folder, request.args)]
+        given = dict(each.split("=", 1) for each in request.env)
+        process = subprocess.Popen(
+            command,
+            cwd=request.pwd,
+            env=_of_interpreter(os.environ | given, python),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self._running.append(process)
+        # The engine ends a plugin by giving up this call.
+        if not context.add_callback(process.terminate):
+            process.terminate()
+        yield from _streamed(process)
+        yield language_pb2.RunPluginResponse(exitcode=process.wait())
 
     def end(self) -> None:
         """End the programs that run."""
@@ -89,12 +123,46 @@ def interpreter(info: Any) -> str:
     return str(python)
 
 
+def plugin_arguments(kind: str, folder: str, given: Sequence[str]) -> list[str]:
+    """Return what Python is given for a plugin: policies are run by the SDK's own module, components as a program.
+
+    `given` begins with the engine's address.
+    """
+    return ["-m", "pulumi.policy", *given, folder] if kind == "analyzer" else [folder, *given]
+
+
+def _streamed(process: subprocess.Popen[bytes]) -> Iterator[Any]:
+    """Yield what a plugin writes, as it is written, until it has closed both of its outputs."""
+    written: SimpleQueue[Any] = SimpleQueue()
+
+    def read(stream: IO[bytes] | None, name: str) -> None:
+        while stream is not None and (part := os.read(stream.fileno(), 1 << 16)):
+            response = language_pb2.RunPluginResponse()
+            setattr(response, name, part)
+            written.put(response)
+        written.put(None)
+
+    readers = [Thread(target=read, args=each) for each in ((process.stdout, "stdout"), (process.stderr, "stderr"))]
+    for reader in readers:
+        reader.start()
+    for _ in readers:
+        while (part := written.get()) is not None:
+            yield part
+
+
 def _environment(request: Any, python: str) -> dict[str, str]:
-    folder = Path(python).parent
-    found = os.environ | {
+    config = {
         "PULUMI_CONFIG": json.dumps(dict(request.config)),
         "PULUMI_CONFIG_SECRET_KEYS": json.dumps(list(request.configSecretKeys)),
-        "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', '')}",
+    }
+    return _of_interpreter(os.environ | config, python)
+
+
+def _of_interpreter(environment: Mapping[str, str], python: str) -> dict[str, str]:
+    """Return the environment as it is in the virtual environment of that Python."""
+    folder = Path(python).parent
+    found = dict(environment) | {
+        "PATH": f"{folder}{os.pathsep}{environment.get('PATH', '')}",
         "VIRTUAL_ENV": str(folder.parent),
     }
     found.pop("PYTHONHOME", None)

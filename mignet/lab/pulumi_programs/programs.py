@@ -36,6 +36,9 @@ PROVIDER = {"pulumi-resource-kubernetes": f"{PROVIDER_SOURCE}/cmd/pulumi-resourc
 PROVIDER_VERSION = "4.25.0"
 """The release that the pinned commit behaves as: commits have no version."""
 
+YAML_MODULE = binaries.TOOLS / "pulumi-yaml"
+YAML_HOST = {"pulumi-language-yaml": "github.com/pulumi/pulumi-yaml/cmd/pulumi-language-yaml"}
+
 HOST = "mignet.lab.pulumi_programs.language_host"
 
 
@@ -51,6 +54,14 @@ def path(progress: Callable[[str], None]) -> str:
     if not shutil.which(next(iter(PROVIDER))):
         found.append(str(_provider(progress)))
     return os.pathsep.join(found)
+
+
+def yaml_host(progress: Callable[[str], None]) -> str:
+    """Return a PATH on which Pulumi runs programs in YAML, too. Built as `path` builds the rest. Raises LabError."""
+    found = path(progress)
+    if shutil.which(next(iter(YAML_HOST))):
+        return found
+    return os.pathsep.join([found, str(binaries.built("pulumi-yaml", YAML_MODULE, YAML_HOST, progress))])
 
 
 def _cli(progress: Callable[[str], None]) -> Path:

@@ -26,6 +26,7 @@ VERBS = [
     ["destroy", "--all", "--yes", "--engine", "direct", "--verbose"],
     ["peers"],
     ["limits", "--all"],
+    ["gather", "--all", "--output", "hostile.tar.gz"],
     ["capacity", "--all", "--propose"],
     ["capacity", "--all", "--json", "--between", "10G"],
     ["migrations", "--all"],

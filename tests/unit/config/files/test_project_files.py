@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
+from config.files.fleet_files import read_fleet
 from config.files.project_files import Project, ProjectNotFoundError
 from config.finding import ConfigError
+from mignet.fleet.loading import load
 
 PROJECT = """
 name: migration-network
@@ -149,3 +151,32 @@ def test_the_shipped_stacks_are_valid_and_disjoint() -> None:
     dev, peer = (load_stack(name, shipped.stack_values(name)) for name in ("dev", "dev-peer"))
     assert dev.segment == peer.segment
     assert not dev.span.overlaps(peer.span)
+
+
+ESC = """\
+environment: [migration-network/prod]
+secretsprovider: awskms://alias/migration-network?region=eu-1
+encryptedkey: AQICAHg=
+config:
+  migration-network:cluster: {context: a}
+"""
+
+
+def test_what_pulumi_keeps_in_a_stack_file_is_no_mistake_and_a_missing_key_names_the_environment(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "Pulumi.yaml").write_text(
+        "name: migration-network\nconfig: {segment: {default: {subnet: 10.200.5.0/24}}}\n"
+    )
+    (tmp_path / "Pulumi.a.yaml").write_text(ESC)
+    project = Project.find(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        load(project, ["a"])
+    assert str(caught.value) == (
+        "a: attachment is required, and not in this file; what its environment of Pulumi ESC gives is not visible"
+        " offline. Write it here: what a stack declares is reviewed in git"
+    )
+    assert [str(each) for each in read_fleet(project).findings] == [str(caught.value)]
+    attachment = "  migration-network:attachment: {type: macvlan, name: migration, master: eth1}\n"
+    (tmp_path / "Pulumi.a.yaml").write_text(ESC + attachment)
+    assert [stack.name for stack in load(project, ["a"])] == ["a"]

@@ -52,7 +52,8 @@ def export(project: Path, *arguments: str) -> Outcome:
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 
-OPERATOR = ("operator", "--all", "--repo", "https://git.example/fleet.git", "--kubeconfig-secret", "clusters:config")
+ELSEWHERE = ("operator", "--all", "--kubeconfig-secret", "clusters:config")
+OPERATOR = (*ELSEWHERE, "--repo", "https://git.example/fleet.git")
 
 
 def stacks(outcome: Outcome) -> dict[str, dict[str, Any]]:
@@ -73,6 +74,58 @@ def test_each_stack_becomes_an_object_that_looks_for_drift_on_a_schedule(project
 def test_what_only_detects_never_applies(project: Path) -> None:
     for spec in stacks(export(project, *OPERATOR, "--detect-only")).values():
         assert (spec["preview"], spec["expectNoRefreshChanges"]) == (True, True)
+
+
+def with_waves(project: Path) -> None:
+    text = (project / "Pulumi.yaml").read_text()
+    waves = "  waves: {type: array, default: [[prod-1], [Prod_2]]}\n"
+    (project / "Pulumi.yaml").write_text(text.replace("config:\n", f"config:\n{waves}", 1))
+
+
+def test_a_later_wave_waits_for_the_one_before(project: Path) -> None:
+    assert all("prerequisites" not in spec for spec in stacks(export(project, *OPERATOR)).values())
+    with_waves(project)
+    found = stacks(export(project, *OPERATOR, "--every", "300"))
+    assert "prerequisites" not in found["prod-1"]
+    assert found["prod-2"]["prerequisites"] == [{"name": "prod-1", "requirement": {"succeededWithinDuration": "300s"}}]
+
+
+def test_flux_esc_and_a_key_are_named(project: Path) -> None:
+    more = ("--flux-source", "GitRepository/fleet", "--dir", "net", "--environment", "fleet/prod", "--environment", "b")
+    spec = stacks(export(project, *ELSEWHERE, *more, "--secrets-provider", "hashivault://fleet"))["prod-1"]
+    reference = {"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository", "name": "fleet"}
+    assert spec["fluxSource"] == {"sourceRef": reference, "dir": "net"}
+    assert {"projectRepo", "branch", "repoDir"}.isdisjoint(spec)
+    assert (spec["environment"], spec["secretsProvider"]) == (["fleet/prod", "b"], "hashivault://fleet")
+
+
+def test_without_files_each_stacks_values_are_its_program(project: Path) -> None:
+    with_waves(project)
+    path = project / "Pulumi.prod-1.yaml"
+    content = yaml.safe_load(path.read_text())
+    content["config"] |= {"migration-network:labels": {"a": "b"}, "migration-network:waivers": {"slice-short": "${x}"}}
+    path.write_text(yaml.safe_dump(content))
+    outcome = export(project, *ELSEWHERE, "--component", "https://git.example/component@v1")
+    documents = list(yaml.safe_load_all(outcome.out))
+    programs = {each["metadata"]["name"]: each["program"] for each in documents if each["kind"] == "Program"}
+    assert {name: spec["programRef"] for name, spec in stacks(outcome).items()} == {
+        name: {"name": name} for name in programs
+    }
+    one = programs["prod-1"]
+    assert one["packages"] == {"migration-network": "https://git.example/component@v1"}
+    given = one["resources"]["live"]["properties"]
+    assert set(given) == {"segment", "cluster", "attachment", "slice", "waivers"}
+    assert given["slice"] == {"rangeStart": "10.200.5.10", "rangeEnd": "10.200.5.50"}
+    # Not a reference of the program's.
+    assert given["waivers"] == {"slice-short": "$${x}"}
+
+
+@pytest.mark.parametrize(
+    "more", [(), ("--repo", "a", "--component", "b"), ("--flux-source", "fleet"), ("--flux-source", "Chart/fleet")]
+)
+def test_the_program_is_from_one_place_that_there_is(project: Path, more: tuple[str, ...]) -> None:
+    outcome = export(project, *ELSEWHERE, *more)
+    assert (outcome.code, outcome.out, outcome.err.count("\n")) == (2, "", 1)
 
 
 def test_secrets_and_kubeconfig_are_references(project: Path) -> None:

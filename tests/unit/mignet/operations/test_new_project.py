@@ -81,3 +81,22 @@ def test_the_workflow_is_valid_by_the_published_schema() -> None:
     command = [BIN / "check-jsonschema", "--builtin-schema", "vendor.github-workflows", path]
     outcome = subprocess.run(command, capture_output=True, text=True, check=False)
     assert outcome.returncode == 0, outcome.stdout
+
+
+@pytest.mark.parametrize(
+    ("kind", "files"),
+    [
+        ("component", {"PulumiPlugin.yaml", "__main__.py", "requirements.txt"}),
+        ("policy-pack", {"PulumiPolicy.yaml", "__main__.py", "requirements.txt"}),
+    ],
+)
+def test_another_kind_has_its_three_files_and_takes_nothing_of_a_project(
+    tmp_path: Path, kind: str, files: set[str]
+) -> None:
+    result = mignet(tmp_path, "new", "it", "--kind", kind)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert {path.name for path in (tmp_path / "it").iterdir()} == files
+    assert "Next: pulumi install" in result.stdout
+    refused = mignet(tmp_path, "new", "other", "--kind", kind, "--name", "x")
+    assert refused.returncode == 2
+    assert "--from-cluster, --stack and --name are for a project" in refused.stderr
