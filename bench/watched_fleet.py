@@ -10,7 +10,7 @@ HyperConverged's conditions and one pod's status are written again each minute, 
 bookmark comes each minute on each watch.
 """
 
-# ruff: noqa: D102, D103, E501, PLW2901, ASYNC110, S311
+# ruff: noqa: D102, D103, ASYNC110
 
 from __future__ import annotations
 

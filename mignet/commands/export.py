@@ -225,7 +225,7 @@ def watch(
     ] = "migration-network-kubeconfig",
     token: Annotated[
         str, typer.Option("--token-secret", metavar="NAME", help="The Secret whose key token readers have to show.")
-    ] = "mignet-watch-token",
+    ] = "mignet-watch-token",  # noqa: S107 (a name)
     tls: Annotated[
         str, typer.Option("--tls-secret", metavar="NAME", help="The Secret with the server's certificate and key.")
     ] = "mignet-watch-tls",

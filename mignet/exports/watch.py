@@ -1,4 +1,4 @@
-"""`mignet watch` as a Deployment: it reads clusters, writes to none, and serves metrics and the page with a token, over TLS.
+"""`mignet watch` as a Deployment: it reads clusters, and serves metrics and the page with a token, over TLS.
 
 Secrets and the project's files are named, and never written. Source: Kubernetes, "Pod Security Standards" (restricted).
 """
@@ -45,7 +45,7 @@ class Wanted:
 
 
 def objects(wanted: Wanted) -> list[dict[str, Any]]:
-    """Return a namespace, an account without a right and without a token, the Deployment, its Service and its policy."""
+    """Return a namespace, an account without rights or token, the Deployment, its Service and its policy."""
     metadata = {"name": NAME, "namespace": wanted.namespace, "labels": dict(wanted.labels)}
     selector = dict(wanted.labels)
     enforced = {"pod-security.kubernetes.io/enforce": "restricted"}

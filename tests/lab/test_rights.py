@@ -114,7 +114,7 @@ def test_the_role_that_observes_is_enough_to_watch(account: Account) -> None:
             tasks = [asyncio.create_task(each.keep(cluster, gate=asyncio.Semaphore(8))) for each in stores]
             try:
                 async with asyncio.timeout(30):
-                    while not all(each.known for each in stores):
+                    while not all(each.known for each in stores):  # noqa: ASYNC110
                         await asyncio.sleep(0.05)
                 for each in watches:
                     _, version = await cluster.listed(each.kind, **each.selector)

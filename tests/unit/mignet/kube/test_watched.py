@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -83,11 +84,11 @@ class Played(client.Cluster):
         self.lists = 0
         self.since: list[str] = []
 
-    async def listed(self, kind: Any, **_: Any) -> tuple[list[dict[str, Any]], str]:
+    async def listed(self, *_: Any, **__: Any) -> tuple[list[dict[str, Any]], str]:
         self.lists += 1
         return [pod("a", self.lists)], f"list-{self.lists}"
 
-    async def watch(self, kind: Any, *, since: str, seconds: int, **_: Any) -> AsyncIterator[Event]:  # type: ignore[override]
+    async def watch(self, *_: Any, since: str, **__: Any) -> AsyncIterator[Event]:  # type: ignore[override]
         self.since.append(since)
         if not self.watches:
             await asyncio.Event().wait()
@@ -114,10 +115,8 @@ def played(cluster: Played, monkeypatch: pytest.MonkeyPatch, *, follows: int) ->
         while len(cluster.since) < follows and not task.done():
             await real(0)
         task.cancel() if not task.done() else None
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             await task
-        except asyncio.CancelledError:
-            pass
 
     asyncio.run(run())
     return store, pauses
@@ -187,7 +186,8 @@ def test_lines_are_put_together_and_a_torn_one_is_none() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    [b"[]", b"{}", b'{"type": "ADDED", "object": {}}', b'{"type": "ODD", "object": {}}', b'{"type": "BOOKMARK", "object": {}}',
+    [b"[]", b"{}", b'{"type": "ADDED", "object": {}}', b'{"type": "ODD", "object": {}}',
+     b'{"type": "BOOKMARK", "object": {}}',
      b'{"type": "ADDED", "object": {"metadata": {"name": "a", "namespace": 1}}}'],
 )  # fmt: skip
 def test_what_is_no_event_is_refused(line: bytes) -> None:

@@ -61,7 +61,7 @@ def test_files_that_change_are_read_again_and_mistakes_are_told_once(folder: Pat
         lambda: None,
         lambda: file.write_text(STACK),
         lambda: (folder / "Pulumi.second.yaml").write_text(STACK),
-        lambda: file.unlink(),
+        file.unlink,
         lambda: (folder / "Pulumi.yaml").write_text("name: ["),
         lambda: (folder / "Pulumi.yaml").write_text((ROOT / "Pulumi.yaml").read_text()),
     )
