@@ -90,7 +90,7 @@ def main() -> None:  # noqa: PLR0915 (one run, in its order)
             url = (folder / "err").read_text().split("serving ")[1].split(",")[0]
             http = httpx2.Client(base_url=url, trust_env=False, timeout=60)
             while http.get("/healthz").json()["stacks"]["kept"] < arguments.clusters:
-                assert time.monotonic() - begun < 300, (http.get("/healthz").json(), told()[-3:])
+                assert time.monotonic() - begun < 900, (http.get("/healthz").json(), told()[-3:])
                 time.sleep(1)
             started = time.monotonic() - begun
             of_start = process.cpu_times()
