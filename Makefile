@@ -79,6 +79,7 @@ bench: .venv/.dev  ## Measure, side by side with kubectl, and rewrite docs/bench
 	$(BIN)/python bench/allocate.py
 	$(BIN)/python bench/unreachable.py
 	$(BIN)/python bench/big_cluster.py
+	$(BIN)/python bench/watch.py
 
 bench-qemu: .venv/.dev  ## Hold the model of migrations against real QEMU, and rewrite docs/migration-model.md; needs root.
 	$(BIN)/python bench/qemu.py

@@ -36,6 +36,7 @@ from mignet.commands.look import app as looks
 from mignet.commands.migrations import app as migrations
 from mignet.commands.peers import app as peers
 from mignet.commands.report import app as reports
+from mignet.commands.watch import app as watches
 from mignet.lab.commands import app as lab
 from mignet.outputs.streams import make_visible
 
@@ -68,6 +69,7 @@ app.add_typer(checkups)
 app.add_typer(drifts)
 app.add_typer(histories)
 app.add_typer(reports)
+app.add_typer(watches)
 app.add_typer(lab, name="lab", rich_help_panel="Try, and hand over")
 app.add_typer(export, name="export", rich_help_panel="Try, and hand over")
 app.add_typer(helps)

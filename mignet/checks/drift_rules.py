@@ -32,6 +32,7 @@ from mignet.kube.network.user_network import PROTECTION
 from mignet.kube.objects import controller_of, kept_by, made_by, name_of, stack_of, value_at
 from mignet.kube.snapshot import Read, Snapshot
 from mignet.kube.source import current_time
+from mignet.kube.watched import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -74,6 +75,24 @@ def needs(stack: Stack) -> list[Read]:
         *([Read(CLUSTER_USER_NETWORK)] if stack.user_network else ()),
         *([Read(NODE_POLICY)] if stack.policies else ()),
         *([Read(MIGRATION_POLICY)] if stack.migration_policies else ()),
+    ]
+
+
+def watches(stack: Stack) -> list[Watch]:
+    """Return the watches that keep what a look at drift reads, and hardly more; but for the namespace.
+
+    Each is a connection to the API server, so that they are few.
+    """
+    namespace = stack.cluster.namespace
+    return [
+        Watch(hyperconverged_kind(stack), namespace, NAME),
+        Watch(NETWORK_ATTACHMENT, namespace, stack.network),
+        Watch(NETWORK_ATTACHMENT, labels={key: (value,) for key, value in labels(stack.name).items()}),
+        Watch(KUBEVIRT, namespace),
+        Watch(POD, namespace, labels={LABEL: (HANDLER, SYNC)}),
+        *([Watch(CLUSTER_USER_NETWORK)] if stack.user_network else ()),
+        *([Watch(NODE_POLICY)] if stack.policies else ()),
+        *([Watch(MIGRATION_POLICY)] if stack.migration_policies else ()),
     ]
 
 

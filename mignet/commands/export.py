@@ -294,6 +294,54 @@ def monitoring(
     sys.stdout.write(as_yaml(manifests.objects(parts, wanted), comment=comment))
 
 
+@app.command(epilog="Example: mignet export watch --all --image registry.example.com/migration-network:0.1.0")
+def watch(
+    stacks: Stacks = None,
+    *,
+    image: Annotated[str, typer.Option("--image", help="The image (docs/container.md).")],
+    all_: All = False,
+    namespace: Annotated[str, typer.Option("--namespace", help="Where the objects live.")] = "migration-network",
+    kubeconfig: Annotated[
+        str, typer.Option("--kubeconfig-secret", metavar="NAME", help="The Secret whose key config has all contexts.")
+    ] = "migration-network-kubeconfig",
+    token: Annotated[
+        str, typer.Option("--token-secret", metavar="NAME", help="The Secret whose key token readers have to show.")
+    ] = "mignet-watch-token",  # noqa: S107 (a name)
+    tls: Annotated[
+        str, typer.Option("--tls-secret", metavar="NAME", help="The Secret with the server's certificate and key.")
+    ] = "mignet-watch-tls",
+    files: Annotated[
+        str, typer.Option("--project-config-map", metavar="NAME", help="The ConfigMap with the project's files.")
+    ] = "migration-network-project",
+    webhook: Annotated[
+        str | None, typer.Option("--webhook-secret", metavar="NAME", help="The Secret whose keys are url and token.")
+    ] = None,
+    cwd: Cwd = Path(),
+) -> None:
+    """Write mignet watch as a Deployment: Secrets and the project's files are named, and never written.
+
+    Its kubeconfig is of an account with the role observe on each cluster (mignet export role observe STACK).
+    """
+    from mignet.exports.watch import Wanted, objects
+    from mignet.fleet.loading import load
+
+    project = project_in(cwd)
+    names = chosen(project, stacks, all_=all_)
+    load(project, names)
+    wanted = Wanted(
+        image=image,
+        stacks=() if all_ else tuple(names),
+        namespace=namespace,
+        kubeconfig=kubeconfig,
+        token=token,
+        tls=tls,
+        project=files,
+        webhook=webhook,
+    )
+    comment = "Written by `mignet export watch`: see docs/watch.md for what the Secrets hold."
+    sys.stdout.write(as_yaml(objects(wanted), comment=comment))
+
+
 def _one(project: Project, stacks: list[str] | None, why: str) -> Stack:
     """Return the one stack that is named, or the only one there is."""
     from mignet.fleet.loading import load

@@ -17,7 +17,9 @@ import msgspec
 from lightkube import ApiError, AsyncClient
 from lightkube.core.exceptions import ConfigError as KubeConfigError
 from lightkube.core.resource import GlobalResource, NamespacedResourceG
+from lightkube.core.selector import build_selector
 from lightkube.generic_resource import create_global_resource, create_namespaced_resource
+from lightkube.models.meta_v1 import Status
 from lightkube.types import CascadeType
 
 from components.ownership import FIELD_MANAGER
@@ -37,7 +39,7 @@ from mignet.kube.kinds import HYPERCONVERGED_V1, NAMESPACE, Kind, Object, kind_o
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -51,6 +53,10 @@ READ_SECONDS = 20.0
 """Until the next part of an answer comes."""
 ANSWER_SECONDS = 60.0
 """Until an answer is complete, with all its pages, and with the waits that a busy API server asks for."""
+WATCH_SILENCE = 100.0
+"""Until a watch tells something, at least that nothing happened: the API server sends a bookmark about every minute."""
+MOST_EVENT_BYTES = 8 << 20
+"""Of what a watch tells at once; the API server stores no object of more than 1.5 MiB."""
 MOST_BYTES = 512 << 20
 """Of one answer: what lists some ten thousand pods has a tenth."""
 PAGE = 250
@@ -110,6 +116,26 @@ class ConflictError(UserError):
     def __init__(self, conflicts: tuple[Conflict, ...]) -> None:
         self.conflicts = conflicts
         super().__init__(", ".join(f"{conflict.path} ({conflict.owner})" for conflict in conflicts))
+
+
+Listed = tuple[list[Object], str]
+"""The objects of a list, and its version."""
+
+
+class ExpiredError(Exception):
+    """What happened since then is no longer known to the API server: the objects have to be listed anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What happened to an object, and the version from which on the rest follows.
+
+    `ADDED`, `MODIFIED` and `DELETED` are what the API server calls it; a `BOOKMARK` has no object, only a version.
+    """
+
+    happened: str
+    live: Object
+    version: str
 
 
 class Cluster:
@@ -213,8 +239,19 @@ class Cluster:
         What the kind has in bulk is left out. Which fields the API server selects by depends on the kind;
         `metadata.name` is one of every kind's.
         """
+        return (await self.listed(kind, namespace=namespace, labels=labels, fields=fields))[0]
 
-        async def read() -> list[Object]:
+    async def listed(
+        self,
+        kind: Kind,
+        *,
+        namespace: str | None = None,
+        labels: Mapping[str, str | tuple[str, ...]] | None = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> Listed:
+        """Read the same, and the version from which on `watch` tells what happens; a label may have one of several."""
+
+        async def read() -> Listed:
             where = (namespace or "*") if kind.namespaced else None
             narrowed: Any = {"labels": dict(labels or {}), "fields": dict(fields or {})}
             pages = self._client.list(_listed(kind), namespace=where, chunk_size=PAGE, **narrowed)
@@ -225,9 +262,9 @@ class Cluster:
                 found.append(_without(bulk, live) if bulk else live)
                 if len(found) > MOST_OBJECTS:
                     raise _NoObjectError(f"a list of more than {MOST_OBJECTS:,} objects")
-            return found
+            return found, str(pages._resourceVersion or "")
 
-        async def read_anew() -> list[Object]:
+        async def read_anew() -> Listed:
             for left in reversed(range(RESTARTS)):
                 try:
                     return await read()
@@ -237,6 +274,70 @@ class Cluster:
             raise AssertionError
 
         return await self._ask(f"list {kind.kind}", kind, read_anew)
+
+    async def watch(
+        self,
+        kind: Kind,
+        *,
+        namespace: str | None = None,
+        labels: Mapping[str, str | tuple[str, ...]] | None = None,
+        fields: Mapping[str, str] | None = None,
+        since: str,
+        seconds: int,
+    ) -> AsyncGenerator[Event, None]:
+        """Yield what happens to objects since a version of their list, until the API server ends it after so long.
+
+        What the kind has in bulk is left out. Raises ExpiredError where the API server no longer knows what happened
+        since then, and ClusterError `unreachable` when nothing comes for WATCH_SILENCE, not even a bookmark.
+        """
+        action = f"watch {kind.kind}"
+        where = (namespace or "*") if kind.namespaced else None
+        params = {
+            "resourceVersion": since,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": seconds,
+            "labelSelector": build_selector(dict(labels)) if labels else None,
+            "fieldSelector": build_selector(dict(fields), for_fields=True) if fields else None,
+        }
+        core: Any = self._client._client
+        about: Any = core.prepare_request("list", res=_resource(kind), namespace=where, watch=True, params=params)
+        limit = _limit()
+        patience = httpx2.Timeout(min(WATCH_SILENCE, limit), connect=min(CONNECT_SECONDS, limit))
+
+        async def begin() -> httpx2.Response:
+            # Not lightkube's watch: it asks for no bookmarks, and decodes what nobody reads.
+            request = core._client.build_request(about.method, about.url, params=about.params, timeout=patience)
+            response: httpx2.Response = await core.send(request, stream=True)
+            try:
+                if response.is_error:
+                    await response.aread()
+                core.raise_for_status(response)
+            except BaseException:
+                await response.aclose()
+                raise
+            return response
+
+        try:
+            response = await self._ask(action, kind, begin)
+        except ClusterError as error:
+            if isinstance(error.__cause__, ApiError) and error.__cause__.status.code == 410:
+                raise ExpiredError from error
+            raise
+        try:
+            async for line in _lines(response.aiter_bytes()):
+                yield _event(line, kind)
+        except ApiError as error:
+            if error.status.code == 410:
+                raise ExpiredError from error
+            raise self._refusal(action, kind, error) from error
+        except httpx2.HTTPError as error:
+            raise self._failure(action, kind, error) from error
+        except FAILURES as error:
+            raise self._failed(action, kind, error) from error
+        except (AttributeError, RecursionError) as error:
+            raise self._nonsense(action, error) from error
+        finally:
+            await response.aclose()
 
     async def serves(self, kind: Kind) -> bool:
         """Tell whether discovery lists a kind, which everybody may ask who is logged in; True where it does not say."""
@@ -529,6 +630,72 @@ def _listed(kind: Kind) -> Any:
         return _resource(kind)
     scope = NamespacedResourceG if kind.namespaced else GlobalResource
     return msgspec.defstruct(kind.kind, (), bases=(scope, _Slim), namespace={"_api_info": _resource(kind)._api_info})
+
+
+class _Whole(msgspec.Struct):
+    """An object of a watch, with all it has."""
+
+    live: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        return self.live
+
+
+class _Line(msgspec.Struct):
+    """One line of a watch."""
+
+    type: str
+    object: msgspec.Raw
+
+
+class _Marked(msgspec.Struct):
+    """What a bookmark has, and an error."""
+
+    metadata: _Metadata | None = None
+    code: int | None = None
+    message: str | None = None
+
+
+_LINE, _MARKED = msgspec.json.Decoder(_Line), msgspec.json.Decoder(_Marked)
+_SLIM, _ANY = msgspec.json.Decoder(_Slim), msgspec.json.Decoder(dict[str, Any])
+
+
+def _event(line: bytes, kind: Kind) -> Event:
+    """Read one line of a watch. Raises ApiError for an error, and _NoObjectError for what is no event."""
+    told = _LINE.decode(line)
+    if told.type in {"BOOKMARK", "ERROR"}:
+        marked = _MARKED.decode(told.object)
+        if told.type == "ERROR":
+            raise ApiError(status=Status(code=marked.code, message=marked.message))
+        version = marked.metadata.resourceVersion if marked.metadata else None
+        return Event(told.type, {}, _version(version))
+    if told.type not in {"ADDED", "MODIFIED", "DELETED"}:
+        msg = "an event of no known type"
+        raise _NoObjectError(msg)
+    found = _SLIM.decode(told.object) if _MANAGED in kind.bulk else _Whole(_ANY.decode(told.object))
+    live = _known(found, kind)
+    bulk = _bulk(kind)
+    return Event(told.type, _without(bulk, live) if bulk else live, _version(live["metadata"].get("resourceVersion")))
+
+
+def _version(found: object) -> str:
+    if not isinstance(found, str) or not found:
+        msg = "an event without a version"
+        raise _NoObjectError(msg)
+    return found
+
+
+async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield whole lines; the rest of one that is cut off is none. Raises ReadError for one that is too long."""
+    rest = b""
+    async for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line.strip():
+                yield line
+        if len(rest) > MOST_EVENT_BYTES:
+            msg = f"an event is longer than {MOST_EVENT_BYTES:,} bytes"
+            raise httpx2.ReadError(msg)
 
 
 class _NoObjectError(TypeError):

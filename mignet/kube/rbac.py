@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from config.stack import Stack
     from mignet.kube.client import Cluster
     from mignet.kube.snapshot import Read
+    from mignet.kube.watched import Watch
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -61,6 +62,13 @@ def to_look(reads: Iterable[Read]) -> frozenset[Right]:
         right
         for read in reads
         for right in _rights(read.kind, read.namespace, read.name, "get" if read.name else "list")
+    )
+
+
+def to_watch(watches: Iterable[Watch]) -> frozenset[Right]:
+    """Return the rights that keeping watches takes: to list, and to watch."""
+    return frozenset(
+        right for each in watches for right in _rights(each.kind, each.namespace, each.name, "list", "watch")
     )
 
 

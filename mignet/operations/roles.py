@@ -12,7 +12,7 @@ from mignet.checks.peers import endpoint
 from mignet.checkup import preconditions
 from mignet.kube.client import SYSTEM_NAMESPACE
 from mignet.kube.kinds import NAMESPACE
-from mignet.kube.rbac import Right, least, to_apply, to_cross, to_look
+from mignet.kube.rbac import Right, least, to_apply, to_cross, to_look, to_watch
 from mignet.kube.snapshot import Read
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ def granted(role: Role, stack: Stack) -> frozenset[Right]:
     observe = to_observe(stack)
     policies = (each.name for each in stack.policies), (each.name for each in stack.migration_policies)
     given = {stack.network, *chain(*policies)}
-    wanted = observe if role == "observe" else observe | to_apply(stack)
+    # Nobody but mignet watch watches, so that whoever only looks need not be told that the right is missing.
+    wanted = observe | (to_watch(drift_rules.watches(stack)) if role == "observe" else to_apply(stack))
     if role == "crossing":
         wanted = observe | to_cross(stack)
     if role == "checkup":

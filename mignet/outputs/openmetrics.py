@@ -88,7 +88,7 @@ def render(looks: Iterable[Look]) -> str:
     """Write what is known of some stacks. Of two looks of one verb at one stack, the later one counts."""
     samples: dict[Metric, dict[str, float]] = {metric: {} for metric in METRICS}
     samples[BUILD][_labels(BUILD, (version("migration-network"),))] = 1
-    latest = {(_label(look.stack), look.verb): look for look in looks}
+    latest = {(label(look.stack), look.verb): look for look in looks}
     for look in latest.values():
         for metric, labels, value in _values(look):
             samples[metric][_labels(metric, labels)] = value
@@ -202,19 +202,21 @@ def _family(metric: Metric, values: Mapping[str, float]) -> Iterator[str]:
     if metric.unit:
         yield f"# UNIT {metric.name} {metric.unit}"
     for labels, value in values.items():
-        yield f"{metric.name}{labels} {_number(value)}"
+        yield f"{metric.name}{labels} {number(value)}"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Write a value as the text has it."""
     return str(int(value)) if value == int(value) else f"{value:.3f}"
 
 
 def _labels(metric: Metric, values: tuple[str, ...]) -> str:
-    written = (f'{name}="{_label(value)}"' for name, value in zip(metric.labels, values, strict=True))
+    written = (f'{name}="{label(value)}"' for name, value in zip(metric.labels, values, strict=True))
     return f"{{{','.join(written)}}}"
 
 
-def _label(text: str) -> str:
+def label(text: str) -> str:
+    """Write a label's value as the text has it, between its quotes."""
     # What no reader sees, and halves of characters, which UTF-8 cannot carry, are written out.
     seen = UNSEEN.sub(lambda found: escaped(found[0]), text)
     return seen.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -50,10 +50,13 @@ VERBS: dict[str, list[list[str]]] = {
     "migrations": [["--all"], ["--all", "--json"]],
     "checkup": [["--all", "--timeout", "10", "-o", "json"], ["--all", "--dry-run"]],
     "history": [[], ["--last", "0", "-o", "json"], ["--check"]],
+    # It runs until it is ended: an address that is refused ends it.
+    "watch": [["--all", "--listen", "nowhere"]],
     "report": [[], ["--output", "markdown"]],
     "render": [["--all"], ["--all", "--output", "manifests"]],
     "export operator": [["--all", "--repo", "https://git.example/fleet.git", "--kubeconfig-secret", "clusters:config"]],
     "export ci": [["--all"]],
+    "export watch": [["--all", "--image", "registry.example.com/migration-network:0.1.0"]],
     "export role": [["observe", "works"]],
     "export firewall": [["--all", "--output", "nftables"]],
     "export multinetworkpolicy": [["works"]],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,10 +18,12 @@ from preflight_traps import CONFIG
 from support import BIN, ROOT, Kube, Outcome, Site, Workspace
 
 from config.loading import load_stack
+from mignet.checks import drift_rules
 from mignet.checks.preflight import preflight
-from mignet.kube.client import Cluster
+from mignet.kube.client import Cluster, ClusterError
 from mignet.kube.rbac import Right, grouped, to_apply
 from mignet.kube.snapshot import Judged
+from mignet.kube.watched import Store, Tally
 from mignet.lab.lab import Lab
 from mignet.operations.roles import granted, manifests, to_observe
 
@@ -98,6 +101,35 @@ def documents(role: str) -> list[dict[str, Any]]:
     # As the head says: the Lease's name ends in that of the stack.
     text = (ROOT / f"docs/roles/{role}.yaml").read_text().replace("migration-network-prod-1", "migration-network-dev")
     return list(yaml.safe_load_all(text))
+
+
+def test_the_role_that_observes_is_enough_to_watch(account: Account) -> None:
+    account.grant(documents("observe"))
+
+    async def until_all_are_kept() -> list[ClusterError | None]:
+        stack = load_stack("dev", CONFIG | {"cluster": {"context": "dev", "kubeconfig": "kubeconfig"}})
+        watches = drift_rules.watches(stack)
+        async with Cluster(stack.cluster, base=account.folder) as cluster:
+            stores = [Store(each, lambda: None, Tally()) for each in watches]
+            tasks = [asyncio.create_task(each.keep(cluster, gate=asyncio.Semaphore(8))) for each in stores]
+            try:
+                async with asyncio.timeout(30):
+                    while not all(each.known for each in stores):  # noqa: ASYNC110
+                        await asyncio.sleep(0.05)
+                for each in watches:
+                    _, version = await cluster.listed(each.kind, **each.selector)
+                    async with contextlib.aclosing(
+                        cluster.watch(each.kind, **each.selector, since=version, seconds=1)
+                    ) as events:
+                        async for _ in events:
+                            pass
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+        return [each.error for each in stores]
+
+    assert not any(asyncio.run(until_all_are_kept()))
 
 
 def test_the_role_that_observes_is_enough_to_look_and_what_up_takes_is_named(account: Account) -> None:

@@ -103,6 +103,7 @@ _MORE = {
     "allocate": ["dev"],
     "release": ["dev"],
     "export role": ["observe"],
+    "export watch": ["--image", "x"],
 }
 """What a verb demands besides stacks."""
 

@@ -1,0 +1,93 @@
+"""What a watch tells: that drift or a finding began or ended, that a cluster was lost or is back, as values."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+from config.finding import visible
+from mignet.fleet.results import API_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from config.finding import Finding
+
+What = Literal[
+    "drift-began",
+    "drift-ended",
+    "finding-began",
+    "finding-ended",
+    "cluster-lost",
+    "cluster-back",
+    "files-refused",
+    "files-read",
+    "stack-added",
+    "stack-removed",
+    "webhook-dropped",
+    "failed",
+]
+Identity = tuple[str, str, str, str, str]
+"""What tells one finding from another, its sentence left out, which may count seconds."""
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that changed. `stack` is empty where it is about no single one, `verb` what judges so: drift, verify.
+
+    `time` is when it was seen, in UTC; `id` is its own, so that who is told twice can see it.
+    """
+
+    what: What
+    stack: str = ""
+    sentence: str = ""
+    verb: str = ""
+    code: str = ""
+    severity: str = ""
+    subject: str = ""
+    peer: str | None = None
+    time: str = field(default_factory=_now)
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def as_json(self) -> str:
+        """Write it on one line of JSON."""
+        told = {key: visible(value) if isinstance(value, str) else value for key, value in asdict(self).items()}
+        return json.dumps({"apiVersion": API_VERSION, "kind": "Change"} | told, ensure_ascii=False)
+
+    def as_line(self) -> str:
+        """Write it on one line for people."""
+        about = f"{self.stack}: " if self.stack else ""
+        by = f" ({self.verb}: {self.code})" if self.code else ""
+        sentence = " ".join(self.sentence.split())
+        return visible(f"{self.time} {self.what} {about}{sentence}{by}".rstrip())
+
+
+def identity(verb: str, finding: Finding) -> Identity:
+    """Return what tells a finding from every other of its stack."""
+    value = json.dumps(finding.value, default=str, sort_keys=True)
+    return verb, finding.code, str(finding.key), value, finding.peer or ""
+
+
+def told(verb: str, findings: Iterable[Finding]) -> dict[Identity, Finding]:
+    """Return the findings that a watch tells of: those that are more than information, and that nobody waived."""
+    return {identity(verb, each): each for each in findings if each.severity != "info" and each.waived is None}
+
+
+def between(stack: str, before: Mapping[Identity, Finding], after: Mapping[Identity, Finding]) -> Iterator[Change]:
+    """Yield the findings that ended, and those that began."""
+    for what, found in (
+        ("finding-ended", {key: each for key, each in before.items() if key not in after}),
+        ("finding-began", {key: each for key, each in after.items() if key not in before}),
+    ):
+        for (verb, *_), each in found.items():
+            began: What = "finding-began" if what == "finding-began" else "finding-ended"
+            yield Change(
+                began, stack, each.sentence, verb, each.code, each.severity, subject=str(each.key), peer=each.peer
+            )
