@@ -239,7 +239,6 @@ def monitoring(
         ),
     ] = None,
     every: Annotated[int, typer.Option("--every", min=60, help="Seconds between two looks.")] = 900,
-    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Where mignet watch serves.")] = 9464,
     image: Annotated[str | None, typer.Option("--image", help="The CronJob's image (docs/container.md).")] = None,
     gateway: Annotated[
         str | None, typer.Option("--pushgateway-image", help="That of the Pushgateway beside it, of a mirror.")
@@ -283,7 +282,6 @@ def monitoring(
         openshift=platform == "openshift",
         labels=dict(_label(each) for each in labels or ()),
         every=every,
-        port=port,
         image=image or manifests.IMAGE,
         gateway=gateway or manifests.GATEWAY,
         kubeconfig=_name("--kubeconfig-secret", kubeconfig),
@@ -302,7 +300,8 @@ def watch(
     all_: All = False,
     namespace: Annotated[str, typer.Option("--namespace", help="Where the objects live.")] = "migration-network",
     kubeconfig: Annotated[
-        str, typer.Option("--kubeconfig-secret", metavar="NAME", help="The Secret whose key config has all contexts.")
+        str,
+        typer.Option("--kubeconfig-secret", metavar="NAME", help="The Secret whose key kubeconfig has all contexts."),
     ] = "migration-network-kubeconfig",
     token: Annotated[
         str, typer.Option("--token-secret", metavar="NAME", help="The Secret whose key token readers have to show.")

@@ -25,7 +25,7 @@ _CONFIG, _TLS, _TOKEN, _HOOK = "/etc/mignet/kubeconfig", "/etc/mignet/tls", "/et
 class Wanted:
     """What the Deployment is to look like; each name is that of a Secret or ConfigMap in its namespace.
 
-    `kubeconfig` has a key `config` with the contexts of all stacks, `token` a key `token`, `tls` is of the type
+    `kubeconfig` has a key of that name with the contexts of all stacks, `token` a key `token`, `tls` is of the type
     kubernetes.io/tls, and `project` holds Pulumi.yaml, __main__.py and the stack files. `stacks` are those that are
     watched, and () all that the project has.
     """
@@ -88,7 +88,7 @@ def _pod(wanted: Wanted) -> dict[str, Any]:
     command += ["--listen", f"0.0.0.0:{PORT}", "--token-file", f"{_TOKEN}/token"]
     command += ["--tls-cert", f"{_TLS}/tls.crt", "--tls-key", f"{_TLS}/tls.key"]
     environment: list[dict[str, Any]] = [
-        {"name": "KUBECONFIG", "value": f"{_CONFIG}/config"},
+        {"name": "KUBECONFIG", "value": f"{_CONFIG}/kubeconfig"},
         {"name": "HOME", "value": "/tmp"},  # noqa: S108 (of the container)
         {"name": "PULUMI_SKIP_UPDATE_CHECK", "value": "1"},
     ]

@@ -18,6 +18,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal
 
 from config.finding import ConfigError, Finding
+from mignet.exports import watch
 from mignet.exports.monitoring import alerts, dashboard
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ Part = Literal["rules", "cluster-rules", "dashboard", "watch", "cronjob"]
 """Rules about what mignet found; rules about a cluster of its own operators; a dashboard; and what is scraped."""
 
 NAME = "migration-network"
-PORT = 9464
-"""Where `mignet watch` serves, unless it is told another."""
 GATEWAY_PORT = 9091
 _TMP = "/tmp"  # noqa: S108 - the container's own
 PLATFORM = "openshift-monitoring"
@@ -54,7 +53,6 @@ class Wanted:
     openshift: bool = True
     labels: Mapping[str, str] = field(default_factory=dict)
     every: int = 900
-    port: int = PORT
     image: str = IMAGE
     gateway: str = GATEWAY
     kubeconfig: str = "migration-network-kubeconfig"
@@ -142,31 +140,39 @@ def _dashboard(wanted: Wanted) -> list[dict[str, Any]]:
 
 
 def _watch(wanted: Wanted) -> list[dict[str, Any]]:
-    """Return what finds the pods of `mignet watch` by their labels, and scrapes them."""
-    return _scraped(wanted, f"{NAME}-watch", "watch", wanted.port)
+    """Return what scrapes `mignet watch` through the Service that `mignet export watch` writes, with its token."""
+    secrets = watch.Wanted(image="")
+    server = f"{watch.NAME}.{wanted.namespace}.svc"
+    authority = {"secret": {"name": secrets.tls, "key": "ca.crt"}}
+    secure = {
+        "scheme": "https",
+        "tlsConfig": {"ca": authority, "serverName": server},
+        "authorization": {"credentials": {"name": secrets.token, "key": "token"}},
+    }
+    return [_monitor(wanted, f"{NAME}-watch", "watch", _ENDPOINT | secure)]
 
 
 def _scraped(wanted: Wanted, name: str, component: str, port: int) -> list[dict[str, Any]]:
-    selector = _labels(component)
-    return [
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": _metadata(wanted, name, component),
-            "spec": {"selector": selector, "ports": [{"name": "metrics", "port": port, "targetPort": "metrics"}]},
-        },
-        {
-            "apiVersion": "monitoring.coreos.com/v1",
-            "kind": "ServiceMonitor",
-            "metadata": _selected(wanted, name, component),
-            "spec": {"selector": {"matchLabels": selector}, "endpoints": [_endpoint()]},
-        },
-    ]
+    ports = [{"name": "metrics", "port": port, "targetPort": "metrics"}]
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _metadata(wanted, name, component),
+        "spec": {"selector": _labels(component), "ports": ports},
+    }
+    return [service, _monitor(wanted, name, component, _ENDPOINT)]
 
 
-def _endpoint() -> dict[str, Any]:
-    """Return how the port is scraped. TLS (`scheme`, `tlsConfig`) and a token (`authorization`) belong here."""
-    return {"port": "metrics", "interval": "60s", "honorLabels": True}
+_ENDPOINT: dict[str, Any] = {"port": "metrics", "interval": "60s", "honorLabels": True}
+
+
+def _monitor(wanted: Wanted, name: str, component: str, endpoint: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "ServiceMonitor",
+        "metadata": _selected(wanted, name, component),
+        "spec": {"selector": {"matchLabels": _labels(component)}, "endpoints": [endpoint]},
+    }
 
 
 def _cronjob(wanted: Wanted) -> list[dict[str, Any]]:

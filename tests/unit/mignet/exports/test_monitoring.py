@@ -19,6 +19,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from config.finding import ConfigError
+from mignet.exports import watch
 from mignet.exports.monitoring import alerts, dashboard, manifests
 from mignet.exports.monitoring.alerts import Alert
 from mignet.exports.monitoring.metrics import LABELS, of_stacks
@@ -431,9 +432,16 @@ def test_the_verb_writes_all_parts_or_one_and_demands_where_runbooks_are() -> No
     assert {each["kind"] for each in made[3:]} >= {"CronJob", "Deployment", "ServiceMonitor", "NetworkPolicy"}
     assert made[0]["metadata"]["labels"]["release"] == "prometheus"
     assert not [rule for rule in made[0]["spec"]["groups"][0]["rules"] if "stack=~" in rule["expr"]]
-    made = list(yaml.safe_load_all(written_by("dev", "--only", "watch", "--port", "9000").stdout))
-    assert [each["kind"] for each in made] == ["Service", "ServiceMonitor"]
-    assert made[0]["spec"]["ports"] == [{"name": "metrics", "port": 9000, "targetPort": "metrics"}]
+    (monitor,) = yaml.safe_load_all(written_by("dev", "--only", "watch").stdout)
+    # It is scraped as `mignet export watch` serves it.
+    of_watch = {each["kind"]: each for each in watch.objects(watch.Wanted(image="x"))}
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= of_watch["Service"]["metadata"]["labels"].items()
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert endpoint["port"] in {each["name"] for each in of_watch["Service"]["spec"]["ports"]}
+    assert (endpoint["scheme"], endpoint["tlsConfig"]["serverName"]) == ("https", "mignet-watch.migration-network.svc")
+    volumes = of_watch["Deployment"]["spec"]["template"]["spec"]["volumes"]
+    secrets = {each["secret"]["secretName"] for each in volumes if "secret" in each}
+    assert {endpoint["authorization"]["credentials"]["name"], endpoint["tlsConfig"]["ca"]["secret"]["name"]} <= secrets
     assert json.loads(written_by("--all", "--only", "dashboard").stdout) == dashboard.dashboard()
 
 
