@@ -132,11 +132,11 @@ def main() -> None:  # noqa: PLR0915 (one run, in its order)
             after = len(told())
             order("expire 1")
             order("gone 2")
-            gone = until("cluster-lost", 2, seconds=60, after=after)
+            gone = until("finding-began", 2, seconds=60, after=after)
             order("hang 3")
             time.sleep(1)
             order("back 2")
-            back = until("cluster-back", 2, seconds=150, after=after)
+            back = until("finding-ended", 2, seconds=150, after=after)
             hung = until("cluster-lost", 3, seconds=300, after=after)
             order("back 3")
             unhung = until("cluster-back", 3, seconds=180, after=after)
@@ -167,8 +167,8 @@ def main() -> None:  # noqa: PLR0915 (one run, in its order)
         "the same, at most, s": f"{max(latencies):.2f}",
         "/metrics, at most, s": f"{max(scrapes):.2f}",
         f"the report page ({size >> 10} KB), s": f"{page:.1f}",
-        "a cluster that ends its watches and answers 503: said to be lost after, s": f"{gone:.1f}",
-        "the same, back after, s": f"{back:.1f}",
+        "a cluster that ends its watches and answers 503: said so after, s": f"{gone:.1f}",
+        "the same, said to be over after, s": f"{back:.1f}",
         "a cluster that hangs: said to be lost after, s": f"{hung:.1f}",
         "the same, back after, s ": f"{unhung:.1f}",
         "all with a certificate that nobody trusts: one said to be lost after, s": f"{strange:.1f}",
