@@ -58,7 +58,8 @@ def test_these_verbs_print_json() -> None:
     assert set(get_args(Kind)) == set(documents.KINDS)
 
 
-@pytest.mark.parametrize("verb", VERBS)
+# The history reads no stack file: what happened stays what it was.
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "history"])
 def test_a_mistake_in_every_stack_file_is_a_document_as_well(folder: Path, verb: str) -> None:
     for stack in ("dev", "dev-peer"):
         (folder / f"Pulumi.{stack}.yaml").write_text(STACK.replace("rangeEnd:", "rangeStop:"))
