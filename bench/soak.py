@@ -38,7 +38,7 @@ from measuring import MACHINE
 from support import BIN, Kube
 
 from mignet.lab.fault_store import Switchboard
-from mignet.lab.lab import Lab
+from mignet.lab.lab import Lab, LabError
 
 NAMESPACE = "openshift-cnv"
 HCO = f"/apis/hco.kubevirt.io/v1beta1/namespaces/{NAMESPACE}/hyperconvergeds/kubevirt-hyperconverged"
@@ -321,9 +321,9 @@ class Soak:
 
     def settle(self) -> None:
         """End all faults, and demand that one run comes right."""
+        bring_up(self.lab)
         for name, proxy in self.proxies.items():
             proxy.mode = "pass"
-            self.lab.up(lambda _: None)
             Switchboard(self.lab, name).heal()
         code, said = self.run("up", "--all", "--yes", "--engine", "direct", "--skip-preflight")
         if code:
@@ -334,6 +334,18 @@ class Soak:
                 self.note(f"the last {verb[0]} ended with {code}: {said[-1500:]}")
         for each in self.foreign():
             self.note(f"changed: {each}")
+
+
+def bring_up(lab: Lab) -> None:
+    """Bring a lab up; many servers at once take longer than it has patience for, so it is told again."""
+    for left in reversed(range(10)):
+        try:
+            lab.up(lambda line: print(line, file=sys.stderr))
+        except LabError:
+            if not left:
+                raise
+        else:
+            return
 
 
 def _peak(pid: int, done: threading.Event, peak: list[float]) -> None:
@@ -362,7 +374,7 @@ def main() -> int:
         folder.mkdir()
         lab = Lab(Path(scratch) / "lab", clusters=names)
         try:
-            lab.up(lambda line: print(line, file=sys.stderr))
+            bring_up(lab)
             soak = Soak(folder, lab, random.Random(given.seed), names, 0.0)
             soak.prepare()
             return _soak(soak, given)

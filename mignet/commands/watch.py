@@ -58,6 +58,7 @@ def watch(
     """
     import asyncio
 
+    from mignet.fleet.loading import load_readable
     from mignet.watch.run import run
     from mignet.watch.server import parsed
 
@@ -66,7 +67,8 @@ def watch(
     def choose(project: Project) -> Sequence[str]:
         return chosen(project, stacks, all_=all_, select=select)
 
-    choose(project)
+    # Where no stack can be read, there is nothing to watch.
+    load_readable(project, list(choose(project)))
     where = parsed(listen, token=token_file, certificate=tls_cert, key=tls_key)
     if webhook is not None and not webhook.startswith(("https://", "http://")):
         mistake("--webhook", "is no URL", "Write it as https://HOST/PATH")

@@ -30,12 +30,14 @@ _OF_FILES = {
     "commands/help.py",
     "evidence/archive.py",
     "evidence/must_gather.py",
+    "exports/monitoring/manifests.py",
     "fleet/stack_files.py",
     "operations/allocate.py",
     "operations/apply/__init__.py",
     "operations/init.py",
     "operations/new_links.py",
     "operations/read_uplinks.py",
+    "watch/fleet.py",
 }
 """Modules whose findings are about the command line and the stack files, before any cluster is looked at."""
 

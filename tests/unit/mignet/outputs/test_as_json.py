@@ -49,7 +49,8 @@ def _asks_for_json(command: Any) -> list[str]:
 VERBS = {
     name: option
     for name, command in typer.main.get_command(app).commands.items()  # type: ignore[attr-defined]
-    if (option := _asks_for_json(command))
+    # A watch has no end, and so no document: each change is a line.
+    if (option := _asks_for_json(command)) and name != "watch"
 }
 
 

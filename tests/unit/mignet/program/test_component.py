@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import healthy
@@ -15,10 +17,15 @@ TYPE = "migration-network:index:MigrationNetwork"
 
 
 @pytest.fixture
-def components(monkeypatch: pytest.MonkeyPatch) -> component.Components:
+def components(monkeypatch: pytest.MonkeyPatch) -> Iterator[component.Components]:
+    # An Output needs a loop, and what ran before may have left none.
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
     monkeypatch.setattr(pulumi, "get_stack", lambda: "dev")
     monkeypatch.delenv("PULUMI_PYTHON_CMD", raising=False)
-    return component.Components([component.MigrationNetwork], component.PACKAGE, None, "0.0.0")
+    yield component.Components([component.MigrationNetwork], component.PACKAGE, None, "0.0.0")
+    asyncio.set_event_loop(None)
+    loop.close()
 
 
 def refused(components: component.Components, **values: Any) -> dict[str, str]:
