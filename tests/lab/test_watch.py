@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
+import os
+import re
 import signal
+import socket
+import ssl
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +28,7 @@ from support import ROOT, Kube, Site, Workspace
 
 from mignet.lab.lab import Lab
 from mignet.lab.seeding.definitions import SLIM
+from mignet.lab.servers.certificates import Authority
 
 TOKEN = "of-sixteen-characters-and-more"
 
@@ -31,6 +39,23 @@ def until(found: Callable[[], Any], *, seconds: float) -> Any:
         assert time.monotonic() < end, "not in time"
         time.sleep(0.05)
     return value
+
+
+WRITING = {"POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"}
+
+
+def asked(kube: Kube) -> Counter[str]:
+    """Return how often an API server was asked for what a stack reads or writes, by verb: dry runs are among them."""
+    found: Counter[str] = Counter()
+    for line in kube.http.get("/metrics").text.splitlines():
+        if line.startswith("apiserver_request_total{"):
+            labels = dict(re.findall(r'(\w+)="([^"]*)"', line))
+            if (
+                re.search(r"kubevirt\.io|cncf\.io|nmstate\.io|ovn\.org", labels["group"])
+                or labels["resource"] == "pods"
+            ):
+                found[labels["verb"]] += int(float(line.rpartition(" ")[2]))
+    return found
 
 
 class Hook:
@@ -88,6 +113,42 @@ class Watch:
         return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#")}
 
 
+@dataclass
+class Seen:
+    """What a server saw: connections that were refused in their handshake, and requests."""
+
+    refused: int = 0
+    requests: int = 0
+
+
+@contextlib.contextmanager
+def impostor(folder: Path, port: int) -> Iterator[Seen]:
+    """Serve at a cluster's place with a certificate of another authority."""
+    folder.mkdir()
+    Authority(folder, name="another").issue("server", name="kube-apiserver")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.crt", folder / "server.key")
+    seen, listening = Seen(), socket.create_server(("127.0.0.1", port))
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listening.accept()
+                client.settimeout(5)
+                try:
+                    with context.wrap_socket(client, server_side=True) as secure:
+                        seen.requests += bool(secure.recv(1))
+                except OSError:
+                    seen.refused += 1
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield seen
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+
+
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[Lab]:
     lab = Lab(tmp_path / "lab", clusters=("one", "two"), crds=SLIM, operators=False)
@@ -121,6 +182,7 @@ def test_it_tells_of_drift_and_of_lost_clusters_and_writes_nothing(  # noqa: PLR
         done = workspace.mignet("up", "direct", "--skip-preflight")
         assert done.code == 0, done.out + done.err
     one, two = workspaces
+    quiet = asked(two.site.kube)
     hook = Hook()
     (folder / "token").write_text(TOKEN + "\n")
     watch = Watch(
@@ -133,9 +195,6 @@ def test_it_tells_of_drift_and_of_lost_clusters_and_writes_nothing(  # noqa: PLR
             seconds=30,
         )
         assert not watch.told_of("drift-began", one.stack)
-        versions = {
-            each.stack: each.site.live()["hyperconverged"]["metadata"]["resourceVersion"] for each in workspaces
-        }
 
         edited = time.monotonic()
         one.site.kube.merge(
@@ -163,7 +222,10 @@ def test_it_tells_of_drift_and_of_lost_clusters_and_writes_nothing(  # noqa: PLR
         until(lambda: watch.told_of("drift-ended", one.stack), seconds=5)
         until(lambda: watch.told_of("finding-ended", one.stack, code="field-changed"), seconds=5)
         assert not watch.told_of("drift-began", two.stack)
-        assert two.site.live()["hyperconverged"]["metadata"]["resourceVersion"] == versions[two.stack]
+        assert asked(two.site.kube)["LIST"] > quiet["LIST"]
+        assert {verb: count for verb, count in asked(two.site.kube).items() if verb in WRITING} == {
+            verb: count for verb, count in quiet.items() if verb in WRITING
+        }
 
         path = folder / f"Pulumi.{two.stack}.yaml"
         before = path.read_text()
@@ -176,6 +238,10 @@ def test_it_tells_of_drift_and_of_lost_clusters_and_writes_nothing(  # noqa: PLR
         psutil.Process(server.pid).kill()
         until(lambda: watch.told_of("cluster-lost", two.stack), seconds=15)
         assert watch.metrics()[f'mignet_cluster_reachable{{stack="{two.stack}",verb="drift"}}'] == 0
+        with impostor(tmp_path / "impostor", server.port or 0) as seen:
+            until(lambda: seen.refused, seconds=30)
+        assert not watch.told_of("cluster-back", two.stack)
+        assert not seen.requests, "what cannot show the cluster's certificate gets no credentials"
         pair.up(lambda _: None)
         until(lambda: watch.told_of("cluster-back", two.stack), seconds=90)
         assert not watch.told_of("cluster-lost", one.stack)
@@ -243,3 +309,32 @@ def test_its_deployment_is_one_that_a_restricted_namespace_takes(fit: Lab, tmp_p
     assert container["command"][:4] == ["mignet", "watch", "dev", "-o"]
     # What is secret comes by reference.
     assert "MIGNET_WEBHOOK" not in " ".join(container["command"])
+
+
+def test_who_has_the_token_reads_over_tls(tmp_path: Path) -> None:
+    for name in ("Pulumi.yaml", "Pulumi.dev.yaml", "__main__.py"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    (tmp_path / "certificates").mkdir()
+    Authority(tmp_path / "certificates", name="of the site").issue("server", name="mignet-watch")
+    (tmp_path / "token").write_text(f"{TOKEN}\n")
+    (tmp_path / "config").write_text("{apiVersion: v1, kind: Config}")
+    secure = ["--tls-cert", "certificates/server.crt", "--tls-key", "certificates/server.key", "--token-file", "token"]
+    watch = Watch(tmp_path, os.environ | {"KUBECONFIG": str(tmp_path / "config")}, *secure)
+    try:
+        assert watch.url.startswith("https://127.0.0.1:")
+        trust = ssl.create_default_context(cafile=str(tmp_path / "certificates" / "ca.crt"))
+        with httpx2.Client(base_url=watch.url, verify=trust, trust_env=False) as client:
+            assert client.get("/metrics").status_code == 401
+            assert client.get("/healthz").status_code == 200
+            answer = client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+            assert answer.status_code == 200
+            assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+            # The token is read anew.
+            (tmp_path / "token").write_text("another-one-of-sixteen\n")
+            assert client.get("/", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 401
+            assert client.get("/", headers={"Authorization": "Bearer another-one-of-sixteen"}).status_code == 200
+        with pytest.raises(httpx2.ConnectError), httpx2.Client(base_url=watch.url, trust_env=False) as client:
+            client.get("/healthz")
+    finally:
+        watch.process.terminate()
+        assert watch.process.wait(10) == 0
