@@ -104,9 +104,9 @@ def _unpacked(archive: Archive, folder: Path, asked: Many) -> Many:
     for name, text in {**archive.project, **{f"runs/{name}": text for name, text in archive.runs.items()}}.items():
         path = folder / name
         # The archive may be of anybody: a name is no way to another folder.
-        if path.parent not in {folder, folder / "runs"} or path.name != name.rpartition("/")[2]:
+        if path.parent not in {folder, folder / "runs", folder / "runs" / "history"} or ".." in path.parts:
             mistake("--from", f"holds a file with the name {name}", "Gather it anew")
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     named = asked.stacks or asked.all_ or asked.select
     return replace(asked, cwd=folder, stacks=asked.stacks if named else list(archive.stacks))

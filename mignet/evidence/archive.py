@@ -196,7 +196,11 @@ def _read(tar: tarfile.TarFile) -> Archive:
         },
         {name.removesuffix(".json"): _declared(json.loads(text)) for name, text in files.get("declared", {}).items()},
         {name: text.decode() for name, text in files["project"].items()},
-        {name: text.decode() for name, text in files.get("runs", {}).items()},
+        {
+            f"{folder.removeprefix('runs')}/{name}".removeprefix("/"): text.decode()
+            for folder in ("runs", "runs/history")
+            for name, text in files.get(folder, {}).items()
+        },
     )
 
 

@@ -16,6 +16,7 @@ from mignet.checks.verify import Patience
 from mignet.evidence.archive import Archive
 from mignet.evidence.asked import OPEN
 from mignet.evidence.recording import Recording, name_of
+from mignet.fleet import history
 from mignet.fleet.journal import MOST_BYTES, place
 from mignet.fleet.loading import Readable
 from mignet.fleet.run_context import Course
@@ -108,11 +109,12 @@ def _files(project: Project) -> dict[str, str]:
 
 
 def _runs(project: Project) -> dict[str, str]:
-    """Return the records of earlier runs, and the last checkup."""
+    """Return the records of earlier runs, the last checkup, and the history."""
     found = {}
-    for path in sorted(place(project, "any").parent.glob("*.json")):
+    above = place(project, "any").parent
+    for path in sorted([*above.glob("*.json"), *history.folder(project).glob("*.jsonl")]):
         try:
-            found[path.name] = read_text(path, most=MOST_BYTES)
+            found[path.relative_to(above).as_posix()] = read_text(path, most=MOST_BYTES)
         except (OSError, UnicodeDecodeError):
             continue
     return found

@@ -64,6 +64,7 @@ def test_from_up_to_destroy_the_history_has_who_did_what_with_plan_and_outcome(
     assert all(each["seconds"] > 0 for each in (up, fixed, gone))
 
     _shown(workspace)
+    _gathered(workspace)
     (path,) = (tmp_path / "state").rglob("changes-*.jsonl")
     _checked(workspace, path)
     _unwritable(workspace, path.parent)
@@ -75,6 +76,18 @@ def _shown(workspace: Workspace) -> None:
     assert f"{limit}: 99 → 800" in shown.out
     assert "by octocat (GITHUB_ACTOR; account " in shown.out
     assert "drift: 1 change; field-changed, by kubectl-edit" in shown.out
+
+
+def _gathered(workspace: Workspace) -> None:
+    """An archive shows drift over time as the project itself does."""
+    live = workspace.run("mignet", "report", workspace.stack, "-o", "json")
+    assert workspace.run("mignet", "gather", workspace.stack, "-o", "g.tar.gz").code == 0
+    kept = workspace.run("mignet", "report", "-o", "json", "--from", "g.tar.gz")
+    (before,), (after,) = live.document["drift"], kept.document["drift"]
+    # The last span goes on until the page is made.
+    assert [each["state"] for each in after["spans"]] == [each["state"] for each in before["spans"]]
+    assert after["spans"][:-1] == before["spans"][:-1]
+    assert after["marks"] == before["marks"] != []
 
 
 def _checked(workspace: Workspace, path: Path) -> None:
