@@ -95,7 +95,7 @@ def _checked(workspace: Workspace, path: Path) -> None:
     checked = workspace.run("mignet", "history", "--check")
     assert checked.code == 0, checked.err
     assert "changes: 6 lines fit together" in checked.out
-    assert "looks: 4 lines fit together" in checked.out
+    assert "looks: 5 lines fit together" in checked.out
     head = checked.out.split("head: ")[1].split()[0]
     assert workspace.run("mignet", "history", "--head", head).code == 0
 
