@@ -15,7 +15,7 @@ else
 APPLY = $(BIN)/mignet preview --all --engine $(ENGINE) && $(BIN)/mignet up --all --yes --engine $(ENGINE)
 endif
 
-.PHONY: help up down test coverage browser qemu monitoring check format bench bench-qemu campaign mutations faults lock
+.PHONY: help up down test coverage browser qemu monitoring check format bench bench-qemu campaign mutations faults soak lock
 .DEFAULT_GOAL := help
 
 help:  ## List the targets.
@@ -92,6 +92,9 @@ mutations: .venv/.dev  ## Read 200,000 mutated files, and count what broke: none
 
 faults: .venv/.dev  ## Kill runs and API servers 156 times, and count what did not come right: nothing may.
 	$(BIN)/python bench/faults.py
+
+soak: .venv/.dev  ## Run 20 clusters under faults for half an hour, and rewrite docs/benchmarks-soak.md; nothing may go wrong.
+	$(BIN)/python bench/soak.py
 
 lock: .venv/.dev  ## Pin what pyproject.toml asks for.
 	$(BIN)/uv pip compile -q pyproject.toml --generate-hashes --universal --python-version 3.11 -o requirements.txt

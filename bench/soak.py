@@ -19,6 +19,7 @@ import selectors
 import shutil
 import socket
 import ssl
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -348,6 +349,10 @@ def bring_up(lab: Lab) -> None:
             return
 
 
+def _megabytes(found: list[float]) -> str:
+    return f"{statistics.median(found):.0f} MB, {max(found):.0f} at most" if found else "?"
+
+
 def _peak(pid: int, done: threading.Event, peak: list[float]) -> None:
     """Keep the most memory of a process, in MB."""
     while not done.wait(0.2):
@@ -405,7 +410,7 @@ def _soak(soak: Soak, given: argparse.Namespace) -> int:
     said = (soak.folder / "watch.log").read_text()
     if "Traceback" in said:
         soak.note(f"the watch said: {said[said.index('Traceback') :][:1500]}")
-    told = Counter(re.findall(r'"change": ?"([a-z-]+)"', said)) or Counter({"lines": said.count("\n")})
+    told = Counter(re.findall(r'"what": ?"([a-z-]+)"', said)) or Counter({"changes": said.count("\n")})
     # It has settled by the second third.
     third = len(soak.memory) // 3
     early, late = soak.memory[third : 2 * third], soak.memory[2 * third :]
@@ -421,8 +426,8 @@ def _soak(soak: Soak, given: argparse.Namespace) -> int:
         f"| runs | {', '.join(f'{name}: {count}' for name, count in sorted(soak.runs.items()))} |",
         f"| longest | {', '.join(f'{verb} {seconds:.0f} s' for verb, seconds in soak.longest.items())} |",
         f"| the largest run | {soak.largest:.0f} MB |",
-        f"| the watch, second third | {max(early, default=0):.0f} MB at most |",
-        f"| the watch, last third | {max(late, default=0):.0f} MB at most |",
+        f"| the watch, second third | {_megabytes(early)} |",
+        f"| the watch, last third | {_megabytes(late)} |",
         f"| what the watch told | {', '.join(f'{name} {count}' for name, count in sorted(told.items()))} |",
         "",
         "What must not happen: a foreign field or object that is changed, an address that two pods have, a run over",
