@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from components.ownership import labels
 from mignet.kube.kubevirt.pods import INTERFACE, NETWORKS
+from mignet.kube.restricted import CONTAINER_SECURITY, POD_SECURITY
 
 if TYPE_CHECKING:
     from config.stack import Stack
@@ -28,13 +29,6 @@ MARGIN = 60
 """Seconds after its time that the cluster gives a run before it removes what is left of it."""
 
 _FOLDER = "/etc/mignet"
-_POD_SECURITY = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
-_SECURITY = {
-    "allowPrivilegeEscalation": False,
-    "capabilities": {"drop": ["ALL"]},
-    "readOnlyRootFilesystem": True,
-}
-"""What the Pod Security Standard `restricted`, and OpenShift's restricted-v2, ask for, and a little more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +77,14 @@ def job(stack: Stack, asked: Asked, turn: int) -> Object:
             "template": {
                 "spec": {
                     "restartPolicy": "Never",
-                    "securityContext": _POD_SECURITY,
+                    "securityContext": POD_SECURITY,
                     "containers": [
-                        {"name": "none", "image": asked.image, "command": ["true"], "securityContext": _SECURITY}
+                        {
+                            "name": "none",
+                            "image": asked.image,
+                            "command": ["true"],
+                            "securityContext": CONTAINER_SECURITY,
+                        }
                     ],
                 }
             },
@@ -113,7 +112,7 @@ def pod(stack: Stack, asked: Asked, turn: int, *, number: int, node: str, token:
             "enableServiceLinks": False,
             # The sync controller runs on nodes that keep others away.
             "tolerations": [{"operator": "Exists"}],
-            "securityContext": _POD_SECURITY,
+            "securityContext": POD_SECURITY,
             "containers": [_container(asked, token)],
             "volumes": [{"name": "targets", "downwardAPI": {"items": [file]}}],
         },
@@ -138,7 +137,7 @@ def _container(asked: Asked, token: str) -> Object:
         "command": ["python3", "-c", program()],
         "env": [{"name": key, "value": value} for key, value in environment.items()],
         "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
-        "securityContext": _SECURITY,
+        "securityContext": CONTAINER_SECURITY,
         "volumeMounts": [{"name": "targets", "mountPath": _FOLDER, "readOnly": True}],
     }
 

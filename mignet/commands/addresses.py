@@ -11,7 +11,7 @@ import typer
 
 from config.files.file_text import write_whole
 from config.finding import ConfigError, Finding
-from mignet.commands.arguments import DECLINED, IN_FILES, UNCHANGED, agrees, answers_mistakes, project_in
+from mignet.commands.arguments import DECLINED, IN_FILES, UNCHANGED, agrees, answers_mistakes, project_in, warn
 
 app = typer.Typer()
 
@@ -43,7 +43,7 @@ def allocate(
     project = project_in(cwd)
     with (
         stack_files.locked(project, on_wait=_waiting),
-        writing(project, "allocate", list(dict.fromkeys(stacks)), _tell),
+        writing(project, "allocate", list(dict.fromkeys(stacks)), warn),
     ):
         results = addresses.allocate(project, list(dict.fromkeys(stacks)), nodes=nodes, headroom=headroom)
     for result in results:
@@ -76,7 +76,7 @@ def release(
         if not agrees("release?"):
             typer.echo(UNCHANGED)
             raise typer.Exit(DECLINED)
-    with stack_files.locked(project, on_wait=_waiting), writing(project, "release", names, _tell):
+    with stack_files.locked(project, on_wait=_waiting), writing(project, "release", names, warn):
         addresses.release(project, names)
     for name in names:
         if held[name] is not None:
@@ -107,10 +107,6 @@ def plan_addresses(
         for plan in plans:
             for line in address_map.as_text(plan):
                 typer.echo(line)
-
-
-def _tell(line: str) -> None:
-    typer.secho(line, fg="yellow", err=True)
 
 
 def _waiting() -> None:

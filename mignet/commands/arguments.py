@@ -270,6 +270,11 @@ def say_once(project: Project, remark: str | None) -> None:
             file.write(f"{remark}\n")
 
 
+def warn(line: str) -> None:
+    """Say on stderr what is wrong and stops nothing."""
+    typer.secho(line, fg="yellow", err=True)
+
+
 def agrees(question: str) -> bool:
     """Ask on the terminal; an empty answer is a no, and so is the end of the input."""
     # typer's own writes a part of its prompt to stdout, where a report may follow.

@@ -28,6 +28,7 @@ from mignet.commands.arguments import (
     over_many,
     project_in,
     show,
+    warn,
 )
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def _write(project: Project, found: Capacity, *, yes: bool) -> None:
             raise typer.Exit(DECLINED)
     with (
         stack_files.locked(project, on_wait=lambda: typer.echo("another mignet is writing stack files", err=True)),
-        writing(project, "capacity --write", found.proposals, lambda line: typer.secho(line, fg="yellow", err=True)),
+        writing(project, "capacity --write", found.proposals, warn),
     ):
         write(project, found.proposals)
     typer.echo(f"wrote the limits of {names}; mignet preview shows what they change", err=True)

@@ -137,17 +137,17 @@ async def _recorded(project: Project, stacks: Sequence[Stack], work: Awaitable[R
     """Write into the history that pods are created and removed, and what came of it."""
     from mignet.fleet.history import Book, End
 
-    book = Book(project, "checkup", "", course.tell)
-    await book.begin(stacks, {})
-    try:
-        result = await work
-    except BaseException:
-        book.end_now(stacks, {stack.name: End("broken off", "the cluster itself ends the pods") for stack in stacks})
-        raise
-    errors = {stack.name: sum(each.blocks and each.stack == stack.name for each in result.findings) for stack in stacks}
-    ends = {name: End("done", f"{count} error{'' if count == 1 else 's'} found") for name, count in errors.items()}
-    await book.end(stacks, ends)
-    return result
+    def ended(result: Result) -> dict[str, End]:
+        errors = {each.name: sum(one.blocks and one.stack == each.name for one in result.findings) for each in stacks}
+        return {name: End("done", f"{count} error{'' if count == 1 else 's'} found") for name, count in errors.items()}
+
+    return await Book(project, "checkup", "", course.tell).around(
+        stacks,
+        lambda: work,
+        planned={},
+        broken={each.name: End("broken off", "the cluster itself ends the pods") for each in stacks},
+        ended=ended,
+    )
 
 
 def _print(plan: Plan, asked: Asked) -> None:

@@ -29,6 +29,7 @@ from mignet.commands.arguments import (
     over_many,
     project_in,
     say_once,
+    warn,
 )
 from mignet.commands.evidence import looks
 
@@ -121,9 +122,6 @@ def _fix(
 
     def begin(verb: str, names: tuple[str, ...]) -> AbstractContextManager[Course]:
         return replace(picked, verb=verb, names=names).under_way(engine)
-
-    def warn(line: str) -> None:
-        typer.secho(line, fg="yellow", err=True)
 
     def wrong(finding: Finding) -> None:
         typer.secho(f"verify: {finding.code}: {finding}", fg="red", err=True)

@@ -77,11 +77,10 @@ def _kept(given: Sequence[str], asked: Many) -> Iterator[tuple[Many, bool]]:
                 f"gathered {archive.at:%Y-%m-%d %H:%M} UTC by mignet {archive.versions.get('migration-network', '?')}"
             )
         else:
-            source = replace(_folders(given, asked, folder), state=folder / "runs")
+            source, lenient = replace(_folders(given, asked, folder), state=folder / "runs"), True
             said = (
                 f"gathered {source.at:%Y-%m-%d %H:%M} UTC" if source.at else "gathered at a time that it does not say"
             )
-        lenient = not isinstance(archive if len(given) == 1 else None, type(source))
         typer.echo(f"looking at {', '.join(given)} ({said}), and at no cluster", err=True)
         with looking_at(source):
             yield asked, lenient

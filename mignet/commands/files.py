@@ -26,6 +26,7 @@ from mignet.commands.arguments import (
     chosen,
     mistake,
     project_in,
+    warn,
 )
 
 if TYPE_CHECKING:
@@ -295,7 +296,7 @@ def _init(project: Project, stack: str, wanted: Wanted, *, look: bool) -> None:
         for line in seen.lines:
             typer.echo(line)
         chosen = work.choose(stack, wanted, seen)
-    with writing(project, "init", [stack], lambda line: typer.secho(line, fg="yellow", err=True)):
+    with writing(project, "init", [stack], warn):
         remark = work.write(project, stack, wanted, seen, chosen, on_wait=_waiting)
     typer.echo(f"wrote {project.stack_file(stack).name}: {remark}")
 

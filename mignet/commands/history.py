@@ -130,11 +130,11 @@ def _meant(name: str, patterns: Sequence[str]) -> bool:
 
 def _since(text: str) -> datetime:
     """Read `--since`. Raises ConfigError."""
+    from mignet.fleet.history import moment
+
     now = datetime.now(UTC)
     if span := re.fullmatch(r"(\d{1,5})([hdw])", text):
         return now - timedelta(**{_UNITS[span[2]]: int(span[1])})
-    try:
-        given = datetime.fromisoformat(text)
-        return (given if given.tzinfo else given.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        mistake(f"--since {text}", "is no time", "Write it as 2026-11-01, 2026-11-01T15:00, 12h, 7d or 4w")
+    if given := moment(text):
+        return given
+    mistake(f"--since {text}", "is no time", "Write it as 2026-11-01, 2026-11-01T15:00, 12h, 7d or 4w")

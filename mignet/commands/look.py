@@ -201,17 +201,18 @@ async def _recorded(
     """Write into the history that a virtual machine is migrated, and whether it was proven to go as it should."""
     from mignet.fleet.history import Book, End
 
-    book, stacks = Book(project, "verify --migrate", "", course.tell), readable.stacks
-    await book.begin(stacks, {})
-    try:
-        found = await way
-    except BaseException:
-        book.end_now(stacks, {stack.name: End("broken off", f"{machine} may still migrate") for stack in stacks})
-        raise
-    wrong = next((each.sentence for each in found.findings if each.blocks), "")
-    end = End("failed", wrong) if wrong else End("done", f"migrated {machine}")
-    await book.end(stacks, {stack.name: end for stack in stacks})
-    return found
+    def ended(found: Checked) -> dict[str, End]:
+        wrong = next((each.sentence for each in found.findings if each.blocks), "")
+        end = End("failed", wrong) if wrong else End("done", f"migrated {machine}")
+        return {each.name: end for each in readable.stacks}
+
+    return await Book(project, "verify --migrate", "", course.tell).around(
+        readable.stacks,
+        lambda: way,
+        planned={},
+        broken={each.name: End("broken off", f"{machine} may still migrate") for each in readable.stacks},
+        ended=ended,
+    )
 
 
 @dataclass(frozen=True, slots=True)

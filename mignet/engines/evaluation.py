@@ -16,6 +16,7 @@ from pulumi.runtime.proto import source_pb2
 from pulumi.runtime.settings import get_root_resource
 
 from config.finding import UserError
+from config.types.json_text import whole_numbers
 from mignet import program
 
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ class _Monitor(mocks.MockMonitor):
         response = super().RegisterResource(request)  # type: ignore[no-untyped-call]
         kind = request.type.removeprefix("kubernetes:")
         if request.custom and kind != request.type:
-            manifest = _with_integers(rpc.deserialize_properties(request.object))
+            # The wire format knows floating-point numbers only.
+            manifest = whole_numbers(rpc.deserialize_properties(request.object))
             self.objects[response.urn] = Declared(manifest, patch=kind.endswith("Patch"))
             self.dependencies[response.urn] = list(request.dependencies)
         return response
@@ -110,15 +112,6 @@ class _Monitor(mocks.MockMonitor):
         for urn in self.objects:
             visit(urn)
         return tuple(done.values())
-
-
-def _with_integers(value: Any) -> Any:
-    """Undo what the wire format does to numbers: it knows floating-point ones only."""
-    if isinstance(value, dict):
-        return {key: _with_integers(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_with_integers(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class _Echo(mocks.Mocks):

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from config.finding import ConfigError, Finding
-from mignet.evidence.asked import OPEN, Asked, as_json, from_json, given
+from mignet.evidence.asked import OPEN, Offline, as_json, from_json, given
 from mignet.evidence.recording import name_of
 from mignet.evidence.scrub import scrubbed, scrubbed_text
 from mignet.kube.client import ClusterError, in_form
@@ -26,7 +26,6 @@ from mignet.kube.kinds import kind_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
     from pathlib import Path
-    from types import TracebackType
 
     from config.cluster import Cluster as ClusterConfig
     from mignet.evidence.asked import Outcome
@@ -79,7 +78,7 @@ class Archive:
         return self.declared.get(stack)
 
 
-class Archived(Asked):
+class Archived(Offline):
     """A cluster as an archive holds it. No connection is made."""
 
     def __init__(self, config: ClusterConfig, *, base: Path, book: Mapping[str, Outcome] | None) -> None:
@@ -93,11 +92,6 @@ class Archived(Asked):
         if len(self._book) == 1 and OPEN in self._book:
             given(self._book[OPEN])
         return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
 
     async def answer(self, question: str, ask: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ARG002
         """Return what was answered. Raises ClusterError `not-gathered` for what nobody asked then."""

@@ -12,6 +12,7 @@ from mignet.kube.kinds import ACCESS_REVIEW, Kind, Object
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+    from types import TracebackType
 
 Outcome = Any
 """What was answered: an object, a list of some, a word, None; or a ClusterError or ConflictError."""
@@ -77,6 +78,15 @@ class Asked(Cluster):
     async def delete(self, kind: Kind, name: str, namespace: str | None = None) -> None:  # noqa: ARG002
         """Refuse."""
         _refuse()
+
+
+class Offline(Asked):
+    """What stands for a connection, and makes none."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
 
 
 def _refuse() -> NoReturn:

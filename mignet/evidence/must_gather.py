@@ -20,7 +20,7 @@ import yaml
 
 from config.files.file_text import read_bytes
 from config.finding import ConfigError, Finding, few
-from mignet.evidence.asked import Asked
+from mignet.evidence.asked import Offline
 from mignet.evidence.recording import name_of
 from mignet.kube import kinds
 from mignet.kube.client import SYSTEM_NAMESPACE, ClusterError, in_form
@@ -29,7 +29,6 @@ from mignet.kube.objects import value_at
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
-    from types import TracebackType
 
     from config.cluster import Cluster as ClusterConfig
 
@@ -62,8 +61,6 @@ class Folder:
     at: datetime | None
     """When it was gathered, in UTC, as far as it says."""
     files: Mapping[tuple[str, str, str | None], tuple[Path, ...]]
-    namespaces: frozenset[str]
-    """Of which something was gathered."""
     _read: dict[Path, tuple[Object, ...]] = field(default_factory=dict)
 
     def objects(self, kind: Kind, namespace: str | None) -> tuple[Object, ...] | None:
@@ -115,7 +112,7 @@ def _items(listed: Object, items: list[Any]) -> list[Object]:
     return [own | each for each in items if isinstance(each, dict)]
 
 
-class Gathered(Asked):
+class Gathered(Offline):
     """A cluster as a folder holds it. What the folder lacks is a ClusterError `not-gathered`. No connection is made."""
 
     def __init__(self, config: ClusterConfig, *, base: Path, folder: Folder | None) -> None:
@@ -137,11 +134,6 @@ class Gathered(Asked):
                     "other-cluster", f"{message} and cluster.uid is {wanted}; give the folder of that one"
                 )
         return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
 
     async def answer(self, question: str, ask: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ARG002
         """Refuse: rights and dry runs are asked of an API server only."""
@@ -264,7 +256,6 @@ def read(path: Path) -> Folder:
     Raises ConfigError for a folder that neither of both commands wrote.
     """
     files: dict[tuple[str, str, str | None], list[Path]] = defaultdict(list)
-    namespaces: set[str] = set()
     at: list[datetime] = []
     count = 0
     for above, folders, names in os.walk(path):
@@ -280,11 +271,9 @@ def read(path: Path) -> Folder:
                 at += _times(here / name) if name == "timestamp" else ()
             elif name.endswith((".yaml", ".yml", ".json")) and (key := _key((*parts[root:], name))):
                 files[key].append(here / name)
-                if key[2]:
-                    namespaces.add(key[2])
     if not files:
         raise ConfigError([_mistake(path, "is no folder of oc adm must-gather or oc adm inspect")])
-    return Folder(path, max(at, default=None), {key: tuple(each) for key, each in files.items()}, frozenset(namespaces))
+    return Folder(path, max(at, default=None), {key: tuple(each) for key, each in files.items()})
 
 
 def _key(parts: tuple[str, ...]) -> tuple[str, str, str | None] | None:

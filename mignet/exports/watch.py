@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from components.ownership import FIELD_MANAGER
+from mignet.kube.restricted import CONTAINER_SECURITY, ENFORCED, POD_SECURITY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,9 +49,8 @@ def objects(wanted: Wanted) -> list[dict[str, Any]]:
     """Return a namespace, an account without rights or token, the Deployment, its Service and its policy."""
     metadata = {"name": NAME, "namespace": wanted.namespace, "labels": dict(wanted.labels)}
     selector = dict(wanted.labels)
-    enforced = {"pod-security.kubernetes.io/enforce": "restricted"}
     return [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": wanted.namespace, "labels": enforced}},
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": wanted.namespace, "labels": ENFORCED}},
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata, "automountServiceAccountToken": False},
         {
             "apiVersion": "apps/v1",
@@ -116,11 +116,7 @@ def _pod(wanted: Wanted) -> dict[str, Any]:
         "readinessProbe": probe | {"periodSeconds": 10},
         "livenessProbe": probe | {"periodSeconds": 30, "initialDelaySeconds": 60, "failureThreshold": 5},
         "resources": {"requests": {"cpu": CPU, "memory": MEMORY}, "limits": {"cpu": LIMIT_CPU, "memory": LIMIT_MEMORY}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
+        "securityContext": CONTAINER_SECURITY,
         "volumeMounts": [
             *({"name": name, "mountPath": path, "readOnly": True} for name, path in mounts.items()),
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 (of the container)
@@ -129,7 +125,7 @@ def _pod(wanted: Wanted) -> dict[str, Any]:
     return {
         "serviceAccountName": NAME,
         "automountServiceAccountToken": False,
-        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "securityContext": POD_SECURITY,
         "containers": [container],
         "volumes": [*volumes, {"name": "tmp", "emptyDir": {}}],
     }

@@ -15,8 +15,9 @@ import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from config.finding import ConfigError, without_secrets
 from mignet.fleet.chain import Chain
@@ -26,13 +27,15 @@ from mignet.kube.diff import FieldChange, ObjectChange, differences
 from mignet.kube.source import state_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from config.files.project_files import Project
     from config.stack import Stack
     from mignet.fleet.chain import Read
     from mignet.kube.diff import Report
+
+Result = TypeVar("Result")
 
 Outcome = Literal[
     "begun", "done", "failed", "stopped", "timed out", "not started", "refused", "declined", "broken off", "looked"
@@ -135,6 +138,25 @@ class Book:
                 body |= {"plan": plan, **({"cut": cut} if cut else {})}
             bodies.append(body)
         self._append(changes_of(self.project), bodies)
+
+    async def around(
+        self,
+        stacks: Sequence[Stack],
+        work: Callable[[], Awaitable[Result]],
+        *,
+        planned: Mapping[str, Sequence[ObjectChange]],
+        broken: Mapping[str, End],
+        ended: Callable[[Result], Mapping[str, End]],
+    ) -> Result:
+        """Write that work begins, do it, and write how it ended: as `ended` says, or `broken` where it did not."""
+        await self.begin(stacks, planned)
+        try:
+            done = await work()
+        except BaseException:
+            self.end_now(stacks, broken)
+            raise
+        await self.end(stacks, ended(done))
+        return done
 
     async def look(self, reports: Sequence[Report]) -> None:
         """Write what a look at drift found, some stacks a line; a look at an archive says nothing of now."""
@@ -422,6 +444,15 @@ def _change(told: Mapping[str, Any]) -> ObjectChange:
             for each in (map(_mapping, fields) if isinstance(fields, list) else ())
         ),
     )
+
+
+def moment(text: str) -> datetime | None:
+    """Read a time, in UTC where it does not say; None when it is none."""
+    try:
+        found = datetime.fromisoformat(text)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -96,7 +96,7 @@ def dark(stack: Stack, error: ClusterError, *, codes: Iterable[str] = ("this clu
     Where what stands for the cluster lacks it, that is no fault of the cluster: the rules are not judged.
     """
     if error.reason == "not-gathered":
-        return Judged((), dict.fromkeys(codes, error.kept()))
+        return Judged((), dict.fromkeys(sorted(codes), error.kept()))
     return Judged((trouble(stack, error),))
 
 

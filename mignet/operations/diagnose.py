@@ -161,7 +161,7 @@ async def _look_at(project: Project, stack: Stack) -> _Seen:
             findings += outcome.findings
         else:
             judged = (
-                survey.dark(stack, outcome, codes=sorted(codes))
+                survey.dark(stack, outcome, codes=codes)
                 if isinstance(outcome, ClusterError)
                 else outcome.judged
                 if isinstance(outcome, Verdict)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from config.finding import ConfigError, Finding, Remark
 from config.loading import load_stack
 from mignet.fleet import history
 from mignet.fleet.chain import Read
-from mignet.fleet.history import Kept
+from mignet.fleet.history import Kept, moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -137,12 +137,3 @@ def worth_telling(entries: Sequence[Entry]) -> list[Entry]:
         row[1:] = []
         row.append(place)
     return [each for place, each in enumerate(entries) if place not in dropped]
-
-
-def moment(text: str) -> datetime | None:
-    """Read a time of a line; None when it is none."""
-    try:
-        found = datetime.fromisoformat(text)
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None

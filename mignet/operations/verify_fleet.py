@@ -61,7 +61,7 @@ async def prove(
         except ConfigError as refused:
             return Judged(refused.findings[:1])
         except ClusterError as error:
-            return survey.dark(stack, error, codes=sorted(CODES))
+            return survey.dark(stack, error, codes=CODES)
 
     def unproven(outcome: Verdict | Judged) -> str | None:
         return survey.blocking(_judged(outcome).findings)
@@ -114,7 +114,7 @@ async def prove_machine(
                     cluster, move, within=migrate_within, progress=lambda line: course.say(stack.name, line)
                 )
     except ClusterError as error:
-        dark = survey.dark(stack, error, codes=sorted(each for rule in rules for each in rule.codes))
+        dark = survey.dark(stack, error, codes=(each for rule in rules for each in rule.codes))
         remarks = tuple(Remark(stack.name, sentence) for sentence in dark.sentences())
         count = survey.counted({stack.name: dark.not_judged})
         return Checked(project, (stack.name,), dark.findings, remarks, not_judged=count)

@@ -92,7 +92,11 @@ def render(looks: Iterable[Look]) -> str:
     for look in latest.values():
         for metric, labels, value in _values(look):
             samples[metric][_labels(metric, labels)] = value
-    lines = (line for metric, values in samples.items() for line in _family(metric, values))
+    lines = (
+        line
+        for metric, values in samples.items()
+        for line in family(metric.name, "gauge", metric.help, values.items(), unit=metric.unit)
+    )
     return "".join(f"{line}\n" for line in (*lines, "# EOF"))
 
 
@@ -196,17 +200,18 @@ def _values(look: Look) -> Iterator[tuple[Metric, tuple[str, ...], float]]:
             yield metric, both[: len(metric.labels)], value
 
 
-def _family(metric: Metric, values: Mapping[str, float]) -> Iterator[str]:
-    yield f"# HELP {metric.name} {metric.help}"
-    yield f"# TYPE {metric.name} gauge"
-    if metric.unit:
-        yield f"# UNIT {metric.name} {metric.unit}"
-    for labels, value in values.items():
-        yield f"{metric.name}{labels} {number(value)}"
+def family(name: str, kind: str, says: str, samples: Iterable[tuple[str, float]], *, unit: str = "") -> Iterator[str]:
+    """Yield the lines of a metric: what it is, and its samples, each with its labels as they are written."""
+    yield f"# HELP {name} {says}"
+    yield f"# TYPE {name} {kind}"
+    if unit:
+        yield f"# UNIT {name} {unit}"
+    suffix = "_total" if kind == "counter" else ""
+    for labels, value in samples:
+        yield f"{name}{suffix}{labels} {_number(value)}"
 
 
-def number(value: float) -> str:
-    """Write a value as the text has it."""
+def _number(value: float) -> str:
     return str(int(value)) if value == int(value) else f"{value:.3f}"
 
 

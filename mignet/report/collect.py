@@ -113,7 +113,7 @@ async def _one(project: Project, stack: Stack) -> Sighting:
     findings: list[Finding] = []
     left_out: list[str] = []
     not_judged = 0
-    silent = ((fitness, sorted(preflight.CODES)), (verdict, sorted(CODES)))
+    silent = ((fitness, preflight.CODES), (verdict, CODES))
     of_machines = capacity.Seen(stack, machines.found) if isinstance(machines, Snapshot) else None
     for judged in (
         *(survey.dark(stack, each, codes=codes) for each, codes in silent if isinstance(each, ClusterError)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -110,12 +110,12 @@ def of(looks: Iterable[Entry], changes: Iterable[Entry], names: Sequence[str], n
     about, begin = set(names), now - timedelta(days=DAYS)
     seen: dict[str, list[tuple[datetime, Entry]]] = {}
     for each in looks:
-        at = _moment(each.time)
+        at = history.moment(each.time)
         if each.stack in about and at is not None and at <= now:
             seen.setdefault(each.stack, []).append((at, each))
     marks: dict[str, list[Mark]] = {}
     for each in changes:
-        at = _moment(each.time)
+        at = history.moment(each.time)
         if each.stack in about and at is not None and begin <= at <= now and each.changes_clusters:
             marks.setdefault(each.stack, []).append(Mark(at, each.verb, each.outcome, each.who))
     rows = [Row(name, tuple(_spans(found, begin, now)), tuple(marks.get(name, ()))) for name, found in seen.items()]
@@ -145,11 +145,3 @@ def _state(look: Entry) -> State:
     if look.drift is None:
         return "not seen"
     return "drifted" if look.drift.changes or look.drift.codes else "none"
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(text)
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from config.finding import visible
+from mignet.fleet.chain import stamp
 from mignet.fleet.results import API_VERSION
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ Identity = tuple[str, str, str, str, str]
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return stamp(datetime.now(UTC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +83,11 @@ def told(verb: str, findings: Iterable[Finding]) -> dict[Identity, Finding]:
 
 def between(stack: str, before: Mapping[Identity, Finding], after: Mapping[Identity, Finding]) -> Iterator[Change]:
     """Yield the findings that ended, and those that began."""
-    for what, found in (
-        ("finding-ended", {key: each for key, each in before.items() if key not in after}),
-        ("finding-began", {key: each for key, each in after.items() if key not in before}),
-    ):
-        for (verb, *_), each in found.items():
-            began: What = "finding-began" if what == "finding-began" else "finding-ended"
-            yield Change(
-                began, stack, each.sentence, verb, each.code, each.severity, subject=str(each.key), peer=each.peer
-            )
+    for key in (each for each in before if each not in after):
+        yield _of("finding-ended", stack, key, before[key])
+    for key in (each for each in after if each not in before):
+        yield _of("finding-began", stack, key, after[key])
+
+
+def _of(what: What, stack: str, key: Identity, each: Finding) -> Change:
+    return Change(what, stack, each.sentence, key[0], each.code, each.severity, subject=str(each.key), peer=each.peer)

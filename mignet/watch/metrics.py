@@ -22,7 +22,11 @@ STATES = ("kept", "lost", "starting")
 def render(fleet: Fleet, webhook: Webhook | None) -> str:
     """Write them in the text of OpenMetrics 1.0."""
     body = openmetrics.render(look for one in fleet.stacks.values() for look in _looks(one))
-    own = "".join(f"{line}\n" for family in _own(fleet, webhook) for line in _family(*family))
+    own = "".join(
+        f"{line}\n"
+        for name, kind, says, samples in _own(fleet, webhook)
+        for line in openmetrics.family(name, kind, says, samples, unit="seconds" if name.endswith("_seconds") else "")
+    )
     return body.removesuffix("# EOF\n") + own + "# EOF\n"
 
 
@@ -84,13 +88,3 @@ def _own(fleet: Fleet, webhook: Webhook | None) -> Iterator[Family]:
             ("dropped", webhook.dropped, "Changes that the webhook did not take, or that there was no room for."),
         ):
             yield f"mignet_watch_webhook_{name}", "counter", what, [("", float(value))]
-
-
-def _family(name: str, kind: str, says: str, samples: list[tuple[str, float]]) -> Iterator[str]:
-    yield f"# HELP {name} {says}"
-    yield f"# TYPE {name} {kind}"
-    if name.endswith("_seconds"):
-        yield f"# UNIT {name} seconds"
-    suffix = "_total" if kind == "counter" else ""
-    for labels, value in samples:
-        yield f"{name}{suffix}{labels} {openmetrics.number(value)}"

@@ -244,6 +244,5 @@ def _unknown(source: str, target: str) -> Finding:
 
 def _of_side(one: Side) -> Judged:
     if isinstance(one.outcome, ClusterError):
-        codes = sorted(code for each in endpoint.RULES for code in each.codes)
-        return survey.dark(one.stack, one.outcome, codes=codes)
+        return survey.dark(one.stack, one.outcome, codes=(code for each in endpoint.RULES for code in each.codes))
     return judge(endpoint.RULES, one)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from config.finding import ConfigError, Finding
 from mignet.exports import watch
 from mignet.exports.monitoring import alerts, dashboard
+from mignet.kube.restricted import CONTAINER_SECURITY, ENFORCED, POD_SECURITY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -208,7 +209,7 @@ def _cronjob(wanted: Wanted) -> list[dict[str, Any]]:
         {
             "apiVersion": "v1",
             "kind": "Namespace",
-            "metadata": {"name": wanted.namespace, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
+            "metadata": {"name": wanted.namespace, "labels": ENFORCED},
         },
         {
             "apiVersion": "v1",
@@ -277,17 +278,8 @@ def _pod(
     spec: dict[str, Any] = {
         "automountServiceAccountToken": False,
         "restartPolicy": restart,
-        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
-        "containers": [
-            {
-                **container,
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "readOnlyRootFilesystem": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
-            }
-        ],
+        "securityContext": POD_SECURITY,
+        "containers": [{**container, "securityContext": CONTAINER_SECURITY}],
     }
     return {"metadata": {"labels": _labels(component)}, "spec": spec | ({"volumes": list(volumes)} if volumes else {})}
 

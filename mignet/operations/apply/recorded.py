@@ -23,19 +23,17 @@ def recorded(plan: Plan, project: Project, verb: str, engine: str, course: Cours
 
     async def act(stacks: Sequence[Stack], *, last: bool) -> dict[str, Report]:
         before = {stack.name: course.spent.get(stack.name, 0.0) for stack in stacks}
-        await book.begin(stacks, {name: report.changes for name, report in plan.reports.items()})
-        try:
-            reports = await plan.act(stacks, last=last)
-        except BaseException:
-            cut = "broken off: it may be half done"
-            book.end_now(stacks, {s.name: End("broken off", cut, plan.reports[s.name].changes) for s in stacks})
-            raise
-        ends = {
-            stack.name: _end(reports[stack.name], course, course.spent.get(stack.name, 0.0) - before[stack.name])
-            for stack in stacks
-        }
-        await book.end(stacks, ends)
-        return reports
+        cut = "broken off: it may be half done"
+        return await book.around(
+            stacks,
+            lambda: plan.act(stacks, last=last),
+            planned={name: report.changes for name, report in plan.reports.items()},
+            broken={each.name: End("broken off", cut, plan.reports[each.name].changes) for each in stacks},
+            ended=lambda reports: {
+                each.name: _end(reports[each.name], course, course.spent.get(each.name, 0.0) - before[each.name])
+                for each in stacks
+            },
+        )
 
     return replace(plan, act=act)
 
