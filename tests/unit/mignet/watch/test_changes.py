@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import json
+from typing import get_args
+
+from support import document
 
 from config.finding import Finding
+from mignet.outputs import documents
 from mignet.watch.changes import Change, between, told
 
 
@@ -28,4 +31,12 @@ def test_what_a_cluster_says_stays_on_one_line() -> None:
     change = Change("finding-began", "dev", "a\nb\x1b[31m")
     assert len(change.as_line().splitlines()) == 1
     assert "\x1b" not in change.as_line() + change.as_json()
-    assert json.loads(change.as_json())["kind"] == "Change"
+    assert document(change.as_json())["kind"] == "Change"
+
+
+def test_a_change_of_every_kind_is_a_document_of_its_schema_and_a_line() -> None:
+    changes = [Change(what, "dev", "sentence") for what in get_args(documents.ChangeKind)]
+    changes.append(Change("finding-began", "dev", "s", "drift", "field-changed", "warning", "HyperConverged", "other"))
+    changes.append(Change("cluster-lost", "dev", "it is gone", code="cluster-unreachable"))
+    assert [document(each.as_json())["what"] for each in changes] == [each.what for each in changes]
+    assert changes[-1].as_line().endswith("cluster-lost dev: it is gone (cluster-unreachable)")
