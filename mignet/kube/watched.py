@@ -200,7 +200,7 @@ class Store:
         while True:
             try:
                 async with gate:
-                    objects, version = await cluster.listed(self.watch.kind, **self.watch.selector)
+                    objects, version = await _insisting(lambda: cluster.listed(self.watch.kind, **self.watch.selector))
                     self._tally.relists += again
                     self._tally.last = time.time()
                     again = True
@@ -324,7 +324,7 @@ class Kept:
             then, kept = self._read.get(key, (0.0, b""))
             if not kept or time.monotonic() - then > seconds:
                 try:
-                    answer = await read()
+                    answer = await _insisting(read)
                 except ClusterError as error:
                     if error.reason in STOPS:
                         raise
@@ -342,6 +342,17 @@ class Kept:
         now = time.monotonic()
         self._read = {key: each for key, each in self._read.items() if now - each[0] < 2 * RARELY}
         self._reading = {key: each for key, each in self._reading.items() if key in self._read or each.locked()}
+
+
+async def _insisting(read: Callable[[], Awaitable[Any]]) -> Any:
+    """Read, and once more where a connection breaks at once: one of several API servers may have ended."""
+    begun = time.monotonic()
+    try:
+        return await read()
+    except ClusterError as error:
+        if error.reason != "unreachable" or time.monotonic() - begun > SHORT:
+            raise
+    return await read()
 
 
 class Watched(Cluster):

@@ -59,6 +59,8 @@ class Judged:
     left_out: tuple[str, ...] = ()
     when: float | None = None
     seconds: float | None = None
+    whole: bool = True
+    """Whether it came to a judgement: where it did not, nothing that it found before has ended for that."""
 
 
 @dataclass(slots=True)
@@ -293,7 +295,12 @@ class Fleet:
         self._found(one)
         one.report = report
         one.drift = Judged(
-            report.all_findings, report.not_judged, report.left_out, time.time(), time.monotonic() - begun
+            report.all_findings,
+            report.not_judged,
+            report.left_out,
+            time.time(),
+            time.monotonic() - begun,
+            whole=report.error is None,
         )
         if report.error is None and report.drifted is not bool(one.drifted):
             differs = [str(change.key) for change in report.changes if change.operation != "same"]
@@ -318,7 +325,7 @@ class Fleet:
             async with asyncio.timeout(JUDGEMENT_SECONDS), Watched(one.kept, seconds=FRESH) as cluster:
                 verdict = await verify(one.stack, cluster, declared=manifests, patience=Patience(0, 0))
         except ConfigError as error:
-            one.verify = Judged(error.findings, when=time.time())
+            one.verify = Judged(error.findings, when=time.time(), whole=False)
         except TimeoutError:
             self._lose(one, ClusterError("unreachable", f"did not answer in {JUDGEMENT_SECONDS:.0f} s"))
             return
@@ -328,7 +335,7 @@ class Fleet:
             if found.code in NO_LOOK:
                 self._lose(one, error.kept())
                 return
-            one.verify = Judged((found,), when=time.time())
+            one.verify = Judged((found,), when=time.time(), whole=False)
         else:
             found_ = tuple(waived(one.stack.name, verdict.judged.findings, one.stack.waivers))
             one.verify = Judged(
@@ -343,9 +350,14 @@ class Fleet:
     def _compare(self, one: Watching) -> None:
         """Tell which findings began and ended since the last judgement."""
         now = told("drift", one.drift.findings) | told("verify", one.verify.findings)
-        if one.verify.when is None:
-            # Not looked yet: what is known from before a change of the file stays until then.
-            now |= {key: each for key, each in one.known.items() if key[0] == "verify"}
+        for verb, judged in (("drift", one.drift), ("verify", one.verify)):
+            if judged.when is None or not judged.whole:
+                # What is known from before a change of the file, or before the cluster refused, stays until then.
+                now |= {
+                    key: each
+                    for key, each in one.known.items()
+                    if key[0] == verb and not each.code.startswith("cluster-")
+                }
         for change in between(one.stack.name, one.known, now):
             self._tell(change)
         one.known = now

@@ -233,3 +233,26 @@ def test_it_writes_nothing_and_says_why_it_knows_nothing(tmp_path: Any) -> None:
         )
 
     assert [getattr(each, "reason", None) for each in asyncio.run(tried())] == [*["forbidden"] * 3, "unreachable"]
+
+
+@pytest.mark.parametrize(("failures", "seconds", "asked"), [(1, 0.0, 2), (2, 0.0, 2), (1, 20.0, 1)])
+def test_a_read_that_breaks_at_once_is_made_once_more_and_one_that_hung_is_not(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, failures: int, seconds: float, asked: int
+) -> None:
+    calls: list[None] = []
+    clock = [0.0]
+    monkeypatch.setattr(watched.time, "monotonic", lambda: clock[0])
+
+    async def read() -> str:
+        calls.append(None)
+        clock[0] += seconds
+        if len(calls) <= failures:
+            message = "it ended"
+            raise ClusterError("unreachable", message)
+        return "read"
+
+    kept = Kept(ClusterConfig(context="dev"), tmp_path, (), changed=lambda: None)
+    expected = contextlib.nullcontext() if failures < asked else pytest.raises(ClusterError)
+    with expected:
+        assert asyncio.run(kept.through("key", read, seconds=1.0)) == "read"
+    assert len(calls) == asked

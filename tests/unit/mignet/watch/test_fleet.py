@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
+from config.finding import Finding
 from mignet.kube.client import ClusterError
 from mignet.watch import fleet
 from mignet.watch.changes import Change
-from mignet.watch.fleet import Fleet
+from mignet.watch.fleet import Fleet, Judged
 
 STACK = (ROOT / "Pulumi.dev.yaml").read_text()
 
@@ -75,3 +76,27 @@ def test_files_that_change_are_read_again_and_mistakes_are_told_once(folder: Pat
         ("files-read", ""),
     ]
     assert list(one.stacks) == ["second"]
+
+
+def test_what_a_cluster_refuses_to_show_has_not_ended(folder: Path) -> None:
+    told: list[Change] = []
+    one, _ = ran(folder)
+    one._tell = told.append
+    watching = one.stacks["dev"]
+    watching.verify = Judged(when=1.0)
+    changed = Finding("HyperConverged", None, "differs", "", code="field-changed", stack="dev")
+    refused = Finding("cluster.context", None, "refused", "", code="cluster-refused", stack="dev")
+    for judged in (
+        Judged((changed,), when=1.0),
+        Judged((refused,), when=2.0, whole=False),
+        Judged((changed,), when=3.0),
+        Judged(when=4.0),
+    ):
+        watching.drift = judged
+        one._compare(watching)
+    assert [(each.what, each.code) for each in told] == [
+        ("finding-began", "field-changed"),
+        ("finding-began", "cluster-refused"),
+        ("finding-ended", "cluster-refused"),
+        ("finding-ended", "field-changed"),
+    ]
