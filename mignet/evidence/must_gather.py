@@ -44,11 +44,11 @@ _OF_OPENSHIFT = "clusterversions.config.openshift.io"
 
 
 class _Loader(yaml.CSafeLoader):
-    """Leaves times as the text that the API server writes."""
+    """Leaves as text what Go writes as text: times, and the signs `=` and `<<` (prometheus-operator's definitions)."""
 
 
 _Loader.yaml_implicit_resolvers = {
-    letter: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+    letter: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":value", ":merge"))]
     for letter, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
 }
 
