@@ -80,6 +80,7 @@ def _kept(given: Sequence[str], asked: Many) -> Iterator[tuple[Many, bool]]:
                 f"gathered {archive.at:%Y-%m-%d %H:%M} UTC by mignet {archive.versions.get('migration-network', '?')}"
             )
         else:
+            asked = _of_those_named(given, asked)
             source, lenient = replace(_folders(given, asked, folder), state=folder / "runs"), True
             said = (
                 f"gathered {source.at:%Y-%m-%d %H:%M} UTC" if source.at else "gathered at a time that it does not say"
@@ -114,6 +115,14 @@ def _unpacked(archive: Archive, folder: Path, asked: Many) -> Many:
     return replace(asked, cwd=folder, stacks=asked.stacks if named else list(archive.stacks))
 
 
+def _of_those_named(given: Sequence[str], asked: Many) -> Many:
+    """Return what is asked: where no stack is named, about those that folders are given of."""
+    named = [stack for stack, equals, _ in (each.partition("=") for each in given) if equals]
+    if asked.stacks or asked.all_ or asked.select or len(named) < len(given):
+        return asked
+    return replace(asked, stacks=list(dict.fromkeys(named)))
+
+
 def _folders(given: Sequence[str], asked: Many, scratch: Path) -> Folders:
     """Return a folder for each stack that is named."""
     from mignet.evidence.must_gather import Folders, read
@@ -135,9 +144,12 @@ def _folders(given: Sequence[str], asked: Many, scratch: Path) -> Folders:
             mistake(f"--from {each}", f"names {stack}, which has no stack file", "Name one that has")
         paths[stack] = Path(path)
     stacks = load(project, list(paths))
-    return Folders(
-        {name_of(stack.cluster): read(_opened(paths[stack.name], scratch / f"packed-{stack.name}")) for stack in stacks}
-    )
+    folders = {
+        name_of(stack.cluster): read(_opened(path, scratch / f"packed-{stack.name}"), called=path.name)
+        for stack in stacks
+        for path in (paths[stack.name],)
+    }
+    return Folders(folders)
 
 
 def _opened(path: Path, scratch: Path) -> Path:

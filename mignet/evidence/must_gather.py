@@ -77,6 +77,8 @@ class Folder:
     at: datetime | None
     """When it was gathered, in UTC, as far as it says."""
     files: Mapping[tuple[str, str, str | None], tuple[Path, ...]]
+    name: str
+    """How it is called in sentences."""
     _read: dict[Path, _File | str] = field(default_factory=dict)
 
     def objects(self, kind: Kind, namespace: str | None) -> _Found | None:
@@ -124,7 +126,7 @@ class Folder:
                 why = "it is not YAML"
                 if isinstance(error, OSError | _CutError):
                     why = getattr(error, "strerror", None) or str(error)
-                self._read[path] = f"{path.relative_to(self.path)} of {self.path.name} cannot be read: {why}"
+                self._read[path] = f"{path.relative_to(self.path)} of {self.name} cannot be read: {why}"
         return self._read[path]
 
 
@@ -136,15 +138,12 @@ def _parsed(content: bytes, *, complete: bool) -> _File:
     """Return what a file holds. Raises _CutError for what oc did not write to its end, and errors of YAML."""
     if not content.strip():
         raise _CutError("it is empty")
+    # What was cut off is often YAML still: oc ends every line, and writes a list's kind behind its items.
+    if not complete and not content.endswith(b"\n") and not content.lstrip().startswith(b"{"):
+        raise _CutError("it is cut off")
     # must-gather of KubeVirt writes some files by kubectl, with more than one document.
     documents = [each for each in yaml.load_all(content, _Loader) if each is not None]
-    # What was cut off is often YAML still: oc ends every line, and writes a list's kind behind its items.
-    cut = not complete and not content.endswith(b"\n") and not content.lstrip().startswith(b"{")
-    if (
-        cut
-        or not documents
-        or not all(isinstance(each, dict) and isinstance(each.get("kind"), str) for each in documents)
-    ):
+    if not documents or not all(isinstance(each, dict) and isinstance(each.get("kind"), str) for each in documents):
         raise _CutError("it is cut off")
     found: list[Object] = []
     listed = None
@@ -301,7 +300,7 @@ class Gathered(Offline):
 
     @property
     def _where(self) -> str:
-        return "the folder" if self._folder is None else self._folder.path.name
+        return "the folder" if self._folder is None else self._folder.name
 
 
 def _whole(found: _Found) -> Iterator[Object]:
@@ -331,8 +330,8 @@ class Folders:
         """Return nothing: the program is there, to be evaluated."""
 
 
-def read(path: Path) -> Folder:
-    """Find what is in a folder; its files are read when they are asked for.
+def read(path: Path, *, called: str | None = None) -> Folder:
+    """Find what is in a folder; its files are read when they are asked for. `called` names what it was packed in.
 
     Raises ConfigError for a folder that neither of both commands wrote.
     """
@@ -354,7 +353,7 @@ def read(path: Path) -> Folder:
                 files[key].append(here / name)
     if not files:
         raise ConfigError([_mistake(path, "is no folder of oc adm must-gather or oc adm inspect")])
-    return Folder(path, max(at, default=None), {key: tuple(each) for key, each in files.items()})
+    return Folder(path, max(at, default=None), {key: tuple(each) for key, each in files.items()}, called or path.name)
 
 
 def _key(parts: tuple[str, ...]) -> tuple[str, str, str | None] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -44,7 +45,7 @@ def served(operated: Operated, definitions: dict[str, dict[str, Any]]) -> Iterat
     for name, each in definitions.items():
         plural, _, group = name.partition(".")
         version = each["spec"]["versions"][0]["name"]
-        until(lambda path=f"/apis/{group}/{version}/{plural}": kube.call("GET", path) is not None)
+        until(partial(kube.call, "GET", f"/apis/{group}/{version}/{plural}"))
     for name in NAMESPACES:
         if kube.call("GET", f"/api/v1/namespaces/{name}") is None:
             kube.call("POST", "/api/v1/namespaces", json={"metadata": {"name": name}})

@@ -114,7 +114,7 @@ DAMAGED = {
     "within a quote": (WHOLE[: WHOLE.rindex("'")] + "\n", "it is not YAML"),
     "behind a line, so that it is YAML": (WHOLE[: WHOLE.index("kind: PodList")], "it is cut off"),
     "in the middle of the items": (WHOLE[: WHOLE.index("    name: b")], "it is cut off"),
-    "with no text": ("\0" * 100, "it is not YAML"),
+    "with no text": ("\0" * 100 + "\n", "it is not YAML"),
     "an error in its place": ("error: the server doesn't have a resource type\n", "it is cut off"),
 }
 
