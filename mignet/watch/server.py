@@ -9,6 +9,7 @@ import contextlib
 import hmac
 import ipaddress
 import json
+import os
 import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -137,7 +138,6 @@ class Server:
         listen = self._listen
         try:
             if listen.certificate and listen.key:
-                self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
                 self._renew()
             server = await asyncio.start_server(
                 self._connected,
@@ -158,22 +158,28 @@ class Server:
             host = f"[{listen.host}]" if ":" in listen.host else listen.host
             yield f"{'https' if self._tls else 'http'}://{host}:{port}/"
 
+    def _greeted(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+        """Show who connects the certificate as it is by now; the one before where that cannot be used."""
+        with contextlib.suppress(OSError, ssl.SSLError):
+            self._renew()
+        if self._tls is not None:
+            connection.context = self._tls
+
     def _renew(self) -> None:
-        """Read the certificate where it is another one by now: what connects next is shown that."""
-        certificate, key = self._listen.certificate, self._listen.key
-        if self._tls and certificate and key:
-            stamp = tuple((each.stat().st_mtime_ns, each.stat().st_ino) for each in (certificate, key))
-            if stamp != self._certificate:
-                self._tls.load_cert_chain(certificate, key)
-                self._certificate = stamp
+        """Read the certificate where its files are other ones by now. Raises OSError and ssl.SSLError."""
+        files = [str(each) for each in (self._listen.certificate, self._listen.key) if each]
+        stamp = tuple((each.st_mtime_ns, each.st_ino) for each in map(os.stat, files))
+        if stamp != self._certificate:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(*files)
+            context.sni_callback = self._greeted
+            self._certificate, self._tls = stamp, context
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             if self._room.locked():
                 return
             async with self._room:
-                with contextlib.suppress(OSError, ssl.SSLError):
-                    self._renew()
                 await self._answer(reader, writer)
         except (OSError, TimeoutError, ssl.SSLError):
             pass

@@ -263,8 +263,6 @@ def test_it_runs_as_it_is_written_and_takes_what_is_rotated(  # noqa: PLR0915 (a
             stored["mignet-watch-tls"] = certificate("second")
             pod.project("token")
             pod.project("tls")
-            # The first connection of the old certificate is the one that finds the new one.
-            until(lambda: pod.probe("livenessProbe") == 200, seconds=5)
             assert scraped("second-token-of-readers", "second").status_code == 200
             assert scraped("first-token-of-readers", "second").status_code == 401
             workspace.config["hyperConverged"]["liveMigration"]["completionTimeoutPerGiB"] = 99

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import ssl
 from pathlib import Path
 
 import pytest
@@ -112,3 +113,38 @@ def test_a_certificate_that_cannot_be_used_is_refused_in_words(tmp_path: Path) -
     listen = Listen("127.0.0.1", 0, certificate=tmp_path / "cert", key=tmp_path / "key")
     with pytest.raises(ListenError, match="cannot be used"):
         asked(listen)
+
+
+def test_a_certificate_that_was_rotated_is_shown_to_who_connects_next(tmp_path: Path) -> None:
+    authorities = [trustme.CA(), trustme.CA()]
+    listen = Listen("127.0.0.1", 0, certificate=tmp_path / "cert", key=tmp_path / "key")
+
+    def store(authority: trustme.CA) -> None:
+        made = authority.issue_cert("127.0.0.1")
+        made.private_key_pem.write_to_path(tmp_path / "key")
+        made.cert_chain_pems[0].write_to_path(tmp_path / "cert")
+
+    async def connects(port: int, authority: trustme.CA) -> bool:
+        trust = ssl.create_default_context()
+        authority.configure_trust(trust)
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trust)
+        except ssl.SSLCertVerificationError:
+            return False
+        writer.write(get("/nowhere"))
+        answered = await reader.read()
+        writer.close()
+        return answered.startswith(b"HTTP/1.1 404")
+
+    async def run() -> None:
+        store(authorities[0])
+        async with Server(listen, {}).serving() as url:
+            port = int(url.rpartition(":")[2].rstrip("/"))
+            assert await connects(port, authorities[0])
+            store(authorities[1])
+            assert not await connects(port, authorities[0])
+            assert await connects(port, authorities[1])
+            (tmp_path / "cert").write_text("half of a certifi")
+            assert await connects(port, authorities[1]), "the one before stays where the new one cannot be used"
+
+    asyncio.run(run())
