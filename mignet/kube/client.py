@@ -96,6 +96,9 @@ class ClusterError(UserError):
         self.reason = reason
         super().__init__(visible(message))
 
+    def __reduce__(self) -> tuple[type[ClusterError], tuple[Reason, str]]:
+        return type(self), (self.reason, str(self))
+
     def kept(self) -> Self:
         """Return it as a value for later, without the calls and errors that it came of: they hold a client's memory."""
         self.__traceback__ = self.__cause__ = self.__context__ = None

@@ -17,7 +17,7 @@ import msgspec
 
 from config.finding import unforeseen
 from mignet.kube.client import Cluster, ClusterError, ExpiredError
-from mignet.kube.snapshot import STOPS
+from mignet.kube.snapshot import STOPS, OneLook
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -331,26 +331,27 @@ class Kept:
                     kept = error.kept()
                 else:
                     kept = zlib.compress(msgspec.json.encode(answer), 1)
-                self._forget()
+                self.forget()
                 self._read[key] = time.monotonic(), kept
         if isinstance(kept, ClusterError):
             raise kept.kept()
         return msgspec.json.decode(zlib.decompress(kept))
 
-    def _forget(self) -> None:
-        """Let go of what nobody asked for in a long time."""
+    def forget(self, *, seconds: float = 2 * RARELY) -> None:
+        """Let go of what was read through longer ago."""
         now = time.monotonic()
-        self._read = {key: each for key, each in self._read.items() if now - each[0] < 2 * RARELY}
+        self._read = {key: each for key, each in self._read.items() if now - each[0] < seconds}
         self._reading = {key: each for key, each in self._reading.items() if key in self._read or each.locked()}
 
 
-class Watched(Cluster):
+class Watched(OneLook):
     """What stands for a connection to a cluster that is watched. It reads, and never writes.
 
-    What no watch keeps is read through, unless that was done within so many `seconds`.
+    What no watch keeps is read through, unless that was done within so many `seconds`; with None for them it is read
+    once through this connection, and kept no longer.
     """
 
-    def __init__(self, kept: Kept, *, seconds: float = RARELY) -> None:
+    def __init__(self, kept: Kept, *, seconds: float | None = RARELY) -> None:
         super().__init__(kept.config, base=kept.base)
         self._kept_of = kept
         self._seconds = seconds
@@ -362,9 +363,7 @@ class Watched(Cluster):
             if store.watch.holds_object(kind, name, namespace):
                 return store.get(name, namespace)
         key = ("get", kind, name, namespace)
-        found: Object | None = await self._kept_of.through(
-            key, lambda: super(Watched, self).get(kind, name, namespace), seconds=self._seconds
-        )
+        found: Object | None = await self._through(key, super().get, kind, name, namespace)
         return found
 
     async def list(
@@ -382,12 +381,15 @@ class Watched(Cluster):
             if store.watch.holds_list(kind, namespace, labels, fields):
                 return [each for each in store.all(namespace) if _has(each, labels, fields)]
         key = ("list", kind, namespace, tuple(sorted(labels.items())), tuple(sorted(fields.items())))
-        found: list[Object] = await self._kept_of.through(
-            key,
-            lambda: super(Watched, self).list(kind, namespace=namespace, labels=labels, fields=fields),
-            seconds=self._seconds,
+        found: list[Object] = await self._through(
+            key, super().list, kind, namespace=namespace, labels=labels, fields=fields
         )
         return found
+
+    async def _through(self, key: object, read: Callable[..., Awaitable[Any]], *what: Any, **narrowed: Any) -> Any:
+        if self._seconds is None:
+            return await read(*what, **narrowed)
+        return await self._kept_of.through(key, lambda: read(*what, **narrowed), seconds=self._seconds)
 
     async def serves(self, kind: Kind) -> bool:
         """Tell whether a kind is served, as discovery last said."""
