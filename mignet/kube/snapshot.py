@@ -131,6 +131,8 @@ class OneLook(Cluster):
         for reading in self._read.values():
             reading.cancel()
         await asyncio.gather(*self._read.values(), return_exceptions=True)
+        # They hold all that was read, until somebody collects cycles.
+        self._read.clear()
         await super().__aexit__(kind, error, trace)
 
 

@@ -363,7 +363,7 @@ class Watched(OneLook):
             if store.watch.holds_object(kind, name, namespace):
                 return store.get(name, namespace)
         key = ("get", kind, name, namespace)
-        found: Object | None = await self._through(key, super().get, kind, name, namespace)
+        found: Object | None = await self._through(key, super().get, Cluster.get, kind, name, namespace)
         return found
 
     async def list(
@@ -382,14 +382,21 @@ class Watched(OneLook):
                 return [each for each in store.all(namespace) if _has(each, labels, fields)]
         key = ("list", kind, namespace, tuple(sorted(labels.items())), tuple(sorted(fields.items())))
         found: list[Object] = await self._through(
-            key, super().list, kind, namespace=namespace, labels=labels, fields=fields
+            key, super().list, Cluster.list, kind, namespace=namespace, labels=labels, fields=fields
         )
         return found
 
-    async def _through(self, key: object, read: Callable[..., Awaitable[Any]], *what: Any, **narrowed: Any) -> Any:
+    async def _through(
+        self,
+        key: object,
+        once: Callable[..., Awaitable[Any]],
+        read: Callable[..., Awaitable[Any]],
+        *what: Any,
+        **how: Any,
+    ) -> Any:
         if self._seconds is None:
-            return await read(*what, **narrowed)
-        return await self._kept_of.through(key, lambda: read(*what, **narrowed), seconds=self._seconds)
+            return await once(*what, **how)
+        return await self._kept_of.through(key, lambda: read(self, *what, **how), seconds=self._seconds)
 
     async def serves(self, kind: Kind) -> bool:
         """Tell whether a kind is served, as discovery last said."""

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from mignet.kube.kinds import Object
     from mignet.kube.kubevirt.pods import Pod
     from mignet.outputs.openmetrics import Verb
+    from mignet.report.collect import Sighting
     from mignet.report.digest import Between
     from mignet.watch.changes import Identity
 
@@ -53,7 +54,7 @@ JUDGEMENT_SECONDS = 30.0
 """That a judgement may take, with what is read through for it."""
 AT_A_TIME = 8
 """Judgements, and lists: what they hold is in memory at the same time."""
-SEEN_AT_A_TIME = 2
+SEEN_AT_A_TIME = 1
 """Looks with all eyes: each reads all of a cluster's nodes and virtual machines."""
 SEEING_SHARE = 0.5
 """Of the time of each of them, the part in which it looks; then the watch has its turn."""
@@ -438,8 +439,7 @@ class Fleet:
             return
         self.judgements += 1
         one.full = packed(digest_of(seen))
-        side = slim(seen.side)
-        one.side = packed((side.seen and side.seen.found, side.certified, collect.attached(seen)))
+        one.side = packed_side(seen)
         for verb, judged in seen.judged.items():
             found = Judged(
                 judged.findings,
@@ -539,6 +539,12 @@ def _compared(project: Project, sights: Sequence[Sight]) -> tuple[Between, dict[
     checkup, unread = measured_by(project)
     found = held_against(sides, attached, checkup, unread=unread)
     return found, dict(found.ways.sends)
+
+
+def packed_side(seen: Sighting) -> bytes:
+    """Return what clusters are held against each other by, packed."""
+    side = slim(seen.side)
+    return packed((side.seen and side.seen.found, side.certified, collect.attached(seen)))
 
 
 def _side(stack: Stack, kept: bytes) -> tuple[Side, tuple[Pod, ...] | None]:
