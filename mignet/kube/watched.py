@@ -331,16 +331,16 @@ class Kept:
                     kept = error.kept()
                 else:
                     kept = zlib.compress(msgspec.json.encode(answer), 1)
-                self.forget()
+                self._forget()
                 self._read[key] = time.monotonic(), kept
         if isinstance(kept, ClusterError):
             raise kept.kept()
         return msgspec.json.decode(zlib.decompress(kept))
 
-    def forget(self, *, seconds: float = 2 * RARELY) -> None:
-        """Let go of what was read through longer ago."""
+    def _forget(self) -> None:
+        """Let go of what nobody asked for in a long time."""
         now = time.monotonic()
-        self._read = {key: each for key, each in self._read.items() if now - each[0] < seconds}
+        self._read = {key: each for key, each in self._read.items() if now - each[0] < 2 * RARELY}
         self._reading = {key: each for key, each in self._reading.items() if key in self._read or each.locked()}
 
 

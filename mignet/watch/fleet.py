@@ -48,16 +48,16 @@ VERIFY_GAP = 30.0
 """Seconds between two looks of verify at one cluster, at least: it asks the API server for what no watch keeps."""
 LEAST_PAUSE = 1.0
 """Seconds between two judgements of one stack that nothing but the time asks for."""
-FRESH = 20.0
-"""Seconds for which what verify read through counts."""
 JUDGEMENT_SECONDS = 30.0
 """That a judgement may take, with what is read through for it."""
 AT_A_TIME = 8
 """Judgements, and lists: what they hold is in memory at the same time."""
+VERIFIED_AT_A_TIME = 4
+"""Looks of verify, which read a cluster's nodes and virtual machines."""
 SEEN_AT_A_TIME = 1
 """Looks with all eyes: each reads all of a cluster's nodes and virtual machines."""
 SEEING_SHARE = 0.5
-"""Of the time of each of them, the part in which it looks; then the watch has its turn."""
+"""Of a processor, the part that they may take."""
 COMPARE_GAP = 5.0
 """Seconds between two comparisons of all clusters, at least."""
 COMPARING_SHARE = 0.05
@@ -167,7 +167,7 @@ class Fleet:
         self._files: dict[Path, object] = {}
         self._gate = asyncio.Semaphore(AT_A_TIME)
         self._looks = asyncio.Semaphore(AT_A_TIME)
-        self._verifies = asyncio.Semaphore(AT_A_TIME)
+        self._verifies = asyncio.Semaphore(VERIFIED_AT_A_TIME)
         self._sees = asyncio.Semaphore(SEEN_AT_A_TIME)
         self._sides = asyncio.Event()
         self.between: Between | None = None
@@ -384,7 +384,7 @@ class Fleet:
         begun = time.monotonic()
         one.unverified, one.verified = False, begun
         try:
-            async with asyncio.timeout(JUDGEMENT_SECONDS), Watched(one.kept, seconds=FRESH) as cluster:
+            async with asyncio.timeout(JUDGEMENT_SECONDS), Watched(one.kept, seconds=None) as cluster:
                 verdict = await verify(one.stack, cluster, declared=manifests, patience=Patience(0, 0))
         except ConfigError as error:
             one.verify = Judged(error.findings, when=time.time())
@@ -414,13 +414,14 @@ class Fleet:
         while True:
             await one.answers.wait()
             async with self._sees:
-                begun = time.monotonic()
+                begun = time.thread_time()
                 try:
                     await self._see(one)
                 except Exception as error:
                     self.failures += 1
                     self._tell(Change("failed", one.stack.name, f"mignet itself failed: {unforeseen(error)}"))
-                await asyncio.sleep((time.monotonic() - begun) * (1 / SEEING_SHARE - 1))
+                # Of processor time: one that hangs takes none.
+                await asyncio.sleep((time.thread_time() - begun) * (1 / SEEING_SHARE - 1))
             await asyncio.sleep(self._every * random.uniform(0.8, 1.0))  # noqa: S311
 
     async def _see(self, one: Watching) -> None:
@@ -455,8 +456,6 @@ class Fleet:
                 one.preflight = found
             else:
                 one.limits = found
-        # What verify read through, it need not keep.
-        one.kept.forget(seconds=0)
         self._compare(one)
         self._sides.set()
 
