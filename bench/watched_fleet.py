@@ -4,8 +4,9 @@
 
 Writes FOLDER/kubeconfig and FOLDER/port; each cluster is a path of one server over TLS with a certificate of its own.
 Commands come on standard input, a line each: `drift N`, `repair N`, `gone N` (its watches end, and it answers 503),
-`back N`, `hang N` (it answers nothing more), `expire N` (its watches are told 410), `stranger` (the server has another
-certificate from now on), `known` (the old one again), `count` (prints what was asked, by method). Heartbeats: each
+`back N`, `hang N` (it answers nothing more), `expire N` (its watches are told 410), `stranger` (the server is started
+again with another certificate: all its connections break), `known` (the same with the old one), `count` (prints what
+was asked, by method). Heartbeats: each
 HyperConverged's conditions and one pod's status are written again each minute, each with a new resource version; a
 bookmark comes each minute on each watch.
 """
@@ -352,8 +353,10 @@ class Servers:
     def __init__(self, clusters: list[Simulated]) -> None:
         self.clusters = clusters
         self.asked: collections.Counter[str] = collections.Counter()
+        self.connections: set[asyncio.StreamWriter] = set()
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections.add(writer)
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 method, target, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
@@ -374,6 +377,7 @@ class Servers:
         except (OSError, asyncio.IncompleteReadError, ssl.SSLError):
             pass
         finally:
+            self.connections.discard(writer)
             writer.close()
 
     def send(self, writer: asyncio.StreamWriter, code: int, value: Any) -> None:
@@ -475,7 +479,10 @@ class Servers:
             one.tell(None)
         elif verb in {"stranger", "known"}:
             contexts[verb].configure_cert(contexts["tls"])
+            for writer in self.connections:
+                writer.transport.abort()
             for each in self.clusters:
+                # Who writes to a watch that is no more has nothing else to notice it by.
                 each.tell(None)
         elif verb == "count":
             print(json.dumps(self.asked), flush=True)

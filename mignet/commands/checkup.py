@@ -141,7 +141,7 @@ async def _recorded(project: Project, stacks: Sequence[Stack], work: Awaitable[R
         errors = {each.name: sum(one.blocks and one.stack == each.name for one in result.findings) for each in stacks}
         return {name: End("done", f"{count} error{'' if count == 1 else 's'} found") for name, count in errors.items()}
 
-    return await Book(project, "checkup", "", course.tell).around(
+    return await Book(project, "checkup", "", course.tell, course.run).around(
         stacks,
         lambda: work,
         planned={},

@@ -118,7 +118,7 @@ def _fix(
     picked: Picked, loaded: Sequence[Stack], reports: list[Report], *, engine: Engine, yes: bool, wait: float
 ) -> tuple[list[Report], bool]:
     """Repair what has drifted, if somebody agrees; return the reports, and whether somebody did not."""
-    from mignet.operations.drift_fix import Repair, drifted, fix
+    from mignet.operations.drift_fix import Repair, decline, drifted, fix
 
     def begin(verb: str, names: tuple[str, ...]) -> AbstractContextManager[Course]:
         return replace(picked, verb=verb, names=names).under_way(engine)
@@ -128,9 +128,10 @@ def _fix(
 
     _show(reports)
     left = drifted(loaded, reports)
-    if left and not yes and not agrees(f"run up for {', '.join(each.name for each in left)}?"):
-        return reports, True
     repair = Repair(picked.project, engine, wait, begin=begin, show=_show, warn=warn, wrong=wrong)
+    if left and not yes and not agrees(f"run up for {', '.join(each.name for each in left)}?"):
+        decline(repair, left, reports)
+        return reports, True
     return (fix(repair, loaded, reports) if left else reports), False
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import lzma
 import tarfile
 import tempfile
+import zipfile
+import zlib
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
@@ -77,6 +80,7 @@ def _kept(given: Sequence[str], asked: Many) -> Iterator[tuple[Many, bool]]:
                 f"gathered {archive.at:%Y-%m-%d %H:%M} UTC by mignet {archive.versions.get('migration-network', '?')}"
             )
         else:
+            asked = _of_those_named(given, asked)
             source, lenient = replace(_folders(given, asked, folder), state=folder / "runs"), True
             said = (
                 f"gathered {source.at:%Y-%m-%d %H:%M} UTC" if source.at else "gathered at a time that it does not say"
@@ -90,9 +94,9 @@ def _archive(path: Path) -> Archive | None:
     """Return the archive in a file; None for a folder, and for what was packed of one."""
     from mignet.evidence.archive import read
 
-    if not path.is_file():
+    if not path.is_file() or _is_zip(path):
         return None
-    with contextlib.suppress(OSError, tarfile.TarError, EOFError), tarfile.open(path, "r:*") as tar:
+    with contextlib.suppress(*_UNREAD), tarfile.open(path, "r:*") as tar:
         if (first := tar.next()) is not None and first.name != "archive.json":
             return None
     return read(path)
@@ -109,6 +113,14 @@ def _unpacked(archive: Archive, folder: Path, asked: Many) -> Many:
         path.write_text(text, encoding="utf-8")
     named = asked.stacks or asked.all_ or asked.select
     return replace(asked, cwd=folder, stacks=asked.stacks if named else list(archive.stacks))
+
+
+def _of_those_named(given: Sequence[str], asked: Many) -> Many:
+    """Return what is asked: where no stack is named, about those that folders are given of."""
+    named = [stack for stack, equals, _ in (each.partition("=") for each in given) if equals]
+    if asked.stacks or asked.all_ or asked.select or len(named) < len(given):
+        return asked
+    return replace(asked, stacks=list(dict.fromkeys(named)))
 
 
 def _folders(given: Sequence[str], asked: Many, scratch: Path) -> Folders:
@@ -132,9 +144,12 @@ def _folders(given: Sequence[str], asked: Many, scratch: Path) -> Folders:
             mistake(f"--from {each}", f"names {stack}, which has no stack file", "Name one that has")
         paths[stack] = Path(path)
     stacks = load(project, list(paths))
-    return Folders(
-        {name_of(stack.cluster): read(_opened(paths[stack.name], scratch / f"packed-{stack.name}")) for stack in stacks}
-    )
+    folders = {
+        name_of(stack.cluster): read(_opened(path, scratch / f"packed-{stack.name}"), called=path.name)
+        for stack in stacks
+        for path in (paths[stack.name],)
+    }
+    return Folders(folders)
 
 
 def _opened(path: Path, scratch: Path) -> Path:
@@ -142,15 +157,49 @@ def _opened(path: Path, scratch: Path) -> Path:
     if path.is_dir():
         return path
     try:
-        with tarfile.open(path, "r:*") as tar:
-            wanted = [
-                member
-                for member in tar
-                if member.isreg() and member.name.endswith((".yaml", ".yml", ".json", "timestamp"))
-            ]
-            tar.extractall(scratch, wanted, filter="data")
-    except (OSError, tarfile.TarError, EOFError) as error:
-        why = (error.strerror if isinstance(error, OSError) else None) or "it is neither an archive nor a folder"
+        (_unzip if _is_zip(path) else _untar)(path, scratch)
+    except _UNREAD as error:
+        why = error.strerror if isinstance(error, OSError) else None
+        if isinstance(error, EOFError):
+            why = "it ends too early, as after a transfer that broke off"
+        elif isinstance(error, NotImplementedError) or (isinstance(error, RuntimeError) and "encrypted" in str(error)):
+            why = "it is encrypted, or packed in a way that is not known here: unpack it first"
         remedy = "Give what mignet gather, oc adm must-gather or oc adm inspect wrote"
-        mistake(f"--from {path}", f"cannot be read: {why}", remedy)
+        mistake(f"--from {path}", f"cannot be read: {why or 'it is neither an archive nor a folder'}", remedy)
     return scratch
+
+
+_KEPT = (".yaml", ".yml", ".json", "timestamp")
+"""How names of files end that are looked into."""
+_UNREAD = (
+    OSError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    RuntimeError,
+    ValueError,
+)
+"""What a packed folder leads to that is none, or is damaged."""
+
+
+def _is_zip(path: Path) -> bool:
+    # What cannot be read is said by who reads it.
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"
+    return False
+
+
+def _untar(path: Path, scratch: Path) -> None:
+    with tarfile.open(path, "r:*") as tar:
+        wanted = [member for member in tar if member.isreg() and member.name.endswith(_KEPT)]
+        tar.extractall(scratch, wanted, filter="data")
+
+
+def _unzip(path: Path, scratch: Path) -> None:
+    with zipfile.ZipFile(path) as packed:
+        for name in packed.namelist():
+            if name.endswith(_KEPT):
+                # It leaves roots and `..` out of a name.
+                packed.extract(name, scratch)

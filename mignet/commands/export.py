@@ -23,6 +23,13 @@ SyncPort = Annotated[
 HandlerPorts = Annotated[
     str, typer.Option("--handler-ports", metavar="FIRST-LAST", help="The nodes' net.ipv4.ip_local_port_range.")
 ]
+Namespace = Annotated[str, typer.Option("--namespace", help="Where the objects live.")]
+KubeconfigSecret = Annotated[
+    str, typer.Option("--kubeconfig-secret", metavar="NAME", help="The Secret whose key kubeconfig has all contexts.")
+]
+ProjectConfigMap = Annotated[
+    str, typer.Option("--project-config-map", metavar="NAME", help="The ConfigMap with the project's files.")
+]
 
 app = typer.Typer(no_args_is_help=True, help="Hand the fleet over to machines that run it without a person.")
 
@@ -48,7 +55,7 @@ def operator(
     all_: All = False,
     branch: Annotated[str, typer.Option("--branch", help="The branch to apply.")] = "main",
     directory: Annotated[str, typer.Option("--dir", help="The project's folder in the repository.")] = "",
-    namespace: Annotated[str, typer.Option("--namespace", help="Where the objects live.")] = "migration-network",
+    namespace: Namespace = "migration-network",
     organization: Annotated[
         str, typer.Option("--organization", help="Of Pulumi Cloud; other backends know only `organization`.")
     ] = "organization",
@@ -231,7 +238,7 @@ def monitoring(
     platform: Annotated[
         Literal["openshift", "kubernetes"], typer.Option("--platform", help="Whose monitoring it is for.")
     ] = "openshift",
-    namespace: Annotated[str, typer.Option("--namespace", help="Where the objects live.")] = "migration-network",
+    namespace: Namespace = "migration-network",
     labels: Annotated[
         list[str] | None,
         typer.Option(
@@ -243,13 +250,8 @@ def monitoring(
     gateway: Annotated[
         str | None, typer.Option("--pushgateway-image", help="That of the Pushgateway beside it, of a mirror.")
     ] = None,
-    kubeconfig: Annotated[
-        str,
-        typer.Option("--kubeconfig-secret", metavar="NAME", help="The Secret whose key kubeconfig has all contexts."),
-    ] = "migration-network-kubeconfig",
-    files: Annotated[
-        str, typer.Option("--project-config-map", metavar="NAME", help="The ConfigMap with the project's files.")
-    ] = "migration-network-project",
+    kubeconfig: KubeconfigSecret = "migration-network-kubeconfig",
+    files: ProjectConfigMap = "migration-network-project",
     cwd: Cwd = Path(),
 ) -> None:
     """Write alerts with runbooks, a dashboard, and what is scraped, for Prometheus and Grafana.
@@ -298,22 +300,18 @@ def watch(
     *,
     image: Annotated[str, typer.Option("--image", help="The image (docs/container.md).")],
     all_: All = False,
-    namespace: Annotated[str, typer.Option("--namespace", help="Where the objects live.")] = "migration-network",
-    kubeconfig: Annotated[
-        str,
-        typer.Option("--kubeconfig-secret", metavar="NAME", help="The Secret whose key kubeconfig has all contexts."),
-    ] = "migration-network-kubeconfig",
+    namespace: Namespace = "migration-network",
+    kubeconfig: KubeconfigSecret = "migration-network-kubeconfig",
     token: Annotated[
         str, typer.Option("--token-secret", metavar="NAME", help="The Secret whose key token readers have to show.")
     ] = "mignet-watch-token",  # noqa: S107 (a name)
     tls: Annotated[
         str, typer.Option("--tls-secret", metavar="NAME", help="The Secret with the server's certificate and key.")
     ] = "mignet-watch-tls",
-    files: Annotated[
-        str, typer.Option("--project-config-map", metavar="NAME", help="The ConfigMap with the project's files.")
-    ] = "migration-network-project",
+    files: ProjectConfigMap = "migration-network-project",
     webhook: Annotated[
-        str | None, typer.Option("--webhook-secret", metavar="NAME", help="The Secret whose keys are url and token.")
+        str | None,
+        typer.Option("--webhook-secret", metavar="NAME", help="The Secret with key url, and token if demanded."),
     ] = None,
     cwd: Cwd = Path(),
 ) -> None:
@@ -330,12 +328,12 @@ def watch(
     wanted = Wanted(
         image=image,
         stacks=() if all_ else tuple(names),
-        namespace=namespace,
-        kubeconfig=kubeconfig,
-        token=token,
-        tls=tls,
-        project=files,
-        webhook=webhook,
+        namespace=_name("--namespace", namespace),
+        kubeconfig=_name("--kubeconfig-secret", kubeconfig),
+        token=_name("--token-secret", token),
+        tls=_name("--tls-secret", tls),
+        project=_name("--project-config-map", files),
+        webhook=None if webhook is None else _name("--webhook-secret", webhook),
     )
     comment = "Written by `mignet export watch`: see docs/watch.md for what the Secrets hold."
     sys.stdout.write(as_yaml(objects(wanted), comment=comment))

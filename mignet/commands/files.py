@@ -47,6 +47,7 @@ Kind = Literal[
     "MigrationsResult",
     "HistoryResult",
     "RunRecord",
+    "Change",
 ]
 """What verbs print as JSON."""
 

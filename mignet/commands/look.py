@@ -206,7 +206,7 @@ async def _recorded(
         end = End("failed", wrong) if wrong else End("done", f"migrated {machine}")
         return {each.name: end for each in readable.stacks}
 
-    return await Book(project, "verify --migrate", "", course.tell).around(
+    return await Book(project, "verify --migrate", "", course.tell, course.run).around(
         readable.stacks,
         lambda: way,
         planned={},

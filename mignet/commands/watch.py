@@ -41,7 +41,8 @@ def watch(
         typer.Option("--webhook", metavar="URL", envvar="MIGNET_WEBHOOK", help="Send each change there, as JSON."),
     ] = None,
     webhook_token_file: Annotated[
-        Path | None, typer.Option("--webhook-token-file", metavar="FILE", help="The bearer token for the webhook.")
+        Path | None,
+        typer.Option("--webhook-token-file", metavar="FILE", help="The bearer token for the webhook, if it exists."),
     ] = None,
     every: Annotated[
         float, typer.Option("--every", min=30, metavar="SECONDS", help="Judge each stack that often, changed or not.")
@@ -58,7 +59,7 @@ def watch(
     """
     import asyncio
 
-    from mignet.fleet.loading import load_readable
+    from mignet.fleet.loading import load_first
     from mignet.watch.run import run
     from mignet.watch.server import parsed
 
@@ -67,8 +68,8 @@ def watch(
     def choose(project: Project) -> Sequence[str]:
         return chosen(project, stacks, all_=all_, select=select)
 
-    # Where no stack can be read, there is nothing to watch.
-    load_readable(project, list(choose(project)))
+    # Where no stack can be read, there is nothing to watch. The watch itself reads all of them.
+    load_first(project, choose(project))
     where = parsed(listen, token=token_file, certificate=tls_cert, key=tls_key)
     if webhook is not None and not webhook.startswith(("https://", "http://")):
         mistake("--webhook", "is no URL", "Write it as https://HOST/PATH")

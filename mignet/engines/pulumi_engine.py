@@ -100,11 +100,9 @@ async def act(
     While something is changed, a stack is held on its cluster, too: Pulumi's own lock is no word to the direct engine,
     nor to a run with another state backend.
     """
-    if verb == "destroy":
-        return await _side_by_side(project, stacks, plans, _destroy, course, changing=True, last=last, first=first)
-    return await _side_by_side(
-        project, stacks, plans, _up, course, changing=True, last=last, first=first, then=read_back
-    )
+    work: _Act = partial(_destroy if verb == "destroy" else _up, run=course.run)
+    then = None if verb == "destroy" else read_back
+    return await _side_by_side(project, stacks, plans, work, course, changing=True, last=last, first=first, then=then)
 
 
 async def views(project: Project, stacks: Sequence[Stack], course: Course) -> dict[str, PulumiView]:
@@ -222,17 +220,17 @@ def _preview(stack: automation.Stack, events: _Events) -> None:
     stack.preview(refresh=True, on_event=events.append)
 
 
-def _up(stack: automation.Stack, events: _Events) -> None:
-    stack.up(refresh=True, on_event=events.append)
+def _up(stack: automation.Stack, events: _Events, *, run: str) -> None:
+    stack.up(refresh=True, on_event=events.append, message=f"mignet up, run {run}")
 
 
 def _preview_destroy(stack: automation.Stack, events: _Events) -> None:
     stack.preview_destroy(refresh=True, on_event=events.append)
 
 
-def _destroy(stack: automation.Stack, events: _Events) -> None:
+def _destroy(stack: automation.Stack, events: _Events, *, run: str) -> None:
     # Without a refresh, an object that is gone would be created to be given back.
-    stack.destroy(refresh=True, on_event=events.append)
+    stack.destroy(refresh=True, on_event=events.append, message=f"mignet destroy, run {run}")
 
 
 def _run_one(project: Project, stack: Stack, report: Report, act: _Act) -> Report:
@@ -346,6 +344,7 @@ def _update(stack: str, told: Mapping[str, Any]) -> Entry:
     with contextlib.suppress(ValueError):
         seconds = (datetime.fromisoformat(ended) - datetime.fromisoformat(begun)).total_seconds()
     dirty = around.get("git.dirty")
+    by_mignet = re.fullmatch(r"mignet \w+, run ([0-9a-f]+)", str(told.get("message", "")))
     return Entry(
         begun,
         str(told.get("kind", "")),
@@ -358,6 +357,7 @@ def _update(stack: str, told: Mapping[str, Any]) -> Entry:
         said=", ".join(f"{count} {operation}" for operation, count in counts.items()),
         seconds=seconds,
         source="pulumi",
+        run=by_mignet[1] if by_mignet else "",
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import lzma
 import os
 import tarfile
 import zlib
@@ -40,6 +41,7 @@ _ENDS = (
     IndexError,
     OSError,
     RecursionError,
+    lzma.LZMAError,
     tarfile.TarError,
     zlib.error,
     ValueError,

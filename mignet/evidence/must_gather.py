@@ -44,13 +44,29 @@ _OF_OPENSHIFT = "clusterversions.config.openshift.io"
 
 
 class _Loader(yaml.CSafeLoader):
-    """Leaves times as the text that the API server writes."""
+    """Leaves as text what Go writes as text: times, and the signs `=` and `<<` (prometheus-operator's definitions)."""
 
 
 _Loader.yaml_implicit_resolvers = {
-    letter: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+    letter: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":value", ":merge"))]
     for letter, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """What a file holds; `listed` is the version of the cluster that its list is of, None of what is no list."""
+
+    objects: tuple[Object, ...]
+    listed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The objects of a kind by their names, and why some file that may have more of them cannot be read."""
+
+    objects: Mapping[str, Object]
+    unread: str | None = None
 
 
 @dataclass(slots=True)
@@ -61,55 +77,108 @@ class Folder:
     at: datetime | None
     """When it was gathered, in UTC, as far as it says."""
     files: Mapping[tuple[str, str, str | None], tuple[Path, ...]]
-    _read: dict[Path, tuple[Object, ...]] = field(default_factory=dict)
+    name: str
+    """How it is called in sentences."""
+    _read: dict[Path, _File | str] = field(default_factory=dict)
 
-    def objects(self, kind: Kind, namespace: str | None) -> tuple[Object, ...] | None:
+    def objects(self, kind: Kind, namespace: str | None) -> _Found | None:
         """Return the objects of a kind in one namespace (None: in none); None where they were not gathered.
 
-        Raises ClusterError for a file that cannot be read.
+        Images of must-gather have the same objects, of different times: the newest counts, and what is older than a
+        list that does not have it is gone. A file that cannot be read counts where no other image has it.
         """
         paths = self.files.get((kind.group, kind.plural, namespace))
         if paths is None:
             return None
-        found = {}
+        read: list[tuple[Path, _File]] = []
+        unread: dict[str, str] = {}
         for path in paths:
-            for each in self._objects(path):
-                try:
-                    metadata = in_form(each)["metadata"]
-                except (KeyError, TypeError):
-                    continue
-                if not isinstance(metadata.get("name"), str):
-                    continue
-                if each.get("apiVersion") == kind.api_version and each.get("kind") == kind.kind:
-                    found[metadata["name"]] = each
-                elif each.get("kind") == kind.kind:
-                    return None
-        return tuple(found.values())
+            file = self._file(path)
+            if isinstance(file, str):
+                unread.setdefault(path.name, file)
+            else:
+                read.append((path, file))
+        newest: dict[str, Object] = {}
+        others: set[str] = set()
+        lists: list[tuple[int, set[str]]] = []
+        for path, file in read:
+            unread.pop(path.name, None)
+            named = {name: each for each in file.objects if (name := _name(each, kind)) is not None}
+            if file.listed is not None and path.stem == kind.plural:
+                lists.append((max([file.listed, *map(_version, named.values())]), set(named)))
+            for name, each in named.items():
+                if each["apiVersion"] != kind.api_version:
+                    others.add(name)
+                elif name not in newest or _version(each) >= _version(newest[name]):
+                    newest[name] = each
+        if others - newest.keys():
+            return None
+        for at, names in lists:
+            newest = {name: each for name, each in newest.items() if name in names or not 0 <= _version(each) < at}
+        return _Found(newest, next(iter(unread.values()), None))
 
-    def _objects(self, path: Path) -> tuple[Object, ...]:
+    def _file(self, path: Path) -> _File | str:
+        """Return what a file holds, or why it cannot be read."""
         if path not in self._read:
             try:
-                # must-gather of KubeVirt writes some files by kubectl, with more than one document.
-                documents = list(yaml.load_all(read_bytes(path, most=MOST_BYTES), _Loader))
+                self._read[path] = _parsed(read_bytes(path, most=MOST_BYTES), complete=path.suffix == ".json")
             except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-                why = error.strerror if isinstance(error, OSError) else "it is not YAML"
-                message = f"{path.relative_to(self.path)} of {self.path.name} cannot be read: {why}"
-                raise ClusterError("not-gathered", message) from error
-            found: list[Object] = []
-            for each in documents:
-                if not isinstance(each, dict):
-                    continue
-                items = each.get("items")
-                found += _items(each, items) if isinstance(items, list) else [each]
-            self._read[path] = tuple(found)
+                why = "it is not YAML"
+                if isinstance(error, OSError | _CutError):
+                    why = getattr(error, "strerror", None) or str(error)
+                self._read[path] = f"{path.relative_to(self.path)} of {self.name} cannot be read: {why}"
         return self._read[path]
 
 
-def _items(listed: Object, items: list[Any]) -> list[Object]:
+class _CutError(ValueError):
+    """A file of which a part is missing."""
+
+
+def _parsed(content: bytes, *, complete: bool) -> _File:
+    """Return what a file holds. Raises _CutError for what oc did not write to its end, and errors of YAML."""
+    if not content.strip():
+        raise _CutError("it is empty")
+    # What was cut off is often YAML still: oc ends every line, and writes a list's kind behind its items.
+    if not complete and not content.endswith(b"\n") and not content.lstrip().startswith(b"{"):
+        raise _CutError("it is cut off")
+    # must-gather of KubeVirt writes some files by kubectl, with more than one document.
+    documents = [each for each in yaml.load_all(content, _Loader) if each is not None]
+    if not documents or not all(isinstance(each, dict) and isinstance(each.get("kind"), str) for each in documents):
+        raise _CutError("it is cut off")
+    found: list[Object] = []
+    listed = None
+    for each in documents:
+        if "items" in each and each["kind"].endswith("List"):
+            found += _items(each)
+            listed = max(listed or 0, _version(each))
+        else:
+            found.append(each)
+    return _File(tuple(found), listed)
+
+
+def _items(listed: Object) -> list[Object]:
     """Return the objects of a list, each with its kind: in a list of one kind, none has it."""
-    kind = str(listed.get("kind", "")).removesuffix("List")
+    kind = listed["kind"].removesuffix("List")
     own = {"apiVersion": listed.get("apiVersion"), "kind": kind} if kind else {}
+    items = listed["items"] if isinstance(listed["items"], list) else []
     return [own | each for each in items if isinstance(each, dict)]
+
+
+def _name(each: Object, kind: Kind) -> str | None:
+    """Return the name of an object of this kind, in whichever version; None of any other."""
+    try:
+        name = in_form(each)["metadata"].get("name")
+    except (KeyError, TypeError):
+        return None
+    ours = each.get("kind") == kind.kind and isinstance(each.get("apiVersion"), str)
+    return name if ours and isinstance(name, str) else None
+
+
+def _version(each: Object) -> int:
+    """Return when an object was changed, or a list read, as the cluster counts; -1 where it does not say so."""
+    metadata = each.get("metadata")
+    said = str(metadata.get("resourceVersion")) if isinstance(metadata, dict) else ""
+    return int(said) if said.isascii() and said.isdigit() and len(said) < 20 else -1
 
 
 class Gathered(Offline):
@@ -152,7 +221,9 @@ class Gathered(Offline):
         if found is None:
             self._not_served(kind)
             self._lacks(f"{kind.kind} {name}")
-        one = next((each for each in found if each["metadata"]["name"] == name), None)
+        one = found.objects.get(name)
+        if one is None and found.unread:
+            raise ClusterError("not-gathered", found.unread)
         if one is None and (kind == NAMESPACE or (kind == DEFINITION and not self._all_definitions)):
             self._lacks(f"{kind.kind} {name}")
         return one
@@ -183,7 +254,7 @@ class Gathered(Offline):
             if found is None:
                 self._not_served(kind)
                 self._lacks(f"{kind.plural}{f' of namespace {namespace}' if namespace else ''}")
-            yield from found
+            yield from _whole(found)
             return
         files = self._folder.files if self._folder else {}
         there = sorted(
@@ -198,9 +269,9 @@ class Gathered(Offline):
             found = self._in(kind, where)
             if found is None:
                 self._lacks(f"{kind.plural} in the version {kind.api_version}")
-            yield from found
+            yield from _whole(found)
 
-    def _in(self, kind: Kind, namespace: str | None) -> tuple[Object, ...] | None:
+    def _in(self, kind: Kind, namespace: str | None) -> _Found | None:
         return None if self._folder is None else self._folder.objects(kind, namespace)
 
     def _without(self, kind: Kind) -> bool:
@@ -210,12 +281,14 @@ class Gathered(Offline):
 
     @property
     def _definitions(self) -> set[str]:
-        return {each["metadata"]["name"] for each in self._in(DEFINITION, None) or ()}
+        found = self._in(DEFINITION, None)
+        return set(found.objects) if found else set()
 
     @property
     def _all_definitions(self) -> bool:
         # KubeVirt's own must-gather takes those of KubeVirt alone.
-        return _OF_OPENSHIFT in self._definitions
+        found = self._in(DEFINITION, None)
+        return found is not None and _OF_OPENSHIFT in found.objects and found.unread is None
 
     def _not_served(self, kind: Kind) -> None:
         if self._without(kind):
@@ -227,7 +300,14 @@ class Gathered(Offline):
 
     @property
     def _where(self) -> str:
-        return "the folder" if self._folder is None else self._folder.path.name
+        return "the folder" if self._folder is None else self._folder.name
+
+
+def _whole(found: _Found) -> Iterator[Object]:
+    """Yield all objects of a kind. Raises ClusterError where some cannot be read."""
+    if found.unread:
+        raise ClusterError("not-gathered", found.unread)
+    yield from found.objects.values()
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,8 +330,8 @@ class Folders:
         """Return nothing: the program is there, to be evaluated."""
 
 
-def read(path: Path) -> Folder:
-    """Find what is in a folder; its files are read when they are asked for.
+def read(path: Path, *, called: str | None = None) -> Folder:
+    """Find what is in a folder; its files are read when they are asked for. `called` names what it was packed in.
 
     Raises ConfigError for a folder that neither of both commands wrote.
     """
@@ -273,7 +353,7 @@ def read(path: Path) -> Folder:
                 files[key].append(here / name)
     if not files:
         raise ConfigError([_mistake(path, "is no folder of oc adm must-gather or oc adm inspect")])
-    return Folder(path, max(at, default=None), {key: tuple(each) for key, each in files.items()})
+    return Folder(path, max(at, default=None), {key: tuple(each) for key, each in files.items()}, called or path.name)
 
 
 def _key(parts: tuple[str, ...]) -> tuple[str, str, str | None] | None:

@@ -16,7 +16,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from config.finding import ConfigError, without_secrets
@@ -41,6 +41,8 @@ Outcome = Literal[
     "begun", "done", "failed", "stopped", "timed out", "not started", "refused", "declined", "broken off", "looked"
 ]
 """How it ended. `begun` has no end yet, or never got one; `refused` and `declined` changed nothing."""
+FIX = "drift --fix"
+"""The verb of a repair."""
 VALUE_CHARACTERS = 400
 """Of a value that is kept; a longer one is cut."""
 PLAN_BYTES = 32 << 10
@@ -83,6 +85,7 @@ class Book:
     verb: str
     engine: str
     tell: Callable[[str], None]
+    run: str = field(default_factory=partial(secrets.token_hex, 6))
     _begun: dict[str, tuple[int, list[dict[str, Any]]]] = field(default_factory=dict)
     _told: bool = False
 
@@ -93,7 +96,7 @@ class Book:
 
         who, at = actor(os.environ), commit(self.project.directory)
         return {
-            "run": secrets.token_hex(6),
+            "run": self.run,
             "verb": self.verb,
             "engine": self.engine,
             "mignet": version("migration-network"),
@@ -340,7 +343,7 @@ class Entry:
     @property
     def changes_clusters(self) -> bool:
         """Whether it is of a verb that changes what is declared on a cluster."""
-        return self.verb in {"up", "destroy", "drift --fix"}
+        return self.verb in {"up", "destroy", FIX}
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,17 @@ def load(project: Project, names: Sequence[str]) -> list[Stack]:
     return list(readable.stacks)
 
 
+def load_first(project: Project, names: Sequence[str]) -> Stack:
+    """Return the first of the named stacks that can be read. Raises ConfigError with every mistake when none can."""
+    refused: list[Finding] = []
+    for name in names:
+        try:
+            return load_stack(name, project.stack_values(name))
+        except ConfigError as error:
+            refused += project.of_environments(name, error.findings)
+    raise ConfigError(refused)
+
+
 def load_readable(project: Project, names: Sequence[str], *, together: bool = False) -> Readable:
     """Read the named stacks, for a verb that changes nothing; `together` leaves out what other stacks forbid, too.
 

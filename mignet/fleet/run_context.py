@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from mignet.fleet import progress
@@ -36,6 +38,8 @@ class Course:
     """Shows a line about the run as a whole."""
     pause: Callable[[], None] = lambda: None
     """Takes live lines away, before something else is shown, or asked."""
+    run: str = field(default_factory=partial(secrets.token_hex, 6))
+    """What tells this run from every other in the history, and in Pulumi's own."""
     ended: dict[str, State] = field(default_factory=dict)
     """How each stack's work ended in the last phase that it was in."""
     _spent: dict[str, float] = field(default_factory=dict)

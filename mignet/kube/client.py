@@ -150,6 +150,8 @@ class Cluster:
     def __init__(self, config: ClusterConfig, *, base: Path) -> None:
         self._config = config
         self._base = base
+        self._apart: object = None
+        """Who alone has its connections; None to share them."""
 
     async def __aenter__(self) -> Self:
         try:
@@ -163,7 +165,12 @@ class Cluster:
         self._answer_seconds = min(ANSWER_SECONDS, limit)
         timeout = httpx2.Timeout(min(READ_SECONDS, limit), connect=min(CONNECT_SECONDS, limit))
         # Stacks of one cluster that are worked on at the same time share its connections, whatever its contexts.
-        key = (asyncio.get_running_loop(), str(single.fname), repr((single.cluster, single.user, connection)))
+        key = (
+            asyncio.get_running_loop(),
+            str(single.fname),
+            repr((single.cluster, single.user, connection)),
+            id(self._apart),
+        )
         self._shared = _clients.setdefault(key, _Shared())
         self._shared.users += 1
         try:
@@ -540,7 +547,7 @@ class _Shared:
     """When it last took no connection, on the clock of time.monotonic."""
 
 
-_clients: dict[tuple[asyncio.AbstractEventLoop, str, str], _Shared] = {}
+_clients: dict[tuple[asyncio.AbstractEventLoop, str, str, int], _Shared] = {}
 
 
 def _client(connection: Connection, timeout: httpx2.Timeout) -> AsyncClient:

@@ -200,7 +200,7 @@ class Store:
         while True:
             try:
                 async with gate:
-                    objects, version = await cluster.listed(self.watch.kind, **self.watch.selector)
+                    objects, version = await _insisting(lambda: cluster.listed(self.watch.kind, **self.watch.selector))
                     self._tally.relists += again
                     self._tally.last = time.time()
                     again = True
@@ -324,7 +324,7 @@ class Kept:
             then, kept = self._read.get(key, (0.0, b""))
             if not kept or time.monotonic() - then > seconds:
                 try:
-                    answer = await read()
+                    answer = await _insisting(read)
                 except ClusterError as error:
                     if error.reason in STOPS:
                         raise
@@ -344,6 +344,17 @@ class Kept:
         self._reading = {key: each for key, each in self._reading.items() if key in self._read or each.locked()}
 
 
+async def _insisting(read: Callable[[], Awaitable[Any]]) -> Any:
+    """Read, and once more where a connection breaks at once: one of several API servers may have ended."""
+    begun = time.monotonic()
+    try:
+        return await read()
+    except ClusterError as error:
+        if error.reason != "unreachable" or time.monotonic() - begun > SHORT:
+            raise
+    return await read()
+
+
 class Watched(OneLook):
     """What stands for a connection to a cluster that is watched. It reads, and never writes.
 
@@ -355,6 +366,8 @@ class Watched(OneLook):
         super().__init__(kept.config, base=kept.base)
         self._kept_of = kept
         self._seconds = seconds
+        # What reads much has connections of its own, which end with it: kept open, they would take more than is kept.
+        self._apart = None if seconds is not None else self
 
     async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
         """Return one object as it is kept, else read it."""
@@ -363,7 +376,7 @@ class Watched(OneLook):
             if store.watch.holds_object(kind, name, namespace):
                 return store.get(name, namespace)
         key = ("get", kind, name, namespace)
-        found: Object | None = await self._through(key, super().get, Cluster.get, kind, name, namespace)
+        found: Object | None = await self._through(key, Cluster.get, kind, name, namespace)
         return found
 
     async def list(
@@ -382,20 +395,13 @@ class Watched(OneLook):
                 return [each for each in store.all(namespace) if _has(each, labels, fields)]
         key = ("list", kind, namespace, tuple(sorted(labels.items())), tuple(sorted(fields.items())))
         found: list[Object] = await self._through(
-            key, super().list, Cluster.list, kind, namespace=namespace, labels=labels, fields=fields
+            key, Cluster.list, kind, namespace=namespace, labels=labels, fields=fields
         )
         return found
 
-    async def _through(
-        self,
-        key: object,
-        once: Callable[..., Awaitable[Any]],
-        read: Callable[..., Awaitable[Any]],
-        *what: Any,
-        **how: Any,
-    ) -> Any:
+    async def _through(self, key: object, read: Callable[..., Awaitable[Any]], *what: Any, **how: Any) -> Any:
         if self._seconds is None:
-            return await once(*what, **how)
+            return await self._once(key, _insisting(lambda: read(self, *what, **how)))
         return await self._kept_of.through(key, lambda: read(self, *what, **how), seconds=self._seconds)
 
     async def serves(self, kind: Kind) -> bool:

@@ -49,14 +49,14 @@ async def drift(project: Project, stacks: Sequence[Stack], engine: Engine, cours
     ends = await course.through(work, error=lambda report: report.error, last=engine == "direct")
     ours = [ended.result or _without_end(name, ended) for name, ended in ends.items()]
     if engine == "direct":
-        await Book(project, "drift", engine, course.tell).look(ours)
+        await Book(project, "drift", engine, course.tell, course.run).look(ours)
         return ours
     from mignet.engines import pulumi_engine
 
     reached = [stack for stack, report in zip(stacks, ours, strict=True) if not report.error]
     views = await pulumi_engine.views(project, reached, course)
     both = [_side_by_side(report, views.get(report.stack)) for report in ours]
-    await Book(project, "drift", engine, course.tell).look(both)
+    await Book(project, "drift", engine, course.tell, course.run).look(both)
     return both
 
 

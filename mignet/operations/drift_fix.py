@@ -10,8 +10,10 @@ from components.ownership import FIELD_MANAGER
 from config.finding import folded
 from mignet.checks import drift_rules
 from mignet.checks.verify import Patience
+from mignet.fleet.history import FIX, Book
 from mignet.kube.kubevirt.field_writers import way_out
 from mignet.operations import apply, verify_fleet
+from mignet.operations.apply.recorded import unchanged
 from mignet.operations.drift import drift
 from mignet.program.guards import said
 
@@ -80,6 +82,12 @@ def drifted(stacks: Sequence[Stack], reports: Sequence[Report]) -> list[Stack]:
     return [stack for stack, report in zip(stacks, reports, strict=True) if report.drifted and not report.error]
 
 
+def decline(repair: Repair, stacks: Sequence[Stack], reports: Sequence[Report]) -> None:
+    """Write into the history that somebody said no to the repair of these stacks."""
+    said_no = {report.stack: replace(report, declined=True) for report in reports}
+    asyncio.run(unchanged(Book(repair.project, FIX, repair.engine, repair.warn), stacks, said_no))
+
+
 def _written_back(before: Report, after: Report, failed: Report | None) -> Iterator[str]:
     """Say which fields differ again after a repair, and who has won; `failed` is the repair's report when it failed.
 
@@ -106,9 +114,8 @@ def _up(repair: Repair, stacks: Sequence[Stack]) -> dict[str, Report]:
         repair.warn(line)
 
     async def up(course: Course) -> dict[str, Report]:
-        plan = await apply.plan(
-            repair.project, stacks, "up", repair.engine, course, asked=False, known_as="drift --fix"
-        )
+        plan = await apply.plan(repair.project, stacks, "up", repair.engine, course, asked=False, known_as=FIX)
+        await unchanged(Book(repair.project, FIX, repair.engine, course.tell, course.run), stacks, plan.reports)
         sound = [stack for stack in stacks if not plan.reports[stack.name].error]
         return plan.reports | await plan.act(sound, last=True)
 

@@ -95,11 +95,14 @@ async def with_pulumi(found: History, project: Project, names: Sequence[str]) ->
 
 
 def _is_ours(update: Entry, ours: Iterable[Entry]) -> bool:
-    """Whether an update was begun by a run that the history has: within its time."""
+    """Whether an update was begun by a run that the history has: it bears its name, and is of its time.
+
+    A name can be written by anybody, so that it hides nothing that was done at another time.
+    """
     at = moment(update.time)
     for each in ours:
         begun = moment(each.time)
-        if at is None or begun is None or not each.changes_clusters:
+        if at is None or begun is None or not each.changes_clusters or update.run != each.run:
             continue
         if begun - SLACK <= at <= begun + timedelta(seconds=each.seconds or 0) + SLACK:
             return True

@@ -58,7 +58,7 @@ async def carry_out(job: Job, stacks: Sequence[Stack]) -> dict[str, Report]:
     reports |= plan.reports
     if job.verb == "preview":
         return reports
-    book = Book(job.project, job.verb, job.engine, course.tell)
+    book = Book(job.project, job.verb, job.engine, course.tell, course.run)
     if not course.stop.asked and not _agreed(job, [reports[stack.name] for stack in fit]):
         course.stop.ask("it was not agreed to")
         reports = {name: replace(report, declined=not report.error) for name, report in reports.items()}

@@ -46,7 +46,7 @@ async def roll_out(
             course.tell(f"wave {number} of {len(waves)}: verifying {', '.join(stack.name for stack in applied)}")
             checked = await prove(project, applied, patience, with_peers=True, course=course)
             reports |= _verified(applied, reports, checked, course, allow_not_judged=allow_not_judged)
-            await Book(project, "verify", "", course.tell).end(
+            await Book(project, "verify", "", course.tell, course.run).end(
                 applied, {each.name: _end(reports[each.name]) for each in applied}
             )
         proven = {name for name, report in reports.items() if not report.error}

@@ -917,6 +917,48 @@ class RunRecord(_Part):
     """By name."""
 
 
+ChangeKind = Literal[
+    "drift-began",
+    "drift-ended",
+    "finding-began",
+    "finding-ended",
+    "cluster-lost",
+    "cluster-back",
+    "files-refused",
+    "files-read",
+    "stack-added",
+    "stack-removed",
+    "webhook-dropped",
+    "failed",
+]
+"""What a watch tells of."""
+
+
+class Change(_Part):
+    """One line of `watch -o json`, and what its webhook is sent: one thing that changed."""
+
+    api_version: ApiVersion = _V1
+    kind: Literal["Change"] = "Change"
+    what: ChangeKind
+    stack: Word
+    """The stack that it is about; empty when about no single one."""
+    sentence: Word
+    verb: Word
+    """What judges so, `drift` or `verify`; empty where nothing was judged."""
+    code: Word
+    """Code of the finding, or why a cluster is lost; empty when it is about neither."""
+    severity: Severity | Literal[""]
+    """Of the finding; empty when it is about none."""
+    subject: Word
+    """Path in the stack file, or what the finding is about on the cluster in words."""
+    peer: Word | None
+    """The other stack, when the finding is about two of them."""
+    time: Word
+    """When it was seen, in UTC."""
+    id: Word
+    """Its own: who is sent one twice sees it by this."""
+
+
 KINDS: dict[Word, type[_Part]] = {
     each.__name__: each
     for each in (
@@ -933,6 +975,7 @@ KINDS: dict[Word, type[_Part]] = {
         MigrationsResult,
         HistoryResult,
         RunRecord,
+        Change,
     )
 }
 """The documents by kind."""

@@ -52,7 +52,9 @@ def found(entry: Entry) -> str:
 def by(entry: Entry) -> str:
     """Say who did it, and how that is known where it is not the account."""
     if entry.source == "pulumi":
-        return "by whom, Pulumi does not say"
+        return (
+            f"by a mignet whose history is not here (run {entry.run})" if entry.run else "by whom, Pulumi does not say"
+        )
     host = f" on {entry.host}" if entry.host else ""
     if entry.known in {"system", ""}:
         return f"by {entry.who or 'somebody'}{host}"

@@ -14,6 +14,7 @@ from config.finding import few, shown
 from config.fleet import handed_out
 from config.hyperconverged import NAME
 from config.uplink import made
+from mignet.checks.preflight import other_pools
 from mignet.checks.preflight.other_pools import declared_pools
 from mignet.kube.hyperconverged_versions import limits_path
 from mignet.kube.kinds import (
@@ -85,24 +86,38 @@ class Rule:
 
 def address_range(stacks: Iterable[Stack], declared: Declared) -> Iterator[str]:
     """Two IPAMs that hand out one address give it to two pods: migrations go to the wrong one, or nowhere."""
+    if met := _given_twice(stacks, declared, on_one_network=True):
+        yield (
+            f"{declared.label} hands out {met}, on the same network: two pods would have one address. Move its range"
+            " out of the segment"
+        )
+
+
+def address_range_unknown_vlan(stacks: Iterable[Stack], declared: Declared) -> Iterator[str]:
+    """Where a configuration does not tell the VLAN, one address given twice is a fault if both are on one network."""
+    if met := _given_twice(stacks, declared, on_one_network=None):
+        yield (
+            f"{declared.label} hands out {met}, and its configuration does not tell its VLAN: two pods would have one"
+            " address where both are on one network. Move its range out of the segment, or see that they are on two"
+        )
+
+
+def _given_twice(stacks: Iterable[Stack], declared: Declared, *, on_one_network: bool | None) -> str:
+    """Return what a resource hands out of stacks that it is so much of a neighbour of; nothing where that is none."""
     if declared.is_ours or _stack_of(stacks, declared):
-        return
+        return ""
     if not (declared.is_a(NETWORK_ATTACHMENT) or declared.is_a(CLUSTER_USER_NETWORK)):
-        return
-    for pool in declared_pools(declared.manifest):
-        met = {
-            stack.name: common
-            for stack in stacks
-            for ours in handed_out(stack)
-            for theirs in pool.given
-            if (common := theirs.clipped(ours))
-        }
-        if met:
-            said = few(f"{common} of stack {name}" for name, common in met.items())
-            yield (
-                f"{declared.label} hands out {said}: two pods would have one address where both are on one network."
-                " Move its range out of the segment"
-            )
+        return ""
+    met = {
+        stack.name: common
+        for pool in declared_pools(declared.manifest)
+        for stack in stacks
+        if other_pools.on_one_network(stack, pool) is on_one_network
+        for ours in handed_out(stack)
+        for theirs in pool.given
+        if (common := theirs.clipped(ours))
+    }
+    return few(f"{common} of stack {name}" for name, common in met.items()) if met else ""
 
 
 def migration_network(stacks: Iterable[Stack], declared: Declared) -> Iterator[str]:
@@ -204,7 +219,15 @@ def protect(_stacks: Iterable[Stack], declared: Declared) -> Iterator[str]:
 
 RULES = tuple(
     Rule(find.__name__.replace("_", "-"), " ".join(str(find.__doc__).split()), find, on=find is not protect)
-    for find in (address_range, migration_network, migration_limits, migration_policies, uplink, protect)
+    for find in (
+        address_range,
+        address_range_unknown_vlan,
+        migration_network,
+        migration_limits,
+        migration_policies,
+        uplink,
+        protect,
+    )
 )
 
 

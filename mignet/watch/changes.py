@@ -10,27 +10,13 @@ from typing import TYPE_CHECKING, Literal
 
 from config.finding import visible
 from mignet.fleet.chain import stamp
-from mignet.fleet.results import API_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from config.finding import Finding
+    from config.finding import Finding, Severity
+    from mignet.outputs.documents import ChangeKind
 
-What = Literal[
-    "drift-began",
-    "drift-ended",
-    "finding-began",
-    "finding-ended",
-    "cluster-lost",
-    "cluster-back",
-    "files-refused",
-    "files-read",
-    "stack-added",
-    "stack-removed",
-    "webhook-dropped",
-    "failed",
-]
 MOST_PEERS = 16
 """Others with which a finding of one kind is told one by one: of more it is told once."""
 Identity = tuple[str, str, str, str, str]
@@ -48,12 +34,12 @@ class Change:
     `time` is when it was seen, in UTC; `id` is its own, so that who is told twice can see it.
     """
 
-    what: What
+    what: ChangeKind
     stack: str = ""
     sentence: str = ""
     verb: str = ""
     code: str = ""
-    severity: str = ""
+    severity: Severity | Literal[""] = ""
     subject: str = ""
     peer: str | None = None
     time: str = field(default_factory=_now)
@@ -61,13 +47,15 @@ class Change:
 
     def as_json(self) -> str:
         """Write it on one line of JSON."""
+        from mignet.outputs import documents
+
         told = {key: visible(value) if isinstance(value, str) else value for key, value in asdict(self).items()}
-        return json.dumps({"apiVersion": API_VERSION, "kind": "Change"} | told, ensure_ascii=False)
+        return documents.Change.model_validate(told).model_dump_json()
 
     def as_line(self) -> str:
         """Write it on one line for people."""
         about = f"{self.stack}: " if self.stack else ""
-        by = f" ({self.verb}: {self.code})" if self.code else ""
+        by = f" ({': '.join(filter(None, (self.verb, self.code)))})" if self.verb or self.code else ""
         sentence = " ".join(self.sentence.split())
         return visible(f"{self.time} {self.what} {about}{sentence}{by}".rstrip())
 
@@ -109,5 +97,5 @@ def between(stack: str, before: Mapping[Identity, Finding], after: Mapping[Ident
         yield _of("finding-began", stack, key, after[key])
 
 
-def _of(what: What, stack: str, key: Identity, each: Finding) -> Change:
+def _of(what: ChangeKind, stack: str, key: Identity, each: Finding) -> Change:
     return Change(what, stack, each.sentence, key[0], each.code, each.severity, subject=str(each.key), peer=each.peer)

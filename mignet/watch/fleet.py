@@ -95,6 +95,8 @@ class Judged:
     seconds: float | None = None
     doubtful: frozenset[str] = frozenset()
     """Codes that could not be judged: what was known of them stays."""
+    whole: bool = True
+    """Whether it came to a judgement: where it did not, nothing that it found before has ended for that."""
 
 
 @dataclass(slots=True)
@@ -362,7 +364,12 @@ class Fleet:
         self._found(one)
         one.report = report
         one.drift = Judged(
-            report.all_findings, report.not_judged, report.left_out, time.time(), time.monotonic() - begun
+            report.all_findings,
+            report.not_judged,
+            report.left_out,
+            time.time(),
+            time.monotonic() - begun,
+            whole=report.error is None,
         )
         if report.error is None and report.drifted is not bool(one.drifted):
             differs = [str(change.key) for change in report.changes if change.operation != "same"]
@@ -387,7 +394,7 @@ class Fleet:
             async with asyncio.timeout(JUDGEMENT_SECONDS), Watched(one.kept, seconds=None) as cluster:
                 verdict = await verify(one.stack, cluster, declared=manifests, patience=Patience(0, 0))
         except ConfigError as error:
-            one.verify = Judged(error.findings, when=time.time())
+            one.verify = Judged(error.findings, when=time.time(), whole=False)
         except TimeoutError:
             self._lose(one, ClusterError("unreachable", f"did not answer in {JUDGEMENT_SECONDS:.0f} s"))
             return
@@ -397,7 +404,7 @@ class Fleet:
             if found.code in NO_LOOK:
                 self._lose(one, error.kept())
                 return
-            one.verify = Judged((found,), when=time.time())
+            one.verify = Judged((found,), when=time.time(), whole=False)
         else:
             found_ = tuple(waived(one.stack.name, verdict.judged.findings, one.stack.waivers))
             one.verify = Judged(
@@ -448,7 +455,7 @@ class Fleet:
                 tuple(judged.sentences()),
                 time.time(),
                 time.monotonic() - begun,
-                frozenset(code for code, error in judged.left_out.items() if error.reason != "not-served"),
+                doubtful=frozenset(code for code, error in judged.left_out.items() if error.reason != "not-served"),
             )
             if verb == "verify":
                 one.verify, one.verified = found, begun
@@ -500,8 +507,8 @@ class Fleet:
 
     def _compare(self, one: Watching) -> None:
         """Tell which findings began and ended since the last judgement."""
-        now = told("drift", one.drift.findings)
-        for verb, judged in one.rarely:
+        now: dict[Identity, Finding] = {}
+        for verb, judged in (("drift", one.drift), *one.rarely):
             # Of a cluster that does not answer, that is told already.
             found = [each for each in judged.findings if each.code not in NO_LOOK]
             now |= told_of_peers(one.stack.name, found) if verb == "peers" else told(verb, found)
@@ -509,7 +516,9 @@ class Fleet:
             now |= {
                 key: each
                 for key, each in one.known.items()
-                if key[0] == verb and (judged.when is None or each.code in judged.doubtful)
+                if key[0] == verb
+                and (judged.when is None or not judged.whole or each.code in judged.doubtful)
+                and not each.code.startswith("cluster-")
             }
         for change in between(one.stack.name, one.known, now):
             self._tell(change)

@@ -77,7 +77,9 @@ class Webhook:
             try:
                 headers = {"Content-Type": "application/json"}
                 if self._token is not None:
-                    headers["Authorization"] = f"Bearer {self._token.read_text(encoding='utf-8').strip()}"
+                    # The Secret of a webhook that demands none has only its URL.
+                    with contextlib.suppress(FileNotFoundError):
+                        headers["Authorization"] = f"Bearer {self._token.read_text(encoding='utf-8').strip()}"
                 async with client.stream("POST", self._url, content=change.as_json(), headers=headers) as response:
                     code = response.status_code
                 if 200 <= code < 300:

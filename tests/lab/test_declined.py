@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from operated import Operated, until
-from support import BIN, ROOT, Outcome, Workspace
+from support import BIN, ROOT, Outcome, Workspace, document
 
 UNCHANGED = "nothing was changed: it was not agreed to"
 ANSWERS = {"no": b"n\n", "an empty line": b"\n", "the end of the input": b"\x04"}
@@ -81,6 +81,11 @@ def test_a_repair_that_is_not_agreed_to_leaves_the_drift(workspace: Workspace, e
     said = ask(workspace, answer, "drift", "--engine", engine, "--fix", "--wait", "0")
     assert said.code == 7, said.out + said.err
     assert said.out.splitlines()[-1] == UNCHANGED
+    history = document(workspace.run("mignet", "history", "--engine", "direct", "-o", "json").out)["entries"]
+    assert [(each["verb"], each["outcome"]) for each in history if each["verb"] != "drift"] == [
+        ("drift --fix", "declined"),
+        ("up", "done"),
+    ]
 
 
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,11 +23,13 @@ from operated import HCO, Operated, until
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from mignet.exports.monitoring import alerts, manifests
+from mignet.exports.monitoring.alerts import Alert
 from mignet.outputs.openmetrics import CONTENT_TYPE, Look, render
 
 ROOT = Path(__file__).parents[2]
 RUNBOOKS = "https://git.example/net/docs/runbooks.md"
 SECONDS = 60.0
+OWN, CLUSTER = alerts.own((), 900), alerts.of_the_cluster()
 
 
 def program(name: str) -> str:
@@ -63,11 +65,13 @@ def answers(url: str) -> bool:
 
 
 @contextlib.contextmanager
-def prometheus(folder: Path, target: str, **scrape: Any) -> Iterator[Callable[[], set[tuple[str, str]]]]:
+def prometheus(
+    folder: Path, target: str, found: Sequence[Alert] = OWN, **scrape: Any
+) -> Iterator[Callable[[], set[tuple[str, str]]]]:
     """Run one that scrapes a target, by the exported rules but at once; yield what asks for alerts that fire."""
     command, port = program("prometheus"), free_port()
     folder.mkdir()
-    rules = [each.rule(RUNBOOKS) | {"for": "0s"} for each in alerts.own((), 900)]
+    rules = [each.rule(RUNBOOKS) | {"for": "0s"} for each in found]
     (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": "own", "rules": rules}]}))
     scraped = {"job_name": "mignet", "static_configs": [{"targets": [target]}], **scrape}
     settings = {
@@ -81,7 +85,7 @@ def prometheus(folder: Path, target: str, **scrape: Any) -> Iterator[Callable[[]
     def firing() -> set[tuple[str, str]]:
         found = httpx2.get(f"{url}/api/v1/alerts").json()["data"]["alerts"]
         return {
-            (each["labels"]["alertname"], each["labels"].get("stack", ""))
+            (each["labels"]["alertname"], each["labels"].get("stack") or each["labels"].get("node", ""))
             for each in found
             if each["state"] == "firing"
         }
@@ -98,7 +102,7 @@ def prometheus(folder: Path, target: str, **scrape: Any) -> Iterator[Callable[[]
 class Served:
     """A server of `/metrics`, as who watches has one; without a text it has nothing to say."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: str = CONTENT_TYPE) -> None:
         self.text = ""
         outer = self
 
@@ -106,7 +110,7 @@ class Served:
             def do_GET(self) -> None:
                 body = outer.text.encode()
                 self.send_response(200 if body else 503)
-                self.send_header("content-type", CONTENT_TYPE)
+                self.send_header("content-type", kind)
                 self.send_header("content-length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -171,7 +175,7 @@ FIRING: list[tuple[str, Callable[[], list[Look]], set[tuple[str, str]]]] = [
 def test_each_alert_of_ours_fires_in_a_real_prometheus_alone_and_ends(tmp_path: Path) -> None:
     silent: set[tuple[str, str]] = set()
     expected = [fires for _, _, fires in FIRING] + [{("MigrationNetworkNotWatched", "")}]
-    assert {name for fires in expected for name, _ in fires} == {each.name for each in alerts.own((), 900)}
+    assert {name for fires in expected for name, _ in fires} == {each.name for each in OWN}
     with Served() as served, prometheus(tmp_path / "prometheus", served.address) as firing:
         until(lambda: firing() == {("MigrationNetworkNotWatched", "")})
         for name, fleet, fires in FIRING:
@@ -179,6 +183,62 @@ def test_each_alert_of_ours_fires_in_a_real_prometheus_alone_and_ends(tmp_path: 
             until(lambda fires=fires: firing() == fires, name)
             served.text = render(looks())
             until(lambda: firing() == silent, name)
+
+
+def _of_one(what: str) -> str:
+    return f'kubevirt_vmi_migration_{what}{{namespace="shop",name="web",node="n1"}}'
+
+
+MADE = {
+    **{
+        each: f'kubevirt_vmi_migrations_in_{each}_phase{{pod="virt-controller-1"}}'
+        for each in ("pending", "scheduling")
+    },
+    "running": 'kubevirt_vmi_migrations_in_running_phase{pod="virt-controller-1"}',
+    **{f"failed{n}": f'kubevirt_vmi_migration_failed{{namespace="shop",vmi="web",vmim="m{n}"}}' for n in range(4)},
+    **{f"done{n}": f'kubevirt_vmi_migration_succeeded{{namespace="shop",vmi="web",vmim="d{n}"}}' for n in range(4)},
+    "dirtied": _of_one("dirty_memory_rate_bytes"),
+    "copied": _of_one("memory_transfer_rate_bytes"),
+    "copied_before": _of_one("disk_transfer_rate_bytes"),
+    "degraded": 'kubernetes_nmstate_policies_status{status="Degraded"}',
+    "progressing": 'kubernetes_nmstate_enactments_status{node="n1",status="Progressing"}',
+}
+WELL = {"pending": 0.0, "scheduling": 0.0, "running": 0.0, "degraded": 0.0, "progressing": 0.0}
+
+
+def told(samples: dict[str, float]) -> str:
+    """Write what KubeVirt and kubernetes-nmstate tell of a cluster where nothing is amiss, but for these."""
+    return "".join(f"{MADE[name]} {value}\n" for name, value in (WELL | samples).items())
+
+
+FAILED = {f"failed{n}": 1.0 for n in range(4)}
+OF_THE_CLUSTER: list[tuple[dict[str, float], dict[str, float], tuple[str, str]]] = [
+    (FAILED, FAILED | {f"done{n}": 1.0 for n in range(4)}, ("MigrationNetworkMigrationsFail", "")),
+    ({"scheduling": 2}, {"scheduling": 2, "running": 1}, ("MigrationNetworkTargetsDoNotStart", "")),
+    ({"pending": 7}, {"pending": 7, "running": 5}, ("MigrationNetworkMigrationsWait", "")),
+    ({"dirtied": 2048, "copied": 1024}, {"dirtied": 512, "copied": 1024}, ("MigrationNetworkMigrationOutpaced", "")),
+    (
+        {"dirtied": 2048, "copied_before": 1024},
+        {"dirtied": 512, "copied_before": 1024},
+        ("MigrationNetworkMigrationOutpaced", ""),
+    ),
+    ({"degraded": 1}, {"degraded": 0}, ("MigrationNetworkPolicyDegraded", "")),
+    ({"progressing": 1}, {"progressing": 0}, ("MigrationNetworkPolicyStuck", "n1")),
+]
+
+
+def test_each_alert_on_kubevirt_and_nmstate_fires_in_a_real_prometheus_alone_and_ends(tmp_path: Path) -> None:
+    """They tell it in the text format of Prometheus, and here nothing waits for the minutes of a rule."""
+    assert {name for _, _, (name, _) in OF_THE_CLUSTER} == {each.name for each in CLUSTER}
+    with (
+        Served("text/plain; version=0.0.4; charset=utf-8") as served,
+        prometheus(tmp_path / "prometheus", served.address, CLUSTER) as firing,
+    ):
+        for amiss, neighbour, fires in OF_THE_CLUSTER:
+            served.text = told(amiss)
+            until(lambda fires=fires: firing() == {fires}, f"{fires} fires")
+            served.text = told(neighbour)
+            until(lambda: not firing(), f"{fires} ends beside {neighbour}")
 
 
 def test_what_the_cronjob_runs_reaches_prometheus_through_a_pushgateway(tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ CORE = {"pods", "events", "configmaps"}
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
-def written(operated: Operated, folder: Path, *, namespaces: set[str] | None = None) -> Path:
-    """Write what dev holds as `oc adm inspect` does; of core kinds only what is in these namespaces."""
-    for (collection, name), item in lab.state(operated.dev.kube).items():
+def written(cluster: lab.Cluster, folder: Path, *, namespaces: set[str] | None = None) -> Path:
+    """Write what a cluster holds as `oc adm inspect` does; of core kinds only what is in these namespaces."""
+    for (collection, name), item in lab.state(cluster.kube).items():
         group = collection.split("/")[2] if collection.startswith("/apis/") else "core"
         plural, namespace = collection.rpartition("/")[2], item["metadata"].get("namespace")
         if namespace is None:
@@ -37,7 +37,7 @@ def written(operated: Operated, folder: Path, *, namespaces: set[str] | None = N
                 listed
                 | {"items": [*listed["items"], {k: v for k, v in item.items() if k not in {"apiVersion", "kind"}}]},
             )
-    for item in operated.dev.get(DEFINITIONS)["items"]:
+    for item in cluster.get(DEFINITIONS)["items"]:
         whole = item | {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
         name = item["metadata"]["name"]
         put(folder / "cluster-scoped-resources/apiextensions.k8s.io/customresourcedefinitions" / f"{name}.yaml", whole)
@@ -88,7 +88,7 @@ def test_a_folder_is_looked_at_as_the_cluster_it_is_of(operated: Operated, tmp_p
 
     # An image of must-gather has a folder of its own.
     top = tmp_path / "must-gather.local.1"
-    folder = written(operated, top / "quay-io-openshift-origin-must-gather-sha256-ab")
+    folder = written(operated.dev, top / "quay-io-openshift-origin-must-gather-sha256-ab")
     (folder / "timestamp").rename(top / "timestamp")
     live = {verb: findings(operated, verb, *more) for verb, more in VERBS.items()}
     assert live["verify"]
@@ -128,6 +128,65 @@ def test_a_folder_is_looked_at_as_the_cluster_it_is_of(operated: Operated, tmp_p
     other = operated.run("verify", "dev", "--no-peers", "--timeout", "0", "--from", str(top))
     assert other.code == 2, other.out + other.err
     assert "is of another cluster" in other.out
+
+
+def test_two_folders_are_looked_at_as_two_clusters(operated: Operated, tmp_path: Path) -> None:
+    operated.up()
+    lab.until(lambda: operated.run("verify", "--all", "--no-peers", "--timeout", "0").code == 0)
+    # Of two images, one had gathered before somebody edited a limit, and comes last by its name.
+    top = tmp_path / "Case 0123 of a customer"
+    written(operated.dev, top / "must-gather.local.17" / "quay-io-kubevirt-must-gather-sha256-0b")
+    operated.dev.kube.merge(lab.HCO, {"spec": {"liveMigrationConfig": {"progressTimeout": 99}}}, "kubectl-edit")
+    lab.until(lambda: "peer-limits-differ" in operated.run("peers").out)
+    written(operated.dev, top / "must-gather.local.17" / "quay-io-kubevirt-must-gather-sha256-0a")
+    folder = written(operated.peer, tmp_path / "inspect.local.18")
+    packed = tmp_path / "inspect.tar.xz"
+    with tarfile.open(packed, "w:xz") as tar:
+        tar.add(folder, folder.name)
+    both = ("--from", f"dev={top}", "--from", f"dev-peer={packed}")
+
+    # Nobody knows whether there are Forklift controllers, which a path depends on; all else is told.
+    peers = operated.run("peers", "-o", "json", *both)
+    assert peers.code == 0, peers.out
+    assert {each["code"] for each in peers.findings} == {"peer-limits-differ"}
+    assert {each["code"] for each in peers.document["paths"]} == {"peer-not-judged"}
+    assert "inspect.tar.xz does not hold forkliftcontrollers" in operated.run("peers", *both).out
+    # Between two, of what is in no rule about one of them.
+    assert (
+        "not judged: peer-policy-cuts, as Case 0123 of a customer does not hold multi"
+        in operated.run("peers", *both).out
+    )
+    for of in (top / "must-gather.local.17" / "quay-io-kubevirt-must-gather-sha256-0a", folder):
+        nothing = {"apiVersion": "v1", "kind": "List", "items": []}
+        put(of / "namespaces/openshift-mtv/forklift.konveyor.io/forkliftcontrollers.yaml", nothing)
+        put(of / f"namespaces/{NAMESPACE}/k8s.cni.cncf.io/multi-networkpolicies.yaml", nothing)
+    peers = operated.run("peers", "-o", "json", "--from", f"dev={top}", "--from", f"dev-peer={folder}")
+    assert peers.document["ready"] == operated.run("peers", "-o", "json").document["ready"] == 2
+
+    report = operated.run("report", "-o", "json", *both)
+    assert report.code == 0, report.err
+    assert report.document["stacks"] == ["dev", "dev-peer"]
+    assert "declared-differs" in {each["code"] for each in report.findings}
+    assert min(report.document["notJudged"].values()) > 5
+    page = tmp_path / "page.html"
+    done = operated.run("report", "--page", str(page), *both)
+    assert (done.code, done.out) == (0, f"wrote {page}: 1 error on 1 cluster: migrations fail, or will\n")
+    assert "not judged" in page.read_text()
+
+    # The edit is told from a folder as from a cluster, and explains the same.
+    live, kept = (operated.run("diagnose", "dev", "-o", "json", *more) for more in ((), both))
+    assert live.code == kept.code == 1
+    first, second = (each.document["causes"][0]["finding"] for each in (live, kept))
+    assert first == second
+    assert first["code"] == "field-changed"
+    assert kept.document["notJudged"]["dev"] > 10
+
+    # With what the cause is read from cut off, nothing is blamed.
+    for cut in top.rglob("hyperconvergeds/*.yaml"):
+        cut.write_bytes(cut.read_bytes()[:200])
+    kept = operated.run("diagnose", "dev", *both)
+    assert kept.code == 0, kept.out
+    assert "kubevirt-hyperconverged.yaml of Case 0123 of a customer cannot be read: it is cut off" in kept.out
 
 
 def cluster_with(operated: Operated, **more: str) -> dict[str, Any]:

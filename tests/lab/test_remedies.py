@@ -242,8 +242,9 @@ def heal_and_migrate(one: Operated) -> None:
 
 def written(**status: Any) -> Act:
     def act(one: Operated) -> None:
-        live = one.dev.get(f"{INSTANCES}/vm")
-        one.dev.kube.call("PUT", f"{INSTANCES}/vm", json=live | {"status": live["status"] | status})
+        patch = [{"op": "add", "path": f"/status/{key}", "value": value} for key, value in status.items()]
+        headers = {"Content-Type": "application/json-patch+json"}
+        one.dev.kube.call("PATCH", f"{INSTANCES}/vm", json=patch, headers=headers)
 
     return act
 

@@ -69,9 +69,9 @@ def test_every_verb_on_one_cluster(operated: Operated, engine: str) -> None:
     rendered = operated.run("render", "dev")
     assert "kind: ClusterUserDefinedNetwork" in rendered.out
     assert "NetworkAttachmentDefinition" not in rendered.out
-    for verb in ("check", "drift"):
-        outcome = operated.run(verb, "dev")
-        assert outcome.code == 0, verb + outcome.out + outcome.err
+    for verb in (("check", "dev"), ("drift", "dev", *by)):
+        outcome = operated.run(*verb)
+        assert outcome.code == 0, f"{verb}{outcome.out}{outcome.err}"
 
     # Another MTU with the same slice would give the same addresses twice.
     sliced(operated, 10, 60, mtu=8000)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import html
 import http.server
-import json
 import os
 import re
 import signal
@@ -15,7 +14,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,22 +25,12 @@ import pytest
 import yaml
 from forked import BIN
 from operated import ATTACHMENTS, HCO, VMS, Operated
-from support import ROOT, Kube, Site, Workspace
+from support import ROOT, Kube, Site, Workspace, document
+from watching import TOKEN, Watch, until
 
 from mignet.lab.lab import Lab
 from mignet.lab.seeding.definitions import SLIM
 from mignet.lab.servers.certificates import Authority
-
-TOKEN = "of-sixteen-characters-and-more"
-
-
-def until(found: Callable[[], Any], *, seconds: float) -> Any:
-    end = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < end, "not in time"
-        time.sleep(0.05)
-    return value
-
 
 WRITING = {"POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"}
 
@@ -74,7 +63,7 @@ class Hook:
                 hook.asked.append(self.headers["Authorization"])
                 fails = len(hook.asked) == 1
                 if not fails:
-                    hook.taken.append(json.loads(body))
+                    hook.taken.append(document(body.decode()))
                 self.send_response(503 if fails else 204)
                 self.end_headers()
 
@@ -87,32 +76,6 @@ class Hook:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server.server_port}/hook"
-
-
-class Watch:
-    """A watch that runs, and what it told."""
-
-    def __init__(self, folder: Path, environment: dict[str, str], *options: str) -> None:
-        command = [str(BIN / "mignet"), "watch", "--all", "-o", "json", "--listen", "127.0.0.1:0", *options]
-        self.log, self.err = folder / "watch.log", folder / "watch.err"
-        with self.log.open("w") as log, self.err.open("w") as err:
-            self.process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=err)
-        until(lambda: "serving" in self.err.read_text() or self.process.poll() is not None, seconds=30)
-        assert "serving" in self.err.read_text(), self.err.read_text()
-        self.url = self.err.read_text().split("serving ")[1].split(",")[0]
-        self.http = httpx2.Client(base_url=self.url, trust_env=False, headers={"Authorization": f"Bearer {TOKEN}"})
-
-    @property
-    def told(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
-
-    def told_of(self, what: str, stack: str, **more: str) -> list[dict[str, Any]]:
-        wanted = {"what": what, "stack": stack} | more
-        return [each for each in self.told if wanted.items() <= each.items()]
-
-    def metrics(self) -> dict[str, float]:
-        lines = self.http.get("/metrics").text.splitlines()
-        return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#")}
 
 
 @dataclass

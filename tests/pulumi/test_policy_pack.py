@@ -23,7 +23,7 @@ from pulumi_kubernetes.apiextensions import CustomResource, CustomResourcePatch
 provider = kubernetes.Provider("theirs", context={context!r}, kubeconfig={kubeconfig!r})
 opts = pulumi.ResourceOptions(provider=provider)
 ipam = '{{"type": "whereabouts", "range": "10.200.5.0/24", "range_start": "10.200.5.40", "range_end": "10.200.5.90"}}'
-config = '{{"cniVersion": "0.3.1", "type": "macvlan", "master": "eth9", "ipam": ' + ipam + '}}'
+config = '{{"cniVersion": "0.3.1", "type": "macvlan", "master": "eth1.2001", "ipam": ' + ipam + '}}'
 metadata = {{"namespace": {namespace!r}, "name": "backup"}}
 CustomResource("backup", api_version="k8s.cni.cncf.io/v1", kind="NetworkAttachmentDefinition", metadata=metadata,
     spec={{"config": config}}, opts=opts)
@@ -64,7 +64,7 @@ def test_a_foreign_program_is_told_what_it_does_to_the_fleet(workspace: Workspac
         stopped = theirs.pulumi("preview", "--policy-pack", str(pack), "--policy-pack-config", str(levels))
     said = " ".join(seen.out.split())
     assert seen.code == 0, seen.out + seen.err
-    assert f"hands out 10.200.5.40-10.200.5.60 of stack {workspace.stack}: two pods would have one address" in said
+    assert f"hands out 10.200.5.40-10.200.5.60 of stack {workspace.stack}, on the same network: two pods" in said
     assert f"sets progressTimeout to 30, which stack {workspace.stack} owns" in said
     # That provider's context is no stack's.
     assert "progressTimeout to 31" not in said

@@ -163,17 +163,19 @@ def compare(sides: Sequence[Side], checkup: Checkup | None = None, *, about: Col
         left_out.append(Remark("", files_only))
     not_judged = Counter({name: judged.not_judged for name, judged in own.items()})
     found: dict[tuple[str, str], Finding | None] = {}
+    between_them: dict[Remark, None] = {}
     measured = checkup is not None and bool(checkup.counts)
     for one, other in combinations(sides, 2) if measured else _worth_a_look(sides):
         if about is not None and one.name not in about and other.name not in about:
             continue
-        # What could not be read of a side is said once, of the side.
+        # What could not be read of a side is said once, of the side where that has rules that need it.
         judged = judge(BETWEEN, Pair(one, other))
         between = judged.findings
         if checkup is not None and checkup.counts:
             between = (*between, *_measured(one.name, other.name, checkup))
         findings += between
         not_judged[one.name] += judged.not_judged
+        between_them |= dict.fromkeys(_left_out(one, other, judged, own))
         # Of a side that does not answer, that is the reason.
         open_ = judged.not_judged or own[one.name].not_judged or own[other.name].not_judged
         for source, target in ((one.name, other.name), (other.name, one.name)):
@@ -187,7 +189,9 @@ def compare(sides: Sequence[Side], checkup: Checkup | None = None, *, about: Col
         found,
     )
     stacks = tuple(each.stack for each in sides)
-    return Peers(stacks, tuple(findings), tuple(left_out), matrix, survey.counted(not_judged), checkup, asked)
+    return Peers(
+        stacks, tuple(findings), (*left_out, *between_them), matrix, survey.counted(not_judged), checkup, asked
+    )
 
 
 def _worth_a_look(sides: Sequence[Side]) -> Iterator[tuple[Side, Side]]:
@@ -210,6 +214,13 @@ def _worth_a_look(sides: Sequence[Side]) -> Iterator[tuple[Side, Side]]:
         found |= {(min(index, other), max(index, other)) for _, _, other in open_ if other != index}
         open_.append((version, last, index))
     return ((sides[one], sides[other]) for one, other in sorted(found))
+
+
+def _left_out(one: Side, other: Side, judged: Judged, own: Mapping[str, Judged]) -> Iterator[Remark]:
+    """Yield what could not be judged between two sides for what is not said of one of them already."""
+    said = {str(error) for side in (one, other) for error in own[side.name].left_out.values()}
+    more = {code: error for code, error in judged.left_out.items() if str(error) not in said}
+    return (Remark(one.name, sentence) for sentence in Judged((), more).sentences())
 
 
 def _measured(one: str, other: str, checkup: Checkup) -> Iterator[Finding]:

@@ -167,8 +167,11 @@ def _between(seen: Seen, pool: Pool, part: Part, given: Iterable[AddressRange]) 
     if common is None:
         return
     theirs = few(pool.given)
+    # On another VLAN only the books count.
+    apart = other_pools.on_one_network(seen.stack, pool) is False
     if pool.book is not None and pool.book == book:
-        if not part.is_slice or all(each.first in part.span and each.last in part.span for each in pool.given):
+        inside = all(each.first in part.span and each.last in part.span for each in pool.given)
+        if not part.is_slice or inside or apart:
             rule_ = f"hands out addresses of {theirs} from the same pool: its pods count against {part.key}"
             remedy = "See that the slice is large enough for both, or give it another range"
             yield Finding(pool.owner, None, rule_, remedy, code="pool-shared", severity="info", stack=seen.stack.name)
@@ -176,6 +179,8 @@ def _between(seen: Seen, pool: Pool, part: Part, given: Iterable[AddressRange]) 
             rule_ = f"hands out {theirs} from the same pool, beyond {part.key} {part.span}: addresses of other clusters"
             remedy = "Give it the same range_start and range_end, or another range"
             yield Finding(pool.owner, None, rule_, remedy, code="pool-overlap", stack=seen.stack.name)
+        return
+    if apart:
         return
     checked = (
         book is not None

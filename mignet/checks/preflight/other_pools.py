@@ -8,11 +8,13 @@ ClusterUserDefinedNetwork.
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from components.ownership import labels
-from config.attachment.localnet import OvnIpam
+from config.attachment.localnet import OvnIpam, OvnLocalnet
+from config.attachment.tags import attachment_tags
 from config.types.addressing import AddressRange
 from config.types.json_text import parse_json
 from mignet.kube.kinds import CLUSTER_USER_NETWORK, NETWORK_ATTACHMENT, Object
@@ -23,6 +25,7 @@ from mignet.kube.snapshot import where_served
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from config.stack import Stack
     from config.types.addressing import Address, Network
     from mignet.checks.preflight.seen import Seen
 
@@ -40,6 +43,32 @@ class Pool:
     """In order, without what is excluded; never empty."""
     book: str | None = None
     checks_others: bool = False
+    tags: frozenset[int] = frozenset()
+    """The VLANs that its pods are on; none where its configuration does not tell."""
+    on: str | None = None
+    """The interface, bridge or localnet that its pods are attached to."""
+
+
+def on_one_network(stack: Stack, pool: Pool) -> bool | None:
+    """Tell whether a pool's pods and a stack's are neighbours: by their VLANs, else by what both are attached to.
+
+    None where the configurations do not tell: an interface without a tag may be an access port of any VLAN.
+    """
+    tags = attachment_tags(stack.attachment, stack.segment)
+    on = _attached_to(stack)
+    master = getattr(stack.attachment, "master", None)
+    ours = {*tags, *((stack.segment.vlan,) if stack.segment.vlan else ()), *_tag_in(master)}
+    if pool.tags and ours:
+        return not pool.tags.isdisjoint(ours)
+    return True if not pool.tags and not tags and pool.on is not None and pool.on == on else None
+
+
+def _attached_to(stack: Stack) -> str | None:
+    attachment = stack.attachment
+    if isinstance(attachment, OvnLocalnet):
+        return attachment.physical_network
+    found: str | None = getattr(attachment, "master", None) or getattr(attachment, "bridge", None)
+    return found
 
 
 def other_attachments(seen: Seen) -> Iterator[tuple[Object, Mapping[str, Any]]]:
@@ -99,6 +128,46 @@ def _owners(live: Object) -> set[str]:
 
 
 def _of_plugin(owner: str, plugin: Mapping[str, Any]) -> Iterator[Pool]:
+    keys = _ATTACHED_TO.get(str(plugin.get("type")), ())
+    on = next((plugin[key] for key in keys if isinstance(plugin.get(key), str)), None)
+    for pool in _given_by(owner, plugin):
+        yield replace(pool, tags=_tags(plugin, on), on=on)
+
+
+_ATTACHED_TO = {
+    **dict.fromkeys(("macvlan", "ipvlan"), ("master",)),
+    **dict.fromkeys(("bridge", "cnv-bridge"), ("bridge",)),
+    # The network's own name is that of its localnet where it names none.
+    _OVN: ("physicalNetworkName", "name"),
+}
+"""What the pods of a plugin are attached to, by the first of these keys."""
+
+
+def _tags(plugin: Mapping[str, Any], on: str | None) -> frozenset[int]:
+    """Return the VLANs of a plugin's pods; none where it does not tell, as an interface may be on any.
+
+    `vlan` is the key of the bridge and SR-IOV plugins, `vlanId` of the vlan plugin, `vlanID` of OVN. Upon a VLAN
+    interface, the bare number in its name counts.
+    """
+    said = [plugin.get(key) for key in ("vlan", "vlanId", "vlanID")]
+    for item in _dicts(plugin.get("vlanTrunk")):
+        first, last = item.get("minID", item.get("id")), item.get("maxID", item.get("id"))
+        said += range(first, min(last, _LAST_TAG) + 1) if isinstance(first, int) and isinstance(last, int) else ()
+    own = frozenset(tag for tag in said if isinstance(tag, int) and 0 < tag <= _LAST_TAG)
+    return own or (_tag_in(on) if plugin.get("type") in _UPON_INTERFACES else own)
+
+
+_LAST_TAG = 4094
+_UPON_INTERFACES = frozenset({"macvlan", "ipvlan"})
+
+
+def _tag_in(name: str | None) -> frozenset[int]:
+    """Return the tag in the usual name of a VLAN interface, such as eth1.2001 or vlan2001."""
+    found = re.fullmatch(r"(?:.+\.|vlan)([1-9]\d{0,3})", name or "")
+    return frozenset({int(found[1])}) if found and int(found[1]) <= _LAST_TAG else frozenset()
+
+
+def _given_by(owner: str, plugin: Mapping[str, Any]) -> Iterator[Pool]:
     ipam = plugin.get("ipam")
     if isinstance(ipam, dict) and ipam.get("type") == "whereabouts":
         yield from _of_whereabouts(owner, ipam)
@@ -171,8 +240,11 @@ def _of_user_network(live: Object) -> Iterator[Pool]:
     found = value_at(live, "spec.network.localnet")
     if not isinstance(found, dict) or value_at(live, "spec.network.topology") != "Localnet":
         return
+    tag, on = value_at(live, "spec.network.localnet.vlan.access.id"), found.get("physicalNetworkName")
+    tags = frozenset({tag}) if isinstance(tag, int) and tag else frozenset[int]()
     # With its IPAM off it has no subnets: its API demands it.
-    yield from _of_ovn(name_of(live), _items(found.get("subnets")), _items(found.get("excludeSubnets")))
+    for pool in _of_ovn(name_of(live), _items(found.get("subnets")), _items(found.get("excludeSubnets"))):
+        yield replace(pool, tags=tags, on=on if isinstance(on, str) else None)
 
 
 def _pool(

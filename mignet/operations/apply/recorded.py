@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def recorded(plan: Plan, project: Project, verb: str, engine: str, course: Course) -> Plan:
     """Return a plan whose carrying out is written down, stack by stack."""
-    book = Book(project, verb, engine, course.tell)
+    book = Book(project, verb, engine, course.tell, course.run)
 
     async def act(stacks: Sequence[Stack], *, last: bool) -> dict[str, Report]:
         before = {stack.name: course.spent.get(stack.name, 0.0) for stack in stacks}

@@ -42,6 +42,8 @@ COMMANDS = [
 ]
 
 OTHERS = {
+    "curl",
+    "openssl",
     "cd",
     "pipx",
     "podman",

@@ -9,13 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import forked
+import hostile
 import hostile_server
 import pytest
 import yaml
-from support import ROOT
+from support import ROOT, document
+from watching import Watch, until
 
 NAMES = {f"s{number}": name for number, name in enumerate(hostile_server.ANSWERS)}
 """The answer of each stack's server."""
+ENVIRONMENT = {"PATH": os.defpath, "MIGNET_TIMEOUT": "1", "NO_COLOR": "1"}
 VERBS = [
     ["preflight", "--all"],
     ["verify", "--all", "--timeout", "0"],
@@ -61,13 +64,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.mark.parametrize("command", VERBS, ids=" ".join)
 def test_every_server_has_its_sentence_and_nothing_of_ours_breaks(fleet: Path, command: list[str]) -> None:
-    environment = {
-        "PATH": os.defpath,
-        "HOME": str(fleet),
-        "XDG_STATE_HOME": str(fleet / "state"),
-        "MIGNET_TIMEOUT": "1",
-        "NO_COLOR": "1",
-    }
+    environment = ENVIRONMENT | {"HOME": str(fleet), "XDG_STATE_HOME": str(fleet / "state")}
     ended = forked.mignet(*command, cwd=fleet, env=environment, timeout=170)
     said = ended.stdout + ended.stderr
     assert "Traceback" not in said, said[-3000:]
@@ -79,6 +76,90 @@ def test_every_server_has_its_sentence_and_nothing_of_ours_breaks(fleet: Path, c
     if command[0] not in {"report", "peers"} and "--to" not in command:
         # A report and a matrix count those that are alike.
         assert not NAMES.keys() - named, {NAMES[stack] for stack in NAMES.keys() - named}
+
+
+def test_a_watch_tells_of_each_server_and_ends_in_order(fleet: Path, tmp_path: Path) -> None:
+    watch = Watch(fleet, ENVIRONMENT | {"HOME": str(fleet), "XDG_STATE_HOME": str(tmp_path)}, log=tmp_path)
+    try:
+
+        def judged() -> bool:
+            told = {each["stack"] for each in watch.told if each["what"] in {"cluster-lost", "finding-began"}}
+            return told >= NAMES.keys()
+
+        until(judged, seconds=150)
+        assert not [each for each in watch.told if each["what"] == "failed"], watch.told
+        assert watch.http.get("/healthz").status_code == 200
+        assert watch.http.get("/metrics").status_code == 200
+        page = watch.http.get("/", timeout=60)
+        assert page.status_code == 200
+        assert hostile_server.TOKEN not in page.text
+        watch.process.terminate()
+        assert watch.process.wait(20) == 0
+    finally:
+        watch.process.kill()
+        watch.process.wait()
+    said = watch.log.read_text() + watch.err.read_text()
+    assert "Traceback" not in said, said[-3000:]
+    assert "itself failed" not in said, [line for line in said.splitlines() if "itself failed" in line]
+    assert hostile_server.TOKEN not in said
+    assert "\x1b" not in said
+    assert len(watch.err.read_text().splitlines()) == 1
+
+
+def test_a_watch_refuses_each_stack_file_in_a_line_and_watches_the_sound_one(tmp_path: Path) -> None:
+    hostile.project(tmp_path, "good")
+    (tmp_path / "__main__.py").write_text((ROOT / "__main__.py").read_text())
+    written = {}
+    for number, (name, write) in enumerate(hostile.FILES.items()):
+        if name == "unreadable" and os.getuid() == 0:
+            continue
+        write(tmp_path / f"Pulumi.bad{number}.yaml")
+        written[f"bad{number}"] = name
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    watch = Watch(tmp_path, ENVIRONMENT | {"HOME": str(tmp_path)}, log=logs)
+    try:
+        until(lambda: watch.told_of("cluster-lost", "good"), seconds=60)
+        watch.process.terminate()
+        assert watch.process.wait(20) == 0
+    finally:
+        watch.process.kill()
+        watch.process.wait()
+    refused = [each["stack"] for each in watch.told if each["what"] == "files-refused"]
+    assert sorted(refused) == sorted(written), {written[each] for each in written.keys() ^ set(refused)}
+    assert not [each for each in watch.told if each["what"] == "failed"]
+    assert len(watch.err.read_text().splitlines()) == 1
+
+
+def test_the_history_of_such_a_fleet_is_told_as_it_was(fleet: Path, tmp_path: Path) -> None:
+    environment = ENVIRONMENT | {"HOME": str(fleet), "XDG_STATE_HOME": str(tmp_path)}
+    for command in (["drift", "--all", "--engine", "direct"], ["up", "--all", "--yes", "--engine", "direct"]):
+        assert forked.mignet(*command, cwd=fleet, env=environment, timeout=170).returncode == 1
+    for options in ([], ["--verbose"], ["--json"], ["--check"]):
+        ended = forked.mignet("history", *options, cwd=fleet, env=environment, timeout=60)
+        said = ended.stdout + ended.stderr
+        assert ended.returncode == 0, said[-2000:]
+        assert "Traceback" not in said, said[-3000:]
+        assert "itself failed" not in said, [line for line in said.splitlines() if "itself failed" in line]
+        assert hostile_server.TOKEN not in said
+        assert "\x1b" not in said
+        if options == ["--json"]:
+            assert {each["stack"] for each in document(ended.stdout)["entries"]} >= NAMES.keys()
+
+
+def test_the_history_is_told_whatever_a_stack_file_is(tmp_path: Path) -> None:
+    hostile.project(tmp_path, "good")
+    for number, (name, write) in enumerate(hostile.FILES.items()):
+        if name != "unreadable":
+            write(tmp_path / f"Pulumi.bad{number}.yaml")
+    environment = ENVIRONMENT | {"HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
+    forked.mignet("drift", "--all", "--engine", "direct", cwd=tmp_path, env=environment, timeout=60)
+    for options in ([], ["good"], ["bad0"], ["--json"]):
+        ended = forked.mignet("history", *options, cwd=tmp_path, env=environment, timeout=60)
+        said = ended.stdout + ended.stderr
+        assert ended.returncode == 0, said[-2000:]
+        assert "Traceback" not in said, said[-3000:]
+        assert "itself failed" not in said
 
 
 @pytest.mark.parametrize("stack", NAMES, ids=NAMES.values())

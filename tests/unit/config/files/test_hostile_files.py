@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import hostile
@@ -22,11 +21,6 @@ from mignet.outputs import RENDER
 SECONDS = 5.0
 """Many times what any of them takes, for a machine that is busy."""
 
-HOSTILE: dict[str, Callable[[Path], object]] = hostile.KINDS | {
-    name: lambda path, text=text: path.write_bytes(text.encode() if isinstance(text, str) else text)
-    for name, text in hostile.STACKS.items()
-}
-
 
 def findings(folder: Path) -> list[str]:
     """Return what is found in a project, after it was written in every form."""
@@ -40,12 +34,12 @@ def findings(folder: Path) -> list[str]:
     return [f"{finding.stack}: {finding.code}" for finding in checked.findings]
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", hostile.FILES)
 def test_a_stack_file_is_a_finding_of_its_own_stack_alone(tmp_path: Path, name: str) -> None:
     if name == "unreadable" and os.getuid() == 0:
         pytest.skip("root reads all")
     hostile.project(tmp_path, "good")
-    HOSTILE[name](tmp_path / "Pulumi.bad.yaml")
+    hostile.FILES[name](tmp_path / "Pulumi.bad.yaml")
     found = findings(tmp_path)
     assert found
     assert {each.partition(":")[0] for each in found} == {"bad"}
@@ -53,13 +47,13 @@ def test_a_stack_file_is_a_finding_of_its_own_stack_alone(tmp_path: Path, name: 
     assert load(tmp_path, "good") == "read"
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", hostile.FILES)
 def test_the_project_file_is_one_finding(tmp_path: Path, name: str) -> None:
     if name == "unreadable" and os.getuid() == 0:
         pytest.skip("root reads all")
     hostile.project(tmp_path, "good")
     (tmp_path / "Pulumi.yaml").unlink()
-    HOSTILE[name](tmp_path / "Pulumi.yaml")
+    hostile.FILES[name](tmp_path / "Pulumi.yaml")
     begun = time.monotonic()
     with pytest.raises(ConfigError) as caught:
         Project.find(tmp_path)
@@ -78,7 +72,7 @@ def load(folder: Path, name: str) -> str:
 @pytest.mark.parametrize("name", ["100,000 brackets", "exploding", "FIFO", "device", "50 MB"])
 def test_the_whole_command_ends_with_2_in_bounded_memory(tmp_path: Path, name: str) -> None:
     hostile.project(tmp_path, "good")
-    HOSTILE[name](tmp_path / "Pulumi.bad.yaml")
+    hostile.FILES[name](tmp_path / "Pulumi.bad.yaml")
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     ended = mignet("check", cwd=tmp_path, timeout=30)
     assert (ended.returncode, ended.stderr) == (2, "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import forked
-import jsonschema
 import pytest
 import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
@@ -317,9 +315,6 @@ def wanted(**more: Any) -> manifests.Wanted:
     return manifests.Wanted(**{"stacks": (), "runbooks": RUNBOOKS, **more})
 
 
-PARTS: tuple[manifests.Part, ...] = ("rules", "cluster-rules", "dashboard", "watch", "cronjob")
-
-
 def test_on_openshift_rules_about_its_own_metrics_are_where_it_looks_for_them() -> None:
     (one,) = manifests.objects(["cluster-rules"], wanted())
     assert (one["kind"], one["metadata"]["namespace"]) == ("AlertingRule", "openshift-monitoring")
@@ -389,35 +384,6 @@ def _expected(name: str, stack: str) -> dict[str, Any]:
     case = Case({}, {}, {"stack": stack})
     notes = {key: written(text, case) for key, text in rule["annotations"].items()}
     return {"exp_labels": {**rule["labels"], "stack": stack}, "exp_annotations": notes}
-
-
-def test_the_objects_are_what_the_operators_definitions_say() -> None:
-    folder = os.environ.get("MIGNET_PROMETHEUS_CRDS")
-    if not folder:
-        pytest.skip("MIGNET_PROMETHEUS_CRDS names no folder with prometheus-operator's definitions")
-    made = [*manifests.objects(PARTS, wanted()), *manifests.objects(PARTS, wanted(openshift=False))]
-    for plural, kind in (("prometheusrules", "PrometheusRule"), ("servicemonitors", "ServiceMonitor")):
-        definition = yaml.safe_load((Path(folder) / f"monitoring.coreos.com_{plural}.yaml").read_text())
-        schema = _strict(definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
-        schema["properties"]["metadata"] = {}
-        ours = [each for each in made if each["kind"] == kind]
-        assert ours
-        for each in ours:
-            jsonschema.validate(each, schema)
-
-
-def _strict(schema: Any) -> Any:
-    """Return a schema of a definition that takes no field it does not name."""
-    if isinstance(schema, list):
-        return [_strict(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    read = {key: _strict(value) for key, value in schema.items() if key != "pattern"}
-    if isinstance(read.get("properties"), dict) and "additionalProperties" not in read and "type" in read:
-        read["additionalProperties"] = False
-    if read.get("x-kubernetes-int-or-string"):
-        read.pop("type", None)
-    return read
 
 
 def written_by(*arguments: str) -> subprocess.CompletedProcess[str]:

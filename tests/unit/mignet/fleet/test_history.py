@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import healthy
@@ -17,11 +18,14 @@ from typer.testing import CliRunner
 from config.files.project_files import Project
 from config.stack import Stack
 from mignet.cli import app
+from mignet.engines import pulumi_engine
 from mignet.fleet import history
 from mignet.fleet.history import Book, Drifted, End, Entry
 from mignet.fleet.origin import Commit, actor, commit
 from mignet.kube.diff import FieldChange, ObjectChange, Report, Writer
+from mignet.operations import history as shown_history
 from mignet.operations.history import worth_telling
+from mignet.outputs import history_table
 
 
 @pytest.fixture
@@ -217,3 +221,36 @@ def test_what_cannot_be_read_is_no_empty_history(project: Project) -> None:
     outcome = CliRunner().invoke(app, ["history", "-C", str(project.directory), "--check"])
     assert isinstance(outcome.exception, SystemExit | typer.Exit)
     assert outcome.exit_code == 1
+
+
+def test_an_update_of_pulumi_is_ours_by_its_message_and_its_time_together(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = Book(project, "destroy", "pulumi", print)
+    book.begin_now([stack("a")], {})
+    book.end_now([stack("a")], {"a": End("done", seconds=1.0)})
+    (ours,) = written(project)
+    began = datetime.fromisoformat(ours.time)
+
+    def told(kind: str, message: str, *, later: float = 0.5) -> dict[str, object]:
+        at = (began + timedelta(seconds=later)).isoformat()
+        return {"kind": kind, "message": message, "startTime": at, "endTime": at, "result": "succeeded"}
+
+    plain = told("update", "fix the VLAN")
+    elsewhere = told("update", "mignet up, run 0123456789ab")
+    forged = told("update", f"mignet destroy, run {ours.run}", later=60)
+    own = told("destroy", f"mignet destroy, run {ours.run}", later=1)
+
+    async def updates(_project: Project, asked: Stack) -> list[Entry]:
+        return [pulumi_engine._update(asked.name, each) for each in (plain, elsewhere, own, forged)]
+
+    monkeypatch.setattr(pulumi_engine, "updates", updates)
+    monkeypatch.setattr(shown_history, "load_stack", lambda name, _values: stack(name))
+    found = asyncio.run(shown_history.with_pulumi(shown_history.read(project), project, ["a"]))
+    lines = [line for line in history_table.lines(found.entries, verbose=False) if not line.startswith(" ")]
+    assert [(each.source, each.verb) for each in found.entries] == [
+        ("mignet", "destroy"), ("pulumi", "update"), ("pulumi", "update"), ("pulumi", "update"),
+    ]  # fmt: skip
+    assert lines[1].endswith("by whom, Pulumi does not say")
+    assert lines[2].endswith("by a mignet whose history is not here (run 0123456789ab)")
+    assert lines[3].endswith(f"(run {ours.run})")

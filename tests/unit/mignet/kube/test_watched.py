@@ -256,3 +256,26 @@ def test_what_is_read_for_one_look_is_read_once_and_not_kept(tmp_path: Any, monk
     asyncio.run(looked(60.0))
     asyncio.run(looked(60.0))
     assert (len(asked), len(kept._read)) == (3, 1)
+
+
+@pytest.mark.parametrize(("failures", "seconds", "asked"), [(1, 0.0, 2), (2, 0.0, 2), (1, 20.0, 1)])
+def test_a_read_that_breaks_at_once_is_made_once_more_and_one_that_hung_is_not(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, failures: int, seconds: float, asked: int
+) -> None:
+    calls: list[None] = []
+    clock = [0.0]
+    monkeypatch.setattr(watched.time, "monotonic", lambda: clock[0])
+
+    async def read() -> str:
+        calls.append(None)
+        clock[0] += seconds
+        if len(calls) <= failures:
+            message = "it ended"
+            raise ClusterError("unreachable", message)
+        return "read"
+
+    kept = Kept(ClusterConfig(context="dev"), tmp_path, (), changed=lambda: None)
+    expected = contextlib.nullcontext() if failures < asked else pytest.raises(ClusterError)
+    with expected:
+        assert asyncio.run(kept.through("key", read, seconds=1.0)) == "read"
+    assert len(calls) == asked

@@ -33,8 +33,8 @@ def resource(api: str, kind: str, name: str, spec: Any, urn: str = THEIRS, **mor
     return Declared(urn, manifest, **more)
 
 
-def attachment(name: str, *, urn: str = THEIRS, **ipam: Any) -> Declared:
-    config = {"cniVersion": "0.3.1", "type": "macvlan", "master": "eth9", "ipam": ipam}
+def attachment(name: str, *, urn: str = THEIRS, of: dict[str, Any] | None = None, **ipam: Any) -> Declared:
+    config = {"cniVersion": "0.3.1", "type": "macvlan", "master": "eth1.2001", "ipam": ipam} | (of or {})
     return resource("k8s.cni.cncf.io/v1", "NetworkAttachmentDefinition", name, {"config": json.dumps(config)}, urn)
 
 
@@ -66,6 +66,11 @@ BROKEN = [
         "address-range",
         attachment("backup", type="host-local", ranges=[[{"subnet": "10.200.5.0/24"}]]),
         "hands out 10.200.5.10-10.200.5.60 of stack dev",
+    ),
+    (
+        "address-range-unknown-vlan",
+        attachment("backup", of={"master": "eth9"}, **whereabouts("10.200.5.40", "10.200.5.90")),
+        "hands out 10.200.5.40-10.200.5.60 of stack dev, and its configuration does not tell its VLAN",
     ),
     ("migration-network", attachment("migration"), "is the migration network of stack dev"),
     (
@@ -125,6 +130,66 @@ FINE = [
     Declared(THEIRS, {}),
     Declared(THEIRS, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}),
 ]
+
+
+WHOLE = whereabouts("10.200.5.0", "10.200.5.254")
+OVN = {"type": "ovn-k8s-cni-overlay", "topology": "localnet", "subnets": "10.200.5.0/24", "name": "physnet"}
+
+
+def localnet(**network: Any) -> Declared:
+    spec = {"network": {"topology": "Localnet", "localnet": {"physicalNetworkName": "x", **network}}}
+    return resource("k8s.ovn.org/v1", "ClusterUserDefinedNetwork", "other", spec, metadata={})
+
+
+def tagged(**of: Any) -> Declared:
+    return attachment("backup", of=of, **WHOLE)
+
+
+VLANS = {
+    "macvlan on a VLAN interface": (tagged(master="bond0.2001"), tagged(master="bond0.2002")),
+    "ipvlan on one of another name": (tagged(type="ipvlan", master="vlan2001"), tagged(type="ipvlan", master="vlan7")),
+    "bridge": (tagged(type="bridge", bridge="br1", vlan=2001), tagged(type="cnv-bridge", bridge="br1", vlan=100)),
+    "trunk": (
+        tagged(type="bridge", bridge="br1", vlanTrunk=[{"minID": 2000, "maxID": 2100}]),
+        tagged(type="bridge", bridge="br1", vlan=5, vlanTrunk=[{"id": 7}, {"minID": 10, "maxID": 2000}]),
+    ),
+    "vlan": (tagged(type="vlan", vlanId=2001), tagged(type="vlan", vlanId=9)),
+    "sriov": (tagged(type="sriov", master=None, vlan=2001), tagged(type="sriov", master=None, vlan=3)),
+    "localnet": (attachment("a", of=OVN | {"vlanID": 2001}), attachment("a", of=OVN | {"vlanID": 12})),
+    "user-defined": (
+        localnet(subnets=["10.200.5.0/24"], vlan={"mode": "Access", "access": {"id": 2001}}),
+        localnet(subnets=["10.200.5.0/24"], vlan={"mode": "Access", "access": {"id": 5}}),
+    ),
+}
+
+
+@pytest.mark.parametrize(("same", "other"), VLANS.values(), ids=VLANS)
+def test_addresses_that_are_given_on_another_vlan_are_no_fault(same: Declared, other: Declared) -> None:
+    assert list(said(same)) == ["address-range"]
+    assert said(other) == {}
+
+
+UNTOLD = {
+    "an interface of any VLAN": tagged(master="eth9"),
+    "an interface named like none": tagged(master="eth1.9999"),
+    "no interface": tagged(master=None, type="host-device"),
+    "a bridge without a tag": tagged(type="bridge", bridge="br1", vlan=0),
+    "a tag of another kind": tagged(type="bridge", bridge="br1", vlan="2002", vlanTrunk=[{"minID": "a"}, None]),
+    "OVN's, which the bridge's uplink tags": attachment("a", of=OVN),
+    "a user-defined network without one": localnet(subnets=["10.200.5.0/24"]),
+}
+
+
+@pytest.mark.parametrize("declared", UNTOLD.values(), ids=UNTOLD)
+def test_of_a_vlan_that_is_not_told_another_policy_speaks(declared: Declared) -> None:
+    assert list(said(declared)) == ["address-range-unknown-vlan"]
+
+
+@pytest.mark.parametrize(("master", "name"), [("eth1", "address-range"), ("eth9", "address-range-unknown-vlan")])
+def test_on_the_same_interface_no_tag_is_needed(master: str, name: str) -> None:
+    stack = healthy.stack()
+    declared = tagged(master=master)
+    assert [each.name for each in rules.RULES if list(each.find([stack], declared))] == [name]
 
 
 def said(declared: Declared) -> dict[str, list[str]]:

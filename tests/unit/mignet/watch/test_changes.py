@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import json
+from typing import get_args
+
+from support import document
 
 from config.finding import Finding
+from mignet.outputs import documents
 from mignet.watch.changes import MOST_PEERS, Change, between, told, told_of_peers
 
 
@@ -28,7 +31,7 @@ def test_what_a_cluster_says_stays_on_one_line() -> None:
     change = Change("finding-began", "dev", "a\nb\x1b[31m")
     assert len(change.as_line().splitlines()) == 1
     assert "\x1b" not in change.as_line() + change.as_json()
-    assert json.loads(change.as_json())["kind"] == "Change"
+    assert document(change.as_json())["kind"] == "Change"
 
 
 def test_what_is_between_a_cluster_and_many_others_is_told_once() -> None:
@@ -43,3 +46,11 @@ def test_what_is_between_a_cluster_and_many_others_is_told_once() -> None:
     assert f"stands between it and {MOST_PEERS + 1} others, such as p0: ConfigMap a/b is wrong" in one.sentence
     more = told_of_peers("dev", apart(*(f"p{n}" for n in range(1, MOST_PEERS + 9))))
     assert not list(between("dev", many, more)), "how many they are does not matter"
+
+
+def test_a_change_of_every_kind_is_a_document_of_its_schema_and_a_line() -> None:
+    changes = [Change(what, "dev", "sentence") for what in get_args(documents.ChangeKind)]
+    changes.append(Change("finding-began", "dev", "s", "drift", "field-changed", "warning", "HyperConverged", "other"))
+    changes.append(Change("cluster-lost", "dev", "it is gone", code="cluster-unreachable"))
+    assert [document(each.as_json())["what"] for each in changes] == [each.what for each in changes]
+    assert changes[-1].as_line().endswith("cluster-lost dev: it is gone (cluster-unreachable)")

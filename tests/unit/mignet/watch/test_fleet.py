@@ -130,3 +130,27 @@ def test_the_page_of_what_is_kept_packed_is_the_report_of_what_was_seen(tmp_path
     lost = replace(known[0], lost=ClusterError("unreachable", "context sound is unreachable"))
     codes = {(each.stack, each.finding.code) for each in page.assembled(project, [lost, *known[1:]], None).findings}
     assert ("sound", "cluster-unreachable") in codes
+
+
+def test_what_a_cluster_refuses_to_show_has_not_ended(folder: Path) -> None:
+    told: list[Change] = []
+    one, _ = ran(folder)
+    one._tell = told.append
+    watching = one.stacks["dev"]
+    watching.verify = Judged(when=1.0)
+    changed = Finding("HyperConverged", None, "differs", "", code="field-changed", stack="dev")
+    refused = Finding("cluster.context", None, "refused", "", code="cluster-refused", stack="dev")
+    for judged in (
+        Judged((changed,), when=1.0),
+        Judged((refused,), when=2.0, whole=False),
+        Judged((changed,), when=3.0),
+        Judged(when=4.0),
+    ):
+        watching.drift = judged
+        one._compare(watching)
+    assert [(each.what, each.code) for each in told] == [
+        ("finding-began", "field-changed"),
+        ("finding-began", "cluster-refused"),
+        ("finding-ended", "cluster-refused"),
+        ("finding-ended", "field-changed"),
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def sent(
 def test_what_fails_for_a_while_is_sent_again_as_the_same_change(monkeypatch: pytest.MonkeyPatch) -> None:
     one, taken, told = sent([503, 429], 2, monkeypatch)
     assert (one.sent, one.failures, one.dropped) == (2, 2, 0)
-    assert len({each.partition(b'"id": ')[2] for each in taken[:3]}) == 1
+    assert len({json.loads(each.partition(b"\r\n\r\n")[2])["id"] for each in taken[:3]}) == 1
     assert not told
 
 
@@ -82,3 +83,9 @@ def test_the_token_is_read_anew_and_told_to_nobody(monkeypatch: pytest.MonkeyPat
     _, taken, told = sent([], 1, monkeypatch, path)
     assert not taken
     assert "not" not in told[0].sentence.partition("was not taken")[2].replace("not sent", "")
+
+
+def test_without_the_token_s_file_none_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, taken, _ = sent([], 1, monkeypatch, token=tmp_path / "token")
+    assert one.sent == 1
+    assert b"authorization" not in taken[0].lower()
