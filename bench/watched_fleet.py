@@ -25,6 +25,7 @@ import ssl
 import sys
 import time
 import urllib.parse
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ import yaml
 BOOKMARK_SECONDS = 60.0
 HEARTBEAT_SECONDS = 60.0
 NAMESPACE = "openshift-cnv"
+BUNDLE = trustme.CA().cert_pem.bytes().decode()
+"""The authority of KubeVirt, one for all of them, so that each trusts the others."""
 
 
 class Simulated:
@@ -139,6 +142,94 @@ def pod(number: int, node: int) -> dict[str, Any]:
     }
 
 
+def node(number: int) -> dict[str, Any]:
+    """Make a node with the labels that KubeVirt gives it: some 200."""
+    models = [f"Model-{n}" for n in range(20)]
+    labels = {
+        "kubevirt.io/schedulable": "true",
+        "host-model-cpu.node.kubevirt.io/Model-19": "true",
+        **{f"cpu-model.node.kubevirt.io/{each}": "true" for each in models},
+        **{f"cpu-model-migration.node.kubevirt.io/{each}": "true" for each in models},
+        **{f"cpu-feature.node.kubevirt.io/feature-{n}": "true" for n in range(150)},
+    }
+    return {
+        "metadata": {"name": f"node-{number}", "labels": labels, "uid": str(number)},
+        "spec": {},
+        "status": {
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "images": [{"names": ["x" * 80], "sizeBytes": 1}] * 50,
+        },
+    }
+
+
+def node_network_state(number: int) -> dict[str, Any]:
+    """Make what nmstate says of a node: NICs, and an end of a veth pair of each of 60 pods."""
+    nics = [
+        {
+            "name": name,
+            "type": "ethernet",
+            "state": "up",
+            "mtu": 9000,
+            "max-mtu": 9978,
+            "mac-address": f"52:54:00:00:{number:02x}:{n:02x}",
+            "ethernet": {"speed": 25000, "duplex": "full"},
+            "ipv4": {"enabled": n == 0, "address": [{"ip": f"192.168.0.{number + 1}", "prefix-length": 24}]},
+        }
+        for n, name in enumerate(("eth0", "eth1", "ens2f0", "bond1"))
+    ]
+    pods = [
+        {"name": f"veth{number:04x}{n:04x}", "type": "veth", "state": "up", "mtu": 1400, "ipv4": {"enabled": False}}
+        for n in range(60)
+    ]
+    routes = [{"destination": "0.0.0.0/0", "next-hop-interface": "eth0", "next-hop-address": "192.168.0.254"}]
+    state = {"interfaces": nics + pods, "routes": {"running": routes, "config": routes}}
+    return {"metadata": {"name": f"node-{number}", "uid": f"s{number}"}, "status": {"currentState": state}}
+
+
+def machine(cluster: int, number: int, nodes: int) -> dict[str, Any]:
+    """Make a virtual machine that runs: some 6 KB."""
+    key = uuid.uuid5(uuid.NAMESPACE_OID, f"{cluster}/{number}")
+    return {
+        "metadata": {
+            "name": f"vm-{number}",
+            "namespace": "machines",
+            "uid": str(key),
+            "labels": {"kubevirt.io/domain": f"vm-{number}", "app": f"app-{number % 9}"},
+            "creationTimestamp": "2026-11-01T00:00:00Z",
+        },
+        "spec": {
+            "networks": [{"name": "default", "pod": {}}],
+            "volumes": [
+                {"name": f"disk-{n}", "persistentVolumeClaim": {"claimName": f"vm-{number}-{n}"}} for n in range(4)
+            ],
+            "domain": {
+                "memory": {"guest": "8Gi"},
+                "cpu": {"cores": 4, "sockets": 1, "threads": 1, "model": "host-model"},
+                "firmware": {"uuid": str(uuid.uuid5(key, "firmware"))},
+                "devices": {"disks": [{"name": f"disk-{n}", "disk": {"bus": "virtio"}} for n in range(4)]},
+            },
+        },
+        "status": {
+            "phase": "Running",
+            "nodeName": f"node-{number % nodes}",
+            "conditions": [{"type": kind, "status": "True"} for kind in ("Ready", "LiveMigratable", "AgentConnected")],
+            "phaseTransitionTimestamps": [
+                {"phase": phase, "phaseTransitionTimestamp": "2026-11-01T00:00:00Z"}
+                for phase in ("Pending", "Scheduling", "Scheduled", "Running")
+            ],
+            "volumeStatus": [
+                {
+                    "name": f"disk-{n}",
+                    "target": f"vd{n}",
+                    "persistentVolumeClaimInfo": {"claimName": f"vm-{number}-{n}"},
+                }
+                for n in range(4)
+            ],
+            "memory": {"guestAtBoot": "8Gi", "guestCurrent": "8Gi", "guestRequested": "8Gi"},
+        },
+    }
+
+
 def cluster(number: int, nodes: int, declared: list[dict[str, Any]]) -> Simulated:
     """Make a cluster that holds what is declared for it."""
     at = "2026-11-01T00:00:00Z"
@@ -192,17 +283,11 @@ def cluster(number: int, nodes: int, declared: list[dict[str, Any]]) -> Simulate
         }
     )
     objects["/api/v1/pods"] += [pod(number, node) for node in range(nodes)]
-    objects["/api/v1/nodes"] += [
-        {
-            "metadata": {"name": f"node-{n}", "labels": {"kubevirt.io/schedulable": "true"}, "uid": str(n)},
-            "spec": {},
-            "status": {
-                "conditions": [{"type": "Ready", "status": "True"}],
-                "images": [{"names": ["x" * 80], "sizeBytes": 1}] * 50,
-            },
-        }
-        for n in range(nodes)
-    ]
+    objects["/api/v1/nodes"] += [node(n) for n in range(nodes)]
+    objects["/apis/nmstate.io/v1beta1/nodenetworkstates"] += [node_network_state(n) for n in range(nodes)]
+    objects["/api/v1/configmaps"].append(
+        {"metadata": {"name": "kubevirt-ca", "namespace": NAMESPACE, "uid": "ca"}, "data": {"ca-bundle": BUNDLE}}
+    )
     labels = {"kubevirt.io": "virt-handler"}
     objects["/apis/apps/v1/daemonsets"].append(
         {
@@ -225,16 +310,33 @@ def cluster(number: int, nodes: int, declared: list[dict[str, Any]]) -> Simulate
             },
         }
     )
-    objects["/apis/kubevirt.io/v1/virtualmachineinstances"] += [
+    objects["/apis/kubevirt.io/v1/virtualmachineinstances"] += [machine(number, n, nodes) for n in range(4 * nodes)]
+    objects["/apis/kubevirt.io/v1/virtualmachineinstancemigrations"] += [
         {
-            "metadata": {"name": f"vm-{n}", "namespace": "machines", "uid": str(n)},
-            "spec": {"networks": [{"name": "default", "pod": {}}], "domain": {"memory": {"guest": "8Gi"}}},
-            "status": {"phase": "Running", "nodeName": f"node-{n % nodes}"},
+            "metadata": {"name": f"move-{n}", "namespace": "machines", "uid": f"m{n}", "creationTimestamp": at},
+            "spec": {"vmiName": f"vm-{n}"},
+            "status": {"phase": "Succeeded"},
         }
-        for n in range(4 * nodes)
+        for n in range(2 * nodes)
     ]
-    objects["/api/v1/namespaces"].append({"metadata": {"name": NAMESPACE, "uid": "n"}, "status": {"phase": "Active"}})
+    objects["/api/v1/namespaces"] += [
+        {"metadata": {"name": name, "uid": f"{name}-{number}"}, "status": {"phase": "Active"}}
+        for name in (NAMESPACE, "kube-system", "machines")
+    ]
+    objects["/apis/k8s.cni.cncf.io/v1/network-attachment-definitions"] += [
+        {
+            "metadata": {"name": f"network-{n}", "namespace": "machines", "uid": f"n{n}"},
+            "spec": {"config": json.dumps({"cniVersion": "0.3.1", "type": "bridge", "bridge": f"br{n}", "vlan": n})},
+        }
+        for n in range(20)
+    ]
     for path in (
+        "/apis/nmstate.io/v1/nodenetworkconfigurationpolicies",
+        "/apis/migrations.kubevirt.io/v1alpha1/migrationpolicies",
+        "/apis/config.openshift.io/v1/networks",
+        "/apis/operator.openshift.io/v1/networks",
+        "/apis/forklift.konveyor.io/v1beta1/forkliftcontrollers",
+        "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
         "/apis/whereabouts.cni.cncf.io/v1alpha1/ippools",
         "/apis/whereabouts.cni.cncf.io/v1alpha1/overlappingrangeipreservations",
         "/apis/k8s.cni.cncf.io/v1beta1/multi-networkpolicies",

@@ -96,6 +96,9 @@ class ClusterError(UserError):
         self.reason = reason
         super().__init__(visible(message))
 
+    def __reduce__(self) -> tuple[type[ClusterError], tuple[Reason, str]]:
+        return type(self), (self.reason, str(self))
+
     def kept(self) -> Self:
         """Return it as a value for later, without the calls and errors that it came of: they hold a client's memory."""
         self.__traceback__ = self.__cause__ = self.__context__ = None
@@ -147,6 +150,8 @@ class Cluster:
     def __init__(self, config: ClusterConfig, *, base: Path) -> None:
         self._config = config
         self._base = base
+        self._apart: object = None
+        """Who alone has its connections; None to share them."""
 
     async def __aenter__(self) -> Self:
         try:
@@ -160,7 +165,12 @@ class Cluster:
         self._answer_seconds = min(ANSWER_SECONDS, limit)
         timeout = httpx2.Timeout(min(READ_SECONDS, limit), connect=min(CONNECT_SECONDS, limit))
         # Stacks of one cluster that are worked on at the same time share its connections, whatever its contexts.
-        key = (asyncio.get_running_loop(), str(single.fname), repr((single.cluster, single.user, connection)))
+        key = (
+            asyncio.get_running_loop(),
+            str(single.fname),
+            repr((single.cluster, single.user, connection)),
+            id(self._apart),
+        )
         self._shared = _clients.setdefault(key, _Shared())
         self._shared.users += 1
         try:
@@ -537,7 +547,7 @@ class _Shared:
     """When it last took no connection, on the clock of time.monotonic."""
 
 
-_clients: dict[tuple[asyncio.AbstractEventLoop, str, str], _Shared] = {}
+_clients: dict[tuple[asyncio.AbstractEventLoop, str, str, int], _Shared] = {}
 
 
 def _client(connection: Connection, timeout: httpx2.Timeout) -> AsyncClient:

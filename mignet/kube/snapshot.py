@@ -131,6 +131,8 @@ class OneLook(Cluster):
         for reading in self._read.values():
             reading.cancel()
         await asyncio.gather(*self._read.values(), return_exceptions=True)
+        # They hold all that was read, until somebody collects cycles.
+        self._read.clear()
         await super().__aexit__(kind, error, trace)
 
 
@@ -180,7 +182,7 @@ class Judged:
         return [f"{what}: {', '.join(codes)}, as {reason}" for (what, reason), codes in by_reason.items()]
 
 
-_ODD = (AttributeError, LookupError, TypeError, ValueError)
+ODD = (AttributeError, LookupError, TypeError, ValueError)
 """What an object of another form than its API promises leads to."""
 
 
@@ -191,7 +193,7 @@ def known(value: Callable[[], T]) -> T | None:
     """
     try:
         return value()
-    except (UnreadError, *_ODD):
+    except (UnreadError, *ODD):
         return None
 
 
@@ -217,7 +219,7 @@ def judge(rules: Iterable[Rule[Subject]], subject: Subject) -> Judged:
             findings.extend(each(subject))
         except UnreadError as unread:
             left_out |= dict.fromkeys(each.codes, unread.error)
-        except _ODD as error:
+        except ODD as error:
             why = f"an object on the cluster has another form than its API promises: {unforeseen(error)}"
             left_out |= dict.fromkeys(each.codes, ClusterError("refused", why))
     return Judged(tuple(findings), left_out)

@@ -17,7 +17,7 @@ import msgspec
 
 from config.finding import unforeseen
 from mignet.kube.client import Cluster, ClusterError, ExpiredError
-from mignet.kube.snapshot import STOPS
+from mignet.kube.snapshot import STOPS, OneLook
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -355,16 +355,19 @@ async def _insisting(read: Callable[[], Awaitable[Any]]) -> Any:
     return await read()
 
 
-class Watched(Cluster):
+class Watched(OneLook):
     """What stands for a connection to a cluster that is watched. It reads, and never writes.
 
-    What no watch keeps is read through, unless that was done within so many `seconds`.
+    What no watch keeps is read through, unless that was done within so many `seconds`; with None for them it is read
+    once through this connection, and kept no longer.
     """
 
-    def __init__(self, kept: Kept, *, seconds: float = RARELY) -> None:
+    def __init__(self, kept: Kept, *, seconds: float | None = RARELY) -> None:
         super().__init__(kept.config, base=kept.base)
         self._kept_of = kept
         self._seconds = seconds
+        # What reads much has connections of its own, which end with it: kept open, they would take more than is kept.
+        self._apart = None if seconds is not None else self
 
     async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
         """Return one object as it is kept, else read it."""
@@ -373,9 +376,7 @@ class Watched(Cluster):
             if store.watch.holds_object(kind, name, namespace):
                 return store.get(name, namespace)
         key = ("get", kind, name, namespace)
-        found: Object | None = await self._kept_of.through(
-            key, lambda: super(Watched, self).get(kind, name, namespace), seconds=self._seconds
-        )
+        found: Object | None = await self._through(key, Cluster.get, kind, name, namespace)
         return found
 
     async def list(
@@ -393,12 +394,15 @@ class Watched(Cluster):
             if store.watch.holds_list(kind, namespace, labels, fields):
                 return [each for each in store.all(namespace) if _has(each, labels, fields)]
         key = ("list", kind, namespace, tuple(sorted(labels.items())), tuple(sorted(fields.items())))
-        found: list[Object] = await self._kept_of.through(
-            key,
-            lambda: super(Watched, self).list(kind, namespace=namespace, labels=labels, fields=fields),
-            seconds=self._seconds,
+        found: list[Object] = await self._through(
+            key, Cluster.list, kind, namespace=namespace, labels=labels, fields=fields
         )
         return found
+
+    async def _through(self, key: object, read: Callable[..., Awaitable[Any]], *what: Any, **how: Any) -> Any:
+        if self._seconds is None:
+            return await self._once(key, _insisting(lambda: read(self, *what, **how)))
+        return await self._kept_of.through(key, lambda: read(self, *what, **how), seconds=self._seconds)
 
     async def serves(self, kind: Kind) -> bool:
         """Tell whether a kind is served, as discovery last said."""

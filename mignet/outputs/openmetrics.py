@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 """Of the text, where it is served."""
-Verb = Literal["preflight", "verify", "drift", "peers"]
+Verb = Literal["preflight", "verify", "drift", "peers", "limits"]
 """What looked: the same code may be found by several."""
 NO_ANSWER = frozenset(f"cluster-{reason}" for reason in (*get_args(Reason), "failed", "timed-out"))
 _NO_LOOK = frozenset({"cluster-stopped", "cluster-not-started"})

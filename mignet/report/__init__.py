@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING
 
 from config.files.fleet_files import read_fleet
 from config.finding import folded
-from mignet.checks import peers
 from mignet.fleet import last_checkup
 from mignet.fleet.results import HOURS
 from mignet.kube.source import current_time
 from mignet.report import collect, history
 from mignet.report.address_usage import SubnetBooks, books
+from mignet.report.digest import Between, Digest, between, digest_of
 from mignet.report.drift_spans import Drifts, drifts
 from mignet.report.grouping import Told, told
-from mignet.report.reachability import Ways, ways
 from mignet.report.sites import Site, sites_of
 from mignet.report.topology import Path, path_of
 
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from mignet.fleet.run_context import Course
     from mignet.report.collect import Sighting
     from mignet.report.history import Run, Write
+    from mignet.report.reachability import Ways
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,56 +119,70 @@ def assemble(
     hours: float = HOURS,
 ) -> Report:
     """Put a report together out of what was seen. `names` are the stacks that it is about."""
+    sides = [each.side for each in sightings]
+    attached = {each.name: pods for each in sightings if (pods := collect.attached(each)) is not None}
+    measured, unread = measured_by(project, checkup, hours=hours)
+    apart = between(sides, attached, measured, asked=asked, unread=unread)
+    return put_together(project, names, files, [digest_of(each) for each in sightings], apart)
+
+
+def measured_by(
+    project: Project, checkup: File | None = None, *, hours: float = HOURS
+) -> tuple[Checkup | None, tuple[str, ...]]:
+    """Return the checkup that a report is made with, if there is one, and a sentence where it cannot be read."""
+    try:
+        return last_checkup.last(project, checkup, hours=hours), ()
+    except ValueError as error:
+        return None, (str(error),)
+
+
+def put_together(
+    project: Project, names: Sequence[str], files: FleetFiles, digests: Sequence[Digest], apart: Between
+) -> Report:
+    """Put a report together out of what is known of each stack, and between these, in the same order."""
+    measured, stacks = apart.checkup, apart.stacks
     about = set(names)
-    stacks = [each.stack for each in sightings]
     own = [
         finding
         for finding in (*files.findings, *(each for stack in files.fleet.stacks for each in stack.findings))
         if finding.stack in about
     ]
     fleet = [each for each in files.between() if not about.isdisjoint({each.stack, each.peer})]
-    live = [finding for each in sightings for finding in each.findings]
-    runs, unread = history.runs(project)
+    live = [finding for each in digests for finding in each.findings]
+    runs, unread_runs = history.runs(project)
     made = current_time()
     drift, doubtful = drifts(project, names, made)
-    unread += doubtful
-    try:
-        measured = last_checkup.last(project, checkup, hours=hours)
-    except ValueError as error:
-        measured = None
-        unread.append(str(error))
-    between = peers.compare([each.side for each in sightings], measured if asked else None)
     of_checkup = last_checkup.about(measured, names) if measured else []
-    findings = folded(_once([*own, *fleet, *live, *collect.between(sightings), *between.findings, *of_checkup]))
-    seen = [remark for each in sightings for remark in each.left_out]
-    left_out = [*unread, *map(str, (*seen, *between.left_out))]
+    findings = folded(_once([*own, *fleet, *live, *apart.findings, *of_checkup]))
+    seen = [remark for each in digests for remark in each.left_out]
+    left_out = [*unread_runs, *doubtful, *apart.unread, *map(str, (*seen, *apart.left_out))]
     if files.left_out:
         left_out.insert(0, files.left_out)
     if measured and not measured.counts:
         left_out.append(f"what a checkup measures is {measured.words}")
     elif measured:
         left_out += (f"checkup: {sentence}" for sentence in measured.left_out)
-    elif len(sightings) > 1:
+    elif len(digests) > 1:
         left_out.append("no checkup was found, which measures the paths between the nodes")
     return Report(
         project=project.name,
         made=made,
         stacks=tuple(names),
-        asked=asked,
-        seen=tuple(each.name for each in sightings if each.fitness or each.verdict or each.side.seen),
-        books=books(files.fleet.stacks, sightings),
+        asked=apart.asked,
+        seen=tuple(each.name for each in digests if each.seen),
+        books=books(files.fleet.stacks, [(stack, each.leases) for stack, each in zip(stacks, digests, strict=True)]),
         sites=tuple(sites_of(stacks, measured)),
-        paths=tuple(path_of(each, measured) for each in sightings),
-        ways=ways(between),
+        paths=tuple(path_of(stack, each.lanes, measured) for stack, each in zip(stacks, digests, strict=True)),
+        ways=apart.ways,
         checkup=measured,
-        limits={each.name: each.limits for each in sightings if each.limits is not None},
-        drains={each.name: each.drains for each in sightings if each.drains},
+        limits={each.name: each.limits for each in digests if each.limits is not None},
+        drains={each.name: each.drains for each in digests if each.drains},
         findings=told(findings),
         drift=drift,
         runs=tuple(runs),
-        writes=tuple(history.writes(sightings)),
+        writes=tuple(history.writes(write for each in digests for write in each.writes)),
         left_out=tuple(dict.fromkeys(left_out)),
-        not_judged=Counter({each.name: each.not_judged for each in sightings}) + Counter(between.not_judged),
+        not_judged=Counter({each.name: each.not_judged for each in digests}) + Counter(apart.not_judged),
     )
 
 

@@ -12,7 +12,7 @@ from mignet.operations import allocate
 from mignet.operations.allocate import Holding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from config.planning.address_map import AddressMap
     from config.planning.demand import Demand
@@ -79,10 +79,13 @@ class SubnetBooks:
     uses: tuple[Use, ...]
 
 
-def books(fleet: Sequence[Stack], sightings: Iterable[Sighting]) -> tuple[SubnetBooks, ...]:
-    """Draw up the books of every subnet that the sightings are on; on the map stands the whole `fleet`."""
-    seen = {each.name: each for each in sightings}
-    subnets = {part.subnet for each in seen.values() for part in each.stack.parts}
+def books(fleet: Sequence[Stack], seen: Iterable[tuple[Stack, tuple[Address, ...] | None]]) -> tuple[SubnetBooks, ...]:
+    """Draw up the books of every subnet that these stacks are on, each with its leases; None where they are not known.
+
+    On the map stands the whole `fleet`.
+    """
+    seen = list(seen)
+    subnets = {part.subnet for stack, _ in seen for part in stack.parts}
     held = [_holding(stack) for stack in fleet]
     return tuple(SubnetBooks(plan, _uses(plan, seen)) for plan in allocate.maps(held) if plan.subnet in subnets)
 
@@ -91,23 +94,22 @@ def _holding(stack: Stack) -> Holding:
     return Holding(stack.name, stack.segment, stack.slices, stack.attachment.ipam.type)
 
 
-def _uses(plan: AddressMap, seen: Mapping[str, Sighting]) -> tuple[Use, ...]:
+def _uses(plan: AddressMap, seen: Sequence[tuple[Stack, tuple[Address, ...] | None]]) -> tuple[Use, ...]:
     found = []
-    for each in seen.values():
-        stack = each.stack
+    for stack, given in seen:
         for part in stack.parts:
             if part.subnet == plan.subnet:
-                leases = _leases(each, part.span)
+                leases = None if given is None else tuple(each for each in given if each in part.span)
                 found.append(Use(stack.name, part.span, stack.capacity, leases, stack.demand_sum, bool(stack.slices)))
     return tuple(sorted(found, key=lambda use: (int(use.span.first), use.stack)))
 
 
-def _leases(seen: Sighting, span: AddressRange) -> tuple[Address, ...] | None:
-    """Return the leases inside a range as peers read them, None when nobody could."""
+def leases_seen(seen: Sighting) -> tuple[Address, ...] | None:
+    """Return the leases as peers read them, in order, None when nobody could."""
     if not leases_of(seen.stack) or seen.side.seen is None:
         return None
     try:
         found = leased(seen.stack, seen.side.seen.all(IP_POOL))
     except UnreadError:
         return None
-    return tuple(sorted((each for each in found if each in span), key=int))
+    return tuple(sorted(found, key=int))

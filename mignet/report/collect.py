@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from mignet.checks.verify import CODES, Patience, Verdict, verify
 from mignet.checks.verify import peers as doubles
 from mignet.fleet import survey
 from mignet.kube.client import ClusterError
-from mignet.kube.snapshot import Snapshot, judge, known, look
+from mignet.kube.snapshot import Judged, Snapshot, judge, known, look
 from mignet.kube.source import opened
 from mignet.operations import apply
 
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from mignet.checks.limits import Outcome
     from mignet.fleet.concurrency import Ended
     from mignet.fleet.run_context import Course
+    from mignet.kube.client import Cluster
     from mignet.kube.kinds import Object
+    from mignet.kube.kubevirt.pods import Pod
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Sighting:
     left_out: tuple[Remark, ...] = ()
     not_judged: int = 0
     """How many rules of preflight, verify and limits could not be judged."""
+    judged: Mapping[str, Judged] = field(default_factory=dict)
+    """The same verb by verb, as far as one was judged."""
 
     @property
     def name(self) -> str:
@@ -88,43 +92,52 @@ def _dark(stack: Stack, error: ClusterError) -> Sighting:
 
 
 async def _one(project: Project, stack: Stack) -> Sighting:
+    try:
+        async with opened(stack.cluster, base=project.directory, once=True) as cluster:
+            return await through(project, stack, cluster)
+    except ClusterError as error:
+        return _dark(stack, error)
+
+
+async def through(project: Project, stack: Stack, cluster: Cluster) -> Sighting:
+    """Look at a stack's cluster through an open connection, through which each thing had better be read once.
+
+    Nothing is written, or tried. A cluster that does not answer is a sighting whose side says why.
+    """
+
     async def manifests() -> tuple[Object, ...]:
         return tuple(each.manifest for each in (await apply.declared(project, stack)).objects)
 
-    try:
-        async with opened(stack.cluster, base=project.directory, once=True) as cluster:
-            fitness, verdict, side, machines = await asyncio.gather(
-                look(cluster, stack, preflight.reads(stack)),
-                verify(stack, cluster, declared=manifests, patience=Patience(0, 0)),
-                peers.look_at(project, stack),
-                look(cluster, stack, capacity.reads(stack)),
-                return_exceptions=True,
-            )
-    except ClusterError as error:
-        return _dark(stack, error)
+    fitness, verdict, side, machines = await asyncio.gather(
+        look(cluster, stack, preflight.reads(stack)),
+        verify(stack, cluster, declared=manifests, patience=Patience(0, 0)),
+        peers.look_through(cluster, stack),
+        look(cluster, stack, capacity.reads(stack)),
+        return_exceptions=True,
+    )
     if isinstance(verdict, ConfigError) and isinstance(side, Side):
         # The program refuses: nothing tells what the cluster should hold.
-        return Sighting(stack, side=side, findings=verdict.findings)
+        return Sighting(stack, side=side, findings=verdict.findings, judged={"verify": Judged(verdict.findings)})
     for outcome in (fitness, verdict, side, machines):
         if isinstance(outcome, BaseException) and not isinstance(outcome, ClusterError):
             raise outcome
     seen = Seen(stack, fitness.found) if isinstance(fitness, Snapshot) else None
     found = None if isinstance(verdict, BaseException) else verdict
-    findings: list[Finding] = []
-    left_out: list[str] = []
-    not_judged = 0
-    silent = ((fitness, preflight.CODES), (verdict, CODES))
     of_machines = capacity.Seen(stack, machines.found) if isinstance(machines, Snapshot) else None
-    for judged in (
-        *(survey.dark(stack, each, codes=codes) for each, codes in silent if isinstance(each, ClusterError)),
-        judge(preflight.RULES, seen) if seen else None,
-        found.judged if found else None,
-        judge(limits.RULES, of_machines) if of_machines else None,
-    ):
-        if judged:
-            findings += judged.findings
-            left_out += judged.sentences()
-            not_judged += judged.not_judged
+    judged: dict[str, Judged] = {}
+    for verb, silent, codes in (("preflight", fitness, preflight.CODES), ("verify", verdict, CODES)):
+        if isinstance(silent, ClusterError):
+            judged[verb] = survey.dark(stack, silent, codes=codes)
+    if seen:
+        judged["preflight"] = judge(preflight.RULES, seen)
+    if found:
+        judged["verify"] = found.judged
+    if of_machines:
+        judged["limits"] = judge(limits.RULES, of_machines)
+    judged = {
+        verb: replace(each, findings=tuple(waived(stack.name, each.findings, stack.waivers)))
+        for verb, each in judged.items()
+    }
     return Sighting(
         stack,
         seen,
@@ -132,22 +145,25 @@ async def _one(project: Project, stack: Stack) -> Sighting:
         side=side if isinstance(side, Side) else Side(stack),
         limits=known(lambda: of_machines.outcomes) if of_machines else None,
         drains=(known(lambda: of_machines.drains) if of_machines else None) or {},
-        findings=tuple(waived(stack.name, findings, stack.waivers)),
-        left_out=tuple(Remark(stack.name, sentence) for sentence in left_out),
-        not_judged=not_judged,
+        findings=tuple(finding for each in judged.values() for finding in each.findings),
+        left_out=tuple(Remark(stack.name, sentence) for each in judged.values() for sentence in each.sentences()),
+        not_judged=sum(each.not_judged for each in judged.values()),
+        judged=judged,
     )
 
 
-def between(sightings: Sequence[Sighting]) -> Iterator[Finding]:
-    """Yield the addresses that pods of two clusters of one segment have."""
-    seen = {each.name: each for each in sightings if each.verdict and each.verdict.rolled_out}
-    for segment in Fleet(tuple(each.stack for each in sightings)).segments:
-        here = {stack.name: stack for stack in segment if stack.name in seen}
-        pods = {
-            name: tuple(pod for pod in each.verdict.sight.living if pod.link)
-            for name, each in seen.items()
-            if name in here and each.verdict
-        }
+def attached(seen: Sighting) -> tuple[Pod, ...] | None:
+    """Return the pods that have an address of the network; None where the network is not rolled out."""
+    if seen.verdict is None or not seen.verdict.rolled_out:
+        return None
+    return tuple(replace(pod, live={}) for pod in seen.verdict.sight.living if pod.link)
+
+
+def between(stacks: Sequence[Stack], attached: Mapping[str, tuple[Pod, ...]]) -> Iterator[Finding]:
+    """Yield the addresses that pods of two clusters of one segment have, of those stacks whose pods are known."""
+    for segment in Fleet(tuple(stacks)).segments:
+        here = {stack.name: stack for stack in segment if stack.name in attached}
+        pods = {name: each for name, each in attached.items() if name in here}
         found = judge(doubles.RULES, doubles.Clusters(here, frozenset(here), pods, {})).findings
         for stack in here.values():
             found = tuple(waived(stack.name, found, stack.waivers))

@@ -11,7 +11,7 @@ from mignet.fleet.journal import place, read_record
 from mignet.kube.managed_fields import owners
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from config.files.project_files import Project
     from mignet.fleet.journal import StackRun
@@ -65,17 +65,18 @@ def runs(project: Project) -> tuple[list[Run], list[str]]:
     return sorted(found, key=lambda run: run.begun, reverse=True), unread
 
 
-def writes(sightings: Sequence[Sighting]) -> list[Write]:
+def writes(found: Iterable[Write]) -> list[Write]:
     """Return the last writes to each cluster's attachment and migration settings, the latest first."""
     together: dict[tuple[str, str, str], Write] = {}
-    for each in (each for seen in sightings for each in _writes(seen)):
+    for each in found:
         key = each.time[:16], each.what, each.manager
         known = together.get(key)
         together[key] = replace(known, stacks=(*known.stacks, *each.stacks)) if known else each
     return sorted(together.values(), key=lambda each: each.time, reverse=True)
 
 
-def _writes(seen: Sighting) -> Iterator[Write]:
+def last_writes(seen: Sighting) -> Iterator[Write]:
+    """Yield the last write to a cluster's attachment, and the one to its migration settings."""
     if seen.verdict is None:
         return
     sight = seen.verdict.sight

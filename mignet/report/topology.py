@@ -124,21 +124,36 @@ class Path:
         return max((lane.tone for lane in self.lanes), key=lambda tone: RANK[tone], default="idle")
 
 
-def path_of(seen: Sighting, checkup: Checkup | None = None) -> Path:
-    """Return the path of a cluster: as its nodes show it, else as its file declares it.
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """One cluster's lanes before anything was measured: of each node, where they are seen, else as declared."""
+
+    lanes: tuple[Lane, ...]
+    seen: bool
+
+
+def lanes_of(seen: Sighting) -> Lanes:
+    """Return the lanes of a cluster: as its nodes show them, else as its file declares them."""
+    sight = seen.verdict.sight if seen.verdict else None
+    found = tuple(_of_nodes(seen, sight)) if seen.fitness else ()
+    return Lanes(found, seen=True) if found else Lanes(tuple(_declared(seen, sight)), seen=False)
+
+
+def path_of(stack: Stack, found: Lanes, checkup: Checkup | None = None) -> Path:
+    """Return the path of a cluster, with what a checkup measured.
 
     A node that a checkup found broken is broken here, too, as long as the checkup counts.
     """
-    sight = seen.verdict.sight if seen.verdict else None
-    found = list(_of_nodes(seen, sight)) if seen.fitness else []
-    if found:
-        words = _measured(seen.name, found, checkup)
-        found = [_as_measured(seen.name, lane, checkup) for lane in found] if checkup and checkup.counts else found
-        lanes = _merged(seen.stack, found)
-        if checkup:
-            lanes = (replace(lane, measured=checkup.measured_of(seen.name, lane.nodes)) for lane in lanes)
-        return Path(seen.name, tuple(lanes), seen=True, measured=words)
-    return Path(seen.name, tuple(_declared(seen, sight)), seen=False)
+    if not found.seen:
+        return Path(stack.name, found.lanes, seen=False)
+    words = _measured(stack.name, found.lanes, checkup)
+    measured: Iterable[Lane] = found.lanes
+    if checkup and checkup.counts:
+        measured = [_as_measured(stack.name, lane, checkup) for lane in found.lanes]
+    lanes = _merged(stack, measured)
+    if checkup:
+        lanes = (replace(lane, measured=checkup.measured_of(stack.name, lane.nodes)) for lane in lanes)
+    return Path(stack.name, tuple(lanes), seen=True, measured=words)
 
 
 def _measured(stack: str, lanes: Sequence[Lane], checkup: Checkup | None) -> str:

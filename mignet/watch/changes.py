@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from config.finding import Finding, Severity
     from mignet.outputs.documents import ChangeKind
 
+MOST_PEERS = 16
+"""Others with which a finding of one kind is told one by one: of more it is told once."""
 Identity = tuple[str, str, str, str, str]
 """What tells one finding from another, its sentence left out, which may count seconds."""
 
@@ -27,7 +29,7 @@ def _now() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that changed. `stack` is empty where it is about no single one, `verb` what judges so: drift, verify.
+    """One thing that changed. `stack` is empty where it is about no single one, `verb` what judges so.
 
     `time` is when it was seen, in UTC; `id` is its own, so that who is told twice can see it.
     """
@@ -67,6 +69,24 @@ def identity(verb: str, finding: Finding) -> Identity:
 def told(verb: str, findings: Iterable[Finding]) -> dict[Identity, Finding]:
     """Return the findings that a watch tells of: those that are more than information, and that nobody waived."""
     return {identity(verb, each): each for each in findings if each.severity != "info" and each.waived is None}
+
+
+def told_of_peers(stack: str, findings: Iterable[Finding]) -> dict[Identity, Finding]:
+    """Return the findings between a stack and others that a watch tells of: of one kind with many others, one."""
+    by_code: dict[str, list[Finding]] = {}
+    for each in told("peers", findings).values():
+        by_code.setdefault(each.code, []).append(each)
+    found: list[Finding] = []
+    for same in by_code.values():
+        others = {each.peer for each in same if each.peer}
+        if len(others) <= MOST_PEERS:
+            found += same
+            continue
+        first = same[0]
+        rule = f"stands between it and {len(others)} others, such as {first.peer}: {first.sentence}"
+        key = f"{first.code} of {stack}"
+        found.append(replace(first, key=key, value=None, rule=rule, remedy="", peer=None))
+    return told("peers", found)
 
 
 def between(stack: str, before: Mapping[Identity, Finding], after: Mapping[Identity, Finding]) -> Iterator[Change]:

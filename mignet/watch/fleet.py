@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import pickle
 import random
 import time
+import zlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from config.files.project_files import Project
 from config.finding import ConfigError, Finding, UserError, sentences, unforeseen, waived
 from config.loading import load_stack
+from mignet.checks import limits, preflight
 from mignet.checks.drift_rules import watches
+from mignet.checks.peers.endpoint import Side
+from mignet.checks.peers.slim import Concerned, slim
 from mignet.checks.verify import Patience, verify
 from mignet.fleet.survey import trouble
 from mignet.kube.client import ClusterError
+from mignet.kube.snapshot import Snapshot
 from mignet.kube.watched import RARELY, Kept, Watched
 from mignet.operations import apply, drift
-from mignet.watch.changes import Change, between, told
+from mignet.report import collect, measured_by
+from mignet.report.digest import between as held_against
+from mignet.report.digest import digest_of
+from mignet.watch.changes import Change, between, told, told_of_peers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,6 +36,10 @@ if TYPE_CHECKING:
     from config.stack import Stack
     from mignet.kube.diff import Report
     from mignet.kube.kinds import Object
+    from mignet.kube.kubevirt.pods import Pod
+    from mignet.outputs.openmetrics import Verb
+    from mignet.report.collect import Sighting
+    from mignet.report.digest import Between
     from mignet.watch.changes import Identity
 
 DEBOUNCE = 0.5
@@ -35,12 +48,20 @@ VERIFY_GAP = 30.0
 """Seconds between two looks of verify at one cluster, at least: it asks the API server for what no watch keeps."""
 LEAST_PAUSE = 1.0
 """Seconds between two judgements of one stack that nothing but the time asks for."""
-FRESH = 20.0
-"""Seconds for which what verify read through counts."""
 JUDGEMENT_SECONDS = 30.0
 """That a judgement may take, with what is read through for it."""
 AT_A_TIME = 8
 """Judgements, and lists: what they hold is in memory at the same time."""
+VERIFIED_AT_A_TIME = 4
+"""Looks of verify, which read a cluster's nodes and virtual machines."""
+SEEN_AT_A_TIME = 1
+"""Looks with all eyes: each reads all of a cluster's nodes and virtual machines."""
+SEEING_SHARE = 0.5
+"""Of a processor, the part that they may take."""
+COMPARE_GAP = 5.0
+"""Seconds between two comparisons of all clusters, at least."""
+COMPARING_SHARE = 0.05
+"""Of the time, the part that comparisons may take."""
 FILES_SECONDS = 2.0
 """Between two looks at the files."""
 STUCK_SECONDS = 120.0
@@ -48,6 +69,19 @@ STUCK_SECONDS = 120.0
 
 NO_LOOK = frozenset(f"cluster-{reason}" for reason in ("kubeconfig", "other-cluster", "unreachable", "unauthorized"))
 """Codes of the findings that a cluster did not answer, or not as the one that is meant."""
+
+
+LIMITS = frozenset(code for each in limits.RULES for code in each.codes)
+
+
+def packed(value: object) -> bytes:
+    """Return a value of our own classes small; `unpacked` gives it back, in this process."""
+    return zlib.compress(pickle.dumps(value, pickle.HIGHEST_PROTOCOL), 6)
+
+
+def unpacked(value: bytes) -> Any:
+    """Return what was packed."""
+    return pickle.loads(zlib.decompress(value))  # noqa: S301 (our own, never from elsewhere)
 
 
 @dataclass(slots=True)
@@ -59,6 +93,8 @@ class Judged:
     left_out: tuple[str, ...] = ()
     when: float | None = None
     seconds: float | None = None
+    doubtful: frozenset[str] = frozenset()
+    """Codes that could not be judged: what was known of them stays."""
     whole: bool = True
     """Whether it came to a judgement: where it did not, nothing that it found before has ended for that."""
 
@@ -74,6 +110,17 @@ class Watching:
     report: Report | None = None
     drift: Judged = field(default_factory=Judged)
     verify: Judged = field(default_factory=Judged)
+    preflight: Judged = field(default_factory=Judged)
+    limits: Judged = field(default_factory=Judged)
+    peers: Judged = field(default_factory=Judged)
+    ready_to: tuple[int, int] | None = None
+    """How many paths from it to its peers there are, and how many of them are ready."""
+    full: bytes | None = None
+    """What the page needs of the last look with all eyes: a Digest, packed."""
+    side: bytes | None = None
+    """What peers needs of it: a Side made small, without its stack, and pods with addresses, packed."""
+    answers: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while its cluster can be looked at."""
     lost: ClusterError | None = None
     drifted: bool | None = None
     known: dict[Identity, Finding] = field(default_factory=dict)
@@ -83,6 +130,16 @@ class Watching:
     """Whether something changed since."""
     waits_since: float | None = None
     """Since when a judgement waits for its turn, on the same clock."""
+
+    @property
+    def rarely(self) -> tuple[tuple[Verb, Judged], ...]:
+        """What the verbs but drift last said."""
+        return (
+            ("preflight", self.preflight),
+            ("verify", self.verify),
+            ("limits", self.limits),
+            ("peers", self.peers),
+        )
 
     @property
     def state(self) -> str:
@@ -112,7 +169,11 @@ class Fleet:
         self._files: dict[Path, object] = {}
         self._gate = asyncio.Semaphore(AT_A_TIME)
         self._looks = asyncio.Semaphore(AT_A_TIME)
-        self._verifies = asyncio.Semaphore(AT_A_TIME)
+        self._verifies = asyncio.Semaphore(VERIFIED_AT_A_TIME)
+        self._sees = asyncio.Semaphore(SEEN_AT_A_TIME)
+        self._sides = asyncio.Event()
+        self.between: Between | None = None
+        """What was last found between the clusters."""
 
     @property
     def stuck(self) -> list[str]:
@@ -126,13 +187,14 @@ class Fleet:
 
     async def run(self) -> None:
         """Keep the fleet, until this is cancelled."""
+        comparing = asyncio.create_task(self._comparing())
         try:
             self.read_files()
             while True:
                 await asyncio.sleep(FILES_SECONDS)
                 self.read_files()
         finally:
-            tasks = [task for each in self.stacks.values() for task in each.tasks]
+            tasks = [comparing, *(task for each in self.stacks.values() for task in each.tasks)]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -205,15 +267,18 @@ class Fleet:
             self._tell(Change("stack-added", stack.name, f"is watched, by context {stack.cluster.context}"))
         else:
             watching.known, watching.drifted, watching.lost = before.known, before.drifted, before.lost
+        self._sides.set()
         self.stacks[stack.name] = watching
         watching.tasks = [
             asyncio.create_task(kept.keep(gate=self._gate), name=f"keep {stack.name}"),
             asyncio.create_task(self._judging(watching), name=f"judge {stack.name}"),
+            asyncio.create_task(self._seeing(watching), name=f"see {stack.name}"),
         ]
 
     def _remove(self, name: str) -> None:
         for task in self.stacks.pop(name).tasks:
             task.cancel()
+        self._sides.set()
 
     async def _judging(self, one: Watching) -> None:
         while True:
@@ -264,12 +329,16 @@ class Fleet:
     def _lose(self, one: Watching, error: ClusterError) -> None:
         if one.lost is None:
             self._tell(Change("cluster-lost", one.stack.name, str(error), code=f"cluster-{error.reason}"))
+            self._sides.set()
         one.lost = error
+        one.answers.clear()
 
     def _found(self, one: Watching) -> None:
         if one.lost is not None:
             one.lost = None
             self._tell(Change("cluster-back", one.stack.name, "answers again"))
+            self._sides.set()
+        one.answers.set()
 
     async def _look(self, one: Watching) -> None:
         """Compare what is declared with what is kept."""
@@ -322,7 +391,7 @@ class Fleet:
         begun = time.monotonic()
         one.unverified, one.verified = False, begun
         try:
-            async with asyncio.timeout(JUDGEMENT_SECONDS), Watched(one.kept, seconds=FRESH) as cluster:
+            async with asyncio.timeout(JUDGEMENT_SECONDS), Watched(one.kept, seconds=None) as cluster:
                 verdict = await verify(one.stack, cluster, declared=manifests, patience=Patience(0, 0))
         except ConfigError as error:
             one.verify = Judged(error.findings, when=time.time(), whole=False)
@@ -347,17 +416,145 @@ class Fleet:
             )
         self._compare(one)
 
+    async def _seeing(self, one: Watching) -> None:
+        """Look with all eyes of a report, rarely: once the cluster answers, and then again and again."""
+        while True:
+            await one.answers.wait()
+            async with self._sees:
+                begun = time.thread_time()
+                try:
+                    await self._see(one)
+                except Exception as error:
+                    self.failures += 1
+                    self._tell(Change("failed", one.stack.name, f"mignet itself failed: {unforeseen(error)}"))
+                # Of processor time: one that hangs takes none.
+                await asyncio.sleep((time.thread_time() - begun) * (1 / SEEING_SHARE - 1))
+            await asyncio.sleep(self._every * random.uniform(0.8, 1.0))  # noqa: S311
+
+    async def _see(self, one: Watching) -> None:
+        begun = time.monotonic()
+        try:
+            async with asyncio.timeout(JUDGEMENT_SECONDS), Watched(one.kept, seconds=None) as cluster:
+                seen = await collect.through(self.project, one.stack, cluster)
+        except TimeoutError:
+            self._unseen(one, ClusterError("unreachable", f"did not answer in {JUDGEMENT_SECONDS:.0f} s"))
+            return
+        except ClusterError as error:
+            self._unseen(one, error.kept())
+            return
+        if one.lost is not None or isinstance(seen.side.outcome, ClusterError):
+            self._unseen(one, seen.side.outcome if isinstance(seen.side.outcome, ClusterError) else one.lost)
+            return
+        self.judgements += 1
+        one.full = packed(digest_of(seen))
+        one.side = packed_side(seen)
+        for verb, judged in seen.judged.items():
+            found = Judged(
+                judged.findings,
+                judged.not_judged,
+                tuple(judged.sentences()),
+                time.time(),
+                time.monotonic() - begun,
+                doubtful=frozenset(code for code, error in judged.left_out.items() if error.reason != "not-served"),
+            )
+            if verb == "verify":
+                one.verify, one.verified = found, begun
+            elif verb == "preflight":
+                one.preflight = found
+            else:
+                one.limits = found
+        self._compare(one)
+        self._sides.set()
+
+    def _unseen(self, one: Watching, error: ClusterError | None) -> None:
+        """Keep what was known, and say that it could not be judged again; the watches say whether a cluster is lost."""
+        for judged, codes in ((one.preflight, preflight.CODES), (one.limits, LIMITS)):
+            judged.not_judged, judged.left_out = len(codes), (f"not judged again: {error}",)
+            judged.when = judged.when or time.time()
+            judged.doubtful = codes
+
+    async def _comparing(self) -> None:
+        """Hold the clusters against each other, rarely, beside the watch."""
+        while True:
+            await self._sides.wait()
+            begun = time.monotonic()
+            try:
+                await self._compare_all()
+            except Exception as error:
+                self.failures += 1
+                self._tell(Change("failed", sentence=f"mignet itself failed: {unforeseen(error)}"))
+            took = time.monotonic() - begun
+            await asyncio.sleep(max(COMPARE_GAP, took / COMPARING_SHARE))
+
+    async def _compare_all(self) -> None:
+        self._sides.clear()
+        before = dict(self.stacks)
+        sights = [(one.stack, one.lost, one.side) for one in before.values()]
+        begun, when = time.monotonic(), time.time()
+        found, ready = await asyncio.to_thread(_compared, self.project, sights)
+        seconds = time.monotonic() - begun
+        self.between = found
+        by_stack: dict[str, list[Finding]] = {name: [] for name in before}
+        for finding in found.findings:
+            by_stack.setdefault(finding.stack, []).append(finding)
+        for name, one in before.items():
+            # A cluster that is lost keeps what is known of it; one that was not seen yet has nothing to tell.
+            if self.stacks.get(name) is one and one.lost is None and one.side is not None:
+                findings = tuple(waived(name, by_stack[name], one.stack.waivers))
+                one.peers = Judged(findings, found.not_judged.get(name, 0), when=when, seconds=seconds)
+                one.ready_to = len(before) - 1, ready.get(name, 0)
+                self._compare(one)
+
     def _compare(self, one: Watching) -> None:
         """Tell which findings began and ended since the last judgement."""
-        now = told("drift", one.drift.findings) | told("verify", one.verify.findings)
-        for verb, judged in (("drift", one.drift), ("verify", one.verify)):
-            if judged.when is None or not judged.whole:
-                # What is known from before a change of the file, or before the cluster refused, stays until then.
-                now |= {
-                    key: each
-                    for key, each in one.known.items()
-                    if key[0] == verb and not each.code.startswith("cluster-")
-                }
+        now: dict[Identity, Finding] = {}
+        for verb, judged in (("drift", one.drift), *one.rarely):
+            # Of a cluster that does not answer, that is told already.
+            found = [each for each in judged.findings if each.code not in NO_LOOK]
+            now |= told_of_peers(one.stack.name, found) if verb == "peers" else told(verb, found)
+            # Not looked yet: what is known from before a change of the file stays until then.
+            now |= {
+                key: each
+                for key, each in one.known.items()
+                if key[0] == verb
+                and (judged.when is None or not judged.whole or each.code in judged.doubtful)
+                and not each.code.startswith("cluster-")
+            }
         for change in between(one.stack.name, one.known, now):
             self._tell(change)
         one.known = now
+
+
+Sight = tuple["Stack", "ClusterError | None", "bytes | None"]
+"""A stack, why its cluster is lost, and its side as it was last seen."""
+
+
+def _compared(project: Project, sights: Sequence[Sight]) -> tuple[Between, dict[str, int]]:
+    """Hold clusters against each other; also return from each stack how many paths are ready."""
+    concerned = Concerned()
+    for stack, lost, kept in sights:
+        if kept is not None and lost is None:
+            concerned.add(_side(stack, kept)[0])
+    sides, attached = [], {}
+    for stack, lost, kept in sights:
+        side, pods = Side(stack, lost), None
+        if kept is not None and lost is None:
+            side, pods = _side(stack, kept)
+            side = concerned.of(side)
+        sides.append(side)
+        if pods is not None:
+            attached[stack.name] = pods
+    checkup, unread = measured_by(project)
+    found = held_against(sides, attached, checkup, unread=unread)
+    return found, dict(found.ways.sends)
+
+
+def packed_side(seen: Sighting) -> bytes:
+    """Return what clusters are held against each other by, packed."""
+    side = slim(seen.side)
+    return packed((side.seen and side.seen.found, side.certified, collect.attached(seen)))
+
+
+def _side(stack: Stack, kept: bytes) -> tuple[Side, tuple[Pod, ...] | None]:
+    found, certified, pods = unpacked(kept)
+    return Side(stack, None if found is None else Snapshot(stack, found), certified), pods

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mignet.outputs import openmetrics
@@ -10,7 +11,7 @@ from mignet.outputs import openmetrics
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from mignet.outputs.openmetrics import Look, Verb
+    from mignet.outputs.openmetrics import Look
     from mignet.watch.fleet import Fleet, Watching
     from mignet.watch.webhook import Webhook
 
@@ -31,9 +32,7 @@ def render(fleet: Fleet, webhook: Webhook | None) -> str:
 
 
 def _looks(one: Watching) -> Iterator[Look]:
-    verbs: tuple[Verb, ...] = ("drift", "verify")
-    for verb in verbs:
-        judged = one.drift if verb == "drift" else one.verify
+    for verb, judged in (("drift", one.drift), *one.rarely):
         if one.lost is not None:
             yield openmetrics.Look(one.stack.name, verb, not_judged=None, reachable=False, when=judged.when)
             continue
@@ -42,7 +41,7 @@ def _looks(one: Watching) -> Iterator[Look]:
         if verb == "drift" and one.report is not None:
             yield openmetrics.of_report(one.report, when=judged.when, seconds=judged.seconds)
             continue
-        yield openmetrics.look_of(
+        look = openmetrics.look_of(
             one.stack.name,
             verb,
             judged.findings,
@@ -50,6 +49,9 @@ def _looks(one: Watching) -> Iterator[Look]:
             when=judged.when,
             seconds=judged.seconds,
         )
+        if verb == "peers" and one.ready_to is not None:
+            look = replace(look, paths=one.ready_to[0], ready=one.ready_to[1])
+        yield look
 
 
 def _own(fleet: Fleet, webhook: Webhook | None) -> Iterator[Family]:

@@ -2,47 +2,79 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from config.finding import Remark
 from mignet import report
 from mignet.checks.peers.endpoint import Side
 from mignet.fleet import survey
-from mignet.report.collect import Sighting
+from mignet.report import digest as digests
 from mignet.report.rendering import page as pages
+from mignet.watch.fleet import unpacked
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from config.files.project_files import Project
-    from mignet.watch.fleet import Fleet, Watching
+    from config.stack import Stack
+    from mignet.kube.client import ClusterError
+    from mignet.report import Report
+    from mignet.report.digest import Between, Digest
+    from mignet.watch.fleet import Fleet, Judged, Watching
 
-UNSEEN = (
-    "a watch looks with the eyes of drift and verify only: paths between clusters, limits, drains and what preflight"
-    " finds are in the page that mignet report writes"
-)
-
-
-def sightings(fleet: Fleet) -> list[Sighting]:
-    """Return what is known of each stack, and of those whose cluster is lost, that."""
-    return [_sighting(one) for one in fleet.stacks.values()]
+NOT_YET = "was not looked at with all eyes yet: its path, limits, drains and what preflight finds are not here"
 
 
-def render(project: Project, found: list[Sighting], *, site: str | None = None) -> str:
-    """Write the page. It takes a while for a fleet of hundreds."""
-    names = [each.name for each in found]
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of one stack."""
+
+    stack: Stack
+    lost: ClusterError | None
+    full: bytes | None
+    judged: tuple[Judged, ...]
+
+    @property
+    def digest(self) -> Digest:
+        """The same, unpacked."""
+        if self.lost is not None:
+            finding = survey.trouble(self.stack, self.lost)
+            return replace(digests.unseen(self.stack, self.lost), findings=(finding,))
+        found: Digest = unpacked(self.full) if self.full else digests.unseen(self.stack)
+        said = [each for judged in self.judged for each in judged.left_out]
+        if self.full is None:
+            said.append(NOT_YET)
+        return replace(
+            found,
+            findings=tuple(finding for each in self.judged for finding in each.findings),
+            left_out=tuple(Remark(self.stack.name, each) for each in said),
+            not_judged=sum(each.not_judged for each in self.judged),
+        )
+
+
+def known(fleet: Fleet) -> tuple[list[Known], Between | None]:
+    """Return what is known of each stack, and between them, as it is now."""
+    return [_known(one) for one in fleet.stacks.values()], fleet.between
+
+
+def _known(one: Watching) -> Known:
+    # What peers found of it is in what is known between them.
+    judged = (one.drift, *(judged for verb, judged in one.rarely if verb != "peers"))
+    return Known(one.stack, one.lost, one.full, tuple(replace(each) for each in judged))
+
+
+def assembled(project: Project, found: Sequence[Known], apart: Between | None) -> Report:
+    """Make the report. It takes a while for a fleet of hundreds."""
+    names = [each.stack.name for each in found]
     files, _ = report.files_of(project, names)
-    made = report.assemble(project, names, files, found, asked=True)
-    return pages.render(made, site=site)
+    if apart is None or [each.name for each in apart.stacks] != names:
+        # Not held against each other yet.
+        apart = digests.between([Side(each.stack, each.lost) for each in found], {}, None)
+    apart = replace(apart, stacks=tuple(each.stack for each in found))
+    return report.put_together(project, names, files, [each.digest for each in found], apart)
 
 
-def _sighting(one: Watching) -> Sighting:
-    if one.lost is not None:
-        finding = survey.trouble(one.stack, one.lost)
-        return Sighting(one.stack, side=Side(one.stack, one.lost.kept()), findings=(finding,))
-    left_out = (*one.drift.left_out, *one.verify.left_out)
-    return Sighting(
-        one.stack,
-        side=Side(one.stack),
-        findings=(*one.drift.findings, *one.verify.findings),
-        left_out=(*(Remark(one.stack.name, each) for each in left_out), Remark("", UNSEEN)),
-        not_judged=one.drift.not_judged + one.verify.not_judged,
-    )
+def render(project: Project, found: Sequence[Known], apart: Between | None, *, site: str | None = None) -> str:
+    """Write the page."""
+    return pages.render(assembled(project, found, apart), site=site)

@@ -56,9 +56,9 @@ class _Site:
     async def _page(self) -> Answer:
         async with self._making:
             if self._made is None or time.monotonic() - self._made[0] > PAGE_SECONDS:
-                found = page.sightings(self._fleet)
+                found = page.known(self._fleet)
                 # Beside the watch, which goes on meanwhile.
-                text = await asyncio.to_thread(page.render, self._fleet.project, found, site=self._docs)
+                text = await asyncio.to_thread(page.render, self._fleet.project, *found, site=self._docs)
                 self._made = time.monotonic(), text.encode()
         return Answer(200, self._made[1], "text/html; charset=utf-8", (("Content-Security-Policy", _POLICY),))
 

@@ -18,10 +18,10 @@ from preflight_traps import CONFIG
 from support import BIN, ROOT, Kube, Outcome, Site, Workspace
 
 from config.loading import load_stack
-from mignet.checks import drift_rules
+from mignet.checks import capacity, drift_rules
 from mignet.checks.preflight import preflight
 from mignet.kube.client import Cluster, ClusterError
-from mignet.kube.rbac import Right, grouped, to_apply
+from mignet.kube.rbac import Right, grouped, to_apply, to_look
 from mignet.kube.snapshot import Judged
 from mignet.kube.watched import Store, Tally
 from mignet.lab.lab import Lab
@@ -130,6 +130,8 @@ def test_the_role_that_observes_is_enough_to_watch(account: Account) -> None:
         return [each.error for each in stores]
 
     assert not any(asyncio.run(until_all_are_kept()))
+    # What the watch reads beside with the eyes of the report; that the role is enough for it, the next one shows.
+    assert to_look(capacity.reads(STACK)) <= to_observe(STACK)
 
 
 def test_the_role_that_observes_is_enough_to_look_and_what_up_takes_is_named(account: Account) -> None:

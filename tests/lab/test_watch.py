@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import http.server
 import os
 import re
@@ -23,6 +24,7 @@ import psutil
 import pytest
 import yaml
 from forked import BIN
+from operated import ATTACHMENTS, HCO, VMS, Operated
 from support import ROOT, Kube, Site, Workspace, document
 from watching import TOKEN, Watch, until
 
@@ -40,7 +42,7 @@ def asked(kube: Kube) -> Counter[str]:
         if line.startswith("apiserver_request_total{"):
             labels = dict(re.findall(r'(\w+)="([^"]*)"', line))
             if (
-                re.search(r"kubevirt\.io|cncf\.io|nmstate\.io|ovn\.org", labels["group"])
+                re.search(r"kubevirt\.io|cncf\.io|nmstate\.io|ovn\.org|authorization\.k8s\.io", labels["group"])
                 or labels["resource"] == "pods"
             ):
                 found[labels["verb"]] += int(float(line.rpartition(" ")[2]))
@@ -185,6 +187,8 @@ def test_it_tells_of_drift_and_of_lost_clusters_and_writes_nothing(  # noqa: PLR
         until(lambda: watch.told_of("drift-ended", one.stack), seconds=5)
         until(lambda: watch.told_of("finding-ended", one.stack, code="field-changed"), seconds=5)
         assert not watch.told_of("drift-began", two.stack)
+        looked = f'mignet_last_look_timestamp_seconds{{stack="{two.stack}",verb="limits"}}'
+        until(lambda: looked in watch.metrics(), seconds=30)
         assert asked(two.site.kube)["LIST"] > quiet["LIST"]
         assert {verb: count for verb, count in asked(two.site.kube).items() if verb in WRITING} == {
             verb: count for verb, count in quiet.items() if verb in WRITING
@@ -214,6 +218,60 @@ def test_it_tells_of_drift_and_of_lost_clusters_and_writes_nothing(  # noqa: PLR
     finally:
         watch.process.kill()
         watch.process.wait()
+
+
+def test_it_looks_with_all_eyes_of_the_report(operated: Operated) -> None:
+    dev, policies = operated.dev, "/apis/migrations.kubevirt.io/v1alpha1/migrationpolicies"
+    operated.up()
+    body = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "metadata": {"name": "vm"}}
+    dev.kube.call("POST", VMS, json=body | {"spec": {"domain": {"devices": {}}}})
+    until(lambda: dev.get(f"{VMS}/vm").get("status", {}).get("phase") == "Running", seconds=20)
+    watch = Watch(operated.folder, os.environ | operated.lab.pulumi_environment(), "--every", "30")
+    ready = 'mignet_peer_paths_ready{stack="dev"}'
+    try:
+        until(lambda: watch.metrics().get(ready) == 1, seconds=60)
+        for verb in ("preflight", "verify", "drift", "peers", "limits"):
+            assert watch.metrics()[f'mignet_cluster_reachable{{stack="dev",verb="{verb}"}}'] == 1
+        page = watch.http.get("/").text
+        assert "completionTimeoutPerGiB" in page
+        assert "2 of 2 paths are ready" in page
+
+        slow = {
+            "apiVersion": "migrations.kubevirt.io/v1alpha1",
+            "kind": "MigrationPolicy",
+            "metadata": {"name": "slow"},
+        }
+        settings = {"completionTimeoutPerGiB": 20, "bandwidthPerMigration": "32Mi"}
+        selectors = {"virtualMachineInstanceSelector": {"app": "slow"}}
+        dev.merge(f"{VMS}/vm", {"metadata": {"labels": {"app": "slow"}}})
+        dev.kube.call("POST", policies, json=slow | {"spec": {"selectors": selectors} | settings})
+        pool = {"type": "whereabouts", "range": "10.200.5.0/24", "network_name": "another"}
+        dev.attach("another", {"cniVersion": "0.3.1", "type": "macvlan", "master": "eth1", "ipam": pool})
+        dev.merge(HCO, {"spec": {"liveMigrationConfig": {"progressTimeout": 151}}})
+        found = {("limits", "limit-too-slow"), ("preflight", "pool-overlap"), ("peers", "peer-limits-differ")}
+
+        def on(what: str) -> set[tuple[str, str]]:
+            return {(each["verb"], each["code"]) for each in watch.told if each["what"] == what}
+
+        until(lambda: found <= on("finding-began"), seconds=90)
+        # As the report says, which does not look at drift.
+        reported = operated.run("report", "-o", "json").document["findings"]
+        page = html.unescape(watch.http.get("/").text)
+        assert {code for _, code in found} <= {each["code"] for each in reported}
+        assert all(each["code"] in page for each in reported)
+        judged = {code for key in watch.metrics() for code in re.findall(r'^mignet_findings.*code="([^"]+)"', key)}
+        of_drift = {each["code"] for each in watch.told if each["verb"] == "drift"}
+        assert judged - of_drift == {each["code"] for each in reported} - of_drift
+
+        dev.kube.call("DELETE", f"{policies}/slow")
+        dev.kube.call("DELETE", f"{ATTACHMENTS}/another")
+        operated.up("dev")
+        until(lambda: found <= on("finding-ended"), seconds=90)
+        until(lambda: watch.metrics().get(ready) == 1, seconds=30)
+        assert not [each for each in watch.told if each["what"] in {"failed", "cluster-lost"}], watch.told
+    finally:
+        watch.process.terminate()
+        assert watch.process.wait(10) == 0
 
 
 @pytest.mark.parametrize(

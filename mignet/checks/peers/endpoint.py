@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from mignet.kube.kinds import Object
 
 AUTHORITIES = "kubevirt-ca"
+MODELS = tuple(f"{each}.node.kubevirt.io/" for each in ("host-model-cpu", "cpu-model-migration", "cpu-model"))
+"""Before the models in the labels by which KubeVirt's node-labeller says what a node's CPU is, and can show."""
 _PEERS_NETWORK = "crossClusterNetwork"
 _TRUE = {"true", "yes", "y", "on", "1", "t"}
 """What the toolkit's operator takes for true, as text or not (Ansible's filter `bool`)."""
@@ -46,6 +48,8 @@ class Side:
 
     stack: Stack
     outcome: Snapshot | ClusterError | None = None
+    certified: tuple[Certificate, ...] | None = None
+    """The certificates that KubeVirt trusts, where they were read already."""
 
     @property
     def name(self) -> str:
@@ -111,10 +115,35 @@ class Side:
     @cached_property
     def authorities(self) -> tuple[Certificate, ...]:
         """The certificates that KubeVirt trusts, its own among them. Raises UnreadError."""
-        if self.seen is None:
-            return ()
+        if self.certified is not None or self.seen is None:
+            return self.certified or ()
         found = self.seen.one(CONFIG_MAP, AUTHORITIES, self.stack.cluster.namespace)
         return certificates((found or {}).get("data", {}).get("ca-bundle", ""))
+
+    @cached_property
+    def trusted(self) -> frozenset[str]:
+        """The fingerprints of those that count. Raises UnreadError."""
+        return frozenset(each.fingerprint for each in self.authorities if not each.expired)
+
+    @cached_property
+    def instances(self) -> tuple[Object, ...]:
+        """The virtual machines. Raises UnreadError."""
+        return () if self.seen is None else self.seen.all(INSTANCE)
+
+    @cached_property
+    def models(self) -> dict[str, list[str]]:
+        """The labels of nodes by which KubeVirt says what a CPU can show, with the nodes. Raises UnreadError."""
+        found: dict[str, list[str]] = {}
+        for node in self.seen.all(NODE) if self.seen else ():
+            for label, value in node["metadata"].get("labels", {}).items():
+                if label.startswith(MODELS) and value == "true":
+                    found.setdefault(label, []).append(node["metadata"]["name"])
+        return found
+
+    @cached_property
+    def policies(self) -> tuple[Object, ...]:
+        """The MultiNetworkPolicies in force. Raises UnreadError."""
+        return () if self.seen is None else network_policies.in_force(self.seen)
 
     @cached_property
     def leases(self) -> dict[Address, str]:

@@ -64,9 +64,9 @@ def runs_nowhere(pair: Pair) -> Iterator[Finding]:
     for source, target in ((pair.one, pair.other), (pair.other, pair.one)):
         if source.seen is None or target.seen is None:
             continue
-        there = source.seen.all(INSTANCE)
-        for instance in target.seen.all(INSTANCE):
-            if not _did_not_start(instance):
+        there = source.instances
+        for instance in target.instances:
+            if not did_not_start(instance):
                 continue
             left = next((each for each in there if each["metadata"].get("uid") in partners(instance)), None)
             left = left or next((each for each in there if instance["metadata"].get("uid") in partners(each)), None)
@@ -94,11 +94,11 @@ def _same(one: Side, other: Side) -> Iterator[tuple[Object, Object]]:
     """Yield each machine that runs on both sides, as each has it."""
     theirs = _running(other)
     by_uid = {each["metadata"]["uid"]: each for each in theirs}
-    by_firmware = {key: each for each in theirs if (key := _firmware(each))}
+    by_firmware = {key: each for each in theirs if (key := firmware(each))}
     by_partner = {uid: each for each in theirs for uid in partners(each)}
     for mine in _running(one):
         found = next((by_uid[uid] for uid in partners(mine) if uid in by_uid), None)
-        found = found or by_partner.get(mine["metadata"]["uid"]) or by_firmware.get(_firmware(mine) or "")
+        found = found or by_partner.get(mine["metadata"]["uid"]) or by_firmware.get(firmware(mine) or "")
         if found is not None:
             yield mine, found
 
@@ -124,7 +124,8 @@ def _handing_over(one: Object, other: Object) -> bool:
     return not any(each.get("completed") or each.get("failed") for each in states)
 
 
-def _did_not_start(instance: Object) -> bool:
+def did_not_start(instance: Object) -> bool:
+    """Tell whether a machine waits to start here, or failed to at the end of a migration."""
     phase = _phase(instance)
     return phase in _NOT_STARTED or (phase == "Failed" and bool(_state(instance).get("failed")))
 
@@ -175,7 +176,7 @@ def _phase(instance: Object) -> str | None:
     return phase
 
 
-def _firmware(instance: Object) -> str | None:
+def firmware(instance: Object) -> str | None:
     """Return namespace and firmware UUID of a machine; None where the UUID is no other than its name."""
     metadata = instance["metadata"]
     found = str(value_at(instance, "spec.domain.firmware.uuid") or "").lower()
@@ -185,6 +186,4 @@ def _firmware(instance: Object) -> str | None:
 
 
 def _running(side: Side) -> list[Object]:
-    if side.seen is None:
-        return []
-    return [each for each in side.seen.all(INSTANCE) if value_at(each, "status.phase") == RUNNING]
+    return [each for each in side.instances if value_at(each, "status.phase") == RUNNING]

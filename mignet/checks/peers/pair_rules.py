@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from config.finding import Finding, Severity, Subject, few, rule, shown
 from mignet.checks.peers.endpoint import AUTHORITIES
-from mignet.checks.rules.network_policies import endpoint, in_force, judged
+from mignet.checks.rules.network_policies import endpoint, judged
 from mignet.fleet.survey import one_cluster
-from mignet.kube.kinds import NODE
 from mignet.kube.kubevirt.feature_gates import version
 from mignet.kube.kubevirt.pods import HANDLER, HANDLER_PORTS, SYNC
 
@@ -96,10 +95,9 @@ def trust(pair: Pair) -> Iterator[Finding]:
     """
     for asked, trusting in ((pair.one, pair.other), (pair.other, pair.one)):
         # Without certificates that count there is nothing to compare, and that is said of the side.
-        if any(all(each.expired for each in side.authorities) for side in (asked, trusting)):
+        if not asked.trusted or not trusting.trusted:
             continue
-        known = {each.fingerprint for each in trusting.authorities if not each.expired}
-        if asked.authorities[0].fingerprint not in known:
+        if asked.authorities[0].fingerprint not in trusting.trusted:
             bundle = f"ConfigMap {trusting.stack.cluster.namespace}/{AUTHORITIES}"
             what = (
                 f"does not hold the current authority of {asked.name}, the first in its bundle: migrations are refused"
@@ -176,12 +174,7 @@ def common_model(one: Side, other: Side) -> str | None:
 
 def _labels(side: Side, prefix: str) -> dict[str, list[str]]:
     """Return what stands behind a prefix in labels whose value is true, with the nodes that have it."""
-    found: dict[str, list[str]] = {}
-    for node in side.seen.all(NODE) if side.seen else ():
-        for label, value in node["metadata"].get("labels", {}).items():
-            if label.startswith(prefix) and value == "true":
-                found.setdefault(label.removeprefix(prefix), []).append(node["metadata"]["name"])
-    return found
+    return {label.removeprefix(prefix): names for label, names in side.models.items() if label.startswith(prefix)}
 
 
 @rule("peer-limits-differ")
@@ -209,12 +202,13 @@ def network_policies(pair: Pair) -> Iterator[Finding]:
     for here, there in ((pair.one, pair.other), (pair.other, pair.one)):
         if here.seen is None:
             continue
-        found = in_force(here.seen)
+        if not here.policies:
+            continue
         for direction in ("Ingress", "Egress"):
             taking = here if direction == "Ingress" else there
             for role, ports in ((SYNC, (taking.port, taking.port)), (HANDLER, HANDLER_PORTS)):
                 ends = (endpoint(here.stack, role), endpoint(there.stack, role))
-                yield from judged(here.stack, found, direction, ports, ends, peer=there.name)
+                yield from judged(here.stack, here.policies, direction, ports, ends, peer=there.name)
 
 
 RULES = (segment, slices, leases, trust, versions, processors, limits, network_policies)

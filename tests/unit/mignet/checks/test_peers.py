@@ -22,6 +22,7 @@ from config.types.addressing import Address
 from mignet.checks.peers import CODES, Peers, compare
 from mignet.checks.peers.endpoint import Side, endpoint, reads, sync
 from mignet.checks.peers.matrix import lines
+from mignet.checks.peers.slim import Concerned, slim
 from mignet.fleet.last_checkup import Checkup, Way
 from mignet.kube.client import ClusterError
 from mignet.kube.kinds import (
@@ -483,6 +484,18 @@ def test_what_is_between_two_clusters_is_found_and_nothing_else(change: Change, 
     peers = between(change)
     assert [finding.code for finding in peers.findings] == codes
     assert peers.ready == ready
+    one, other = cluster(EAST, leased=10), cluster(WEST, leased=60)
+    change(one, other)
+    sides = [slim(seen(EAST, one)), slim(seen(WEST, other))]
+    concerned = Concerned()
+    for each in sides:
+        concerned.add(each)
+    small = compare([concerned.of(each) for each in sides])
+    assert [(each.code, each.stack, each.peer, each.sentence) for each in small.findings] == [
+        (each.code, each.stack, each.peer, each.sentence) for each in peers.findings
+    ]
+    assert dict(small.matrix) == dict(peers.matrix)
+    assert (small.left_out, small.not_judged) == (peers.left_out, peers.not_judged)
     for reason in peers.matrix.values():
         assert (reason is None) == bool(ready)
 

@@ -235,6 +235,29 @@ def test_it_writes_nothing_and_says_why_it_knows_nothing(tmp_path: Any) -> None:
     assert [getattr(each, "reason", None) for each in asyncio.run(tried())] == [*["forbidden"] * 3, "unreachable"]
 
 
+def test_what_is_read_for_one_look_is_read_once_and_not_kept(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    async def listing(_self: client.Cluster, kind: Any, **_: Any) -> list[Any]:
+        asked.append(kind.kind)
+        return [pod("a")]
+
+    monkeypatch.setattr(client.Cluster, "list", listing)
+    kept = Kept(ClusterConfig(context="dev"), tmp_path, [], changed=lambda: None)
+
+    async def looked(seconds: float | None) -> list[Any]:
+        one = Watched(kept, seconds=seconds)
+        return list(await asyncio.gather(one.list(POD), one.list(POD)))
+
+    assert asyncio.run(looked(None)) == [[pod("a")], [pod("a")]]
+    assert (asked, len(kept._read)) == (["Pod"], 0)
+    asyncio.run(looked(None))
+    assert len(asked) == 2
+    asyncio.run(looked(60.0))
+    asyncio.run(looked(60.0))
+    assert (len(asked), len(kept._read)) == (3, 1)
+
+
 @pytest.mark.parametrize(("failures", "seconds", "asked"), [(1, 0.0, 2), (2, 0.0, 2), (1, 20.0, 1)])
 def test_a_read_that_breaks_at_once_is_made_once_more_and_one_that_hung_is_not(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch, failures: int, seconds: float, asked: int

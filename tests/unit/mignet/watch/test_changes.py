@@ -8,7 +8,7 @@ from support import document
 
 from config.finding import Finding
 from mignet.outputs import documents
-from mignet.watch.changes import Change, between, told
+from mignet.watch.changes import MOST_PEERS, Change, between, told, told_of_peers
 
 
 def finding(key: str, rule: str = "is wrong", **more: object) -> Finding:
@@ -32,6 +32,20 @@ def test_what_a_cluster_says_stays_on_one_line() -> None:
     assert len(change.as_line().splitlines()) == 1
     assert "\x1b" not in change.as_line() + change.as_json()
     assert document(change.as_json())["kind"] == "Change"
+
+
+def test_what_is_between_a_cluster_and_many_others_is_told_once() -> None:
+    def apart(*peers: str) -> list[Finding]:
+        return [finding("ConfigMap a/b", peer=each) for each in peers]
+
+    few = told_of_peers("dev", apart(*(f"p{n}" for n in range(MOST_PEERS))))
+    assert len(few) == MOST_PEERS
+    many = told_of_peers("dev", apart(*(f"p{n}" for n in range(MOST_PEERS + 1))))
+    (one,) = many.values()
+    assert one.peer is None
+    assert f"stands between it and {MOST_PEERS + 1} others, such as p0: ConfigMap a/b is wrong" in one.sentence
+    more = told_of_peers("dev", apart(*(f"p{n}" for n in range(1, MOST_PEERS + 9))))
+    assert not list(between("dev", many, more)), "how many they are does not matter"
 
 
 def test_a_change_of_every_kind_is_a_document_of_its_schema_and_a_line() -> None:

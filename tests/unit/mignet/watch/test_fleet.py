@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
+import pictured
 import pytest
 from support import ROOT
 
+from config.files.project_files import Project
 from config.finding import Finding
+from mignet.checks import preflight
 from mignet.kube.client import ClusterError
-from mignet.watch import fleet
+from mignet.report import assemble, files_of
+from mignet.report.digest import digest_of
+from mignet.watch import fleet, page
 from mignet.watch.changes import Change
-from mignet.watch.fleet import Fleet, Judged
+from mignet.watch.fleet import Fleet, Judged, _compared, packed, packed_side
 
 STACK = (ROOT / "Pulumi.dev.yaml").read_text()
 
@@ -76,6 +82,54 @@ def test_files_that_change_are_read_again_and_mistakes_are_told_once(folder: Pat
         ("files-read", ""),
     ]
     assert list(one.stacks) == ["second"]
+
+
+def found(code: str, **more: object) -> Finding:
+    return Finding("key", None, "is wrong", "", code=code, stack="dev", **more)  # type: ignore[arg-type]
+
+
+def test_what_could_not_be_judged_again_is_not_told_to_be_over(folder: Path) -> None:
+    one, told = ran(folder)
+    watching = one.stacks["dev"]
+    watching.preflight = Judged((found("pool-overlap"),), when=1.0)
+    watching.limits = Judged((found("limit-too-slow", severity="warning"),), when=1.0)
+    watching.peers = Judged((found("peer-gate"), found("cluster-unreachable")), when=1.0)
+    one._compare(watching)
+    began = {(each.verb, each.code) for each in told if each.what == "finding-began"}
+    assert began == {("preflight", "pool-overlap"), ("limits", "limit-too-slow"), ("peers", "peer-gate")}
+    before = len(told)
+    one._unseen(watching, ClusterError("unreachable", "did not answer in 30 s"))
+    one._compare(watching)
+    assert watching.preflight.not_judged == len(preflight.CODES)
+    assert "not judged again: did not answer in 30 s" in watching.limits.left_out
+    watching.preflight = Judged((), when=2.0, doubtful=frozenset({"pool-overlap"}))
+    one._compare(watching)
+    assert len(told) == before
+    watching.preflight = watching.limits = watching.peers = Judged((), when=3.0)
+    one._compare(watching)
+    assert [each.what for each in told[before:]] == ["finding-ended"] * 3
+
+
+def test_the_page_of_what_is_kept_packed_is_the_report_of_what_was_seen(tmp_path: Path) -> None:
+    names = {ailment or "sound": ailment for ailment in pictured.AILMENTS}
+    pictured.fleet(tmp_path, names)
+    project = Project.find(tmp_path)
+    files, stacks = files_of(project, list(names))
+    sightings = [pictured.sighting(each, names[each.name], 3) for each in stacks]
+    sights = [(each.stack, None, packed_side(each)) for each in sightings]
+    known = [
+        page.Known(each.stack, None, packed(digest_of(each)), (Judged(each.findings, each.not_judged),))
+        for each in sightings
+    ]
+    apart, ready = _compared(project, sights)
+    made = page.assembled(project, known, apart)
+    wanted = assemble(project, list(names), files, sightings, asked=True)
+    assert replace(made, made=wanted.made, drift=wanted.drift) == wanted
+    assert wanted.findings
+    assert ready == dict(wanted.ways.sends)
+    lost = replace(known[0], lost=ClusterError("unreachable", "context sound is unreachable"))
+    codes = {(each.stack, each.finding.code) for each in page.assembled(project, [lost, *known[1:]], None).findings}
+    assert ("sound", "cluster-unreachable") in codes
 
 
 def test_what_a_cluster_refuses_to_show_has_not_ended(folder: Path) -> None:
