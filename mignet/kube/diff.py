@@ -105,9 +105,9 @@ class PulumiView:
 class Report:
     """What one verb found or did on one stack. `error` is a sentence when it failed.
 
-    `findings` are the reasons of an error, as far as they are findings. They and the last four are for drift: what the
-    rules say, what could not be judged, how many rules that are, what Pulumi itself sees (None with the direct engine,
-    which keeps no state), and in sentences where that differs from `changes`.
+    `findings` are the reasons of an error, as far as they are findings. They and the next five are for drift: what the
+    rules say, what could not be judged, how many rules that are and which, what Pulumi itself sees (None with the
+    direct engine, which keeps no state), and in sentences where that differs from `changes`.
     """
 
     stack: str
@@ -120,6 +120,7 @@ class Report:
     findings: tuple[Finding, ...] = ()
     left_out: tuple[str, ...] = ()
     not_judged: int = 0
+    undecided: frozenset[str] = frozenset()
     pulumi: PulumiView | None = None
     apart: tuple[str, ...] = ()
     declined: bool = False

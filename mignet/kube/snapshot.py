@@ -167,6 +167,14 @@ class Judged:
 
     findings: tuple[Finding, ...]
     left_out: Mapping[str, ClusterError] = field(default_factory=dict)
+    unasked: frozenset[str] = frozenset()
+    """Codes that there was no use in asking for, as something before them is wrong."""
+
+    @property
+    def undecided(self) -> frozenset[str]:
+        """Codes of which nobody knows whether they would be found: what was known of them before has not ended."""
+        unread = (code for code, error in self.left_out.items() if error.reason != "not-served")
+        return self.unasked.union(each.partition(" ")[0] for each in unread)
 
     @property
     def not_judged(self) -> int:

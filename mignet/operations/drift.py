@@ -111,6 +111,7 @@ async def _look_at(stack: Stack, declaring: asyncio.Future[Declaration], cluster
         findings=tuple(waived(stack.name, judged.findings, stack.waivers)),
         left_out=tuple(judged.sentences()),
         not_judged=judged.not_judged,
+        undecided=judged.undecided,
     )
 
 

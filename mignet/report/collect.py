@@ -117,7 +117,9 @@ async def through(project: Project, stack: Stack, cluster: Cluster) -> Sighting:
     )
     if isinstance(verdict, ConfigError) and isinstance(side, Side):
         # The program refuses: nothing tells what the cluster should hold.
-        return Sighting(stack, side=side, findings=verdict.findings, judged={"verify": Judged(verdict.findings)})
+        return Sighting(
+            stack, side=side, findings=verdict.findings, judged={"verify": Judged(verdict.findings, unasked=CODES)}
+        )
     for outcome in (fitness, verdict, side, machines):
         if isinstance(outcome, BaseException) and not isinstance(outcome, ClusterError):
             raise outcome

@@ -93,7 +93,7 @@ class Judged:
     left_out: tuple[str, ...] = ()
     when: float | None = None
     seconds: float | None = None
-    doubtful: frozenset[str] = frozenset()
+    undecided: frozenset[str] = frozenset()
     """Codes that could not be judged: what was known of them stays."""
     whole: bool = True
     """Whether it came to a judgement: where it did not, nothing that it found before has ended for that."""
@@ -369,6 +369,7 @@ class Fleet:
             report.left_out,
             time.time(),
             time.monotonic() - begun,
+            undecided=report.undecided,
             whole=report.error is None,
         )
         if report.error is None and report.drifted is not bool(one.drifted):
@@ -413,6 +414,7 @@ class Fleet:
                 tuple(verdict.judged.sentences()),
                 time.time(),
                 time.monotonic() - begun,
+                undecided=verdict.judged.undecided,
             )
         self._compare(one)
 
@@ -455,7 +457,7 @@ class Fleet:
                 tuple(judged.sentences()),
                 time.time(),
                 time.monotonic() - begun,
-                doubtful=frozenset(code for code, error in judged.left_out.items() if error.reason != "not-served"),
+                undecided=judged.undecided,
             )
             if verb == "verify":
                 one.verify, one.verified = found, begun
@@ -471,7 +473,7 @@ class Fleet:
         for judged, codes in ((one.preflight, preflight.CODES), (one.limits, LIMITS)):
             judged.not_judged, judged.left_out = len(codes), (f"not judged again: {error}",)
             judged.when = judged.when or time.time()
-            judged.doubtful = codes
+            judged.undecided = codes
 
     async def _comparing(self) -> None:
         """Hold the clusters against each other, rarely, beside the watch."""
@@ -517,7 +519,7 @@ class Fleet:
                 key: each
                 for key, each in one.known.items()
                 if key[0] == verb
-                and (judged.when is None or not judged.whole or each.code in judged.doubtful)
+                and (judged.when is None or not judged.whole or each.code in judged.undecided)
                 and not each.code.startswith("cluster-")
             }
         for change in between(one.stack.name, one.known, now):

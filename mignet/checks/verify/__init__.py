@@ -130,7 +130,7 @@ async def _judged(cluster: Cluster, sight: Sight, *, late: bool, thorough: bool)
     """Judge a look; without a verdict, say what is waited for."""
     early = judge(EARLY, sight)
     if early.findings and not thorough:
-        return Verdict(early, sight), ""
+        return Verdict(_unasked(early, EARLY), sight), ""
     steps = pending(sight)
     doubtful = (
         any(not pod.ready for pod in sight.living)
@@ -144,11 +144,12 @@ async def _judged(cluster: Cluster, sight: Sight, *, late: bool, thorough: bool)
     sight = replace(sight, seen=seen)
     if steps and thorough:
         sight = replace(sight, holders=await _holders(cluster, sight))
-        return Verdict(judge(STUCK, sight), sight), ""
+        return Verdict(_unasked(judge(STUCK, sight), STUCK), sight), ""
     if steps:
         stuck = judge(CAUSES, sight)
         if not stuck.findings and late:
             stuck = judge((unfinished,), sight)
+        stuck = _unasked(stuck, (*EARLY, *CAUSES, unfinished))
         return (Verdict(stuck, sight), "") if stuck.findings else (None, _words(sight))
     seen = sight.seen.with_(await look(cluster, sight.stack, _last_reads(sight.stack)))
     sight = replace(sight, seen=seen, holders=await _holders(cluster, sight))
@@ -160,6 +161,12 @@ async def _judged(cluster: Cluster, sight: Sight, *, late: bool, thorough: bool)
     )
     blocks = any(finding.blocks for finding in proof.findings)
     return Verdict(proof, sight, None if blocks else _sentence(sight, proof), rolled_out=True), ""
+
+
+def _unasked(judged: Judged, asked: Iterable[Rule[Any]]) -> Judged:
+    """Note that of all that is judged of a cluster no more than this was."""
+    codes = {code for each in asked for code in each.codes}
+    return replace(judged, unasked=frozenset(code for each in RULES for code in each.codes) - codes)
 
 
 async def _holders(cluster: Cluster, sight: Sight) -> dict[str, tuple[Object, ...] | ClusterError]:

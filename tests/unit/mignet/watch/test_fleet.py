@@ -102,7 +102,7 @@ def test_what_could_not_be_judged_again_is_not_told_to_be_over(folder: Path) -> 
     one._compare(watching)
     assert watching.preflight.not_judged == len(preflight.CODES)
     assert "not judged again: did not answer in 30 s" in watching.limits.left_out
-    watching.preflight = Judged((), when=2.0, doubtful=frozenset({"pool-overlap"}))
+    watching.preflight = Judged((), when=2.0, undecided=frozenset({"pool-overlap"}))
     one._compare(watching)
     assert len(told) == before
     watching.preflight = watching.limits = watching.peers = Judged((), when=3.0)

@@ -202,3 +202,23 @@ def test_the_addresses_are_told_as_ranges() -> None:
         "3 virt-handlers and 2 sync controllers use migration, addresses 10.200.5.10, 10.200.5.12-10.200.5.14,"
         " 10.200.5.40; 5 of 51 addresses leased in IPPool 10.200.5.0-24 (as their objects say; nothing was measured)"
     )
+
+
+def test_what_comes_after_a_fault_is_undecided_and_not_said_to_be_well() -> None:
+    """Whoever told of a leaked lease must not take it back because the network is gone by now."""
+    whole = healthy.cluster(STACK)
+    (attachment,) = (each for each in whole if each["kind"] == "NetworkAttachmentDefinition")
+    without = cast(Cluster, Fake([each for each in whole if each is not attachment]))
+
+    async def declared() -> list[Any]:
+        return [attachment]
+
+    early = asyncio.run(verify(STACK, without, declared=declared, patience=Patience(0, 0))).judged
+    assert [each.code for each in early.findings] == ["attachment-gone"]
+    assert early.undecided >= {"lease-leaked", "pod-network-fallback", "rollout-unfinished"}
+    assert early.not_judged == 0
+    late = waited(Fake(rolling()), patience=Patience(0, 0)).judged
+    assert [each.code for each in late.findings] == ["rollout-unfinished"]
+    assert "lease-leaked" in late.undecided
+    assert late.undecided.isdisjoint({"rollout-unfinished", "attachment-gone", "pod-no-network"})
+    assert not waited(Fake(whole), patience=Patience(0, 0)).judged.undecided
