@@ -15,7 +15,7 @@ from mignet.report.reachability import Ways, ways
 from mignet.report.topology import Lanes, lanes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping, Sequence, Set
 
     from config.finding import Finding, Remark
     from config.stack import Stack
@@ -59,6 +59,8 @@ class Between:
     checkup: Checkup | None
     unread: tuple[str, ...]
     """Why no checkup could be read, where that is so."""
+    undecided: Mapping[str, Set[str]]
+    """Codes that could not be judged about a stack, or between it and another one."""
 
 
 def digest_of(seen: Sighting) -> Digest:
@@ -102,4 +104,5 @@ def between(
         asked,
         checkup,
         unread,
+        found.undecided,
     )

@@ -30,7 +30,7 @@ from mignet.report.digest import digest_of
 from mignet.watch.changes import Change, between, told, told_of_peers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Sequence, Set
     from pathlib import Path
 
     from config.stack import Stack
@@ -93,8 +93,10 @@ class Judged:
     left_out: tuple[str, ...] = ()
     when: float | None = None
     seconds: float | None = None
-    undecided: frozenset[str] = frozenset()
+    undecided: Set[str] = frozenset()
     """Codes that could not be judged: what was known of them stays."""
+    dark: frozenset[str] = frozenset()
+    """Stacks whose clusters are not seen: what was known between this one and them stays."""
     whole: bool = True
     """Whether it came to a judgement: where it did not, nothing that it found before has ended for that."""
 
@@ -496,6 +498,7 @@ class Fleet:
         found, ready = await asyncio.to_thread(_compared, self.project, sights)
         seconds = time.monotonic() - begun
         self.between = found
+        dark = frozenset(stack.name for stack, lost, side in sights if lost is not None or side is None)
         by_stack: dict[str, list[Finding]] = {name: [] for name in before}
         for finding in found.findings:
             by_stack.setdefault(finding.stack, []).append(finding)
@@ -503,7 +506,14 @@ class Fleet:
             # A cluster that is lost keeps what is known of it; one that was not seen yet has nothing to tell.
             if self.stacks.get(name) is one and one.lost is None and one.side is not None:
                 findings = tuple(waived(name, by_stack[name], one.stack.waivers))
-                one.peers = Judged(findings, found.not_judged.get(name, 0), when=when, seconds=seconds)
+                one.peers = Judged(
+                    findings,
+                    found.not_judged.get(name, 0),
+                    when=when,
+                    seconds=seconds,
+                    undecided=found.undecided.get(name, frozenset()),
+                    dark=dark,
+                )
                 one.ready_to = len(before) - 1, ready.get(name, 0)
                 self._compare(one)
 
@@ -519,7 +529,9 @@ class Fleet:
                 key: each
                 for key, each in one.known.items()
                 if key[0] == verb
-                and (judged.when is None or not judged.whole or each.code in judged.undecided)
+                and (
+                    judged.when is None or not judged.whole or each.code in judged.undecided or each.peer in judged.dark
+                )
                 and not each.code.startswith("cluster-")
             }
         for change in between(one.stack.name, one.known, now):

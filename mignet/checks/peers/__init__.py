@@ -19,7 +19,7 @@ from mignet.kube.snapshot import Judged, Snapshot, judge, look
 from mignet.kube.source import opened
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence, Set
 
     from config.files.project_files import Project
     from config.stack import Stack
@@ -83,6 +83,8 @@ class Peers:
     """What was measured between the nodes: all else is derived from objects."""
     asked: bool = True
     """Whether any cluster was."""
+    undecided: Mapping[str, Set[str]] = field(default_factory=dict)
+    """Codes that could not be judged about a stack, or between it and another one."""
 
     @property
     def routed(self) -> Iterator[tuple[Stack, Stack]]:
@@ -164,6 +166,7 @@ def compare(sides: Sequence[Side], checkup: Checkup | None = None, *, about: Col
     not_judged = Counter({name: judged.not_judged for name, judged in own.items()})
     found: dict[tuple[str, str], Finding | None] = {}
     between_them: dict[Remark, None] = {}
+    undecided = {name: set(judged.undecided) for name, judged in own.items()}
     measured = checkup is not None and bool(checkup.counts)
     for one, other in combinations(sides, 2) if measured else _worth_a_look(sides):
         if about is not None and one.name not in about and other.name not in about:
@@ -175,6 +178,8 @@ def compare(sides: Sequence[Side], checkup: Checkup | None = None, *, about: Col
             between = (*between, *_measured(one.name, other.name, checkup))
         findings += between
         not_judged[one.name] += judged.not_judged
+        for side in (one, other) if judged.undecided else ():
+            undecided[side.name] |= judged.undecided
         between_them |= dict.fromkeys(_left_out(one, other, judged, own))
         # Of a side that does not answer, that is the reason.
         open_ = judged.not_judged or own[one.name].not_judged or own[other.name].not_judged
@@ -190,7 +195,14 @@ def compare(sides: Sequence[Side], checkup: Checkup | None = None, *, about: Col
     )
     stacks = tuple(each.stack for each in sides)
     return Peers(
-        stacks, tuple(findings), (*left_out, *between_them), matrix, survey.counted(not_judged), checkup, asked
+        stacks,
+        tuple(findings),
+        (*left_out, *between_them),
+        matrix,
+        survey.counted(not_judged),
+        checkup,
+        asked,
+        undecided,
     )
 
 

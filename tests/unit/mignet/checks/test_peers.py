@@ -629,6 +629,17 @@ def test_of_many_clusters_each_source_has_one_line() -> None:
     assert len(drawn) == len(many) + 1
 
 
+def test_what_could_not_be_judged_between_two_is_undecided_for_both() -> None:
+    def unread(one: dict[str, Any], _other: dict[str, Any]) -> None:
+        one["machines"] = ClusterError("forbidden", "context east refused to list virtualmachineinstances")
+
+    peers = between(unread)
+    assert {name: codes & {"vm-runs-twice", "peer-trust"} for name, codes in peers.undecided.items()} == {
+        "east": {"vm-runs-twice"},
+        "west": {"vm-runs-twice"},
+    }
+
+
 @pytest.mark.parametrize(("broken", "severity", "mark"), [(1, "warning", "?"), (2, "error", "no")])
 def test_what_a_checkup_found_broken_between_two_is_not_ready_whatever_objects_say(
     broken: int, severity: str, mark: str

@@ -93,7 +93,7 @@ def test_what_could_not_be_judged_again_is_not_told_to_be_over(folder: Path) -> 
     watching = one.stacks["dev"]
     watching.preflight = Judged((found("pool-overlap"),), when=1.0)
     watching.limits = Judged((found("limit-too-slow", severity="warning"),), when=1.0)
-    watching.peers = Judged((found("peer-gate"), found("cluster-unreachable")), when=1.0)
+    watching.peers = Judged((found("peer-gate", peer="prod"), found("cluster-unreachable")), when=1.0)
     one._compare(watching)
     began = {(each.verb, each.code) for each in told if each.what == "finding-began"}
     assert began == {("preflight", "pool-overlap"), ("limits", "limit-too-slow"), ("peers", "peer-gate")}
@@ -105,6 +105,9 @@ def test_what_could_not_be_judged_again_is_not_told_to_be_over(folder: Path) -> 
     watching.preflight = Judged((), when=2.0, undecided=frozenset({"pool-overlap"}))
     one._compare(watching)
     assert len(told) == before
+    watching.peers = Judged((), when=2.0, dark=frozenset({"prod"}))
+    one._compare(watching)
+    assert len(told) == before, "a machine that runs twice does so still when one of both clusters is away"
     watching.preflight = watching.limits = watching.peers = Judged((), when=3.0)
     one._compare(watching)
     assert [each.what for each in told[before:]] == ["finding-ended"] * 3
