@@ -505,9 +505,8 @@ class Fleet:
         for name, one in before.items():
             # A cluster that is lost keeps what is known of it; one that was not seen yet has nothing to tell.
             if self.stacks.get(name) is one and one.lost is None and one.side is not None:
-                findings = tuple(waived(name, by_stack[name], one.stack.waivers))
                 one.peers = Judged(
-                    findings,
+                    tuple(by_stack[name]),
                     found.not_judged.get(name, 0),
                     when=when,
                     seconds=seconds,
