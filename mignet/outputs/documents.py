@@ -944,7 +944,7 @@ class Change(_Part):
     """The stack that it is about; empty when about no single one."""
     sentence: Word
     verb: Word
-    """What judges so, `drift` or `verify`; empty where nothing was judged."""
+    """What judges so: `drift`, `verify`, `preflight`, `limits` or `peers`; empty where nothing was judged."""
     code: Word
     """Code of the finding, or why a cluster is lost; empty when it is about neither."""
     severity: Severity | Literal[""]
