@@ -96,7 +96,7 @@ def main() -> None:  # noqa: PLR0915 (one run, in its order)
             of_start = process.cpu_times()
             print(
                 f"all kept after {started:.0f} s, {of_start.user + of_start.system:.1f} processor seconds,"
-                f" {process.memory_info().rss >> 20} MB",
+                f" {process.memory_info().rss >> 20} MiB",
                 file=sys.stderr,
                 flush=True,
             )
@@ -117,12 +117,12 @@ def main() -> None:  # noqa: PLR0915 (one run, in its order)
                 scrapes.append(time.monotonic() - asking)
                 lost = sum(each["what"] == "cluster-lost" for each in told())
                 print(
-                    f"{latencies[-1]:.2f} s, {peak} MB, {scrapes[-1]:.2f} s for /metrics, {lost} lost", file=sys.stderr
+                    f"{latencies[-1]:.2f} s, {peak} MiB, {scrapes[-1]:.2f} s for /metrics, {lost} lost", file=sys.stderr
                 )
                 time.sleep(5)
             share = (sum(process.cpu_times()[:2]) - cpu) / (time.monotonic() - wall)
             print(
-                f"{share:.2f} of a core, {peak} MB, drift seen in {max(latencies):.2f} s at most of {len(latencies)}",
+                f"{share:.2f} of a core, {peak} MiB, drift seen in {max(latencies):.2f} s at most of {len(latencies)}",
                 file=sys.stderr,
                 flush=True,
             )
@@ -162,8 +162,8 @@ def main() -> None:  # noqa: PLR0915 (one run, in its order)
         "until all clusters were kept, s": f"{started:.0f}",
         "processor seconds until then": f"{of_start.user + of_start.system:.1f}",
         f"share of a core over {arguments.seconds} s": f"{share:.2f}",
-        "memory at most in that time, MB": f"{peak}",
-        "memory at the end, after all that follows, MB": f"{peak_all}",
+        "memory at most in that time, MiB": f"{peak}",
+        "memory at the end, after all that follows, MiB": f"{peak_all}",
         f"from a drift to its line in the log, of {len(latencies)}, median, s": f"{statistics.median(latencies):.2f}",
         "the same, at most, s": f"{max(latencies):.2f}",
         "/metrics, at most, s": f"{max(scrapes):.2f}",
