@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import sys
 import time
 import uuid
@@ -24,6 +25,10 @@ from mignet.lab.servers import processes
 
 # A sixth of what a server does is to look for memory to use again.
 processes.ENVIRONMENT["GOGC"] = "300"
+
+# A shell starts what runs in its background without ctrl-c, and all that is tested would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REAL_CRDS = Path(__file__).parents[2] / "shared" / "crds"
 
