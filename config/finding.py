@@ -167,6 +167,11 @@ REASONS: dict[str, str] = {}
 """Why each rule holds, by the codes that it finds; the outputs say it beside a finding."""
 
 
+def codes_of(rules: Iterable[Rule[Any]]) -> frozenset[str]:
+    """Return all codes that rules may find."""
+    return frozenset(code for each in rules for code in each.codes)
+
+
 def rule(
     *codes: str, severity: Severity | None = None
 ) -> Callable[[Callable[[Subject_contra], Iterator[Finding]]], Rule[Subject_contra]]:

@@ -142,6 +142,13 @@ class Bridge(DelegatingAttachment):
 
 AnyAttachment = Annotated[Macvlan | Ipvlan | Bridge | Localnet | ClusterUserDefinedNetwork, Field(discriminator="type")]
 
+
+def attached_to(attachment: AnyAttachment) -> str | None:
+    """Return the nodes' interface or bridge that an attachment names; None where it names none, or a localnet."""
+    found: str | None = getattr(attachment, "master", None) or getattr(attachment, "bridge", None)
+    return found
+
+
 UNFIT_TYPES: tuple[Finding, ...] = (
     Finding(
         "sriov",

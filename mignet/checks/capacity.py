@@ -12,7 +12,7 @@ from functools import cache, cached_property
 from math import inf
 from typing import TYPE_CHECKING
 
-from config.finding import Finding, few, natural, rule
+from config.finding import Finding, codes_of, few, natural, rule
 from config.limits import quantity
 from mignet.capacity.drain import drain
 from mignet.capacity.estimate import (
@@ -323,4 +323,4 @@ def _remedy(decides: str) -> str:
 
 
 RULES: tuple[Rule[Seen], ...] = (link_unknown, not_migratable, does_not_finish)
-CODES = frozenset(code for each in RULES for code in each.codes)
+CODES = codes_of(RULES)

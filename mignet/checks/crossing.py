@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from config.finding import Finding, few, rule
+from config.finding import Finding, codes_of, few, rule
 from mignet.checks.peers import endpoint, pair_rules
 from mignet.checks.peers.endpoint import FAILURE
 from mignet.checks.verify.migration import DONE, RUNNING, WAITING
@@ -346,7 +346,7 @@ def left_behind(left: Left) -> Iterator[Finding]:
 
 
 RULES = (right_missing, held, *WAY, not_started, left_behind)
-CODES = frozenset(code for each in RULES for code in each.codes)
+CODES = codes_of(RULES)
 
 
 def command(where: str, names: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from components.ownership import FIELD_MANAGER, labels
-from config.finding import Finding, is_not, rule, shown
+from config.finding import Finding, codes_of, is_not, rule, shown
 from config.hyperconverged import NAME
 from mignet.checks.rules.hyperconverged import operator_asleep, operator_degraded, settings_not_taken
 from mignet.checks.rules.stale_pods import pods_keep_old_network
@@ -422,7 +422,7 @@ RULES = (
     policy_degraded,
     network_not_made,
 )
-CODES = frozenset(code for each in RULES for code in each.codes)
+CODES = codes_of(RULES)
 
 NOT_IN_FIELDS = {
     "object-recreated": "it compares content, not who wrote it",

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from components.ownership import FIELD_MANAGER
-from config.finding import Finding, few, natural, rule, shown
+from config.finding import Finding, codes_of, few, natural, rule, shown
 from config.hyperconverged import NAME
 from config.limits import same_quantity, too_slow
 from mignet.kube.hyperconverged_versions import hyperconverged_kind, limits_path
@@ -335,4 +335,4 @@ def _of(outcome: Outcome) -> str:
 
 
 RULES: tuple[Rule[Seen], ...] = (without_effect, overridden, slow, post_copy_inert, tied, idle)
-CODES = frozenset(code for each in RULES for code in each.codes)
+CODES = codes_of(RULES)

@@ -128,11 +128,7 @@ async def diagnose(
 
 async def _look_at(project: Project, stack: Stack) -> _Seen:
     """Look at a cluster with all eyes at the same moment; each thing is read once."""
-
-    async def manifests() -> tuple[Object, ...]:
-        return tuple(each.manifest for each in (await apply.declared(project, stack)).objects)
-
-    namespace = stack.cluster.namespace
+    namespace, manifests = stack.cluster.namespace, partial(apply.manifests, project, stack)
     warnings = Read(EVENT, namespace, fields={"type": "Warning"})
     ours = [
         Read(hyperconverged_kind(stack), namespace, NAME),

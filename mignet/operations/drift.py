@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from config.finding import ConfigError, Finding, sentences, waived
-from mignet.checks.drift_rules import RULES, Seen, reads
+from mignet.checks.drift_rules import CODES, RULES, Seen, reads
 from mignet.engines import direct_engine
 from mignet.fleet.history import Book
 from mignet.fleet.survey import dark, unseen
@@ -78,7 +78,7 @@ async def look_at(project: Project, stack: Stack, cluster: Cluster) -> Report:
 
 def _dark(stack: Stack, error: ClusterError) -> Report:
     """Return the report of a cluster that could not be looked at."""
-    judged = dark(stack, error, codes={"changes", *(code for each in RULES for code in each.codes)})
+    judged = dark(stack, error, codes={"changes", *CODES})
     report = replace(_report(stack), findings=judged.findings, left_out=tuple(judged.sentences()))
     return replace(report, not_judged=judged.not_judged, error=str(error) if judged.findings else None)
 

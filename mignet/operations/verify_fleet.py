@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from config.files.fleet_files import read_fleet
-from config.finding import ConfigError, Remark, waived
+from config.finding import ConfigError, Remark, codes_of, waived
 from mignet.checks.verify import CODES, RULES, Verdict, migration, peers, verify
 from mignet.fleet import survey
 from mignet.fleet.concurrency import PARALLEL
@@ -44,17 +44,13 @@ async def prove(
 ) -> Checked:
     """Verify the stacks. A cluster that cannot be looked at, or a program that refuses one, stops no other."""
 
-    async def manifests(stack: Stack) -> tuple[Object, ...]:
-        declaration = await apply.declared(project, stack)
-        return tuple(each.manifest for each in declaration.objects)
-
     async def one(stack: Stack) -> Verdict | Judged:
         try:
             async with opened(stack.cluster, base=project.directory) as cluster:
                 return await verify(
                     stack,
                     cluster,
-                    declared=partial(manifests, stack),
+                    declared=partial(apply.manifests, project, stack),
                     patience=patience,
                     progress=lambda line: course.say(stack.name, line),
                 )
@@ -114,7 +110,7 @@ async def prove_machine(
                     cluster, move, within=migrate_within, progress=lambda line: course.say(stack.name, line)
                 )
     except ClusterError as error:
-        dark = survey.dark(stack, error, codes=(each for rule in rules for each in rule.codes))
+        dark = survey.dark(stack, error, codes=codes_of(rules))
         remarks = tuple(Remark(stack.name, sentence) for sentence in dark.sentences())
         count = survey.counted({stack.name: dark.not_judged})
         return Checked(project, (stack.name,), dark.findings, remarks, not_judged=count)

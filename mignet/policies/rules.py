@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from config.attachment.localnet import OvnLocalnet
+from config.attachment import attached_to
 from config.finding import few, shown
 from config.fleet import handed_out
 from config.hyperconverged import NAME
@@ -192,17 +192,15 @@ def uplink(stacks: Iterable[Stack], declared: Declared) -> Iterator[str]:
         mapped = {each.localnet for group in groups for each in group.mappings}
         both = sorted(names & theirs.interfaces.keys())
         both += sorted(f"localnet {each}" for each in mapped & theirs.mappings.keys())
-        gone = sorted(
-            name for name in _attached_to(stack) - names if theirs.interfaces.get(name, {}).get("state") == "absent"
-        )
+        on = attached_to(stack.attachment)
         if both:
             yield (
                 f"{declared.label} declares {', '.join(both)}, as the uplink of stack {stack.name} does: nmstate"
                 " applies both, in an order that nobody controls. Take it out of one of the two"
             )
-        if gone:
+        if on is not None and on not in names and theirs.interfaces.get(on, {}).get("state") == "absent":
             yield (
-                f"{declared.label} removes {', '.join(gone)}, to which the migration network of stack {stack.name} is"
+                f"{declared.label} removes {on}, to which the migration network of stack {stack.name} is"
                 " attached. Change that stack first"
             )
 
@@ -261,15 +259,6 @@ def _settings(stack: Stack, declared: Declared) -> dict[str, Mapping[str, Any]]:
     else:
         return {}
     return {path: _mapping(value_at(declared.manifest, path))}
-
-
-def _attached_to(stack: Stack) -> set[str]:
-    """Return the interfaces that the attachment is on."""
-    attachment = stack.attachment
-    if isinstance(attachment, OvnLocalnet):
-        return set()
-    names = (getattr(attachment, "master", None), getattr(attachment, "bridge", None))
-    return {name for name in names if name}
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from mignet.fleet.concurrency import Ended
     from mignet.fleet.run_context import Course
     from mignet.kube.client import Cluster
-    from mignet.kube.kinds import Object
     from mignet.kube.kubevirt.pods import Pod
 
 
@@ -104,13 +103,9 @@ async def through(project: Project, stack: Stack, cluster: Cluster) -> Sighting:
 
     Nothing is written, or tried. A cluster that does not answer is a sighting whose side says why.
     """
-
-    async def manifests() -> tuple[Object, ...]:
-        return tuple(each.manifest for each in (await apply.declared(project, stack)).objects)
-
     fitness, verdict, side, machines = await asyncio.gather(
         look(cluster, stack, preflight.reads(stack)),
-        verify(stack, cluster, declared=manifests, patience=Patience(0, 0)),
+        verify(stack, cluster, declared=partial(apply.manifests, project, stack), patience=Patience(0, 0)),
         peers.look_through(cluster, stack),
         look(cluster, stack, capacity.reads(stack)),
         return_exceptions=True,

@@ -10,6 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from config.attachment import Bridge, attached_to
 from config.attachment.localnet import OvnLocalnet
 from config.attachment.tags import attachment_tags
 from config.finding import shown
@@ -293,10 +294,8 @@ def _layers(stack: Stack, group: NodeGroup | None) -> Iterator[Step]:
     """Yield what a stack declares below its attachment."""
     segment = stack.segment
     if group is None:
-        name = getattr(stack.attachment, "master", None) or getattr(stack.attachment, "bridge", None)
-        kind: Kind = "bridge" if getattr(stack.attachment, "bridge", None) else "NIC"
-        if name:
-            yield Step(kind, str(name))
+        if name := attached_to(stack.attachment):
+            yield Step("bridge" if isinstance(stack.attachment, Bridge) else "NIC", name)
         return
     mtu, below = group.mtu_on(segment), group.mtu_on(segment, base=True)
     size = f"MTU {mtu}" if mtu else ""

@@ -8,8 +8,9 @@ import pickle
 import random
 import time
 import zlib
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
 
 from config.files.project_files import Project
 from config.finding import ConfigError, Finding, UserError, sentences, unforeseen, waived
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from config.stack import Stack
+    from mignet.kube import snapshot
     from mignet.kube.diff import Report
-    from mignet.kube.kinds import Object
     from mignet.kube.kubevirt.pods import Pod
     from mignet.outputs.openmetrics import Verb
     from mignet.report.collect import Sighting
@@ -71,9 +72,6 @@ NO_LOOK = frozenset(f"cluster-{reason}" for reason in ("kubeconfig", "other-clus
 """Codes of the findings that a cluster did not answer, or not as the one that is meant."""
 
 
-LIMITS = frozenset(code for each in limits.RULES for code in each.codes)
-
-
 def packed(value: object) -> bytes:
     """Return a value of our own classes small; `unpacked` gives it back, in this process."""
     return zlib.compress(pickle.dumps(value, pickle.HIGHEST_PROTOCOL), 6)
@@ -84,7 +82,7 @@ def unpacked(value: bytes) -> Any:
     return pickle.loads(zlib.decompress(value))  # noqa: S301 (our own, never from elsewhere)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Judged:
     """What one verb last said of a stack: its findings, when it looked (Unix seconds), and how long that took."""
 
@@ -99,6 +97,18 @@ class Judged:
     """Stacks whose clusters are not seen: what was known between this one and them stays."""
     whole: bool = True
     """Whether it came to a judgement: where it did not, nothing that it found before has ended for that."""
+
+    @classmethod
+    def of(cls, judged: snapshot.Judged, begun: float) -> Self:
+        """Return what came of rules now; the look began then, on the clock of time.monotonic."""
+        return cls(
+            judged.findings,
+            judged.not_judged,
+            tuple(judged.sentences()),
+            time.time(),
+            time.monotonic() - begun,
+            undecided=judged.undecided,
+        )
 
 
 @dataclass(slots=True)
@@ -387,12 +397,9 @@ class Fleet:
 
     async def _verify(self, one: Watching) -> None:
         """Judge whether the pods use the network; what no watch keeps is read for it."""
-
-        async def manifests() -> tuple[Object, ...]:
-            return tuple(each.manifest for each in (await apply.declared(self.project, one.stack)).objects)
-
         begun = time.monotonic()
         one.unverified, one.verified = False, begun
+        manifests = partial(apply.manifests, self.project, one.stack)
         try:
             async with asyncio.timeout(JUDGEMENT_SECONDS), Watched(one.kept, seconds=None) as cluster:
                 verdict = await verify(one.stack, cluster, declared=manifests, patience=Patience(0, 0))
@@ -409,15 +416,8 @@ class Fleet:
                 return
             one.verify = Judged((found,), when=time.time(), whole=False)
         else:
-            found_ = tuple(waived(one.stack.name, verdict.judged.findings, one.stack.waivers))
-            one.verify = Judged(
-                found_,
-                verdict.judged.not_judged,
-                tuple(verdict.judged.sentences()),
-                time.time(),
-                time.monotonic() - begun,
-                undecided=verdict.judged.undecided,
-            )
+            findings = tuple(waived(one.stack.name, verdict.judged.findings, one.stack.waivers))
+            one.verify = Judged.of(replace(verdict.judged, findings=findings), begun)
         self._compare(one)
 
     async def _seeing(self, one: Watching) -> None:
@@ -453,14 +453,7 @@ class Fleet:
         one.full = packed(digest_of(seen))
         one.side = packed_side(seen)
         for verb, judged in seen.judged.items():
-            found = Judged(
-                judged.findings,
-                judged.not_judged,
-                tuple(judged.sentences()),
-                time.time(),
-                time.monotonic() - begun,
-                undecided=judged.undecided,
-            )
+            found = Judged.of(judged, begun)
             if verb == "verify":
                 one.verify, one.verified = found, begun
             elif verb == "preflight":
@@ -472,10 +465,14 @@ class Fleet:
 
     def _unseen(self, one: Watching, error: ClusterError | None) -> None:
         """Keep what was known, and say that it could not be judged again; the watches say whether a cluster is lost."""
-        for judged, codes in ((one.preflight, preflight.CODES), (one.limits, LIMITS)):
-            judged.not_judged, judged.left_out = len(codes), (f"not judged again: {error}",)
-            judged.when = judged.when or time.time()
-            judged.undecided = codes
+
+        def again(judged: Judged, codes: frozenset[str]) -> Judged:
+            why = (f"not judged again: {error}",)
+            when = judged.when or time.time()
+            return replace(judged, not_judged=len(codes), left_out=why, when=when, undecided=codes)
+
+        one.preflight = again(one.preflight, preflight.CODES)
+        one.limits = again(one.limits, limits.CODES)
 
     async def _comparing(self) -> None:
         """Hold the clusters against each other, rarely, beside the watch."""

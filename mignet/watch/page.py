@@ -61,7 +61,7 @@ def known(fleet: Fleet) -> tuple[list[Known], Between | None]:
 def _known(one: Watching) -> Known:
     # What peers found of it is in what is known between them.
     judged = (one.drift, *(judged for verb, judged in one.rarely if verb != "peers"))
-    return Known(one.stack, one.lost, one.full, tuple(replace(each) for each in judged))
+    return Known(one.stack, one.lost, one.full, judged)
 
 
 def assembled(project: Project, found: Sequence[Known], apart: Between | None) -> Report:

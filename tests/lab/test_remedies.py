@@ -242,9 +242,7 @@ def heal_and_migrate(one: Operated) -> None:
 
 def written(**status: Any) -> Act:
     def act(one: Operated) -> None:
-        patch = [{"op": "add", "path": f"/status/{key}", "value": value} for key, value in status.items()]
-        headers = {"Content-Type": "application/json-patch+json"}
-        one.dev.kube.call("PATCH", f"{INSTANCES}/vm", json=patch, headers=headers)
+        one.dev.status(f"{INSTANCES}/vm", **status)
 
     return act
 

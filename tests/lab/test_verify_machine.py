@@ -112,10 +112,7 @@ def test_a_machine_that_cannot_migrate_is_not_migrated(operated: Operated) -> No
 
 def written(cluster: lab.Cluster, **status: Any) -> dict[str, Any]:
     """Write keys of the machine's status, as KubeVirt would, and return it."""
-    # A patch and not a whole object: the simulated KubeVirt may write at the same time.
-    patch = [{"op": "add", "path": f"/status/{key}", "value": value} for key, value in status.items()]
-    headers = {"Content-Type": "application/json-patch+json"}
-    return dict(cluster.kube.call("PATCH", f"{INSTANCES}/vm", json=patch, headers=headers))
+    return dict(cluster.status(f"{INSTANCES}/vm", **status))
 
 
 def asked(operated: Operated) -> list[str]:

@@ -24,9 +24,9 @@ import psutil
 import pytest
 import yaml
 from forked import BIN
-from operated import ATTACHMENTS, HCO, VMS, Operated
+from operated import ATTACHMENTS, HCO, VMS, Operated, until
 from support import ROOT, Kube, Site, Workspace, document
-from watching import TOKEN, Watch, until
+from watching import TOKEN, Watch
 
 from mignet.lab.lab import Lab
 from mignet.lab.seeding.definitions import SLIM

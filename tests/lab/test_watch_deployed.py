@@ -25,8 +25,8 @@ import httpx2
 import psutil
 import pytest
 import yaml
+from operated import until
 from support import BIN, ROOT, Kube, Site, Workspace, document
-from watching import until
 
 from mignet.lab.lab import Lab
 from mignet.lab.seeding.definitions import SLIM

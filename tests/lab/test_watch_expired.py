@@ -21,8 +21,9 @@ import httpx2
 import psutil
 import pytest
 import yaml
+from operated import until
 from support import Kube, Site, Workspace
-from watching import Watch, until
+from watching import Watch
 
 from config.cluster import Cluster as ClusterConfig
 from mignet.kube.client import PAGE, Cluster

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from config.finding import codes_of
 from mignet.checks.migrations import stuck
 from mignet.checks.migrations.flights import details
 from mignet.checks.peers import endpoint, machines, pair_rules
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from mignet.kube.snapshot import Snapshot
 
 RULES = stuck.RULES
-CODES = frozenset(code for each in RULES for code in each.codes)
+CODES = codes_of(RULES)
 PLANS = Read(FORKLIFT_PLAN)
 _OF_SIDE = (endpoint.gate, endpoint.sync, endpoint.authority)
 _OF_PAIR = (pair_rules.trust,)

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import combinations, permutations
 from typing import TYPE_CHECKING
 
-from config.finding import Finding, Remark
+from config.finding import Finding, Remark, codes_of
 from mignet.checks.peers import endpoint, machines, pair_rules
 from mignet.checks.peers.endpoint import Side
 from mignet.checks.peers.pair_rules import Pair
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 BETWEEN = (pair_rules.apart, *machines.RULES, *pair_rules.RULES)
 """The rules about two clusters."""
 RULES = (*endpoint.RULES, *BETWEEN)
-CODES = frozenset(code for each in RULES for code in each.codes)
+CODES = codes_of(RULES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,5 +267,5 @@ def _unknown(source: str, target: str) -> Finding:
 
 def _of_side(one: Side) -> Judged:
     if isinstance(one.outcome, ClusterError):
-        return survey.dark(one.stack, one.outcome, codes=(code for each in endpoint.RULES for code in each.codes))
+        return survey.dark(one.stack, one.outcome, codes=codes_of(endpoint.RULES))
     return judge(endpoint.RULES, one)

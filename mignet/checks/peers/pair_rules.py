@@ -200,8 +200,6 @@ def limits(pair: Pair) -> Iterator[Finding]:
 def network_policies(pair: Pair) -> Iterator[Finding]:
     """MultiNetworkPolicies of either cluster must let both through: what the sync controllers say, and the memory."""
     for here, there in ((pair.one, pair.other), (pair.other, pair.one)):
-        if here.seen is None:
-            continue
         if not here.policies:
             continue
         for direction in ("Ingress", "Egress"):

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from config.attachment.localnet import OvnLocalnet
+from config.finding import codes_of
 from config.hyperconverged import NAME
 from mignet.checks.preflight import access, apis, attachments, hyperconverged, leases, nodes, policies, ranges
 from mignet.checks.preflight.seen import Seen, definition_name
@@ -112,4 +113,4 @@ RULES: tuple[Rule[Seen], ...] = (
     strangers.vm_attached,
     network_policies.network_policy_cuts,
 )
-CODES = frozenset(code for each in RULES for code in each.codes)
+CODES = codes_of(RULES)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from components.ownership import labels
+from config.attachment import attached_to
 from config.attachment.localnet import OvnIpam, OvnLocalnet
 from config.attachment.tags import attachment_tags
 from config.types.addressing import AddressRange
@@ -55,20 +56,13 @@ def on_one_network(stack: Stack, pool: Pool) -> bool | None:
     None where the configurations do not tell: an interface without a tag may be an access port of any VLAN.
     """
     tags = attachment_tags(stack.attachment, stack.segment)
-    on = _attached_to(stack)
-    master = getattr(stack.attachment, "master", None)
+    attachment = stack.attachment
+    on = attachment.physical_network if isinstance(attachment, OvnLocalnet) else attached_to(attachment)
+    master = getattr(attachment, "master", None)
     ours = {*tags, *((stack.segment.vlan,) if stack.segment.vlan else ()), *_tag_in(master)}
     if pool.tags and ours:
         return not pool.tags.isdisjoint(ours)
     return True if not pool.tags and not tags and pool.on is not None and pool.on == on else None
-
-
-def _attached_to(stack: Stack) -> str | None:
-    attachment = stack.attachment
-    if isinstance(attachment, OvnLocalnet):
-        return attachment.physical_network
-    found: str | None = getattr(attachment, "master", None) or getattr(attachment, "bridge", None)
-    return found
 
 
 def other_attachments(seen: Seen) -> Iterator[tuple[Object, Mapping[str, Any]]]:

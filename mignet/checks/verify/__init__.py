@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from config.finding import codes_of
 from mignet.checks.rules import network_policies, strangers
 from mignet.checks.verify import addresses, handlers, migration, peers, pools
 from mignet.checks.verify.causes import CAUSES, network_failing, unfinished
@@ -35,7 +36,7 @@ STUCK = (*EARLY, *CAUSES, unfinished, pools.lease_leaked, pools.reservation_stra
 RULES = (*EARLY, *CAUSES, unfinished, *PROOF)
 ALL_RULES: tuple[Rule[Any], ...] = (*RULES, *peers.RULES, *migration.RULES)
 """All that verify can find: about a cluster, between clusters, and about one virtual machine."""
-CODES = frozenset(code for each in ALL_RULES for code in each.codes)
+CODES = codes_of(ALL_RULES)
 
 POLL_SECONDS = 0.3
 TELL_SECONDS = 60.0
@@ -165,8 +166,7 @@ async def _judged(cluster: Cluster, sight: Sight, *, late: bool, thorough: bool)
 
 def _unasked(judged: Judged, asked: Iterable[Rule[Any]]) -> Judged:
     """Note that of all that is judged of a cluster no more than this was."""
-    codes = {code for each in asked for code in each.codes}
-    return replace(judged, unasked=frozenset(code for each in RULES for code in each.codes) - codes)
+    return replace(judged, unasked=codes_of(RULES) - codes_of(asked))
 
 
 async def _holders(cluster: Cluster, sight: Sight) -> dict[str, tuple[Object, ...] | ClusterError]:

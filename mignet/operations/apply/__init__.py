@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from mignet.fleet.concurrency import Ended
     from mignet.fleet.results import Checked
     from mignet.fleet.run_context import Course
+    from mignet.kube.kinds import Object
     from mignet.kube.snapshot import Judged
 
 WAIT_FOR_MIGRATIONS = 600.0
@@ -172,6 +173,11 @@ async def declared(project: Project, stack: Stack) -> Declaration:
         return Declaration.kept(held)
     # In one thread of its own: Pulumi keeps one stack at a time, and would pump this loop while it waits.
     return await asyncio.get_running_loop().run_in_executor(_EVALUATOR, declare, project, stack)
+
+
+async def manifests(project: Project, stack: Stack) -> tuple[Object, ...]:
+    """Return the objects that the program declares. Raises as `declare` does."""
+    return tuple(each.manifest for each in (await declared(project, stack)).objects)
 
 
 _EVALUATOR = ThreadPoolExecutor(max_workers=1, thread_name_prefix="program")

@@ -13,8 +13,9 @@ import hostile
 import hostile_server
 import pytest
 import yaml
+from operated import until
 from support import ROOT, document
-from watching import Watch, until
+from watching import Watch
 
 NAMES = {f"s{number}": name for number, name in enumerate(hostile_server.ANSWERS)}
 """The answer of each stack's server."""
